@@ -1,0 +1,17 @@
+//! The contracts that every room leans on: the typed order, the names of topics and headers, the Avro codec,
+//! the registry's framing and a client of the registry.
+//!
+//! Reads in this order: [`order`], [`codec`], [`framing`], [`resolution`], [`registry`]; [`names`] and [`contracts`] are tables.
+//! Nothing here knows HTTP requests, Kafka clients or modules.
+
+pub mod codec;
+pub mod contracts;
+pub mod framing;
+pub mod money;
+pub mod names;
+pub mod order;
+pub mod registry;
+pub mod resolution;
+
+pub use money::Money;
+pub use order::{Item, Order, OrderId};

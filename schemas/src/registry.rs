@@ -1,0 +1,318 @@
+//! A client of the schema registry (Confluent's API) that survives a bad day of it.
+//!
+//! schema_registry_converter makes the calls; around it stand a time-out, bounded retries and our own cache rules,
+//! because the converter's encoder keeps one HTTP 500 for ever and waits without limit. Whatever is not a clear
+//! answer (connection refused, time-out, 429, 5xx, a page of HTML, a schema that does not parse) is
+//! [`Error::Unavailable`]: wait and ask again. Only the deploy step calls [`Registry::register`].
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use schema_registry_converter::async_impl::schema_registry::{SrSettings, perform_sr_call};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::{RawError, RawRegisteredSchema, SrCall};
+use serde_json::json;
+
+use crate::names::subjects;
+
+/// One call's time-out.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pauses between the tries of one call; so at most three tries.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+/// How long "no such id" is believed.
+const NEGATIVE_TTL: Duration = Duration::from_secs(30);
+/// More ids than any honest set of producers has; above it nothing more is kept.
+const MAX_CACHED: usize = 1_000;
+
+/// Why the registry gave no schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No clear answer; the call may succeed later.
+    #[error("schema registry at {url} gave no clear answer: {cause}; it is asked again")]
+    Unavailable {
+        /// The registry's address.
+        url: String,
+        /// What happened.
+        cause: String,
+    },
+    /// 40403 on an id. Believe it only after [`Registry::witness`].
+    #[error("schema registry knows no schema with id {0}")]
+    UnknownId(u32),
+    /// 40401 or 40402: the subject has no version.
+    #[error("schema registry has no subject {0}; `connectors apply` registers it")]
+    UnknownSubject(String),
+    /// The subject is there, but not with this schema.
+    #[error("subject {0} does not have the schema that this program was built with; `connectors apply` registers it")]
+    UnknownSchema(String),
+    /// 409: the subject's compatibility rule refuses the schema.
+    #[error("subject {subject} refuses the schema as incompatible: {reasons}")]
+    Incompatible {
+        /// The subject.
+        subject: String,
+        /// The registry's own words.
+        reasons: String,
+    },
+    /// Any other clear refusal.
+    #[error("schema registry refuses with error code {code}: {message}")]
+    Refused {
+        /// The registry's `error_code`.
+        code: u32,
+        /// The registry's own words.
+        message: String,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed later with nothing else changed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::UnknownId(_)
+            | Self::UnknownSubject(_)
+            | Self::UnknownSchema(_)
+            | Self::Incompatible { .. }
+            | Self::Refused { .. } => false,
+        }
+    }
+}
+
+/// A schema as the registry has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// The id that stands in the frame of a value.
+    pub id: u32,
+    /// The schema's own text.
+    pub schema: String,
+}
+
+/// The client. Cheap to clone; clones share their cache.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    url: String,
+    settings: SrSettings,
+    http: reqwest::Client,
+    by_id: Arc<Mutex<HashMap<u32, Answer>>>,
+}
+
+#[derive(Debug, Clone)]
+enum Answer {
+    Schema(Arc<Registered>),
+    Unknown { since: Instant },
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// A client of the registry whose Confluent API stands at `url`, such as `http://127.0.0.1:8085/apis/ccompat/v7`.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let url = url.trim_end_matches('/').to_owned();
+        let broken = |cause: String| Error::Unavailable { url: url.clone(), cause };
+        let settings = SrSettings::new_builder(url.clone())
+            .set_timeout(CALL_TIMEOUT)
+            .no_proxy()
+            .build()
+            .map_err(|error| broken(error.error))?;
+        let http = reqwest::Client::builder()
+            .timeout(CALL_TIMEOUT)
+            .no_proxy()
+            .build()
+            .map_err(|error| broken(text(&error)))?;
+        Ok(Self { url, settings, http, by_id: Arc::default() })
+    }
+
+    /// The newest schema of `subject`. Never from a cache.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn latest(&self, subject: &str) -> Result<Registered, Error> {
+        let raw = self.call(SrCall::GetLatest(subject), subject).await?;
+        self.registered(raw, None)
+    }
+
+    /// The id of `schema` under `subject`; asks, and never registers.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSchema`] when the subject does not have it.
+    pub async fn id_of(&self, subject: &str, schema: &str) -> Result<u32, Error> {
+        let body = body(schema);
+        let raw = self.call(SrCall::PostForVersion(subject, &body), subject).await?;
+        raw.id.ok_or_else(|| self.unavailable("the answer has no id"))
+    }
+
+    /// The schema with this id, from the cache where it is known: an id never changes its schema. "No such id" is kept
+    /// for half a minute.
+    ///
+    /// # Errors
+    /// [`Error::UnknownId`] counts only when [`Registry::witness`] says so: a registry that came up empty says the
+    /// same of good ids.
+    pub async fn by_id(&self, id: u32) -> Result<Arc<Registered>, Error> {
+        match self.cached(id) {
+            Some(Answer::Schema(schema)) => return Ok(schema),
+            Some(Answer::Unknown { since }) if since.elapsed() < NEGATIVE_TTL => return Err(Error::UnknownId(id)),
+            Some(Answer::Unknown { .. }) | None => {}
+        }
+        let answer = match self.call(SrCall::GetById(id), "").await {
+            Ok(raw) => self.registered(raw, Some(id)).map(Arc::new),
+            Err(Error::UnknownSchema(_) | Error::UnknownSubject(_)) => Err(Error::UnknownId(id)),
+            Err(error) => Err(error),
+        };
+        match &answer {
+            Ok(schema) => self.keep(id, Answer::Schema(Arc::clone(schema))),
+            Err(Error::UnknownId(_)) => self.keep(id, Answer::Unknown { since: Instant::now() }),
+            Err(_) => {}
+        }
+        answer
+    }
+
+    /// Whether "no such id" may be believed now: the registry still resolves `pinned`, the id that the asking program
+    /// writes with, and has `orders.received-value`. Always asks; never from a cache.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the registry does not know what it must know.
+    pub async fn witness(&self, pinned: u32) -> Result<(), Error> {
+        let checks = async {
+            self.call(SrCall::GetById(pinned), "").await?;
+            self.latest(subjects::ORDERS_RECEIVED_VALUE).await
+        };
+        match checks.await {
+            Ok(_) => Ok(()),
+            Err(error @ Error::Unavailable { .. }) => Err(error),
+            Err(error) => Err(self.unavailable(&format!("it does not know what it knew before ({error})"))),
+        }
+    }
+
+    /// Forgets what is known of `id`, so that the next question goes to the registry.
+    pub fn forget(&self, id: u32) {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Registers `schema` under `subject` and gives its id; the same schema again gives the same id.
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`] when the subject's rule refuses it.
+    pub async fn register(&self, subject: &str, schema: &str) -> Result<u32, Error> {
+        let body = body(schema);
+        let raw = self.call(SrCall::PostNew(subject, &body), subject).await?;
+        raw.id.ok_or_else(|| self.unavailable("the answer has no id"))
+    }
+
+    /// Sets the compatibility rule of `subject`, such as `BACKWARD`. The converter has no such call.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn set_compatibility(&self, subject: &str, level: &str) -> Result<(), Error> {
+        let url = format!("{}/config/{subject}", self.url);
+        let request = self.http.put(url).json(&json!({ "compatibility": level }));
+        let response = request.send().await.map_err(|error| self.unavailable(&text(&error)))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        match response.json::<RawError>().await {
+            Ok(raw) if status.is_client_error() => Err(self.refusal(raw.error_code, raw.message, subject)),
+            Ok(_) | Err(_) => Err(self.unavailable(&format!("HTTP status {status}"))),
+        }
+    }
+
+    /// Whether the registry answers at all: lists one subject's versions or says that there is none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn check(&self) -> Result<(), Error> {
+        match self.latest(subjects::ORDERS_RECEIVED_VALUE).await {
+            Ok(_) | Err(Error::UnknownSubject(_) | Error::UnknownSchema(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn call(&self, call: SrCall<'_>, subject: &str) -> Result<RawRegisteredSchema, Error> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let error = match perform_sr_call(&self.settings, call).await {
+                Ok(raw) => return Ok(raw),
+                Err(error) => self.classify(&error, subject),
+            };
+            match pauses.next() {
+                Some(pause) if error.is_transient() => tokio::time::sleep(*pause).await,
+                Some(_) | None => return Err(error),
+            }
+        }
+    }
+
+    /// What the converter's error means. It marks all but 502 and 503 as final, so its own mark is not used.
+    fn classify(&self, error: &SRCError, subject: &str) -> Error {
+        match error.source().and_then(|source| source.downcast_ref::<RawError>()) {
+            // The converter gives 0 where the body was not the registry's JSON.
+            Some(raw) if raw.error_code != 0 => self.refusal(raw.error_code, raw.message.clone(), subject),
+            Some(_) => self.unavailable(&error.error),
+            None => {
+                self.unavailable(&format!("{}: {}", error.error, error.cause.as_deref().unwrap_or("no cause given")))
+            }
+        }
+    }
+
+    fn refusal(&self, code: u32, message: String, subject: &str) -> Error {
+        match code {
+            40403 => Error::UnknownSchema(subject.to_owned()),
+            40401 | 40402 => Error::UnknownSubject(subject.to_owned()),
+            409 | 40901 => Error::Incompatible { subject: subject.to_owned(), reasons: message },
+            // 404 without more, 429 and all of 5xx (also 50001 to 50003) are the registry's trouble, not ours.
+            404 | 429 | 42900..=42999 | 500..=599 | 50000..=59999 => {
+                self.unavailable(&format!("error code {code}: {message}"))
+            }
+            _ => Error::Refused { code, message },
+        }
+    }
+
+    /// The answer as a schema; a schema that Avro cannot parse is no answer.
+    fn registered(&self, raw: RawRegisteredSchema, id: Option<u32>) -> Result<Registered, Error> {
+        let id = id.or(raw.id).ok_or_else(|| self.unavailable("the answer has no id"))?;
+        let schema = raw.schema.ok_or_else(|| self.unavailable("the answer has no schema"))?;
+        match apache_avro::Schema::parse_str(&schema) {
+            Ok(_) => Ok(Registered { id, schema }),
+            Err(_) => Err(self.unavailable(&format!("schema {id} as given is not Avro"))),
+        }
+    }
+
+    fn unavailable(&self, cause: &str) -> Error {
+        Error::Unavailable { url: self.url.clone(), cause: cause.to_owned() }
+    }
+
+    fn cached(&self, id: u32) -> Option<Answer> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    fn keep(&self, id: u32, answer: Answer) {
+        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_id.len() >= MAX_CACHED {
+            by_id.retain(|_, answer| matches!(answer, Answer::Schema(_)));
+        }
+        if by_id.len() < MAX_CACHED {
+            by_id.insert(id, answer);
+        }
+    }
+}
+
+fn body(schema: &str) -> String {
+    json!({ "schema": schema, "schemaType": "AVRO" }).to_string()
+}
+
+/// An error with its causes: reqwest's own text leaves out why.
+fn text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

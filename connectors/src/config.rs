@@ -1,0 +1,138 @@
+//! Where the servers are and where the files are: flags with environment variables, loopback defaults, checked once.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Addresses of the servers. Secrets come by the environment, so that no process list shows them.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Servers {
+    /// Kafka Connect's REST API
+    #[arg(long, env = "CONNECT_URL", default_value = "http://127.0.0.1:8083", global = true)]
+    pub connect: String,
+    /// The REST API of `transforms`
+    #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084", global = true)]
+    pub transforms: String,
+    /// The token that `transforms` asks for where it is not on loopback
+    #[arg(long, env = "TRANSFORMS_TOKEN", hide_env_values = true, default_value = "", global = true)]
+    pub transforms_token: Secret,
+    /// Kafka's bootstrap servers
+    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092", global = true)]
+    pub kafka: String,
+    /// The schema registry's Confluent API
+    #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7", global = true)]
+    pub registry: String,
+    /// Elasticsearch
+    #[arg(long, env = "ELASTICSEARCH_URL", default_value = "http://127.0.0.1:9200", global = true)]
+    pub elasticsearch: String,
+    /// PostgreSQL
+    #[command(flatten)]
+    pub postgres: Postgres,
+}
+
+/// Text that no log shows.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "(secret)" })
+    }
+}
+
+/// One database.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Postgres {
+    /// PostgreSQL's host
+    #[arg(
+        id = "postgres-host",
+        long = "postgres-host",
+        env = "POSTGRES_HOST",
+        default_value = "127.0.0.1",
+        global = true
+    )]
+    pub host: String,
+    /// PostgreSQL's port
+    #[arg(id = "postgres-port", long = "postgres-port", env = "POSTGRES_PORT", default_value_t = 5432, global = true)]
+    pub port: u16,
+    /// The database
+    #[arg(id = "postgres-db", long = "postgres-db", env = "POSTGRES_DB", default_value = "orders", global = true)]
+    pub db: String,
+    /// Who owns its tables
+    #[arg(
+        id = "postgres-user",
+        long = "postgres-user",
+        env = "POSTGRES_USER",
+        default_value = "orders",
+        global = true
+    )]
+    pub user: String,
+    /// The owner's password; better given by the environment
+    #[arg(
+        id = "postgres-password",
+        long = "postgres-password",
+        env = "POSTGRES_PASSWORD",
+        hide_env_values = true,
+        default_value = "",
+        global = true
+    )]
+    pub password: Secret,
+}
+
+/// What `connectors apply` is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Apply {
+    /// The folder with *.json and stores/
+    #[arg(long, env = "CONNECTORS_DIR", default_value = "connectors")]
+    pub files: PathBuf,
+    /// A folder of *.wasm modules to upload before the pipelines
+    #[arg(long)]
+    pub modules: Option<PathBuf>,
+    /// How many seconds each step waits for a server that is not up yet
+    #[arg(long, default_value = "120", value_parser = seconds)]
+    pub wait: Duration,
+}
+
+/// What `connectors status` is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Status {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Where `connectors serve` answers, for what it is healing
+    #[arg(long, env = "CONNECTORS_URL", default_value = "http://127.0.0.1:8086")]
+    pub supervisor: String,
+}
+
+/// What `connectors serve` is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Serve {
+    /// Where health, readiness, metrics and state are served
+    #[arg(long, env = "CONNECTORS_LISTEN", default_value = "127.0.0.1:8086")]
+    pub listen: SocketAddr,
+    /// Further names under which it may be asked, by commas; loopback's are always taken
+    #[arg(long, env = "CONNECTORS_HOSTS", value_delimiter = ',')]
+    pub hosts: Vec<String>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
+        _ => Err("give whole seconds from 1 to 3600".to_owned()),
+    }
+}

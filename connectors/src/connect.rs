@@ -1,0 +1,353 @@
+//! A client of Kafka Connect's REST API, and of the API of `transforms`, which has the same shape.
+//! Knows requests and answers; what to do about a failed task is decided in [`crate::serve`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::http::{Answer, Body, Http, HttpError};
+use crate::retry::Transient;
+
+/// A connector's configuration, with `${env:…}` as it was written.
+pub type Settings = BTreeMap<String, String>;
+
+/// Starting a connector inside a worker may take as long as a rebalance of the worker's group.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The REST API at one address.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    http: Http,
+    base: String,
+}
+
+/// A connector's state, as Connect tells it. After a worker's death it may be stale.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Status {
+    /// The connector's name.
+    #[serde(default)]
+    pub name: String,
+    /// The connector itself.
+    #[serde(default)]
+    pub connector: Part,
+    /// Its tasks.
+    #[serde(default)]
+    pub tasks: Vec<Part>,
+}
+
+/// The state of a connector or of a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Part {
+    /// The task's number; 0 for the connector itself.
+    #[serde(default)]
+    pub id: i32,
+    /// RUNNING, FAILED, PAUSED, STOPPED, UNASSIGNED, RESTARTING.
+    #[serde(default)]
+    pub state: String,
+    /// The stack trace of a failure.
+    #[serde(default)]
+    pub trace: Option<String>,
+}
+
+/// The state of something that works.
+pub const RUNNING: &str = "RUNNING";
+/// The state of something that Connect will not start again by itself.
+pub const FAILED: &str = "FAILED";
+
+/// A connector as the list shows it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Listed {
+    /// Its state.
+    #[serde(default)]
+    pub status: Status,
+    /// Its configuration.
+    #[serde(default)]
+    pub info: Info,
+}
+
+/// What Connect keeps about a connector.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Info {
+    /// The configuration, unresolved.
+    #[serde(default)]
+    pub config: Settings,
+}
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The worker is starting or rebalancing.
+    #[error("{url} is busy ({status}: {message}); it takes requests again after its rebalance")]
+    Busy {
+        /// What was asked.
+        url: String,
+        /// The answer's status.
+        status: u16,
+        /// Its words.
+        message: String,
+    },
+    /// The worker understood and will not.
+    #[error("{url} refused with {status}: {message}")]
+    Refused {
+        /// What was asked.
+        url: String,
+        /// The answer's status.
+        status: u16,
+        /// Its words.
+        message: String,
+    },
+    /// The answer is not Connect's.
+    #[error("{url} gave an answer that is not Kafka Connect's; is something else listening there?")]
+    Unreadable {
+        /// What was asked.
+        url: String,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Transient for ConnectError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Http(HttpError::Away { .. }) | Self::Busy { .. } => true,
+            Self::Http(HttpError::TooLong { .. } | HttpError::Client(_))
+            | Self::Refused { .. }
+            | Self::Unreadable { .. } => false,
+        }
+    }
+}
+
+impl Connect {
+    /// The API at `base`, such as `http://127.0.0.1:8083`.
+    ///
+    /// # Errors
+    /// [`HttpError::Client`] where no client can be made.
+    pub fn new(base: &str) -> Result<Self, HttpError> {
+        Ok(Self { http: Http::new(TIMEOUT)?, base: base.trim_end_matches('/').to_owned() })
+    }
+
+    /// The same, with a bearer token on each request.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Self {
+        Self { http: self.http.with_token(token), base: self.base }
+    }
+
+    /// Where the API is.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// All connectors with state and configuration.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn list(&self) -> Result<BTreeMap<String, Listed>, ConnectError> {
+        self.json(Method::GET, "/connectors?expand=status&expand=info", Body::Empty).await
+    }
+
+    /// The names of all connectors.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn names(&self) -> Result<Vec<String>, ConnectError> {
+        self.json(Method::GET, "/connectors", Body::Empty).await
+    }
+
+    /// A connector's state, or nothing where there is no such connector.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn status(&self, name: &str) -> Result<Option<Status>, ConnectError> {
+        absent(self.json(Method::GET, &format!("/connectors/{name}/status"), Body::Empty).await)
+    }
+
+    /// A connector's configuration, or nothing where there is no such connector.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn settings(&self, name: &str) -> Result<Option<Settings>, ConnectError> {
+        absent(self.json(Method::GET, &format!("/connectors/{name}/config"), Body::Empty).await)
+    }
+
+    /// Creates the connector or gives it these settings.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn put_settings(&self, name: &str, settings: &Settings) -> Result<(), ConnectError> {
+        let body = Body::Json(serde_json::json!(settings));
+        self.call(Method::PUT, &format!("/connectors/{name}/config"), body).await.map(|_| ())
+    }
+
+    /// What the plugin says against these settings: `key: words`, empty where all is well.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn validate(&self, class: &str, name: &str, settings: &Settings) -> Result<Vec<String>, ConnectError> {
+        let mut settings = settings.clone();
+        settings.insert("name".to_owned(), name.to_owned());
+        let path = format!("/connector-plugins/{class}/config/validate");
+        let verdict: Value = self.json(Method::PUT, &path, Body::Json(serde_json::json!(settings))).await?;
+        Ok(faults(&verdict))
+    }
+
+    /// Restarts the connector with its failed tasks, or with all of them.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn restart(&self, name: &str, only_failed: bool) -> Result<(), ConnectError> {
+        let path = format!("/connectors/{name}/restart?includeTasks=true&onlyFailed={only_failed}");
+        self.call(Method::POST, &path, Body::Empty).await.map(|_| ())
+    }
+
+    /// Uploads a module (`transforms` only); true where it was new.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn push_module(&self, wasm: Vec<u8>) -> Result<(Module, bool), ConnectError> {
+        let answer = self.call(Method::POST, "/modules", Body::Wasm(wasm)).await?;
+        let new = answer.status == StatusCode::CREATED;
+        Ok((self.read("/modules", &answer)?, new))
+    }
+
+    async fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+    ) -> Result<T, ConnectError> {
+        let answer = self.call(method, path, body).await?;
+        self.read(path, &answer)
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, path: &str, answer: &Answer) -> Result<T, ConnectError> {
+        serde_json::from_slice(&answer.body)
+            .map_err(|source| ConnectError::Unreadable { url: format!("{}{path}", self.base), source })
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Body) -> Result<Answer, ConnectError> {
+        let url = format!("{}{path}", self.base);
+        let answer = self.http.send(method, &url, body).await?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        let (status, message) = (answer.status.as_u16(), words(&answer));
+        Err(if is_starting(&answer) || is_busy(answer.status, &message) {
+            ConnectError::Busy { url, status, message }
+        } else {
+            ConnectError::Refused { url, status, message }
+        })
+    }
+}
+
+/// A module that `transforms` holds.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Module {
+    /// `name@version+sha256:…`.
+    pub label: String,
+}
+
+/// A worker that starts has its listener before its resources: it says 404 to everything, and not in JSON.
+fn is_starting(answer: &Answer) -> bool {
+    answer.status == StatusCode::NOT_FOUND && serde_json::from_slice::<Value>(&answer.body).is_err()
+}
+
+/// 409 is also a module's "same version, other bytes", which no waiting heals: only Connect's own words count.
+fn is_busy(status: StatusCode, message: &str) -> bool {
+    let rebalance = message.contains("rebalance") || message.contains("conflicting operation");
+    match status {
+        StatusCode::CONFLICT => rebalance,
+        StatusCode::INTERNAL_SERVER_ERROR => {
+            rebalance || message.contains("timed out") || message.contains("not yet been") || message.contains("leader")
+        }
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => true,
+        _ => false,
+    }
+}
+
+/// The words of an error answer: Connect's `message`, a problem's `detail`, or the text.
+fn words(answer: &Answer) -> String {
+    let Ok(document) = serde_json::from_slice::<Value>(&answer.body) else {
+        return answer.excerpt();
+    };
+    ["message", "detail", "title"]
+        .iter()
+        .find_map(|key| document.get(key)?.as_str())
+        .map_or_else(|| answer.excerpt(), str::to_owned)
+}
+
+fn absent<T>(result: Result<T, ConnectError>) -> Result<Option<T>, ConnectError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(ConnectError::Refused { status: 404, .. }) => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
+fn faults(verdict: &Value) -> Vec<String> {
+    let configs = verdict.get("configs").and_then(Value::as_array);
+    let mut faults = Vec::new();
+    for value in configs.into_iter().flatten().filter_map(|config| config.get("value")) {
+        let key = value.get("name").and_then(Value::as_str).unwrap_or("?");
+        for error in value.get("errors").and_then(Value::as_array).into_iter().flatten() {
+            faults.push(format!("{key}: {}", error.as_str().unwrap_or("refused without words")));
+        }
+    }
+    faults
+}
+
+impl Status {
+    /// Connector and tasks all RUNNING, with as many tasks as wanted.
+    #[must_use]
+    pub fn all_running(&self, tasks: usize) -> bool {
+        self.connector.state == RUNNING && self.tasks.len() == tasks && self.tasks.iter().all(|t| t.state == RUNNING)
+    }
+
+    /// How many of connector and tasks are FAILED.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.parts().filter(|part| part.state == FAILED).count()
+    }
+
+    /// The connector, then its tasks.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        std::iter::once(&self.connector).chain(&self.tasks)
+    }
+
+    /// Why the first failed part failed, in one line: the last cause of its trace, which is the one that says it.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.parts().find(|part| part.state == FAILED).map(|part| cause(part.trace.as_deref().unwrap_or_default()))
+    }
+}
+
+/// The first line of a trace and its deepest cause.
+fn cause(trace: &str) -> String {
+    const MOST: usize = 300;
+    let first = trace.lines().next().unwrap_or("no reason given").trim();
+    let deepest = trace.lines().rev().find_map(|line| line.trim().strip_prefix("Caused by: "));
+    let whole = match deepest {
+        Some(deepest) => format!("{} <- {}", short(first), short(deepest)),
+        None => short(first).to_owned(),
+    };
+    whole.chars().take(MOST).collect()
+}
+
+/// Without the package of the exception's class.
+fn short(line: &str) -> &str {
+    let (class, _) = line.split_once(':').unwrap_or((line, ""));
+    match class.rfind('.') {
+        Some(dot) if !class.contains(' ') => line.get(dot + 1..).unwrap_or(line),
+        _ => line,
+    }
+}
+
+#[cfg(test)]
+mod tests;

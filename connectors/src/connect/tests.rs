@@ -1,0 +1,71 @@
+//! How answers of Connect are read.
+
+use super::*;
+
+fn answer(status: u16, body: &str) -> Answer {
+    Answer { status: StatusCode::from_u16(status).unwrap(), body: body.as_bytes().to_vec() }
+}
+
+#[test]
+fn a_rebalance_is_waited_out_and_a_refusal_is_not() {
+    let cases = [
+        (
+            409,
+            "Cannot complete request momentarily due to stale configuration (typically caused by a concurrent config change); a rebalance is expected",
+            true,
+        ),
+        (409, "clean@1.0.0 exists with another digest", false),
+        (500, "Request cannot be completed because a rebalance is expected", true),
+        (500, "Request timed out. The worker is currently joining the group", true),
+        (500, "NullPointerException", false),
+        (503, "topics are missing", true),
+        (400, "Connector configuration is invalid", false),
+        (404, "HTTP 404 Not Found", false),
+    ];
+    for (status, message, busy) in cases {
+        assert_eq!(is_busy(StatusCode::from_u16(status).unwrap(), message), busy, "{status} {message}");
+    }
+}
+
+#[test]
+fn a_worker_that_starts_is_not_one_that_lacks_the_connector() {
+    assert!(is_starting(&answer(404, "<html>Not Found</html>")));
+    assert!(!is_starting(&answer(404, r#"{"error_code":404,"message":"Connector x not found"}"#)));
+}
+
+#[test]
+fn the_words_of_an_error_are_found_in_each_shape() {
+    assert_eq!(words(&answer(400, r#"{"error_code":400,"message":"no"}"#)), "no");
+    assert_eq!(words(&answer(400, r#"{"title":"t","detail":"d"}"#)), "d");
+    assert_eq!(words(&answer(502, " bad gateway ")), "bad gateway");
+}
+
+#[test]
+fn a_failure_is_told_by_its_first_line_and_its_deepest_cause() {
+    let trace = "org.apache.kafka.connect.errors.ConnectException: JDBC sink connector failure\n\tat x\n\
+                 Caused by: a.b.FlushException: Failed to flush\n\tat y\n\
+                 Caused by: java.net.ConnectException: Connection refused\n\tat z\n";
+    assert_eq!(cause(trace), "ConnectException: JDBC sink connector failure <- ConnectException: Connection refused");
+    assert_eq!(cause(""), "no reason given");
+}
+
+#[test]
+fn running_means_the_connector_and_each_of_its_tasks() {
+    let status: Status = serde_json::from_str(
+        r#"{"name":"s","connector":{"state":"RUNNING","worker_id":"w","version":"1"},
+            "tasks":[{"id":0,"state":"RUNNING","worker_id":"w"},{"id":1,"state":"FAILED","trace":"x.Y: no\n"}],"type":"sink"}"#,
+    )
+    .unwrap();
+    assert!(!status.all_running(2));
+    assert_eq!(status.failed(), 1);
+    assert_eq!(status.failure().as_deref(), Some("Y: no"));
+}
+
+#[test]
+fn the_faults_of_a_validation_name_their_keys() {
+    let verdict = serde_json::json!({"error_count": 1, "configs": [
+        {"value": {"name": "topics", "errors": []}},
+        {"value": {"name": "insert.mode", "errors": ["must be one of insert, upsert, update"]}},
+    ]});
+    assert_eq!(faults(&verdict), ["insert.mode: must be one of insert, upsert, update"]);
+}

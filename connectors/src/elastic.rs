@@ -1,0 +1,190 @@
+//! Elasticsearch as the deploy step and the supervisor need it: bring an index to its file, ask whether it works.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use crate::apply::Change;
+use crate::files::Index;
+use crate::http::{Answer, Body, Http, HttpError};
+use crate::retry::Transient;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One cluster.
+#[derive(Debug, Clone)]
+pub struct Elastic {
+    http: Http,
+    probe: Http,
+    base: String,
+}
+
+/// Why Elasticsearch did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum ElasticError {
+    /// No answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// It is there and cannot work now.
+    #[error("Elasticsearch is not ready ({status}): {reason}")]
+    Busy {
+        /// The answer's status.
+        status: u16,
+        /// Its words.
+        reason: String,
+    },
+    /// It answers and refuses.
+    #[error(
+        "Elasticsearch refuses ({status}): {reason}; a field's type and a fixed setting cannot be changed in place: \
+         make a new index and fill it again"
+    )]
+    Refused {
+        /// The answer's status.
+        status: u16,
+        /// Its words.
+        reason: String,
+    },
+    /// The answer is not Elasticsearch's.
+    #[error("the answer is not Elasticsearch's; is something else listening there?")]
+    Unreadable(#[source] serde_json::Error),
+}
+
+impl Transient for ElasticError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Http(HttpError::Away { .. }) | Self::Busy { .. } => true,
+            Self::Http(HttpError::TooLong { .. } | HttpError::Client(_))
+            | Self::Refused { .. }
+            | Self::Unreadable(_) => false,
+        }
+    }
+}
+
+impl Elastic {
+    /// The cluster at `base`, such as `http://127.0.0.1:9200`.
+    ///
+    /// # Errors
+    /// [`HttpError::Client`] where no client can be made.
+    pub fn new(base: &str) -> Result<Self, HttpError> {
+        let base = base.trim_end_matches('/').to_owned();
+        Ok(Self { http: Http::new(TIMEOUT)?, probe: Http::new(PROBE_TIMEOUT)?, base })
+    }
+
+    /// Whether the index can be written to.
+    ///
+    /// # Errors
+    /// [`ElasticError`].
+    pub async fn probe(&self, index: &str) -> Result<(), ElasticError> {
+        let url = format!("{}/_cluster/health/{index}?wait_for_status=yellow&timeout=1s", self.base);
+        let answer = self.probe.send(Method::GET, &url, Body::Empty).await?;
+        if answer.status.is_success() { Ok(()) } else { Err(refusal(&answer)) }
+    }
+
+    /// Makes the index, or adds what its mapping and settings lack.
+    ///
+    /// # Errors
+    /// [`ElasticError`].
+    pub async fn apply(&self, index: &Index) -> Result<Change, ElasticError> {
+        let there = self.call(Method::GET, &format!("/{}", index.name), Body::Empty).await;
+        let there = match there {
+            Err(ElasticError::Refused { status: 404, .. }) => return self.create(index).await,
+            there => there?,
+        };
+        // Under an alias the one key is the index's own name.
+        let there = there.as_object().and_then(|indexes| indexes.values().next()).unwrap_or(&Value::Null);
+        let mut change = Change::Unchanged;
+        if let Some(mapping) = index.body.get("mappings")
+            && !holds(at(there, "/mappings"), mapping)
+        {
+            self.call(Method::PUT, &format!("/{}/_mapping", index.name), Body::Json(mapping.clone())).await?;
+            change = Change::Updated;
+        }
+        let settings = differing(at(there, "/settings/index"), at(&index.body, "/settings/index"));
+        if !settings.is_empty() {
+            let body = Body::Json(json!({ "index": settings }));
+            self.call(Method::PUT, &format!("/{}/_settings", index.name), body).await?;
+            change = Change::Updated;
+        }
+        Ok(change)
+    }
+
+    async fn create(&self, index: &Index) -> Result<Change, ElasticError> {
+        self.call(Method::PUT, &format!("/{}", index.name), Body::Json(index.body.clone())).await?;
+        Ok(Change::Created)
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Body) -> Result<Value, ElasticError> {
+        let answer = self.http.send(method, &format!("{}{path}", self.base), body).await?;
+        if !answer.status.is_success() {
+            return Err(refusal(&answer));
+        }
+        serde_json::from_slice(&answer.body).map_err(ElasticError::Unreadable)
+    }
+}
+
+fn at<'a>(document: &'a Value, pointer: &str) -> &'a Value {
+    document.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+fn refusal(answer: &Answer) -> ElasticError {
+    let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let reason = at(&document, "/error/reason").as_str().map_or_else(|| answer.excerpt(), str::to_owned);
+    let status = answer.status.as_u16();
+    match answer.status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => ElasticError::Busy { status, reason },
+        code if code.is_server_error() => ElasticError::Busy { status, reason },
+        _ => ElasticError::Refused { status, reason },
+    }
+}
+
+/// Whether all of `wanted` stands in `there`, at every depth. More in `there` is fine.
+fn holds(there: &Value, wanted: &Value) -> bool {
+    match (there, wanted) {
+        (Value::Object(there), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, value)| there.get(key).is_some_and(|there| holds(there, value)))
+        }
+        (there, wanted) => text(there) == text(wanted),
+    }
+}
+
+/// The settings of `wanted` that are otherwise in `there`.
+fn differing(there: &Value, wanted: &Value) -> Map<String, Value> {
+    let wanted = wanted.as_object().cloned().unwrap_or_default();
+    wanted.into_iter().filter(|(key, value)| !there.get(key).is_some_and(|there| holds(there, value))).collect()
+}
+
+/// Elasticsearch gives numbers and booleans of settings back as text.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_wanted_is_as_wanted_and_less_is_not() {
+        let there = json!({"dynamic": "strict", "properties": {"a": {"type": "keyword"}, "b": {"type": "nested", "properties": {"c": {"type": "long"}}}}});
+        let cases = [
+            (json!({"properties": {"a": {"type": "keyword"}}}), true),
+            (json!({"dynamic": "strict"}), true),
+            (json!({"properties": {"b": {"properties": {"c": {"type": "long"}}}}}), true),
+            (json!({"properties": {"b": {"properties": {"d": {"type": "long"}}}}}), false),
+            (json!({"properties": {"a": {"type": "double"}}}), false),
+            (json!({"dynamic": "true"}), false),
+        ];
+        for (wanted, holds_it) in cases {
+            assert_eq!(holds(&there, &wanted), holds_it, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_setting_given_as_a_number_is_the_one_given_back_as_text() {
+        let there = json!({"number_of_replicas": "0", "refresh_interval": "1s"});
+        assert!(differing(&there, &json!({"number_of_replicas": 0, "refresh_interval": "1s"})).is_empty());
+        let changed = differing(&there, &json!({"number_of_replicas": 1, "refresh_interval": "1s"}));
+        assert_eq!(changed.keys().collect::<Vec<_>>(), ["number_of_replicas"]);
+    }
+}

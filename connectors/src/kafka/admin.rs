@@ -1,0 +1,134 @@
+//! Topics: which are there with what settings, make one, change its settings.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use schemas::contracts::Topic;
+
+use super::KafkaError;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An operator's client.
+pub struct Admin {
+    client: Arc<AdminClient<DefaultClientContext>>,
+    servers: String,
+}
+
+/// A topic as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// How many partitions.
+    pub partitions: i32,
+    /// Every setting with its effective value.
+    pub settings: BTreeMap<String, String>,
+    /// The settings that were given to this topic itself.
+    pub own: BTreeMap<String, String>,
+}
+
+impl Admin {
+    /// A client of the brokers at `servers`. Does not connect yet.
+    ///
+    /// # Errors
+    /// [`KafkaError::Client`] where the client cannot be made.
+    pub fn new(servers: &str) -> Result<Self, KafkaError> {
+        let client = ClientConfig::new()
+            .set("bootstrap.servers", servers)
+            .set("client.id", "connectors-apply")
+            .create()
+            .map_err(|source| KafkaError::Client { servers: servers.to_owned(), source })?;
+        Ok(Self { client: Arc::new(client), servers: servers.to_owned() })
+    }
+
+    /// Those of `names` that are there.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub async fn topics(&self, names: &[&str]) -> Result<BTreeMap<String, Existing>, KafkaError> {
+        let mut found = self.partitions(names).await?;
+        if found.is_empty() {
+            return Ok(found);
+        }
+        let resources: Vec<String> = found.keys().cloned().collect();
+        let specifiers: Vec<_> = resources.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let described = self.client.describe_configs(&specifiers, &options()).await.map_err(|e| self.failed(e))?;
+        for (name, answer) in resources.iter().zip(described) {
+            let answer = answer.map_err(|code| KafkaError::Topic { topic: name.clone(), code })?;
+            let Some(existing) = found.get_mut(name) else { continue };
+            for entry in answer.entries {
+                let Some(value) = entry.value else { continue };
+                if entry.source == ConfigSource::DynamicTopic {
+                    existing.own.insert(entry.name.clone(), value.clone());
+                }
+                existing.settings.insert(entry.name, value);
+            }
+        }
+        Ok(found)
+    }
+
+    /// All topics are listed, since asking for one by name may make it.
+    async fn partitions(&self, names: &[&str]) -> Result<BTreeMap<String, Existing>, KafkaError> {
+        let client = Arc::clone(&self.client);
+        let metadata = tokio::task::spawn_blocking(move || client.inner().fetch_metadata(None, TIMEOUT));
+        let metadata = metadata.await.map_err(|_| KafkaError::Cut)?.map_err(|e| self.failed(e))?;
+        let mut found = BTreeMap::new();
+        for topic in metadata.topics().iter().filter(|topic| names.contains(&topic.name())) {
+            let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+            found.insert(topic.name().to_owned(), Existing { partitions, ..Existing::default() });
+        }
+        Ok(found)
+    }
+
+    /// Makes a topic; one that another made meanwhile is as good.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub async fn create(&self, topic: &Topic) -> Result<(), KafkaError> {
+        // -1: the broker's default.replication.factor, 1 on one machine.
+        let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(-1));
+        for (key, value) in &topic.config {
+            new = new.set(key, value);
+        }
+        let answers = self.client.create_topics([&new], &options()).await.map_err(|e| self.failed(e))?;
+        first(answers.into_iter().filter(|answer| !matches!(answer, Err((_, Code::TopicAlreadyExists)))))
+    }
+
+    /// Gives a topic exactly these settings of its own.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub async fn alter(&self, topic: &str, settings: &BTreeMap<String, String>) -> Result<(), KafkaError> {
+        let mut change = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        for (key, value) in settings {
+            change = change.set(key, value);
+        }
+        let answers = self.client.alter_configs([&change], &options()).await.map_err(|e| self.failed(e))?;
+        first(
+            answers
+                .into_iter()
+                .map(|answer| answer.map(|_| String::new()).map_err(|(_, code)| (topic.to_owned(), code))),
+        )
+    }
+
+    fn failed(&self, source: ClientError) -> KafkaError {
+        KafkaError::Client { servers: self.servers.clone(), source }
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+}
+
+fn first(mut answers: impl Iterator<Item = Result<String, (String, Code)>>) -> Result<(), KafkaError> {
+    match answers.find_map(Result::err) {
+        Some((topic, code)) => Err(KafkaError::Topic { topic, code }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,215 @@
+//! How far a group has read, and who reads what. Never joins the group and never commits.
+//!
+//! The end is the last stable offset: an open transaction is nobody's lag. A committed transaction leaves a marker
+//! that is an offset and no record, so a sink that has read everything stays a little below the end for ever. Whoever
+//! must know whether a record is left asks [`Reader::unread`], which looks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+use super::KafkaError;
+
+/// How long Kafka may take for one question.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// How long looking for records may take for all partitions together.
+const LOOK_LIMIT: Duration = Duration::from_secs(3);
+
+/// A partition.
+pub type Spot = (String, i32);
+
+/// A partition's position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The partition.
+    pub spot: Spot,
+    /// The next offset that the group will read; 0 before its first commit.
+    pub committed: i64,
+    /// The last stable offset.
+    pub end: i64,
+}
+
+impl Place {
+    /// Offsets between the two: records and the markers of transactions.
+    #[must_use]
+    pub fn lag(&self) -> i64 {
+        0.max(self.end - self.committed)
+    }
+}
+
+/// Reads one group's positions. All calls block; each has a time limit.
+pub struct Reader {
+    consumer: BaseConsumer,
+    servers: String,
+    group: String,
+}
+
+impl Reader {
+    /// For a group. Does not connect yet.
+    ///
+    /// # Errors
+    /// [`KafkaError::Client`] where the client cannot be made.
+    pub fn new(servers: &str, group: &str) -> Result<Self, KafkaError> {
+        let consumer = ClientConfig::new()
+            .set("bootstrap.servers", servers)
+            .set("client.id", "connectors-lag")
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "earliest")
+            .set("isolation.level", "read_committed")
+            // It looks for one record; it need not carry thousands.
+            .set("fetch.message.max.bytes", "65536")
+            .set("queued.max.messages.kbytes", "1024")
+            .set("reconnect.backoff.max.ms", "2000")
+            .create()
+            .map_err(|source| KafkaError::Client { servers: servers.to_owned(), source })?;
+        Ok(Self { consumer, servers: servers.to_owned(), group: group.to_owned() })
+    }
+
+    /// The group's position in each partition of the topics.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn places(&self, topics: &[String]) -> Result<Vec<Place>, KafkaError> {
+        let mut wanted = TopicPartitionList::new();
+        for topic in topics {
+            let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(|e| self.failed(e))?;
+            let found = metadata.topics().iter().filter(|found| found.name() == topic);
+            for partition in found.flat_map(|found| found.partitions()) {
+                wanted.add_partition(topic, partition.id());
+            }
+        }
+        if wanted.count() == 0 {
+            return Ok(Vec::new());
+        }
+        let mut ends = wanted.clone();
+        ends.set_all_offsets(Offset::End).map_err(|e| self.failed(e))?;
+        let ends = self.consumer.offsets_for_times(ends, TIMEOUT).map_err(|e| self.failed(e))?;
+        let committed = self.consumer.committed_offsets(wanted, TIMEOUT).map_err(|e| self.failed(e))?;
+        let ends = ends
+            .elements()
+            .iter()
+            .map(|e| (spot(e.topic(), e.partition()), offset(e.offset())))
+            .collect::<BTreeMap<_, _>>();
+        Ok(committed
+            .elements()
+            .iter()
+            .map(|element| {
+                let spot = spot(element.topic(), element.partition());
+                let end = ends.get(&spot).copied().unwrap_or(0);
+                Place { spot, committed: offset(element.offset()), end }
+            })
+            .collect())
+    }
+
+    /// Which member of the group reads which partition, by the member's client id. Nothing for other protocols.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn owners(&self) -> Result<BTreeMap<Spot, String>, KafkaError> {
+        let list = self.consumer.fetch_group_list(Some(&self.group), TIMEOUT).map_err(|e| self.failed(e))?;
+        let members = list.groups().iter().flat_map(|group| group.members());
+        Ok(members
+            .flat_map(|member| {
+                let spots = member.assignment().and_then(assigned).unwrap_or_default();
+                spots.into_iter().map(|spot| (spot, member.client_id().to_owned()))
+            })
+            .collect())
+    }
+
+    /// Those of the places that have a record at or after the committed offset.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn unread(&self, places: &[Place]) -> Result<BTreeSet<Spot>, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for Place { spot: (topic, partition), committed, .. } in places {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*committed)).map_err(|e| self.failed(e))?;
+        }
+        self.consumer.assign(&list).map_err(|e| self.failed(e))?;
+        let found = self.look(places);
+        self.consumer.unassign().map_err(|e| self.failed(e))?;
+        found
+    }
+
+    fn look(&self, places: &[Place]) -> Result<BTreeSet<Spot>, KafkaError> {
+        let (mut open, mut found) =
+            (places.iter().map(|place| place.spot.clone()).collect::<BTreeSet<_>>(), BTreeSet::new());
+        let deadline = Instant::now() + LOOK_LIMIT;
+        while !open.is_empty() && Instant::now() < deadline {
+            match self.consumer.poll(Duration::from_millis(100)) {
+                None => {}
+                Some(Ok(record)) => {
+                    let spot = spot(record.topic(), record.partition());
+                    if open.remove(&spot) {
+                        found.insert(spot);
+                    }
+                }
+                // The end comes per partition and without the topic's name; a group of ours has one topic mostly.
+                Some(Err(ClientError::PartitionEOF(partition))) => open.retain(|(_, open)| *open != partition),
+                Some(Err(err)) => return Err(self.failed(err)),
+            }
+        }
+        Ok(found)
+    }
+
+    fn failed(&self, source: ClientError) -> KafkaError {
+        KafkaError::Client { servers: self.servers.clone(), source }
+    }
+}
+
+fn spot(topic: &str, partition: i32) -> Spot {
+    (topic.to_owned(), partition)
+}
+
+fn offset(offset: Offset) -> i64 {
+    match offset {
+        Offset::Offset(offset) => offset,
+        Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => 0,
+    }
+}
+
+/// The classic protocol's assignment: version i16, then topics with their partitions; the rest is not ours.
+fn assigned(bytes: &[u8]) -> Option<Vec<Spot>> {
+    let mut read = bytes.get(2..)?;
+    let mut spots = Vec::new();
+    for _ in 0..number(&mut read)? {
+        let (length, rest) = read.split_first_chunk::<2>()?;
+        let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        read = rest;
+        for _ in 0..number(&mut read)? {
+            spots.push((String::from_utf8_lossy(name).into_owned(), number(&mut read)?));
+        }
+    }
+    Some(spots)
+}
+
+fn number(read: &mut &[u8]) -> Option<i32> {
+    let (number, rest) = read.split_first_chunk::<4>()?;
+    *read = rest;
+    Some(i32::from_be_bytes(*number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_is_read_and_a_broken_one_is_none() {
+        let bytes = [&[0, 1, 0, 0, 0, 1, 0, 2][..], b"ab", &[0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 7, 0, 0, 0, 0]].concat();
+        assert_eq!(assigned(&bytes), Some(vec![spot("ab", 5), spot("ab", 7)]));
+        for cut in 0..bytes.len() - 4 {
+            assert_eq!(assigned(&bytes[..cut]), None, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_the_end_is_no_lag() {
+        let place = |committed, end| Place { spot: spot("t", 0), committed, end }.lag();
+        assert_eq!((place(3, 10), place(10, 10), place(11, 10)), (7, 0, 0));
+    }
+}

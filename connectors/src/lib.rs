@@ -1,0 +1,20 @@
+//! Connectors: deploys what the JSON files and `stores/` say, shows how it runs, and heals the sinks.
+//!
+//! Reads in this order: [`files`] and [`check`] (what the user wrote), [`apply`] (the one deploy step),
+//! [`serve`] (the supervisor), [`status`]. [`connect`], [`elastic`], [`postgres`] and [`kafka`] are clients of
+//! the servers; [`config`] and [`app`] are settings and wiring. No order is read or written here.
+
+pub mod app;
+pub mod apply;
+pub mod check;
+pub mod config;
+pub mod connect;
+pub mod elastic;
+pub mod files;
+pub mod http;
+pub mod kafka;
+pub mod names;
+pub mod postgres;
+pub mod retry;
+pub mod serve;
+pub mod status;

@@ -1,0 +1,53 @@
+//! The command `connectors`: arguments and exit codes. The work is wired in `app.rs`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use connectors::app;
+use connectors::config::{Apply, Serve, Servers, Status};
+use service_kit::telemetry;
+
+/// Deploys the connector files, shows how they run, and heals the sinks.
+#[derive(Debug, Parser)]
+#[command(name = "connectors", version, about)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    servers: Servers,
+    #[command(flatten)]
+    telemetry: telemetry::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Deploy topics, schemas, stores, modules, pipelines and sinks; repeatable
+    Apply(Apply),
+    /// Show state, tasks, lag and failures; exit code 0 where all runs, 2 otherwise
+    Status(Status),
+    /// Watch the sinks and restart what fails
+    Serve(Serve),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match start(args) {
+        Ok(code) => code,
+        Err(err) => {
+            eprintln!("connectors: {err:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn start(args: Args) -> anyhow::Result<ExitCode> {
+    telemetry::init(&args.telemetry)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        match args.command {
+            Command::Apply(options) => app::apply(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
+            Command::Status(options) => app::status(&args.servers, &options).await.map(ExitCode::from),
+            Command::Serve(options) => app::serve(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
+        }
+    })
+}

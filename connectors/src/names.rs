@@ -1,0 +1,30 @@
+//! Names that others depend on: connector classes, groups, metrics. A name stands here once.
+
+/// The value of `connector.class` that makes a file a pipeline of WASM modules.
+pub const PIPELINE_CLASS: &str = "orderflow.WasmPipeline";
+/// Debezium's JDBC sink.
+pub const JDBC_CLASS: &str = "io.debezium.connector.jdbc.JdbcSinkConnector";
+/// Camel's sink, which carries the Elasticsearch component.
+pub const CAMEL_CLASS: &str = "org.apache.camel.kafkaconnector.CamelSinkConnector";
+
+/// The consumer group of a sink, as Kafka Connect names it.
+#[must_use]
+pub fn sink_group(connector: &str) -> String {
+    format!("connect-{connector}")
+}
+
+/// Metrics of `connectors serve`; the counters get `_total` from the exposition format.
+pub mod metrics {
+    /// Connectors and tasks that are not RUNNING, by connector.
+    pub const UNHEALTHY_TASKS: &str = "orderflow_connectors_unhealthy_tasks";
+    /// Restarts that the supervisor asked for, by connector and reason.
+    pub const RESTARTS: &str = "orderflow_connectors_restarts";
+    /// Restarts that Connect did not take.
+    pub const RESTARTS_REFUSED: &str = "orderflow_connectors_restarts_refused";
+    /// Records between the committed and the last stable offset, by connector.
+    pub const LAG: &str = "orderflow_connectors_lag_records";
+    /// 1 while a target answers, else 0.
+    pub const TARGET_UP: &str = "orderflow_connectors_target_up";
+    /// 1 while Connect's REST API answers, else 0.
+    pub const CONNECT_UP: &str = "orderflow_connectors_connect_up";
+}

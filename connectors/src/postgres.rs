@@ -1,0 +1,161 @@
+//! PostgreSQL as the deploy step and the supervisor need it: run a table's statements, ask whether it works.
+//! A connection lives as long as one question.
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+use crate::apply::Change;
+use crate::config;
+use crate::files::Table;
+use crate::retry::Transient;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Changing a table waits for the sink's batch, not for more.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Everything in the current schema that a table's file can make, in one line.
+const FINGERPRINT: &str = "
+select md5(coalesce(string_agg(line, E'\\n' order by line), '')) from (
+  select format('%s.%s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+                pg_get_expr(d.adbin, d.adrelid)) as line
+    from pg_class c join pg_attribute a on a.attrelid = c.oid
+    left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+   where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p', 'v') and a.attnum > 0
+     and not a.attisdropped
+  union all select pg_get_indexdef(i.indexrelid) from pg_index i join pg_class c on c.oid = i.indrelid
+   where c.relnamespace = current_schema()::regnamespace
+  union all select pg_get_constraintdef(k.oid) from pg_constraint k
+   where k.connamespace = current_schema()::regnamespace
+  union all select pg_get_triggerdef(t.oid) from pg_trigger t join pg_class c on c.oid = t.tgrelid
+   where c.relnamespace = current_schema()::regnamespace
+  union all select pg_get_functiondef(p.oid) from pg_proc p
+   where p.pronamespace = current_schema()::regnamespace and p.prokind in ('f', 'p')
+) as parts";
+
+/// One database.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    config: Config,
+    /// Where it is, for messages.
+    address: String,
+}
+
+/// Why PostgreSQL did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresError {
+    /// No connection, or it broke.
+    #[error("PostgreSQL at {address} does not answer ({reason}); is it running?")]
+    Away {
+        /// Host, port, database.
+        address: String,
+        /// The cause.
+        reason: String,
+    },
+    /// It answers and refuses.
+    #[error("PostgreSQL at {address} refuses: {reason}")]
+    Refused {
+        /// Host, port, database.
+        address: String,
+        /// Its words.
+        reason: String,
+    },
+}
+
+impl Transient for PostgresError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Away { .. } => true,
+            Self::Refused { .. } => false,
+        }
+    }
+}
+
+impl Postgres {
+    /// The database of these settings. Does not connect yet.
+    #[must_use]
+    pub fn new(settings: &config::Postgres) -> Self {
+        let mut config = Config::new();
+        config.host(&settings.host).port(settings.port).dbname(&settings.db).user(&settings.user);
+        config.password(settings.password.reveal()).application_name("connectors").connect_timeout(CONNECT_TIMEOUT);
+        Self { config, address: format!("{}:{}/{}", settings.host, settings.port, settings.db) }
+    }
+
+    /// Whether it answers a query.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub async fn probe(&self) -> Result<(), PostgresError> {
+        self.within(PROBE_TIMEOUT, async |client| client.simple_query("select 1").await.map(|_| ())).await
+    }
+
+    /// Runs a table's statements as one transaction and tells whether they changed anything.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub async fn apply(&self, table: &Table) -> Result<Change, PostgresError> {
+        let ask = format!("select to_regclass('{}') is not null", table.name.replace('\'', "''"));
+        self.within(APPLY_TIMEOUT, async |client| {
+            client.batch_execute("set lock_timeout = '30s'").await?;
+            let (there, before) = (one(client, &ask).await?, one(client, FINGERPRINT).await?);
+            client.batch_execute(&table.sql).await?;
+            let after = one(client, FINGERPRINT).await?;
+            Ok(match there.as_deref() {
+                Some("t") if before == after => Change::Unchanged,
+                Some("t") => Change::Updated,
+                _ => Change::Created,
+            })
+        })
+        .await
+    }
+
+    /// One connection, one piece of work, one time limit. The connection is driven here, beside the work.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, PostgresError> {
+        let all = async {
+            let (client, connection) = self.config.connect(NoTls).await?;
+            tokio::select! {
+                result = work(&client) => result.map(Some),
+                broken = connection => broken.map(|()| None),
+            }
+        };
+        match tokio::time::timeout(limit, all).await {
+            Ok(Ok(Some(value))) => Ok(value),
+            Ok(Ok(None)) => Err(self.away("it closed the connection".to_owned())),
+            Ok(Err(err)) => Err(self.classify(&err)),
+            Err(_) => Err(self.away(format!("nothing within {limit:?}"))),
+        }
+    }
+
+    fn away(&self, reason: String) -> PostgresError {
+        PostgresError::Away { address: self.address.clone(), reason }
+    }
+
+    /// Classes 08 (connection), 53 (resources), 57 (operator: shutting down, starting up) and 55P03 (a lock) pass.
+    fn classify(&self, err: &tokio_postgres::Error) -> PostgresError {
+        let Some(refusal) = err.as_db_error() else {
+            let cause = std::error::Error::source(err).map_or_else(String::new, |cause| format!(": {cause}"));
+            return self.away(format!("{err}{cause}"));
+        };
+        let code = refusal.code().code();
+        let reason = format!("{} ({code})", refusal.message());
+        if ["08", "53", "57", "55P03"].iter().any(|class| code.starts_with(class)) {
+            self.away(reason)
+        } else {
+            PostgresError::Refused { address: self.address.clone(), reason }
+        }
+    }
+}
+
+/// The first column of the first row.
+async fn one(client: &Client, query: &str) -> Result<Option<String>, tokio_postgres::Error> {
+    let rows = client.simple_query(query).await?;
+    Ok(rows.iter().find_map(|row| match row {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    }))
+}

@@ -1,0 +1,223 @@
+//! The supervisor: Kafka Connect never starts a failed task again, so this does. It polls Connect, asks the targets,
+//! lets a [`healer`] decide, and restarts. It makes, changes and removes no connector, so a second one beside it does
+//! no harm. Whether tasks move is watched in [`watch`]; what is going on stands on the [`board`].
+
+pub mod admin;
+pub mod board;
+pub mod healer;
+pub mod metrics;
+pub mod probes;
+pub mod progress;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::{Condition, Tasks};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::connect::{Connect, FAILED, Listed, RUNNING, Status};
+use board::{Board, Trouble};
+use healer::{Healer, Reason, Seen, State};
+use metrics::Metrics;
+use probes::{Health, Need, Probes, needs};
+
+pub use watch::watch;
+
+/// How often Connect is asked while all is well, and while something is not.
+const CALM: Duration = Duration::from_secs(1);
+const ALERT: Duration = Duration::from_millis(500);
+/// How often Connect is asked while it does not answer.
+const AWAY: Duration = Duration::from_secs(1);
+/// How often the targets are asked while all is well.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// A connector that Connect has been at work on for so long is restarted as a whole.
+const CHANGING_LIMIT: Duration = Duration::from_secs(60);
+
+/// The supervisor of one Kafka Connect cluster.
+pub struct Supervisor {
+    connect: Connect,
+    probes: Probes,
+    board: Board,
+    metrics: Arc<Metrics>,
+    answering: Condition,
+    patients: BTreeMap<String, Patient>,
+    probed: Option<Instant>,
+    health: Health,
+}
+
+/// One connector under watch.
+#[derive(Debug, Default)]
+struct Patient {
+    healer: Healer,
+    last: Option<State>,
+    changing_since: Option<Instant>,
+}
+
+impl Supervisor {
+    /// A supervisor that has seen nothing yet; `answering` becomes met when Connect answers.
+    #[must_use]
+    pub fn new(connect: Connect, probes: Probes, board: Board, metrics: Arc<Metrics>, answering: Condition) -> Self {
+        Self {
+            connect,
+            probes,
+            board,
+            metrics,
+            answering,
+            patients: BTreeMap::new(),
+            probed: None,
+            health: Health::new(),
+        }
+    }
+
+    /// Watches until told to stop.
+    pub async fn run(mut self, tasks: Tasks) {
+        loop {
+            let Some(pause) = tasks.until_stop(self.round()).await else { return };
+            if tasks.until_stop(tokio::time::sleep(pause)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// One look at everything; answers how long to rest.
+    pub async fn round(&mut self) -> Duration {
+        let listed = match self.connect.list().await {
+            Ok(listed) => listed,
+            Err(err) => {
+                if self.answering.is_met() {
+                    warn!(error = %err, "kafka connect does not answer, waiting for it");
+                }
+                self.answering.unmet(err.to_string());
+                self.metrics.connect_up.set(0);
+                self.board.away();
+                return AWAY;
+            }
+        };
+        if !self.answering.is_met() {
+            info!(connectors = listed.len(), "kafka connect answers");
+        }
+        self.answering.met();
+        self.metrics.connect_up.set(1);
+        for (gone, _) in self.patients.extract_if(.., |name, _| !listed.contains_key(name)) {
+            self.metrics.forget(&gone);
+        }
+        self.board.keep(&listed);
+        let states: BTreeMap<&String, State> =
+            listed.iter().map(|(name, one)| (name, self.state(name, &one.status))).collect();
+        let calm = states.values().all(|state| matches!(state, State::Running | State::Held));
+        self.probe(&listed, calm).await;
+        for (name, one) in &listed {
+            let state = states.get(name).copied().unwrap_or(State::Changing);
+            self.treat(name, one, state).await;
+        }
+        if calm { CALM } else { ALERT }
+    }
+
+    /// The state for the healer: Connect's, with what is known of progress and of time.
+    fn state(&mut self, name: &str, status: &Status) -> State {
+        let patient = self.patients.entry(name.to_owned()).or_default();
+        let mut state = state(status);
+        if state == State::Changing {
+            let since = *patient.changing_since.get_or_insert_with(Instant::now);
+            if CHANGING_LIMIT <= since.elapsed() {
+                state = State::Stuck;
+            }
+        } else {
+            patient.changing_since = None;
+        }
+        if state == State::Running && self.board.is_stuck(name) {
+            state = State::Stuck;
+        }
+        state
+    }
+
+    /// Asks the targets: each round while something is wrong, now and then while all is well.
+    async fn probe(&mut self, listed: &BTreeMap<String, Listed>, calm: bool) {
+        if calm && self.probed.is_some_and(|at| at.elapsed() < PROBE_EVERY) {
+            return;
+        }
+        let all: BTreeSet<Need> = listed.values().flat_map(|one| needs(&one.info.config)).collect();
+        let health = self.probes.ask(&all).await;
+        for (need, answer) in &health {
+            self.metrics.target(need).set(i64::from(answer.is_none()));
+            let before = self.health.get(need).is_none_or(Option::is_none);
+            match answer {
+                Some(reason) if before => warn!(target.name = %need, error = %reason, "target is away"),
+                None if !before => info!(target.name = %need, "target is back"),
+                _ => {}
+            }
+        }
+        self.probed = Some(Instant::now());
+        self.board.set_health(&health);
+        self.health = health;
+    }
+
+    async fn treat(&mut self, name: &str, one: &Listed, state: State) {
+        let target_up = needs(&one.info.config).iter().all(|need| self.health.get(need).is_none_or(Option::is_none));
+        let Some(patient) = self.patients.get_mut(name) else { return };
+        if patient.last != Some(state) {
+            report(name, patient.last, state, &one.status, &self.board.waits(name));
+            patient.last = Some(state);
+        }
+        let reason = patient.healer.step(Instant::now(), Seen { state, target_up });
+        let trouble = patient.healer.episode().map(|episode| Trouble::new(episode, state, &one.status));
+        self.board.set_trouble(name, trouble);
+        self.metrics.unhealthy(name).set(unhealthy(&one.status));
+        if let Some(reason) = reason {
+            self.restart(name, reason).await;
+        }
+    }
+
+    async fn restart(&self, name: &str, reason: Reason) {
+        let only_failed = reason != Reason::Stuck;
+        match self.connect.restart(name, only_failed).await {
+            Ok(()) => {
+                info!(connector = name, reason = reason.word(), "restarted");
+                self.metrics.restarts(name, reason.word()).inc();
+                self.board.restarted(name, !only_failed);
+            }
+            Err(err) => {
+                warn!(connector = name, reason = reason.word(), error = %err, "kafka connect did not take the restart");
+                self.metrics.refused(name).inc();
+            }
+        }
+    }
+}
+
+fn state(status: &Status) -> State {
+    let connector = status.connector.state.as_str();
+    if matches!(connector, "PAUSED" | "STOPPED") {
+        State::Held
+    } else if 0 < status.failed() {
+        State::Failed
+    } else if connector == RUNNING && !status.tasks.is_empty() && status.tasks.iter().all(|task| task.state == RUNNING)
+    {
+        State::Running
+    } else {
+        State::Changing
+    }
+}
+
+fn unhealthy(status: &Status) -> i64 {
+    let parts = status.parts().filter(|part| part.state == FAILED || part.state == "UNASSIGNED").count();
+    i64::try_from(parts).unwrap_or(i64::MAX)
+}
+
+/// Said once at each change, not at each look.
+fn report(name: &str, before: Option<State>, state: State, status: &Status, waits: &[String]) {
+    match state {
+        State::Failed => warn!(
+            connector = name,
+            tasks.failed = status.failed(),
+            error = status.failure().unwrap_or_default(),
+            "failed"
+        ),
+        State::Stuck => warn!(connector = name, waits = waits.join(", "), "runs but does not move"),
+        State::Running if before.is_some_and(|before| before != State::Held) => info!(connector = name, "runs again"),
+        State::Held => info!(connector = name, state = status.connector.state, "held by an operator, left alone"),
+        State::Running | State::Changing => {}
+    }
+}

@@ -1,0 +1,201 @@
+//! What the supervisor knows, shared by its parts and shown to operators: troubles, lag, targets. Decides nothing.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::healer::{Episode, State};
+use super::probes::Health;
+use crate::connect::{Listed, Status};
+use crate::kafka::lag::Place;
+
+/// So many waiting places are named.
+const NAMED: usize = 3;
+
+/// A cheap handle on the shared state.
+#[derive(Debug, Clone, Default)]
+pub struct Board(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    entries: BTreeMap<String, Entry>,
+    health: Health,
+}
+
+/// One connector.
+#[derive(Debug, Clone, Default)]
+pub struct Entry {
+    /// The topics that it reads.
+    pub topics: Vec<String>,
+    /// All of it RUNNING, as Connect last said.
+    pub running: bool,
+    /// Counts restarts that we asked for.
+    pub restarts: u64,
+    /// The last of them was for standstill.
+    pub for_standstill: bool,
+    lag: Option<i64>,
+    stuck: bool,
+    waits: Vec<Place>,
+    trouble: Option<Trouble>,
+}
+
+/// What a connector suffers from.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    episode: Episode,
+    state: State,
+    failure: Option<String>,
+}
+
+impl Trouble {
+    /// From the healer's episode and Connect's words.
+    #[must_use]
+    pub fn new(episode: &Episode, state: State, status: &Status) -> Self {
+        Self { episode: *episode, state, failure: status.failure() }
+    }
+
+    /// In words for an operator.
+    fn words(&self, waits: &[String]) -> String {
+        let next = self.episode.next.saturating_duration_since(Instant::now()).as_secs();
+        let tries = self.episode.tries;
+        match self.state {
+            State::Failed if self.episode.target_away => {
+                format!("waits for its target; restarts at once when it is back, or tries in {next} s")
+            }
+            State::Failed if self.episode.is_suspect() => {
+                let at = if waits.is_empty() { String::new() } else { format!(" at or after {}", waits.join(", ")) };
+                format!(
+                    "failed again after {tries} restarts with its target well: perhaps a record{at} that it will never take; next try in {next} s"
+                )
+            }
+            State::Failed => format!("restart {tries} asked for; next in {next} s"),
+            State::Stuck => format!("does not move; restart {tries} asked for, next in {next} s"),
+            State::Changing => "Kafka Connect is at work on it".to_owned(),
+            State::Running => "runs again, watched".to_owned(),
+            State::Held => "held by an operator".to_owned(),
+        }
+    }
+}
+
+impl Board {
+    /// Takes the list of connectors over; others are forgotten.
+    pub fn keep(&self, listed: &BTreeMap<String, Listed>) {
+        let mut state = self.lock();
+        state.entries.retain(|name, _| listed.contains_key(name));
+        for (name, one) in listed {
+            let entry = state.entries.entry(name.clone()).or_default();
+            let topics = one.info.config.get("topics").map_or("", String::as_str);
+            entry.topics = topics.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect();
+            entry.running = super::state(&one.status) == State::Running;
+        }
+    }
+
+    /// Connect does not answer: nothing is known to run.
+    pub fn away(&self) {
+        for entry in self.lock().entries.values_mut() {
+            entry.running = false;
+            entry.stuck = false;
+        }
+    }
+
+    /// All connectors, for whoever watches their positions.
+    #[must_use]
+    pub fn entries(&self) -> BTreeMap<String, Entry> {
+        self.lock().entries.clone()
+    }
+
+    /// A restart was asked for: what is known of its progress counts no more.
+    pub fn restarted(&self, name: &str, for_standstill: bool) {
+        self.change(name, |entry| {
+            entry.restarts += 1;
+            entry.for_standstill = for_standstill;
+            entry.stuck = false;
+        });
+    }
+
+    /// New positions of a connector; `restarts` is the count for which they were read.
+    pub fn set_progress(&self, name: &str, restarts: u64, lag: i64, stuck: bool, waits: Vec<Place>) {
+        self.change(name, |entry| {
+            entry.lag = Some(lag);
+            entry.waits = waits;
+            entry.stuck = stuck && entry.restarts == restarts;
+        });
+    }
+
+    /// The positions of a connector cannot be read now.
+    pub fn no_progress(&self, name: &str) {
+        self.change(name, |entry| {
+            entry.lag = None;
+            entry.stuck = false;
+        });
+    }
+
+    /// What a connector suffers from now.
+    pub fn set_trouble(&self, name: &str, trouble: Option<Trouble>) {
+        self.change(name, |entry| entry.trouble = trouble);
+    }
+
+    /// How the targets are.
+    pub fn set_health(&self, health: &Health) {
+        self.lock().health.clone_from(health);
+    }
+
+    /// It runs and does not move.
+    #[must_use]
+    pub fn is_stuck(&self, name: &str) -> bool {
+        self.lock().entries.get(name).is_some_and(|entry| entry.stuck)
+    }
+
+    /// Where it waits, as `topic-partition@offset`.
+    #[must_use]
+    pub fn waits(&self, name: &str) -> Vec<String> {
+        self.lock().entries.get(name).map(Entry::named).unwrap_or_default()
+    }
+
+    /// Everything, for `connectors status` and people.
+    #[must_use]
+    pub fn show(&self) -> Value {
+        let state = self.lock();
+        let connectors: BTreeMap<&String, Value> =
+            state.entries.iter().map(|(name, entry)| (name, entry.show())).collect();
+        let targets: BTreeMap<String, Value> = state
+            .health
+            .iter()
+            .map(|(need, down)| (need.to_string(), json!({"up": down.is_none(), "reason": down})))
+            .collect();
+        json!({ "connectors": connectors, "targets": targets })
+    }
+
+    fn change(&self, name: &str, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.lock().entries.get_mut(name) {
+            change(entry);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn named(&self) -> Vec<String> {
+        let name = |place: &Place| format!("{}-{}@{}", place.spot.0, place.spot.1, place.committed);
+        self.waits.iter().take(NAMED).map(name).collect()
+    }
+
+    fn show(&self) -> Value {
+        let named = self.named();
+        let trouble = self.trouble.as_ref();
+        json!({
+            "lag": self.lag,
+            "stuck": self.stuck,
+            "restarts": self.restarts,
+            "waits": named,
+            "healing": trouble.map(|trouble| trouble.words(&named)),
+            "failure": trouble.and_then(|trouble| trouble.failure.clone()),
+            "sinceSeconds": trouble.map(|trouble| trouble.episode.since.elapsed().as_secs()),
+        })
+    }
+}

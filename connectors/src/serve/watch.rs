@@ -1,0 +1,92 @@
+//! Reads the positions of all sinks again and again and puts lag and standstill on the board. Asks Kafka only; it runs
+//! beside the supervisor, since a broker that is away answers slowly.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::Tasks;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::board::{Board, Entry};
+use super::metrics::Metrics;
+use super::progress::Progress;
+use crate::kafka::KafkaError;
+use crate::kafka::lag::{Place, Reader};
+use crate::names::sink_group;
+
+const EVERY: Duration = Duration::from_secs(2);
+
+/// One group's reader with what it remembers.
+struct Watched {
+    reader: Reader,
+    progress: Progress,
+    restarts: u64,
+}
+
+/// Watches until told to stop.
+pub async fn watch(servers: String, board: Board, metrics: Arc<Metrics>, tasks: Tasks) {
+    let mut watched = BTreeMap::new();
+    loop {
+        let (servers, board, metrics) = (servers.clone(), board.clone(), Arc::clone(&metrics));
+        // Kafka's client blocks, each call up to its time limit.
+        let round = tasks.spawn_blocking(move || {
+            round(&servers, &board, &metrics, &mut watched);
+            watched
+        });
+        let Ok(back) = round.await else { return };
+        watched = back;
+        if tasks.until_stop(tokio::time::sleep(EVERY)).await.is_none() {
+            return;
+        }
+    }
+}
+
+fn round(servers: &str, board: &Board, metrics: &Metrics, watched: &mut BTreeMap<String, Watched>) {
+    let entries = board.entries();
+    watched.retain(|name, _| entries.contains_key(name));
+    for (name, entry) in entries.iter().filter(|(_, entry)| !entry.topics.is_empty()) {
+        match one(servers, name, entry, watched) {
+            Ok(seen) => {
+                metrics.lag(name).set(seen.lag);
+                board.set_progress(name, entry.restarts, seen.lag, seen.stuck, seen.waits);
+            }
+            Err(err) => {
+                debug!(connector = name, error = %err, "cannot read positions");
+                board.no_progress(name);
+            }
+        }
+    }
+}
+
+struct Seen {
+    lag: i64,
+    stuck: bool,
+    waits: Vec<Place>,
+}
+
+fn one(servers: &str, name: &str, entry: &Entry, watched: &mut BTreeMap<String, Watched>) -> Result<Seen, KafkaError> {
+    if !watched.contains_key(name) {
+        let reader = Reader::new(servers, &sink_group(name))?;
+        watched.insert(name.to_owned(), Watched { reader, progress: Progress::default(), restarts: entry.restarts });
+    }
+    let Some(Watched { reader, progress, restarts }) = watched.get_mut(name) else { return Err(KafkaError::Cut) };
+    // What does not run need not move; after a restart the time counts anew.
+    if !entry.running || *restarts != entry.restarts {
+        progress.restarted(*restarts != entry.restarts && entry.for_standstill);
+        *restarts = entry.restarts;
+    }
+    let places = reader.places(&entry.topics)?;
+    let owners = if places.iter().any(|place| 0 < place.lag()) { reader.owners()? } else { BTreeMap::new() };
+    let now = Instant::now();
+    let verdict = progress.observe(now, &places, &owners);
+    if !verdict.look.is_empty() {
+        let unread = reader.unread(&verdict.look)?;
+        progress.looked(now, &verdict.look, &unread);
+    }
+    let stuck = entry.running && !verdict.stuck.is_empty();
+    let lag = progress.lag(&places);
+    let waits = if stuck { verdict.stuck } else { progress.waiting(&places) };
+    Ok(Seen { lag, stuck, waits })
+}

@@ -1,0 +1,159 @@
+//! The deploy step's last parts against a stub of Kafka Connect and of `transforms`.
+
+use std::fs;
+use std::time::Duration;
+
+use connectors::apply::{ApplyError, Change, Target, modules, pipelines, sinks};
+use connectors::config::Postgres as PostgresSettings;
+use connectors::connect::Connect;
+use connectors::elastic::Elastic;
+use connectors::files::Connector;
+use connectors::names::{JDBC_CLASS, PIPELINE_CLASS};
+use connectors::postgres::Postgres;
+use serde_json::{Value, json};
+
+use crate::stub::{Stub, missing, status};
+
+/// Nothing listens at port 1: a step must not ask servers that are not its own.
+fn target(stub: &Stub, wait: Duration) -> Target {
+    let nowhere = "http://127.0.0.1:1";
+    Target {
+        kafka: "127.0.0.1:1".to_owned(),
+        registry: schemas::registry::Registry::new(nowhere).unwrap(),
+        postgres: Postgres::new(&PostgresSettings {
+            host: "127.0.0.1".to_owned(),
+            port: 1,
+            db: String::new(),
+            user: String::new(),
+            password: String::new().into(),
+        }),
+        elastic: Elastic::new(nowhere).unwrap(),
+        transforms: Connect::new(&stub.url()).unwrap(),
+        connect: Connect::new(&stub.url()).unwrap(),
+        wait,
+    }
+}
+
+fn sink() -> Connector {
+    let settings = [("connector.class", JDBC_CLASS), ("topics", "t"), ("tasks.max", "2")];
+    connector("s", &settings)
+}
+
+fn connector(name: &str, settings: &[(&str, &str)]) -> Connector {
+    let settings = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    Connector { file: format!("{name}.json"), name: name.to_owned(), settings }
+}
+
+async fn apply_sink(stub: &Stub, wait: Duration) -> Result<Vec<Change>, ApplyError> {
+    let mut changes = Vec::new();
+    sinks::apply(&target(stub, wait), &[sink()], &mut |line| changes.push(line.change)).await?;
+    Ok(changes)
+}
+
+const LONG: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_new_sink_is_validated_put_and_waited_for_through_a_rebalance() {
+    let (mut puts, mut looks) = (0, 0);
+    let stub = Stub::start(move |line, body| match line {
+        "PUT /connectors/s/config" => {
+            puts += 1;
+            let settings: Value = serde_json::from_slice(body).unwrap();
+            assert_eq!(settings["topics"], "t");
+            if puts < 3 { (409, json!({"message": "a rebalance is expected"})) } else { (201, json!({})) }
+        }
+        "GET /connectors/s/config" => missing(),
+        "GET /connectors/s/status" => {
+            looks += 1;
+            (200, status("s", if looks < 3 { &["RUNNING", "UNASSIGNED"] } else { &["RUNNING", "RUNNING"] }))
+        }
+        line if line.ends_with("/config/validate") => (200, json!({"error_count": 0, "configs": []})),
+        line => panic!("unexpected {line}"),
+    })
+    .await;
+    assert_eq!(apply_sink(&stub, LONG).await.unwrap(), [Change::Created]);
+    assert_eq!(stub.asked("PUT /connectors/s/config").len(), 3);
+    assert_eq!(stub.asked("GET /connectors/s/status").len(), 3);
+}
+
+#[tokio::test]
+async fn a_sink_that_is_as_wanted_is_not_put_again() {
+    let stub = Stub::start(|line, _| match line {
+        "GET /connectors/s/config" => {
+            let mut there = json!(sink().settings);
+            there["name"] = json!("s");
+            (200, there)
+        }
+        "GET /connectors/s/status" => (200, status("s", &["RUNNING", "RUNNING"])),
+        _ => (200, json!({"configs": []})),
+    })
+    .await;
+    assert_eq!(apply_sink(&stub, LONG).await.unwrap(), [Change::Unchanged]);
+    assert_eq!(stub.asked("PUT /connectors/s"), [""; 0]);
+}
+
+#[tokio::test]
+async fn settings_that_the_plugin_refuses_are_shown_and_not_put() {
+    let stub =
+        Stub::start(|_, _| (200, json!({"configs": [{"value": {"name": "insert.mode", "errors": ["no such mode"]}}]})))
+            .await;
+    let err = apply_sink(&stub, LONG).await.unwrap_err().to_string();
+    assert!(err.contains("insert.mode: no such mode"), "{err}");
+    assert_eq!(stub.asked("PUT /connectors/s"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_sink_that_does_not_come_up_is_named_with_its_reason() {
+    let stub = Stub::start(|line, _| match line {
+        "GET /connectors/s/config" => missing(),
+        "GET /connectors/s/status" => (200, status("s", &["RUNNING", "FAILED"])),
+        _ => (200, json!({"configs": []})),
+    })
+    .await;
+    let err = apply_sink(&stub, Duration::from_millis(600)).await.unwrap_err().to_string();
+    assert!(err.contains("does not run") && err.contains("B: no"), "{err}");
+}
+
+#[tokio::test]
+async fn a_pipeline_is_given_again_and_told_by_what_changed() {
+    let given = [("connector.class", PIPELINE_CLASS), ("topics", "a"), ("output.topic", "b")];
+    let mut there: Option<Value> = None;
+    let stub = Stub::start(move |line, body| match line {
+        "PUT /connectors/p/config" => {
+            there = serde_json::from_slice(body).ok();
+            (200, json!({}))
+        }
+        _ => there.clone().map_or_else(missing, |settings| (200, settings)),
+    })
+    .await;
+    let mut changes = Vec::new();
+    for topic in ["a", "a", "c"] {
+        let mut pipeline = connector("p", &given);
+        pipeline.settings.insert("topics".to_owned(), topic.to_owned());
+        pipelines::apply(&target(&stub, LONG), &[pipeline], &mut |line| changes.push(line.change)).await.unwrap();
+    }
+    assert_eq!(changes, [Change::Created, Change::Unchanged, Change::Updated]);
+}
+
+#[tokio::test]
+async fn modules_are_uploaded_in_order_and_a_refused_one_stops_it() {
+    let folder = std::env::temp_dir().join(format!("connectors-modules-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    for name in ["b.wasm", "a.wasm", "notes.txt"] {
+        fs::write(folder.join(name), name).unwrap();
+    }
+    let stub = Stub::start(|line, body| {
+        assert_eq!(line, "POST /modules");
+        let status = if body == b"a.wasm" { 201 } else { 200 };
+        (status, json!({"label": String::from_utf8_lossy(body)}))
+    })
+    .await;
+    let mut lines = Vec::new();
+    modules::apply(&target(&stub, LONG), &folder, &mut |line| lines.push((line.name, line.change))).await.unwrap();
+    assert_eq!(lines, [("a.wasm".to_owned(), Change::Created), ("b.wasm".to_owned(), Change::Unchanged)]);
+
+    stub.say(|_, _| (409, json!({"title": "conflict", "detail": "clean@1.0.0 exists with another digest"})));
+    let err = modules::apply(&target(&stub, LONG), &folder, &mut |_| {}).await.unwrap_err().to_string();
+    assert!(err.contains("a.wasm") && err.contains("another digest"), "{err}");
+    fs::remove_dir_all(&folder).unwrap();
+}

@@ -1,0 +1,120 @@
+//! The command itself: exit codes, what goes to standard output and what to standard error.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use rdkafka::mocking::MockCluster;
+use serde_json::{Value, json};
+
+use crate::stub::{Stub, status};
+
+fn connectors(args: &[&str], servers: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_connectors"));
+    command.env_clear().args(args).envs(servers.iter().copied());
+    command.output().unwrap()
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+        let path = std::env::temp_dir().join(format!("connectors-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        for (file, text) in files {
+            fs::write(path.join(file), text).unwrap();
+        }
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn broken_files_are_refused_all_at_once_before_any_server_is_asked() {
+    let files = [
+        ("a.json", "{ \"name\": \"a\", \"config\": { \"topics\": \"t\" "),
+        ("b.json", r#"{"name":"b","config":{"connector.class":"x.Y","tasks.max":2},"extra":1}"#),
+        (
+            "c.json",
+            r#"{"name":"c","config":{"connector.class":"io.debezium.connector.jdbc.JdbcSinkConnector","topics":"t","topics":"u","connection.password":"hunter2"}}"#,
+        ),
+        (
+            "d.json",
+            r#"{"name":"c","config":{"connector.class":"io.debezium.connector.jdbc.JdbcSinkConnector","topics":"t","insert.mod":"upsert"}}"#,
+        ),
+    ];
+    let folder = Folder::new("broken", &files);
+    // Every address is one where nothing listens: with --wait at its default, asking any of them takes two minutes.
+    let nowhere = ["CONNECT_URL", "TRANSFORMS_URL", "ELASTICSEARCH_URL", "SCHEMA_REGISTRY_URL"]
+        .map(|name| (name, "http://127.0.0.1:1"));
+    let servers = [&nowhere[..], &[("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1"), ("POSTGRES_PORT", "1")]].concat();
+    let output = connectors(&["apply", "--files", folder.0.to_str().unwrap()], &servers);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    for wanted in [
+        "a.json: is not a JSON object",
+        "b.json: extra: is not known here",
+        "b.json: tasks.max: 2 is not text",
+        "b.json: connector.class: `x.Y` is not known",
+        "c.json: topics: is given twice",
+        "c.json: connection.password: holds a secret in the open",
+        "d.json: insert.mod: is not known; did you mean insert.mode?",
+        "d.json: name: `c` is also the name in c.json",
+        "nothing was applied",
+    ] {
+        assert!(told.contains(wanted), "{wanted:?} is not in\n{told}");
+    }
+    assert!(!told.contains("hunter2"), "the secret is repeated: {told}");
+    assert!(output.stdout.is_empty());
+}
+
+#[tokio::test]
+async fn the_status_is_zero_only_while_everything_runs() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let list = |tasks: &'static [&'static str]| {
+        move |line: &str, _: &[u8]| match line {
+            "GET /connectors?expand=status&expand=info" => {
+                (200, json!({"s": {"status": status("s", tasks), "info": {"config": {"topics": "t"}}}}))
+            }
+            "GET /connectors" => (200, json!([])),
+            "GET /healing" => (200, json!({"connectors": {"s": {"healing": "restart 1 asked for"}}})),
+            line => panic!("unexpected {line}"),
+        }
+    };
+    let stub = Stub::start(list(&["RUNNING", "RUNNING"])).await;
+    let (url, kafka) = (stub.url(), cluster.bootstrap_servers());
+    let servers = [
+        ("CONNECT_URL", url.as_str()),
+        ("TRANSFORMS_URL", &url),
+        ("CONNECTORS_URL", &url),
+        ("KAFKA_BOOTSTRAP_SERVERS", &kafka),
+    ];
+    let run = async |args: &'static [&'static str]| {
+        let servers = servers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let work = tokio::task::spawn_blocking(move || {
+            connectors(args, &servers.each_ref().map(|(n, v)| (n.as_str(), v.as_str())))
+        });
+        work.await.unwrap()
+    };
+    let output = run(&["status"]).await;
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{table}");
+    assert!(table.contains("s     sink  RUNNING  2/2    0"), "{table}");
+
+    stub.say(list(&["RUNNING", "FAILED"]));
+    let output = run(&["status", "--json"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["ok"], false);
+    assert_eq!(told["connectors"][0]["failure"], "B: no");
+    assert_eq!(told["connectors"][0]["healing"], "restart 1 asked for");
+
+    stub.say(|_, _| (500, json!({"message": "no leader"})));
+    assert_eq!(run(&["status"]).await.status.code(), Some(2), "who cannot be asked is not well");
+}

@@ -1,0 +1,52 @@
+//! Positions of a group, against librdkafka's mock cluster.
+
+use std::time::Duration;
+
+use connectors::kafka::lag::Reader;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+#[test]
+fn a_group_that_has_read_part_of_a_partition_lags_there_and_nowhere_else() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 2, 1).unwrap();
+    let servers = cluster.bootstrap_servers();
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &servers).create().unwrap();
+    for _ in 0..3 {
+        producer.send(BaseRecord::<(), str>::to("t").partition(1).payload("x")).unwrap();
+    }
+    producer.flush(Duration::from_secs(10)).unwrap();
+
+    let reader = Reader::new(&servers, "connect-s").unwrap();
+    let topics = ["t".to_owned()];
+    let lags = |reader: &Reader| {
+        reader
+            .places(&topics)
+            .unwrap()
+            .iter()
+            .map(|place| (place.spot.1, place.committed, place.lag()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lags(&reader), [(0, 0, 0), (1, 0, 3)], "nothing is committed yet");
+
+    commit(&servers, 2);
+    assert_eq!(lags(&reader), [(0, 0, 0), (1, 2, 1)]);
+    let waiting = reader.places(&topics).unwrap();
+    let unread = reader.unread(&waiting).unwrap();
+    assert_eq!(unread.into_iter().collect::<Vec<_>>(), [("t".to_owned(), 1)], "a record is there to be read");
+
+    commit(&servers, 3);
+    assert_eq!(lags(&reader), [(0, 0, 0), (1, 3, 0)]);
+    let unread = reader.unread(&reader.places(&topics).unwrap()).unwrap();
+    assert!(unread.is_empty(), "{unread:?}");
+}
+
+fn commit(servers: &str, offset: i64) {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", servers).set("group.id", "connect-s").create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset("t", 1, Offset::Offset(offset)).unwrap();
+    consumer.commit(&list, CommitMode::Sync).unwrap();
+}

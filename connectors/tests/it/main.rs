@@ -1,0 +1,10 @@
+//! The commands against servers of our own making: what they ask, and what they do with each answer. The real servers
+//! are in the end-to-end run.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test ends the test")]
+
+mod apply;
+mod command;
+mod lag;
+mod serve;
+mod stub;

@@ -1,0 +1,192 @@
+//! The supervisor against stubs of Kafka Connect, of the registry and of Elasticsearch.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use connectors::config::Postgres as PostgresSettings;
+use connectors::connect::Connect;
+use connectors::elastic::Elastic;
+use connectors::names::CAMEL_CLASS;
+use connectors::postgres::Postgres;
+use connectors::serve::Supervisor;
+use connectors::serve::board::Board;
+use connectors::serve::metrics::Metrics;
+use connectors::serve::probes::Probes;
+use serde_json::{Value, json};
+use service_kit::{Condition, Readiness};
+
+use crate::stub::{Stub, status};
+
+const RESTART: &str = "POST /connectors/s/restart?includeTasks=true&onlyFailed=true";
+
+/// A supervisor among stubs: one sink `s`, whose tasks' states and whose store a test decides.
+struct Ward {
+    connect: Stub,
+    supervisor: Supervisor,
+    board: Board,
+    answering: Condition,
+    tasks: Arc<Mutex<Vec<&'static str>>>,
+    store_up: Arc<AtomicBool>,
+    heals: Arc<AtomicBool>,
+}
+
+impl Ward {
+    async fn new() -> Self {
+        let tasks = Arc::new(Mutex::new(vec!["RUNNING", "RUNNING"]));
+        let (store_up, heals) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
+        let connect = Stub::start(connect(Arc::clone(&tasks), Arc::clone(&heals))).await;
+        let up = Arc::clone(&store_up);
+        let store = Stub::start(move |line, _| match line {
+            line if line.starts_with("GET /_cluster/health/i?") && !up.load(Ordering::SeqCst) => {
+                (408, json!({"error": {"reason": "red"}}))
+            }
+            _ => (200, json!({"schema": "\"string\"", "id": 1})),
+        })
+        .await;
+        let probes = Probes {
+            postgres: Postgres::new(&PostgresSettings {
+                host: "127.0.0.1".to_owned(),
+                port: 1,
+                db: String::new(),
+                user: String::new(),
+                password: String::new().into(),
+            }),
+            elastic: Elastic::new(&store.url()).unwrap(),
+            registry: schemas::registry::Registry::new(&store.url()).unwrap(),
+        };
+        let (board, answering) = (Board::default(), Readiness::new().condition("kafka-connect"));
+        let client = Connect::new(&connect.url()).unwrap();
+        let supervisor =
+            Supervisor::new(client, probes, board.clone(), Arc::new(Metrics::default()), answering.clone());
+        Self { connect, supervisor, board, answering, tasks, store_up, heals }
+    }
+
+    fn tasks(&self, states: &[&'static str]) {
+        *self.tasks.lock().unwrap() = states.to_vec();
+    }
+
+    async fn rounds(&mut self, count: usize) {
+        for _ in 0..count {
+            self.supervisor.round().await;
+        }
+    }
+
+    fn restarts(&self) -> usize {
+        self.connect.asked(RESTART).len()
+    }
+
+    fn shown(&self, key: &str) -> Value {
+        self.board.show()["connectors"]["s"][key].clone()
+    }
+}
+
+/// Kafka Connect with the sink `s`; a restart starts its failed tasks, if it heals.
+fn connect(
+    tasks: Arc<Mutex<Vec<&'static str>>>,
+    heals: Arc<AtomicBool>,
+) -> impl FnMut(&str, &[u8]) -> (u16, Value) + Send {
+    move |line, _| {
+        let mut tasks = tasks.lock().unwrap();
+        if line.starts_with("POST /connectors/s/restart") {
+            if heals.load(Ordering::SeqCst) {
+                *tasks = vec!["RUNNING"; tasks.len()];
+            }
+            return (202, json!({}));
+        }
+        assert_eq!(line, "GET /connectors?expand=status&expand=info");
+        let settings = BTreeMap::from([
+            ("connector.class", CAMEL_CLASS),
+            ("camel.sink.url", "elasticsearch:o?hostAddresses=${env:E}&indexName=i"),
+            ("topics", "t"),
+        ]);
+        (200, json!({"s": {"status": status("s", &tasks), "info": {"config": settings}}}))
+    }
+}
+
+#[tokio::test]
+async fn a_failed_task_is_restarted_once_and_runs_again() {
+    let mut ward = Ward::new().await;
+    ward.rounds(3).await;
+    assert_eq!(ward.restarts(), 0);
+    ward.tasks(&["RUNNING", "FAILED"]);
+    ward.rounds(5).await;
+    assert_eq!(ward.restarts(), 1);
+    assert_eq!(ward.shown("healing"), "runs again, watched");
+}
+
+#[tokio::test]
+async fn a_sink_waits_for_its_store_and_is_restarted_in_the_round_that_finds_it_back() {
+    let mut ward = Ward::new().await;
+    ward.rounds(1).await;
+    ward.store_up.store(false, Ordering::SeqCst);
+    ward.tasks(&["FAILED", "FAILED"]);
+    ward.rounds(5).await;
+    assert_eq!(ward.restarts(), 0, "the store is away");
+    assert!(ward.shown("healing").as_str().unwrap().starts_with("waits for its target"));
+    assert_eq!(ward.board.show()["targets"]["elasticsearch"]["up"], false);
+    ward.store_up.store(true, Ordering::SeqCst);
+    ward.rounds(1).await;
+    assert_eq!(ward.restarts(), 1);
+}
+
+#[tokio::test]
+async fn a_sink_that_fails_again_at_once_is_not_restarted_in_a_hot_loop() {
+    let mut ward = Ward::new().await;
+    ward.heals.store(false, Ordering::SeqCst);
+    ward.tasks(&["FAILED", "RUNNING"]);
+    ward.rounds(200).await;
+    assert!((1..=3).contains(&ward.restarts()), "{} restarts in 200 rounds", ward.restarts());
+    assert_eq!(ward.shown("failure"), "B: no");
+}
+
+#[tokio::test]
+async fn what_an_operator_holds_is_left_alone() {
+    let mut ward = Ward::new().await;
+    ward.connect.say(|line, _| {
+        assert!(line.starts_with("GET "), "a held sink was touched: {line}");
+        let mut held = status("s", &["FAILED"]);
+        held["connector"]["state"] = json!("PAUSED");
+        (200, json!({"s": {"status": held, "info": {"config": {"topics": "t"}}}}))
+    });
+    ward.rounds(5).await;
+}
+
+#[tokio::test]
+async fn a_restart_that_connect_cannot_take_now_is_asked_for_again() {
+    let mut ward = Ward::new().await;
+    let tasks = Arc::clone(&ward.tasks);
+    let mut normal = connect(tasks, Arc::clone(&ward.heals));
+    let mut refusals = 1;
+    ward.connect.say(move |line, body| {
+        if line.starts_with("POST ") && 0 < refusals {
+            refusals -= 1;
+            return (409, json!({"message": "a rebalance is expected"}));
+        }
+        normal(line, body)
+    });
+    ward.tasks(&["FAILED"]);
+    ward.rounds(1).await;
+    assert_eq!(ward.restarts(), 1);
+    tokio::time::sleep(Duration::from_millis(1100)).await; // the back-off's own first pause
+    ward.rounds(2).await;
+    assert_eq!(ward.restarts(), 2);
+}
+
+#[tokio::test]
+async fn connect_may_die_and_come_back() {
+    let mut ward = Ward::new().await;
+    ward.rounds(1).await;
+    assert!(ward.answering.is_met());
+    let address = ward.connect.address();
+    ward.connect.kill().await;
+    let rest = ward.supervisor.round().await;
+    assert!(!ward.answering.is_met());
+    assert!(Duration::from_millis(500) <= rest, "a worker that is away is not asked in a tight loop");
+    ward.connect = Stub::at(address, connect(Arc::clone(&ward.tasks), Arc::clone(&ward.heals))).await;
+    ward.tasks(&["FAILED"]);
+    ward.rounds(2).await;
+    assert!(ward.answering.is_met());
+    assert_eq!(ward.restarts(), 1);
+}

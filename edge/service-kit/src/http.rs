@@ -1,0 +1,15 @@
+//! HTTP for services: the accept loop, bounded bodies and problem answers. No routes: those are the services'.
+
+mod body;
+mod problem;
+mod serve;
+
+pub use body::{BodyError, discard, read_body};
+pub use problem::{PROBLEM_JSON, Problem, json};
+pub use serve::{Limits, bind, serve};
+
+/// The body of every answer: one piece of bytes.
+pub type Body = http_body_util::Full<bytes::Bytes>;
+
+/// An answer as services write it.
+pub type Response = ::http::Response<Body>;

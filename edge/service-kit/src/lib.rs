@@ -1,0 +1,36 @@
+//! What every long-running command of Orderflow shares: tasks and their drain, signals, readiness, telemetry,
+//! the HTTP accept loop, problem answers and the admin endpoints. It knows no orders and no Kafka.
+//!
+//! A service is wired in its `app.rs`, in this order:
+//!
+//! ```no_run
+//! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::{sync::Arc, time::Duration};
+//! use service_kit::{Admin, Door, Readiness, Tasks, http, signals};
+//!
+//! let tasks = Tasks::new();
+//! signals::watch(&tasks)?;                              // SIGTERM or SIGINT: stop; a second one: exit at once
+//! let readiness = Readiness::new();
+//! let kafka = readiness.condition("kafka");             // not ready until someone shows evidence
+//! let admin = Admin::new(readiness, Arc::default(), Door::loopback());
+//! let listener = http::bind("127.0.0.1:9080".parse()?).await?;
+//! tasks.spawn(http::serve(listener, admin, http::Limits::default(), tasks.clone()));
+//! kafka.met();
+//! tasks.stopping().await;
+//! tasks.drain(Duration::from_secs(10)).await;           // finish what was begun, then cut
+//! # Ok(()) }
+//! ```
+
+pub mod admin;
+pub mod door;
+pub mod http;
+pub mod open_files;
+pub mod readiness;
+pub mod signals;
+pub mod tasks;
+pub mod telemetry;
+
+pub use admin::Admin;
+pub use door::Door;
+pub use readiness::{Condition, Readiness};
+pub use tasks::Tasks;

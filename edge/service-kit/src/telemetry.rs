@@ -1,0 +1,81 @@
+//! Logs of a command: to standard error, for people or as JSON lines, by flag or environment.
+//! It does not do metrics: see `admin`. Standard output is left to data.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// The flags of a command's logs; `#[command(flatten)]` them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// What to log: a level, or `target=level` pairs separated by commas
+    #[arg(long = "log", env = "ORDERFLOW_LOG", default_value = "info", global = true)]
+    pub filter: String,
+    /// How to write logs
+    #[arg(long = "log-format", env = "ORDERFLOW_LOG_FORMAT", value_enum, default_value_t, global = true)]
+    pub format: Format,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: Format::Human }
+    }
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum Format {
+    /// One line for people, in colour on a terminal.
+    #[default]
+    Human,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter cannot be read.
+    #[error("log filter {filter:?} is not valid; give a level such as \"info\" or pairs such as \"edge=debug,info\"")]
+    Filter {
+        /// What was given.
+        filter: String,
+        /// What is wrong with it.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Another subscriber was there first.
+    #[error("logging is already set up in this process")]
+    AlreadySet(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Sets the process's logging up; call it once, first in `main`.
+///
+/// # Errors
+/// When the filter cannot be read or logging was set up before.
+pub fn init(args: &Args) -> Result<(), Error> {
+    let filter =
+        EnvFilter::try_new(&args.filter).map_err(|source| Error::Filter { filter: args.filter.clone(), source })?;
+    let registry = tracing_subscriber::registry().with(filter);
+    match args.format {
+        Format::Human => {
+            let colours = std::io::stderr().is_terminal();
+            registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(colours)).try_init()?;
+        }
+        Format::Json => {
+            registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_filter_is_named() {
+        let error = init(&Args { filter: "a=b=c".to_owned(), format: Format::Human }).unwrap_err();
+        assert!(error.to_string().contains("\"a=b=c\""), "{error}");
+    }
+}

@@ -1,0 +1,175 @@
+//! The wiring, and the only place where all parts meet: bind, build, serve, drain.
+
+use std::{
+    any::Any,
+    convert::Infallible,
+    error::Error,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body::Body;
+use hyper::body::Incoming;
+use prometheus_client::registry::Registry as MetricsRegistry;
+use schemas::{names::topics, registry::Registry};
+use service_kit::{Admin, Door, Readiness, Tasks, http as kit, open_files, tasks::Drained};
+use tower::{Service, ServiceBuilder, service_fn};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
+    set_header::SetResponseHeaderLayer,
+};
+
+use crate::{
+    body::Bodies,
+    check::Rules,
+    config::Config,
+    health,
+    metrics::{Metrics, Outcome},
+    orders::Orders,
+    publish::{self, Publisher},
+    refusal::Refusal,
+    request_id,
+    schema_id::SchemaId,
+};
+
+/// Clients that are connected at once; further ones wait in the kernel's backlog.
+const CONNECTIONS: usize = 4096;
+/// Left of the drain's time for records that were handed over while their clients hung up.
+const FLUSH: Duration = Duration::from_secs(1);
+/// The operator's port stays open while the edge drains, then gets this long.
+const ADMIN_DRAIN: Duration = Duration::from_millis(200);
+
+/// A running edge.
+pub struct App {
+    /// Where orders are posted.
+    pub address: SocketAddr,
+    /// Where the operator looks.
+    pub admin_address: SocketAddr,
+    publisher: Arc<Publisher>,
+    tasks: Tasks,
+    admin_tasks: Tasks,
+    drain: Duration,
+}
+
+impl App {
+    /// Binds the ports, then builds the parts and begins to serve. It is ready later: see `/readyz`.
+    ///
+    /// # Errors
+    /// When a port is taken or a setting cannot be used.
+    pub async fn start(config: Config, tasks: Tasks) -> anyhow::Result<Self> {
+        let listener = kit::bind(config.listen).await?;
+        let admin_listener = kit::bind(config.admin_listen).await?;
+        let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
+
+        let rules = Rules::compile(&config.order_schema).context("cannot use the order schema")?;
+        let mut registry = MetricsRegistry::default();
+        let metrics = Metrics::new(&mut registry);
+        let publisher = Publisher::new(&config.kafka, &config.instance, topics::ORDERS_RECEIVED, metrics.clone())
+            .context("cannot make the Kafka producer")?;
+        let publisher = Arc::new(publisher);
+        let readiness = Readiness::new();
+        let schema_known = health::conditions(&readiness, publisher.broker(), &tasks);
+        let schema_id = SchemaId::default();
+
+        tasks.spawn(publish::supervise(Arc::clone(&publisher), tasks.clone()));
+        tasks.spawn(schema_id.clone().resolve(Registry::new(&config.registry)?, schema_known, tasks.clone()));
+
+        let bodies = Bodies::new(config.max_body_bytes);
+        let orders = Orders { bodies, rules, schema_id, publisher: Arc::clone(&publisher), metrics };
+        let limits = kit::Limits { connections: open_files::connections(CONNECTIONS), ..kit::Limits::default() };
+        tasks.spawn(kit::serve(listener, service(orders), limits, tasks.clone()));
+
+        // Apart from the rest, so that an operator can watch the drain.
+        let admin_tasks = Tasks::new();
+        let door = Door::loopback().with_hosts(config.admin_hosts);
+        let admin = Admin::new(readiness, Arc::new(registry), door);
+        admin_tasks.spawn(kit::serve(admin_listener, admin, kit::Limits::default(), admin_tasks.clone()));
+        tracing::info!(listen = %address, admin = %admin_address, instance = config.instance, "edge listens");
+        Ok(Self { address, admin_address, publisher, tasks, admin_tasks, drain: config.drain })
+    }
+
+    /// Takes nothing new, finishes what was begun, and settles what was handed over; never longer than the drain's time.
+    pub async fn drain(self) {
+        let end = Instant::now() + self.drain;
+        let drained = self.tasks.drain(self.drain.saturating_sub(FLUSH)).await;
+        let publisher = Arc::clone(&self.publisher);
+        let left = end.saturating_duration_since(Instant::now());
+        let flushed = self.admin_tasks.spawn_blocking(move || publisher.flush(left)).await;
+        match (drained, flushed) {
+            (Drained::Clean, Ok(Ok(()))) => tracing::info!("drained, nothing is left"),
+            (drained, flushed) => tracing::warn!(?drained, ?flushed, "drained up to the deadline"),
+        }
+        self.admin_tasks.drain(ADMIN_DRAIN).await;
+    }
+}
+
+/// The service of the orders' port.
+fn service(orders: Orders) -> impl OrdersService {
+    let metrics = orders.metrics.clone();
+    let orders = Arc::new(orders);
+    around(metrics, move |request| {
+        let orders = Arc::clone(&orders);
+        async move { orders.answer(request).await }
+    })
+}
+
+/// What stands around an answer: every answer has a request id, and a fault of ours has an answer too.
+fn around<A, R>(metrics: Metrics, answer: A) -> impl OrdersService
+where
+    A: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = kit::Response> + Send + 'static,
+{
+    let nosniff =
+        SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    ServiceBuilder::new()
+        .map_request(request_id::sanitize)
+        .layer(SetRequestIdLayer::new(request_id::HEADER, request_id::Make))
+        .layer(PropagateRequestIdLayer::new(request_id::HEADER))
+        .layer(nosniff)
+        .layer(CatchPanicLayer::custom(move |panic| panicked(&metrics, panic)))
+        .service(service_fn(move |request| {
+            let answer = answer(request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        }))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
+fn panicked(metrics: &Metrics, panic: Box<dyn Any + Send>) -> kit::Response {
+    metrics.ended(Outcome::Panicked);
+    // The message of a panic is ours; it goes to the log only.
+    let message = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = message.unwrap_or("no message"), "a request panicked");
+    Refusal::Panicked.problem().into_response()
+}
+
+/// A name for what hyper serves.
+trait OrdersService:
+    Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+    /// The body of an answer.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+}
+
+impl<S, B> OrdersService for S
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    type Body = B;
+}
+
+#[cfg(test)]
+mod tests;

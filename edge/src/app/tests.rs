@@ -1,0 +1,44 @@
+use service_kit::http::Limits;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::*;
+
+/// A panic in the middle of a request: nobody knows how far it came, and the answer says so.
+#[tokio::test]
+async fn a_panic_is_answered_and_counted_and_the_service_goes_on() {
+    let mut registry = MetricsRegistry::default();
+    let metrics = Metrics::new(&mut registry);
+    let counted = metrics.clone();
+    let service = around(metrics.clone(), move |_| {
+        let metrics = counted.clone();
+        async move {
+            let _request = metrics.request();
+            panic!("of the test")
+        }
+    });
+    let listener = kit::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let tasks = Tasks::new();
+    tasks.spawn(kit::serve(listener, service, Limits::default(), tasks.clone()));
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nx-request-id: r-1\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        for part in
+            ["HTTP/1.1 500", "x-request-id: r-1", r#""persisted":"possibly""#, r#""retry":"with-same-order-id""#]
+        {
+            assert!(answer.contains(part), "{part} is not in {answer}");
+        }
+        assert!(!answer.contains("of the test"), "{answer}");
+    }
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    assert!(text.contains(r#"orderflow_edge_requests_total{outcome="panicked"} 2"#), "{text}");
+    assert!(!text.contains("client_gone"), "{text}");
+    assert!(text.contains("orderflow_edge_in_flight_requests 0"), "{text}");
+}

@@ -1,0 +1,32 @@
+//! The edge: takes orders over HTTP, checks them, writes them as Avro to Kafka and answers in the delivery report.
+//!
+//! The files stand in the order in which an order passes them; [`orders`] is the whole way on one page.
+
+pub mod config;
+
+pub mod app;
+
+pub mod orders;
+
+pub mod request_id;
+
+pub mod body;
+
+pub mod json;
+
+pub mod check;
+
+pub mod timestamp;
+
+pub mod convert;
+
+pub mod schema_id;
+
+pub mod publish;
+
+pub mod receipt;
+
+pub mod refusal;
+
+pub mod health;
+pub mod metrics;

@@ -1,0 +1,40 @@
+//! The command `edge`: reads its settings, starts, waits for a signal, drains. Everything else is in the library.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use edge::{
+    app::App,
+    config::{Args, Config},
+};
+use service_kit::{Tasks, signals, telemetry};
+
+fn main() -> ExitCode {
+    match start(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("edge: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: Args) -> anyhow::Result<()> {
+    telemetry::init(&args.telemetry)?;
+    let config = Config::try_from(args)?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let ended = runtime.block_on(run(config));
+    // What blocks now has had its deadline.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let tasks = Tasks::new();
+    signals::watch(&tasks).context("cannot watch for signals")?;
+    let app = App::start(config, tasks.clone()).await?;
+    tasks.stopping().await;
+    app.drain().await;
+    Ok(())
+}

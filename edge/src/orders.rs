@@ -1,0 +1,137 @@
+//! `POST /api/orders`: one order on its way from the request to the receipt. Read this file to know what the edge does.
+//!
+//! Nothing between a body that is read whole and the record being handed over waits, so a client that hangs up either
+//! hung up before its order was anywhere, or changes nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, Method, Request};
+use http_body::Body;
+use schemas::{codec, framing, names};
+use service_kit::http::Response;
+use tower_http::request_id::RequestId;
+
+use crate::{
+    body::Bodies,
+    check::Rules,
+    convert, json,
+    metrics::{Metrics, Outcome},
+    publish::{InFlight, Placed, Publisher, Record, Unavailable, settings},
+    receipt::Receipt,
+    refusal::Refusal,
+    request_id,
+    schema_id::SchemaId,
+    timestamp,
+};
+
+/// The one path.
+pub const PATH: &str = "/api/orders";
+/// With it a client lowers the deadline, in milliseconds.
+pub const DEADLINE_HEADER: &str = "x-deadline-ms";
+/// The largest record, framed: what the readers of the topic are made for.
+pub const MAX_RECORD: usize = 256 * 1024;
+
+/// What taking orders needs.
+pub struct Orders {
+    /// Reads bodies.
+    pub bodies: Bodies,
+    /// The schema that was given at start.
+    pub rules: Rules,
+    /// The id that records carry.
+    pub schema_id: SchemaId,
+    /// The way to Kafka.
+    pub publisher: Arc<Publisher>,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// An order that is stored.
+struct Stored {
+    order_id: String,
+    placed: Placed,
+    schema_id: u32,
+}
+
+impl Orders {
+    /// Answers any request.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response
+    where
+        B: Body + Unpin,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let counted = self.metrics.request();
+        let id = request.extensions().get::<RequestId>().cloned();
+        let id = id.as_ref().and_then(|id| id.header_value().to_str().ok()).unwrap_or_default();
+        match self.take(request, id).await {
+            Ok(Stored { order_id, placed, schema_id }) => {
+                counted.end(Outcome::Accepted);
+                Receipt::new(&order_id, self.publisher.topic(), placed, id, schema_id).response()
+            }
+            Err(refusal) => {
+                counted.end(refusal.outcome());
+                refusal.problem().with("requestId", id).into_response()
+            }
+        }
+    }
+
+    /// The way of one order.
+    async fn take<B>(&self, request: Request<B>, id: &str) -> Result<Stored, Refusal>
+    where
+        B: Body + Unpin,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, mut body) = request.into_parts();
+        if head.uri.path() != PATH {
+            return Err(Refusal::NotFound);
+        }
+        if head.method != Method::POST {
+            return Err(Refusal::Method(head.method));
+        }
+        let deadline = deadline(&head.headers)?;
+        let (body, memory) = self.bodies.read(&head.headers, &mut body).await?;
+        let schema_id = self.schema_id.get().ok_or(Refusal::Unavailable(Unavailable::Schema))?;
+        let (order_id, value) = self.encode(&body, schema_id)?;
+        let in_flight = self.hand_over(&order_id, &value, &head.headers, id)?;
+        drop((body, value, memory)); // librdkafka has its copy; what waits has a budget of its own
+        let placed = in_flight.settled(deadline).await?;
+        Ok(Stored { order_id, placed, schema_id })
+    }
+
+    /// From the body to the record's key and value.
+    fn encode(&self, body: &[u8], schema_id: u32) -> Result<(String, Vec<u8>), Refusal> {
+        let json = json::parse(body)?;
+        self.rules.check(&json).map_err(Refusal::Invalid)?;
+        let order = convert::order(&json, timestamp::now()).map_err(Refusal::Invalid)?;
+        let mut value = Vec::with_capacity(body.len());
+        value.extend_from_slice(&framing::header(schema_id));
+        codec::encode(&order, &mut value);
+        if MAX_RECORD < value.len() {
+            return Err(Refusal::RecordTooLarge { size: value.len(), limit: MAX_RECORD });
+        }
+        Ok((order.order_id.as_str().to_owned(), value))
+    }
+
+    fn hand_over(&self, key: &str, value: &[u8], request: &HeaderMap, id: &str) -> Result<InFlight, Refusal> {
+        let mut headers = vec![(names::headers::REQUEST_ID, id.as_bytes())];
+        headers.extend(trace(request).map(|trace| (names::headers::TRACEPARENT, trace)));
+        let record = Record { key: key.as_bytes(), value, headers: &headers };
+        Ok(self.publisher.send(record)?)
+    }
+}
+
+/// How long the client wants to wait for the broker.
+fn deadline(headers: &HeaderMap) -> Result<Duration, Refusal> {
+    let Some(value) = headers.get(DEADLINE_HEADER) else { return Ok(settings::DEADLINE) };
+    let (min, max) = (settings::MIN_DEADLINE, settings::DEADLINE);
+    let asked = value.to_str().ok().and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    asked.filter(|asked| (min..=max).contains(asked)).ok_or(Refusal::Deadline {
+        name: DEADLINE_HEADER,
+        min: min.as_millis(),
+        max: max.as_millis(),
+    })
+}
+
+fn trace(headers: &HeaderMap) -> Option<&[u8]> {
+    let trace = headers.get(names::headers::TRACEPARENT)?.as_bytes();
+    request_id::is_traceparent(trace).then_some(trace)
+}

@@ -1,0 +1,237 @@
+//! Hands records to Kafka and tells the truth about what became of each: stored, not stored, or in doubt.
+//!
+//! librdkafka is asked for the persistence of every message; nothing is guessed. A record that was handed over is
+//! neither recalled nor forgotten when its client hangs up: the delivery report settles it. Does not know HTTP.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{BaseRecord, Producer, ThreadedProducer},
+};
+use tokio::sync::oneshot;
+
+mod broker;
+mod context;
+mod permits;
+pub mod settings;
+mod supervisor;
+
+pub use broker::Broker;
+pub use context::{Persistence, Report};
+pub use permits::{Permit, Permits};
+pub use supervisor::supervise;
+
+use crate::metrics::Metrics;
+use context::{Context, Delivery};
+
+/// What is published: one order.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// The order id; decides the partition.
+    pub key: &'a [u8],
+    /// Framed Avro.
+    pub value: &'a [u8],
+    /// Record headers.
+    pub headers: &'a [(&'static str, &'a [u8])],
+}
+
+/// A record that is surely in the topic.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Placed {
+    /// The partition.
+    pub partition: i32,
+    /// The offset; unknown when the broker answered a repeated send with "already there".
+    pub offset: Option<i64>,
+}
+
+/// Why a record is not surely in the topic.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Surely not in the topic: nothing was handed over, or librdkafka says so.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The topic refuses records of this size; surely not in it.
+    #[error("the topic refuses a record of {0} bytes")]
+    TooLarge(usize),
+    /// May be in the topic now, or later.
+    #[error("{0}")]
+    InDoubt(InDoubt),
+}
+
+/// Why nothing is accepted now.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Unavailable {
+    /// No broker can be reached, or the topic is not there.
+    #[error("Kafka cannot take orders now: {0}")]
+    Broker(String),
+    /// As many orders wait for the broker as we let wait.
+    #[error("as many orders wait for the broker as may wait")]
+    QueueFull,
+    /// librdkafka gave the message up without having sent it.
+    #[error("the broker did not take the order in time ({0})")]
+    NotSent(String),
+    /// The schema registry has not told the schema's id yet.
+    #[error("the schema registry has not told the id of the schema yet")]
+    Schema,
+}
+
+/// Why it is not known whether a record is in the topic.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InDoubt {
+    /// The deadline passed with the record in flight.
+    #[error("the broker has not answered within {0:?}; the order may be stored or may yet be")]
+    Deadline(Duration),
+    /// The broker's answer was lost or says nothing.
+    #[error("the broker was sent the order and did not confirm it ({0})")]
+    Unconfirmed(String),
+}
+
+/// A record that was handed over and is not settled yet.
+#[derive(Debug)]
+#[must_use = "a record that was handed over is in doubt until it is settled"]
+pub struct InFlight {
+    report: oneshot::Receiver<Report>,
+    size: usize,
+}
+
+type Kafka = ThreadedProducer<Context>;
+
+/// The producer, which is replaced when it breaks for good.
+pub struct Publisher {
+    kafka: RwLock<Arc<Kafka>>,
+    servers: String,
+    client_id: String,
+    topic: &'static str,
+    broker: Arc<Broker>,
+    permits: Permits,
+    metrics: Metrics,
+}
+
+impl Publisher {
+    /// A producer for one topic. It connects in the background: see [`supervise`].
+    ///
+    /// # Errors
+    /// When librdkafka refuses the settings.
+    pub fn new(servers: &str, instance: &str, topic: &'static str, metrics: Metrics) -> Result<Self, KafkaError> {
+        let broker = Arc::new(Broker::new());
+        let client_id = format!("edge-{instance}");
+        let kafka = settings::create(servers, &client_id, Context::new(&broker, &metrics))?;
+        let permits = Permits::new(settings::MAX_ORDERS, settings::MAX_BYTES);
+        metrics.watch_queue(&permits);
+        Ok(Self {
+            kafka: RwLock::new(Arc::new(kafka)),
+            servers: servers.to_owned(),
+            client_id,
+            topic,
+            broker,
+            permits,
+            metrics,
+        })
+    }
+
+    /// What is known about the broker.
+    #[must_use]
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// The topic that is written to.
+    #[must_use]
+    pub fn topic(&self) -> &'static str {
+        self.topic
+    }
+
+    /// Hands a record to librdkafka, which copies it. Never blocks and never waits. What happens to the record from here
+    /// on does not depend on what the caller does with the answer.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; then the record is surely not in the topic.
+    pub fn send(&self, record: Record<'_>) -> Result<InFlight, PublishError> {
+        self.broker.admits().map_err(Unavailable::Broker)?;
+        let size = record.value.len();
+        let permit = self.permits.take(record.key.len() + size).ok_or(Unavailable::QueueFull)?;
+        let (reply, report) = oneshot::channel();
+        let delivery = Box::new(Delivery::new(reply, permit, Instant::now()));
+        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        for (key, value) in record.headers {
+            headers = headers.insert(Header { key, value: Some(*value) });
+        }
+        let message =
+            BaseRecord::with_opaque_to(self.topic, delivery).key(record.key).payload(record.value).headers(headers);
+        match self.kafka().send(message) {
+            Ok(()) => Ok(InFlight { report, size }),
+            Err((error, _)) => Err(self.refused(&error, size)),
+        }
+    }
+
+    /// librdkafka did not take the message, so it is surely not in the topic.
+    fn refused(&self, error: &KafkaError, size: usize) -> PublishError {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => Unavailable::QueueFull.into(),
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => PublishError::TooLarge(size),
+            Some(RDKafkaErrorCode::Fatal) => {
+                self.broker.ask_for_supervisor();
+                Unavailable::Broker("the producer broke and is being replaced".to_owned()).into()
+            }
+            code => Unavailable::NotSent(describe(code)).into(),
+        }
+    }
+
+    /// Waits until everything that was handed over is settled, at most for `limit`. Blocks; for the end of the process.
+    ///
+    /// # Errors
+    /// How many messages were not settled.
+    pub fn flush(&self, limit: Duration) -> Result<(), i32> {
+        let kafka = self.kafka();
+        kafka.flush(limit).map_err(|_| kafka.in_flight_count())
+    }
+
+    fn kafka(&self) -> Arc<Kafka> {
+        Arc::clone(&self.kafka.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A new producer in place of a broken one. The old one is given back; its messages are still to be settled.
+    fn replace(&self) -> Result<Arc<Kafka>, KafkaError> {
+        let fresh = settings::create(&self.servers, &self.client_id, Context::new(&self.broker, &self.metrics))?;
+        self.metrics.producer_replaced();
+        let mut kafka = self.kafka.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::replace(&mut kafka, Arc::new(fresh)))
+    }
+}
+
+impl InFlight {
+    /// Waits for the delivery report, at most for `deadline`.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; each says whether the record may be in the topic.
+    pub async fn settled(self, deadline: Duration) -> Result<Placed, PublishError> {
+        match tokio::time::timeout(deadline, self.report).await {
+            Ok(Ok(report)) => settle(report, self.size),
+            // The producer went without a report; it gives one for every message, so this is a doubt, not a loss.
+            Ok(Err(_)) => Err(PublishError::InDoubt(InDoubt::Unconfirmed("the producer ended".to_owned()))),
+            Err(_) => Err(PublishError::InDoubt(InDoubt::Deadline(deadline))),
+        }
+    }
+}
+
+/// What a delivery report means for the client.
+fn settle(report: Report, size: usize) -> Result<Placed, PublishError> {
+    match (report.persistence, report.error) {
+        (Persistence::Stored, _) => Ok(report.placed),
+        (Persistence::NotStored, Some(RDKafkaErrorCode::MessageSizeTooLarge)) => Err(PublishError::TooLarge(size)),
+        (Persistence::NotStored, error) => Err(Unavailable::NotSent(describe(error)).into()),
+        (Persistence::InDoubt, error) => Err(PublishError::InDoubt(InDoubt::Unconfirmed(describe(error)))),
+    }
+}
+
+fn describe(code: Option<RDKafkaErrorCode>) -> String {
+    code.map_or_else(|| "no error code".to_owned(), |code| format!("{code:?}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What librdkafka calls back: delivery reports, errors, logs. It runs on the one polling thread that settles all
+//! orders, so nothing here waits.
+
+use std::{sync::Arc, time::Instant};
+
+use rdkafka::{
+    ClientContext, Message,
+    bindings::{rd_kafka_message_status, rd_kafka_msg_status_t as Status},
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{DeliveryResult, ProducerContext},
+};
+use tokio::sync::oneshot;
+
+use super::{Broker, Permit, Placed};
+use crate::metrics::Metrics;
+
+/// What librdkafka says about one message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Report {
+    /// Whether it is in the topic.
+    pub persistence: Persistence,
+    /// Where, if it is.
+    pub placed: Placed,
+    /// Why not, if it failed.
+    pub error: Option<RDKafkaErrorCode>,
+}
+
+/// Whether a message is in the topic.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Persistence {
+    /// Surely not.
+    NotStored,
+    /// Nobody knows.
+    InDoubt,
+    /// Surely.
+    Stored,
+}
+
+/// What travels with a message through librdkafka.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    reply: oneshot::Sender<Report>,
+    /// Given back when the message is settled, not when its client stops waiting.
+    permit: Permit,
+    begun: Instant,
+}
+
+impl Delivery {
+    pub(super) fn new(reply: oneshot::Sender<Report>, permit: Permit, begun: Instant) -> Self {
+        Self { reply, permit, begun }
+    }
+}
+
+/// The callbacks of one producer.
+pub(super) struct Context {
+    broker: Arc<Broker>,
+    metrics: Metrics,
+}
+
+impl Context {
+    pub(super) fn new(broker: &Arc<Broker>, metrics: &Metrics) -> Self {
+        Self { broker: Arc::clone(broker), metrics: metrics.clone() }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<Delivery>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
+        let (message, error) = match result {
+            Ok(message) => (message, None),
+            Err((error, message)) => (message, error.rdkafka_error_code()),
+        };
+        // SAFETY: `message` borrows a message of the event that is being handled, so the pointer is valid here.
+        let persistence = match unsafe { rd_kafka_message_status(message.ptr()) } {
+            Status::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => Persistence::NotStored,
+            Status::RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED => Persistence::InDoubt,
+            Status::RD_KAFKA_MSG_STATUS_PERSISTED => Persistence::Stored,
+        };
+        // librdkafka gives -1001 where it does not know the offset.
+        let offset = Some(message.offset()).filter(|offset| 0 <= *offset);
+        let Delivery { reply, permit, begun } = *delivery;
+        drop(permit);
+        self.metrics.settled(persistence, begun.elapsed());
+        match persistence {
+            Persistence::Stored => self.broker.seen(),
+            Persistence::NotStored | Persistence::InDoubt => self.broker.ask_for_supervisor(),
+        }
+        // Nobody may be waiting any more: the client hung up or its deadline passed.
+        let _ = reply.send(Report { persistence, placed: Placed { partition: message.partition(), offset }, error });
+    }
+}
+
+impl ClientContext for Context {
+    /// The crate calls this twice for each error; both calls say the same, which does no harm.
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.broker.lost("no broker can be reached"),
+            Some(RDKafkaErrorCode::Fatal) => {
+                tracing::error!(kafka.reason = reason, "producer broke");
+                self.broker.ask_for_supervisor();
+            }
+            _ => tracing::debug!(kafka.error = %error, kafka.reason = reason, "kafka client error"),
+        }
+    }
+
+    /// While a broker is away librdkafka logs each attempt; what we know of it is logged once, by `broker`.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", level = ?level, facility, "{message}");
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+}

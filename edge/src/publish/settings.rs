@@ -1,0 +1,89 @@
+//! The producer's settings, each set on purpose: the crate's documents quote defaults that are no longer true.
+
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    error::KafkaError,
+    producer::ThreadedProducer,
+};
+
+use super::context::Context;
+
+/// The longest time a client may wait for its answer, and what it gets unless it asks for less.
+pub const DEADLINE: Duration = Duration::from_secs(5);
+/// The shortest deadline a client may ask for.
+pub const MIN_DEADLINE: Duration = Duration::from_millis(200);
+/// librdkafka gives a message up this long after it got it; below [`DEADLINE`], so that its own word comes first.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_millis(4500);
+/// Orders that wait for the broker; below librdkafka's own limit, so that ours decides.
+pub const MAX_ORDERS: usize = 8192;
+/// Bytes that wait for the broker; below librdkafka's own limit.
+pub const MAX_BYTES: usize = 48 * 1024 * 1024;
+
+const SETTINGS: [(&str, &str); 24] = [
+    // Acknowledged means: in the log of every replica that is in sync, once, in order.
+    ("acks", "all"),
+    ("enable.idempotence", "true"),
+    ("max.in.flight.requests.per.connection", "5"),
+    ("message.send.max.retries", "2147483647"),
+    // As Java's default, so that others who write or join by key agree with us on partitions.
+    ("partitioner", "murmur2_random"),
+    ("compression.codec", "none"),
+    // A floor under the latency of every answer.
+    ("linger.ms", "1"),
+    ("message.max.bytes", "1000000"),
+    ("queue.buffering.max.messages", "16384"),
+    ("queue.buffering.max.kbytes", "65536"),
+    ("queue.buffering.backpressure.threshold", "1"),
+    ("message.timeout.ms", "4500"),
+    ("request.timeout.ms", "3000"),
+    ("socket.timeout.ms", "4000"),
+    ("socket.connection.setup.timeout.ms", "1000"),
+    ("socket.keepalive.enable", "true"),
+    ("socket.nagle.disable", "true"),
+    // A broker that was killed and started again is found at once.
+    ("reconnect.backoff.ms", "20"),
+    ("reconnect.backoff.max.ms", "200"),
+    ("retry.backoff.ms", "20"),
+    ("retry.backoff.max.ms", "200"),
+    ("topic.metadata.refresh.fast.interval.ms", "100"),
+    // Topics are made by the deploy step, never by a typing mistake.
+    ("allow.auto.create.topics", "false"),
+    ("statistics.interval.ms", "0"),
+];
+
+/// A producer with these settings.
+pub(super) fn create(
+    servers: &str,
+    client_id: &str,
+    context: Context,
+) -> Result<ThreadedProducer<Context>, KafkaError> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", servers).set("client.id", client_id);
+    for (name, value) in SETTINGS {
+        config.set(name, value);
+    }
+    config.set_log_level(RDKafkaLogLevel::Info);
+    ThreadedProducer::from_config_and_context(&config, context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(name: &str) -> u64 {
+        let (_, value) = SETTINGS.iter().find(|(known, _)| *known == name).unwrap();
+        value.parse().unwrap()
+    }
+
+    #[test]
+    fn our_limits_decide_before_librdkafka_s() {
+        assert_eq!(u128::from(value("message.timeout.ms")), MESSAGE_TIMEOUT.as_millis());
+        assert_eq!(DEADLINE.checked_sub(MESSAGE_TIMEOUT), Some(Duration::from_millis(500)));
+        assert!(MAX_ORDERS as u64 <= value("queue.buffering.max.messages") / 2);
+        assert!((MAX_BYTES as u64) < value("queue.buffering.max.kbytes") * 1024);
+        assert!(value("request.timeout.ms") < value("message.timeout.ms"));
+    }
+}

@@ -1,0 +1,83 @@
+use super::*;
+
+fn report(persistence: Persistence, error: Option<RDKafkaErrorCode>) -> Report {
+    Report { persistence, placed: Placed { partition: 3, offset: Some(7) }, error }
+}
+
+#[test]
+fn only_what_is_surely_stored_is_a_success() {
+    let placed = settle(report(Persistence::Stored, None), 10).unwrap();
+    assert_eq!(placed, Placed { partition: 3, offset: Some(7) });
+    let timed_out = Some(RDKafkaErrorCode::MessageTimedOut);
+    assert!(matches!(
+        settle(report(Persistence::NotStored, timed_out), 10),
+        Err(PublishError::Unavailable(Unavailable::NotSent(_)))
+    ));
+    assert!(matches!(
+        settle(report(Persistence::InDoubt, timed_out), 10),
+        Err(PublishError::InDoubt(InDoubt::Unconfirmed(_)))
+    ));
+    assert!(matches!(
+        settle(report(Persistence::NotStored, Some(RDKafkaErrorCode::MessageSizeTooLarge)), 10),
+        Err(PublishError::TooLarge(10))
+    ));
+}
+
+/// A producer that breaks for good is replaced, and orders flow again without a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_producer_is_replaced() {
+    use prometheus_client::registry::Registry;
+    use rdkafka::{bindings, mocking::MockCluster};
+    use service_kit::Tasks;
+
+    let mock = MockCluster::new(1).unwrap();
+    mock.create_topic("t", 2, 1).unwrap();
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    let publisher = Arc::new(Publisher::new(&mock.bootstrap_servers(), "test", "t", metrics).unwrap());
+    let tasks = Tasks::new();
+    tasks.spawn(supervise(Arc::clone(&publisher), tasks.clone()));
+    let record = Record { key: b"k", value: b"v", headers: &[] };
+    let until_accepted = async || {
+        let begun = Instant::now();
+        loop {
+            match publisher.send(record) {
+                Ok(in_flight) => break in_flight.settled(Duration::from_secs(5)).await,
+                Err(PublishError::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(error) => panic!("{error}"),
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "orders do not flow");
+        }
+    };
+    assert_eq!(until_accepted().await.unwrap().offset, Some(0));
+
+    // In flight while it breaks: answered, and truthfully.
+    mock.broker_round_trip_time(-1, Duration::from_millis(300)).unwrap();
+    let in_flight = publisher.send(record).unwrap();
+    let broken = publisher.kafka();
+    // SAFETY: the client is alive, and the text is a C string.
+    unsafe {
+        bindings::rd_kafka_test_fatal_error(
+            broken.client().native_ptr(),
+            bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+            c"of the test".as_ptr(),
+        )
+    };
+    drop(broken);
+    let settled = in_flight.settled(Duration::from_secs(5)).await;
+    mock.broker_round_trip_time(-1, Duration::ZERO).unwrap();
+    let begun = Instant::now();
+    let placed = until_accepted().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    match settled {
+        Ok(earlier) => assert!(earlier.offset < placed.offset, "{earlier:?} {placed:?}"),
+        Err(PublishError::Unavailable(_)) => assert_eq!(placed.offset, Some(1), "no means no"),
+        Err(PublishError::InDoubt(_)) => {}
+        Err(error) => panic!("{error}"),
+    }
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    assert!(text.contains("orderflow_edge_producer_replacements_total 1"), "{text}");
+    tasks.drain(Duration::from_secs(5)).await;
+    assert_eq!(publisher.flush(Duration::from_secs(1)), Ok(()));
+}

@@ -1,0 +1,216 @@
+//! Every way in which the edge says no, and what it tells the client: status, kind, whether the order may be stored,
+//! and whether to send it again. All of them are problem answers (RFC 9457). Nothing of the order's values is in one.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, StatusCode, header};
+use serde_json::{Value, json};
+use service_kit::http::{BodyError, Problem};
+
+use crate::{
+    check::Violations,
+    json::Malformed,
+    metrics::Outcome,
+    publish::{InDoubt, PublishError, Unavailable},
+};
+
+/// Why an order was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// There is nothing at this path.
+    #[error("orders are posted to /api/orders")]
+    NotFound,
+    /// Orders are posted.
+    #[error("{0} is not served here; orders are posted")]
+    Method(Method),
+    /// Not JSON in UTF-8.
+    #[error("content-type must be application/json (charset utf-8)")]
+    MediaType,
+    /// A coding of the content that is not decoded here.
+    #[error("content-encoding must be identity: bodies are not decompressed here")]
+    Encoding,
+    /// A deadline that is no deadline.
+    #[error("{name} must be a whole number of milliseconds from {min} to {max}")]
+    Deadline {
+        /// The header's name.
+        name: &'static str,
+        /// The shortest.
+        min: u128,
+        /// The longest.
+        max: u128,
+    },
+    /// The body was not read.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// So many bodies are being read that this one would not fit.
+    #[error("as many bodies are being read as may be at once")]
+    Crowded,
+    /// Not JSON that we take.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// Rules are broken.
+    #[error("{} of the order's rules {} broken", .0.total, if .0.total == 1 { "is" } else { "are" })]
+    Invalid(Violations),
+    /// The record would be larger than the topic's readers expect.
+    #[error("the encoded order has {size} bytes, the limit is {limit}; split the order")]
+    RecordTooLarge {
+        /// Bytes as Avro.
+        size: usize,
+        /// Bytes that are allowed.
+        limit: usize,
+    },
+    /// The topic is narrower than we are.
+    #[error("the topic refuses a record of {0} bytes; split the order")]
+    TopicTooNarrow(usize),
+    /// Nothing is accepted now.
+    #[error(transparent)]
+    Unavailable(Unavailable),
+    /// Nobody knows whether it is stored.
+    #[error(transparent)]
+    InDoubt(InDoubt),
+    /// A fault of ours.
+    #[error("the edge failed on this request; it is logged")]
+    Panicked,
+}
+
+/// What a client may do after a refusal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Retry {
+    /// The same request may be sent again; it was surely not stored.
+    Safe,
+    /// Send it again under the same order id: should it be stored already, it is replaced by itself.
+    WithSameOrderId,
+    /// The same request would be refused again.
+    Pointless,
+}
+
+/// How long to wait before the next try while something is away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Refusal {
+    /// The answer.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let (status, slug, title) = self.kind();
+        let mut problem = Problem::new(status, &format!("urn:orderflow:problem:{slug}"), title)
+            .detail(self.to_string())
+            .with("persisted", self.persisted())
+            .with("retry", self.retry().name());
+        for (name, value) in self.members() {
+            problem = problem.with(name, value);
+        }
+        match self {
+            Self::Method(_) => problem.header(header::ALLOW, HeaderValue::from_static("POST")),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => problem.header(header::RETRY_AFTER, PAUSE.as_secs()),
+            _ => problem,
+        }
+    }
+
+    /// Status, kind and title. The kind is part of the interface: it never changes.
+    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "nothing is here"),
+            Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method", "method is not allowed"),
+            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "media type is not supported"),
+            Self::Encoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", "content coding is not supported"),
+            Self::Deadline { .. } => (StatusCode::BAD_REQUEST, "deadline", "deadline cannot be read"),
+            Self::Body(BodyError::TooLarge { .. }) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "body is too large")
+            }
+            Self::Body(BodyError::Slow { .. }) => (StatusCode::BAD_REQUEST, "body-slow", "body came too slowly"),
+            Self::Body(BodyError::Broken(_)) => (StatusCode::BAD_REQUEST, "body-broken", "body broke off"),
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "body is not JSON that is taken here"),
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "order breaks its rules"),
+            Self::RecordTooLarge { .. } | Self::TopicTooNarrow(_) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "order-too-large", "order is too large")
+            }
+            Self::Crowded | Self::Unavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "orders are not accepted now")
+            }
+            Self::InDoubt(_) => (StatusCode::GATEWAY_TIMEOUT, "in-doubt", "order may or may not be stored"),
+            Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "the edge failed"),
+        }
+    }
+
+    fn persisted(&self) -> &'static str {
+        match self {
+            Self::InDoubt(_) | Self::Panicked => "possibly",
+            _ => "no",
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Crowded | Self::Unavailable(_) => Retry::Safe,
+            Self::Body(BodyError::Slow { .. } | BodyError::Broken(_)) => Retry::Safe,
+            Self::InDoubt(_) | Self::Panicked => Retry::WithSameOrderId,
+            Self::NotFound
+            | Self::Method(_)
+            | Self::MediaType
+            | Self::Encoding
+            | Self::Deadline { .. }
+            | Self::Body(BodyError::TooLarge { .. })
+            | Self::Malformed(_)
+            | Self::Invalid(_)
+            | Self::RecordTooLarge { .. }
+            | Self::TopicTooNarrow(_) => Retry::Pointless,
+        }
+    }
+
+    /// Members beside the standard ones.
+    fn members(&self) -> Vec<(&'static str, Value)> {
+        match self {
+            Self::Body(BodyError::TooLarge { limit, announced }) => {
+                vec![("limit", json!(limit)), ("size", announced.map_or(Value::Null, Value::from))]
+            }
+            Self::RecordTooLarge { size, limit } => vec![("limit", json!(limit)), ("size", json!(size))],
+            Self::TopicTooNarrow(size) => vec![("size", json!(size))],
+            Self::Invalid(violations) => {
+                let errors: Vec<Value> = violations
+                    .listed
+                    .iter()
+                    .map(|error| json!({ "pointer": error.pointer, "rule": error.rule, "detail": error.detail }))
+                    .collect();
+                vec![("errors", Value::from(errors)), ("errorsTotal", json!(violations.total))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// How the request is counted.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::NotFound | Self::Method(_) => Outcome::NotServed,
+            Self::MediaType | Self::Encoding => Outcome::Unsupported,
+            Self::Body(BodyError::TooLarge { .. }) | Self::RecordTooLarge { .. } | Self::TopicTooNarrow(_) => {
+                Outcome::TooLarge
+            }
+            Self::Deadline { .. } | Self::Body(_) | Self::Malformed(_) => Outcome::Malformed,
+            Self::Invalid(_) => Outcome::Invalid,
+            Self::Crowded | Self::Unavailable(_) => Outcome::Unavailable,
+            Self::InDoubt(_) => Outcome::InDoubt,
+            Self::Panicked => Outcome::Panicked,
+        }
+    }
+}
+
+impl From<PublishError> for Refusal {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Unavailable(unavailable) => Self::Unavailable(unavailable),
+            PublishError::TooLarge(size) => Self::TopicTooNarrow(size),
+            PublishError::InDoubt(doubt) => Self::InDoubt(doubt),
+        }
+    }
+}
+
+impl Retry {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::WithSameOrderId => "with-same-order-id",
+            Self::Pointless => "pointless",
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The request's id: the client's, if it is one that is safe to repeat in headers, logs and records; else ours.
+
+use http::{HeaderName, Request};
+use tower_http::request_id::{MakeRequestId, RequestId};
+use uuid::Uuid;
+
+/// The header that carries it, both ways.
+pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_LEN: usize = 128;
+
+/// Makes ids for requests without one.
+#[derive(Clone, Copy, Debug)]
+pub struct Make;
+
+impl MakeRequestId for Make {
+    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
+        Uuid::new_v4().to_string().parse().ok().map(RequestId::new)
+    }
+}
+
+/// Takes an id away that is not safe to repeat, so that a new one is made.
+pub fn sanitize<B>(mut request: Request<B>) -> Request<B> {
+    let headers = request.headers_mut();
+    let mut ids = headers.get_all(HEADER).iter();
+    let usable = matches!((ids.next(), ids.next()), (Some(id), None) if is_safe(id.as_bytes()));
+    if !usable {
+        headers.remove(HEADER);
+    }
+    request
+}
+
+fn is_safe(id: &[u8]) -> bool {
+    (1..=MAX_LEN).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(byte))
+}
+
+/// Whether a `traceparent` is one (W3C trace context, version 00): only then it is passed on.
+#[must_use]
+pub fn is_traceparent(value: &[u8]) -> bool {
+    let hex = |range: std::ops::Range<usize>| {
+        let part = value.get(range).unwrap_or_default();
+        let lower = part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        lower && part.iter().any(|byte| *byte != b'0')
+    };
+    let flags =
+        value.get(53..55).is_some_and(|flags| flags.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
+    value.len() == 55
+        && value.starts_with(b"00-")
+        && hex(3..35)
+        && value.get(35) == Some(&b'-')
+        && hex(36..52)
+        && value.get(52) == Some(&b'-')
+        && flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_is_not_safe_is_replaced() {
+        for (id, kept) in [
+            ("abc-1:2.3_4", true),
+            ("", false),
+            ("a b", false),
+            ("a\"b", false),
+            ("é", false),
+            (&"a".repeat(128), true),
+            (&"a".repeat(129), false),
+        ] {
+            let request = Request::builder().header(HEADER, id.as_bytes()).body(()).unwrap();
+            assert_eq!(sanitize(request).headers().contains_key(HEADER), kept, "{id}");
+        }
+        let twice = Request::builder().header(HEADER, "a").header(HEADER, "b").body(()).unwrap();
+        assert!(!sanitize(twice).headers().contains_key(HEADER));
+    }
+
+    #[test]
+    fn only_a_whole_traceparent_is_passed_on() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(is_traceparent(good.as_bytes()));
+        for bad in [
+            "",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
+            "00_4bf92f3577b34da6a3ce929d0e0e4736_00f067aa0ba902b7_01",
+        ] {
+            assert!(!is_traceparent(bad.as_bytes()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The command itself, as a process: signals, exit codes, kill -9.
+
+use std::{
+    net::SocketAddr,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::world::{PATIENCE, World, get, order, post, request, talk, until};
+
+/// A process of ours that does not outlive its test.
+struct Edge {
+    child: Child,
+    address: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Edge {
+    fn start(world: &World, address: SocketAddr, admin: SocketAddr) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_edge"))
+            .args(["--listen", &address.to_string(), "--admin-listen", &admin.to_string(), "--instance", "test"])
+            .args(["--kafka", &world.kafka.bootstrap_servers(), "--registry", &world.registry.url(), "--log=warn"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, address, admin }
+    }
+
+    async fn until_ready(&self) {
+        until("the process is ready", async || {
+            let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+            talk(self.admin, request).await.is_some_and(|answer| answer.status == 200)
+        })
+        .await;
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    async fn exit(mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the process does not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Two ports that are free now.
+async fn free_ports() -> (SocketAddr, SocketAddr) {
+    let bind = || tokio::net::TcpListener::bind("127.0.0.1:0");
+    let (a, b) = (bind().await.unwrap(), bind().await.unwrap());
+    (a.local_addr().unwrap(), b.local_addr().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_ends_it_in_order_and_a_second_one_at_once() {
+    let world = World::ready().await;
+    let (address, admin) = free_ports().await;
+    let edge = Edge::start(&world, address, admin);
+    edge.until_ready().await;
+    assert_eq!(post(edge.address, &order("a"), &[]).await.status, 202);
+    edge.signal("-TERM");
+    let begun = Instant::now();
+    assert_eq!(edge.exit().await.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+
+    let edge = Edge::start(&world, address, admin);
+    edge.until_ready().await;
+    world.kafka.broker_round_trip_time(-1, Duration::from_secs(4)).unwrap();
+    let open = world.tasks.spawn(async move { talk(address, request(&order("open"), &[]).as_bytes()).await });
+    until("an order is in flight", async || {
+        get(admin, "/metrics").await.text.contains("orderflow_edge_queue_orders 1")
+    })
+    .await;
+    edge.signal("-INT");
+    until("it drains", async || get(admin, "/readyz").await.status == 503).await;
+    edge.signal("-INT");
+    assert_eq!(edge.exit().await.code(), Some(130));
+    assert!(open.await.unwrap().unwrap().is_none(), "cut without an answer");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_kill_9_it_is_back_in_time_and_what_it_acknowledged_is_there() {
+    let world = World::ready().await;
+    let (address, admin) = free_ports().await;
+    let mut accepted = Vec::new();
+    for round in 0..3 {
+        let edge = Edge::start(&world, address, admin);
+        let begun = Instant::now();
+        edge.until_ready().await;
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        world.kafka.broker_round_trip_time(-1, Duration::from_millis(50)).unwrap();
+        let clients = service_kit::Tasks::new();
+        let posts: Vec<_> = (0..8)
+            .map(|client| {
+                clients.spawn(async move {
+                    let mut accepted = Vec::new();
+                    for number in 0..1000 {
+                        let id = format!("kill-{round}-{client}-{number}");
+                        match talk(address, request(&order(&id), &[]).as_bytes()).await {
+                            Some(answer) if answer.status == 202 => accepted.push(id),
+                            _ => break,
+                        }
+                    }
+                    accepted
+                })
+            })
+            .collect();
+        until("orders flow and some are in flight", async || {
+            let text = get(admin, "/metrics").await.text;
+            let number = |name: &str| {
+                let line = text.lines().find(|line| line.starts_with(name));
+                line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse::<f64>().unwrap())
+            };
+            20.0 <= number(r#"orderflow_edge_requests_total{outcome="accepted"}"#)
+                && 1.0 <= number("orderflow_edge_queue_orders")
+        })
+        .await;
+        edge.signal("-KILL");
+        edge.exit().await;
+        for post in posts {
+            accepted.extend(post.await.unwrap().unwrap());
+        }
+        world.kafka.broker_round_trip_time(-1, Duration::ZERO).unwrap();
+    }
+    let stored: std::collections::HashSet<String> = world.stored().into_iter().map(|stored| stored.key).collect();
+    assert!(60 <= accepted.len(), "{}", accepted.len());
+    assert!(accepted.iter().all(|id| stored.contains(id)));
+}
+
+#[test]
+fn a_setting_that_cannot_be_used_is_told_in_one_line() {
+    let output = Command::new(env!("CARGO_BIN_EXE_edge")).args(["--kafka=", "--registry=x"]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), told.lines().count()), (Some(1), 1), "{told}");
+    assert!(told.contains("--kafka") && told.contains("--registry"), "{told}");
+}

@@ -1,0 +1,16 @@
+//! The edge over real sockets, against librdkafka's mock cluster and a stub of the schema registry, all in this
+//! process. What real servers do is tested by `scripts/promise`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper that fails fails its test"
+)]
+
+mod command;
+mod drain;
+mod orders;
+mod refusals;
+mod trouble;
+mod world;

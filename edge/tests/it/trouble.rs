@@ -1,0 +1,124 @@
+//! Kafka or the registry in trouble: the answer is still true, it comes in time, and the edge comes back by itself.
+
+use std::time::{Duration, Instant};
+
+use schemas::names::topics;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use crate::world::{PARTITIONS, World, get, order, request, until};
+
+fn verdict(status: u16, persisted: &str, retry: &str) -> (u16, String, String) {
+    (status, persisted.to_owned(), retry.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_broker_means_possibly_and_the_order_does_arrive() {
+    let world = World::ready().await;
+    world.kafka.broker_round_trip_time(-1, Duration::from_secs(1)).unwrap();
+    let begun = Instant::now();
+    let answer = world.post_with(&order("slow"), &[("x-deadline-ms", "200")]).await;
+    let took = begun.elapsed();
+    assert_eq!(answer.verdict(), verdict(504, "possibly", "with-same-order-id"), "{answer:?}");
+    assert!(took < Duration::from_millis(900), "{took:?}");
+    world.kafka.broker_round_trip_time(-1, Duration::ZERO).unwrap();
+    world.until_stored("slow").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_known_to_be_down_means_no_at_once_and_comes_back() {
+    let world = World::ready().await;
+    world.kafka.broker_down(-1).unwrap();
+    until("the edge is not ready", async || get(world.app.admin_address, "/readyz").await.status == 503).await;
+    until("orders are refused at once", async || {
+        let begun = Instant::now();
+        let answer = world.post_with(&order("early"), &[("x-deadline-ms", "200")]).await;
+        answer.status == 503 && begun.elapsed() < Duration::from_millis(150)
+    })
+    .await;
+    let answer = world.post(&order("down")).await;
+    assert_eq!(answer.verdict(), verdict(503, "no", "safe"), "{answer:?}");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+
+    world.kafka.broker_up(-1).unwrap();
+    let begun = Instant::now();
+    until("orders are taken again", async || world.post(&order("back")).await.status == 202).await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    world.until_ready().await;
+    assert!(world.stored().iter().all(|stored| stored.key != "down"), "no means no");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_in_hand_while_the_broker_goes_away_is_answered_truthfully() {
+    let world = World::ready().await;
+    world.kafka.broker_down(-1).unwrap();
+    // At once, within the grace: it is handed over, waits, and is given up without having been sent.
+    let begun = Instant::now();
+    let answer = world.post(&order("waits")).await;
+    let took = begun.elapsed();
+    assert_eq!(answer.verdict(), verdict(503, "no", "safe"), "{answer:?}");
+    assert!((Duration::from_secs(4)..Duration::from_secs(5)).contains(&took), "{took:?}");
+    world.kafka.broker_up(-1).unwrap();
+    until("orders are taken again", async || world.post(&order("back")).await.status == 202).await;
+    assert!(world.stored().iter().all(|stored| stored.key != "waits"), "no means no");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_outage_is_only_a_pause() {
+    let world = World::ready().await;
+    world.kafka.broker_down(-1).unwrap();
+    let address = world.app.address;
+    let waiting = world.tasks.spawn(async move { crate::world::post(address, &order("pause"), &[]).await });
+    until("the order waits for the broker", async || world.metric("orderflow_edge_queue_orders").await == 1.0).await;
+    world.kafka.broker_up(-1).unwrap();
+    let answer = waiting.await.unwrap().unwrap();
+    assert_eq!(answer.status, 202, "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_hangs_up_cancels_nothing() {
+    let world = World::ready().await;
+    world.kafka.broker_round_trip_time(-1, Duration::from_secs(1)).unwrap();
+    let mut stream = TcpStream::connect(world.app.address).await.unwrap();
+    stream.write_all(request(&order("gone"), &[]).as_bytes()).await.unwrap();
+    until("the order is handed over", async || world.metric("orderflow_edge_queue_orders").await == 1.0).await;
+    drop(stream);
+    let gone = r#"orderflow_edge_requests_total{outcome="client_gone"}"#;
+    until("the edge has seen it leave", async || world.metric(gone).await == 1.0).await;
+    world.until_stored("gone").await;
+    until("the share of the queue is given back", async || world.metric("orderflow_edge_queue_orders").await == 0.0)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_topic_the_edge_waits_and_says_so() {
+    let world = World::started(false).await;
+    let reason = |body: serde_json::Value| body["conditions"][0]["reason"].as_str().unwrap_or_default().to_owned();
+    until("readiness names the topic", async || {
+        reason(get(world.app.admin_address, "/readyz").await.json()).contains("topic orders.received is not there")
+    })
+    .await;
+    assert_eq!(world.post(&order("a")).await.verdict(), verdict(503, "no", "safe"));
+    world.kafka.create_topic(topics::ORDERS_RECEIVED, PARTITIONS, 1).unwrap();
+    world.until_ready().await;
+    assert_eq!(world.post(&order("a")).await.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_registry_is_asked_until_it_answers_and_then_never_again() {
+    let world = World::started_without_registry().await;
+    until("the registry was asked twice", async || 2 <= world.registry.asked()).await;
+    until("kafka is known", async || {
+        get(world.app.admin_address, "/readyz").await.json()["conditions"][0]["met"] == true
+    })
+    .await;
+    assert_eq!(world.post(&order("a")).await.verdict(), verdict(503, "no", "safe"));
+    world.registry.fail(false);
+    world.until_ready().await;
+    let asked = world.registry.asked();
+    world.registry.fail(true);
+    for _ in 0..5 {
+        assert_eq!(world.post(&order("a")).await.status, 202);
+    }
+    assert_eq!(world.registry.asked(), asked, "later outages have no effect");
+}

@@ -1,0 +1,98 @@
+//! Dependencies point one way: DESIGN's table of rooms, held by a test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A crate and all that it may depend on of ours, tests included.
+const ROOMS: [(&str, &[&str]); 13] = [
+    ("schemas", &[]),
+    ("service-kit", &[]),
+    ("edge", &["schemas", "service-kit"]),
+    ("transform-frame", &[]),
+    ("transform-host", &["transform-frame"]),
+    ("transform-macros", &[]),
+    ("transform-sdk", &["transform-frame", "transform-macros"]),
+    ("transforms", &["schemas", "service-kit", "transform-host"]),
+    ("connectors", &["schemas", "service-kit"]),
+    ("stack", &["schemas"]),
+    ("promise", &["schemas", "stack"]),
+    ("clean", &["transform-sdk"]),
+    ("enrich", &["transform-sdk"]),
+];
+
+/// What a crate must run without, whatever stands between.
+const WITHOUT: [(&str, &[&str]); 4] = [
+    ("service-kit", &["rdkafka", "apache-avro", "wasmtime"]),
+    ("transform-host", &["rdkafka", "hyper", "tokio", "reqwest"]),
+    ("schemas", &["rdkafka", "wasmtime"]),
+    ("edge", &["wasmtime"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn cargo(args: &[&str], manifest: &Path) -> String {
+    let output = Command::new(env!("CARGO")).args(args).arg("--manifest-path").arg(manifest).output().unwrap();
+    assert!(output.status.success(), "cargo {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Each of our crates with its direct dependencies of ours.
+fn rooms() -> BTreeMap<String, BTreeSet<String>> {
+    let mut rooms = BTreeMap::new();
+    for workspace in ["Cargo.toml", "transforms/modules/Cargo.toml"] {
+        let manifest = root().join(workspace);
+        let metadata = cargo(&["metadata", "--no-deps", "--format-version=1", "--offline"], &manifest);
+        let metadata: Value = serde_json::from_str(&metadata).unwrap();
+        for package in metadata["packages"].as_array().unwrap() {
+            let name = package["name"].as_str().unwrap().to_owned();
+            let ours = package["dependencies"].as_array().unwrap().iter().filter(|dependency| !dependency["path"].is_null());
+            rooms.insert(name, ours.map(|dependency| dependency["name"].as_str().unwrap().to_owned()).collect());
+        }
+    }
+    rooms
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let allowed: BTreeMap<&str, &[&str]> = ROOMS.into_iter().collect();
+    for (room, dependencies) in rooms() {
+        if room.starts_with("evil") {
+            assert!(dependencies.iter().all(|name| name == "transform-sdk"), "{room} depends on {dependencies:?}");
+            continue;
+        }
+        let allowed = allowed.get(room.as_str()).unwrap_or_else(|| panic!("{room} is a new room: add it to ROOMS and to ARCHITECTURE.md"));
+        for dependency in dependencies {
+            assert!(allowed.contains(&dependency.as_str()), "{room} must not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn a_room_runs_without_what_it_must_not_know() {
+    for (room, without) in WITHOUT {
+        let tree = cargo(&["tree", "--offline", "--edges=normal", "--prefix=none", "--package", room], &root().join("Cargo.toml"));
+        for name in without {
+            let found = tree.lines().any(|line| line.split(' ').next() == Some(name));
+            assert!(!found, "{room} must run without {name}");
+        }
+    }
+}
+
+#[test]
+fn the_top_level_holds_only_what_the_design_names() {
+    let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().unwrap();
+    assert!(listed.status.success(), "git ls-files failed");
+    let allowed = [
+        "ARCHITECTURE.md", "CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "connectors",
+        "docker-compose.yml", "edge", "rust-toolchain.toml", "schemas", "scripts", "transforms",
+    ];
+    for path in String::from_utf8(listed.stdout).unwrap().lines() {
+        let top = path.split('/').next().unwrap();
+        assert!(top.starts_with('.') || allowed.contains(&top), "{top} does not belong at the top level");
+    }
+}

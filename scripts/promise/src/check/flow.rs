@@ -1,0 +1,206 @@
+//! The output and the dead letters against the input: each record of `orders.received` became exactly one thing,
+//! and the right one.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use schemas::names::topics;
+
+use super::claims::{Claims, Must};
+use super::{Counter, Findings};
+use crate::row::{Row, Value, Version};
+use crate::world::{Letter, Placed, World};
+
+/// An order as it must lie in a store, and where its record lies in `order_placed`.
+#[derive(Debug, Clone)]
+pub(super) struct Truth {
+    /// Its record's place in `order_placed`.
+    pub(super) at: Version,
+    /// All its fields.
+    pub(super) row: Row,
+}
+
+/// The orders in `order_placed`: by id, then by version.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    pub(super) orders: HashMap<String, BTreeMap<Version, Truth>>,
+}
+
+/// Checks the transforms' work.
+pub(super) fn check(world: &World, claims: &Claims, findings: &mut Findings) -> Flow {
+    let mut flow = Flow::default();
+    let mut fates: BTreeMap<Version, Vec<&'static str>> = BTreeMap::new();
+    for record in &world.placed {
+        if let Some(version) = placed(world, record, claims, &mut flow, findings) {
+            fates.entry(version).or_default().push("placed");
+        }
+    }
+    letters(world, &world.dead, "dead", claims, &mut fates, findings);
+    letters(world, &world.dropped, "dropped", claims, &mut fates, findings);
+    for record in &world.received {
+        match fates.get(&record.at).map_or(0, Vec::len) {
+            0 => findings.add(Counter::Lost, format!("orders.received at {}: nothing became of it", record.at)),
+            1 => {}
+            _ => {
+                let all = fates.get(&record.at).map(|fates| fates.join(" and ")).unwrap_or_default();
+                findings.add(Counter::Duplicate, format!("orders.received at {}: {all}", record.at));
+            }
+        }
+    }
+    inversions(world, findings);
+    sums(world, &fates, findings);
+    flow
+}
+
+/// One record of the output; its version when it belongs to the input.
+fn placed(
+    world: &World,
+    record: &Placed,
+    claims: &Claims,
+    flow: &mut Flow,
+    findings: &mut Findings,
+) -> Option<Version> {
+    let place = format!("order_placed at {}", record.at);
+    let row = match &record.row {
+        Ok(row) => row,
+        Err(reason) => {
+            findings.add(Counter::Wrong, format!("{place}: {reason}"));
+            return None;
+        }
+    };
+    let id = row.id().unwrap_or_default().to_owned();
+    let Some(version) = row.version() else {
+        findings.add(Counter::Wrong, format!("{place} ({id}): no received_partition and received_offset"));
+        return None;
+    };
+    let mut truth = row.clone();
+    match claims.get(&version) {
+        // A record of the input that no POST explains was counted there.
+        None if world.received.iter().any(|record| record.at == version) => {}
+        None => findings.add(Counter::Phantom, format!("{place} ({id}): version {version} is not in orders.received")),
+        Some(Must::Place(expected)) => {
+            let mut differences = row.differences(expected, None);
+            differences.extend(envelope(record, &id, version));
+            if !differences.is_empty() {
+                findings.add(Counter::Wrong, format!("{place} ({id}, version {version}): {}", differences.join("; ")));
+            }
+            truth.0.extend(expected.0.clone());
+        }
+        Some(Must::Die(reason)) => {
+            findings.add(Counter::Wrong, format!("{place} ({id}, version {version}): must be a dead letter: {reason}"));
+        }
+    }
+    truth.set("transformed_by", record.modules.clone().map_or(Value::Null, Value::Text));
+    flow.orders.entry(id).or_default().insert(version, Truth { at: record.at, row: truth });
+    Some(version)
+}
+
+/// Key, partition and header of an output record.
+fn envelope(record: &Placed, id: &str, version: Version) -> Vec<String> {
+    let mut found = Vec::new();
+    if record.key.as_deref() != Some(id.as_bytes()) {
+        found.push(format!("key: {:?}", record.key.as_deref().map(String::from_utf8_lossy)));
+    }
+    if record.at.partition != version.partition {
+        found.push(format!("partition {} instead of {}", record.at.partition, version.partition));
+    }
+    if !record.modules.as_deref().is_some_and(names_modules) {
+        found.push(format!("the header names no modules: {:?}", record.modules));
+    }
+    found
+}
+
+/// `name@version+sha256:<12 hex>`, one or more, comma-joined.
+fn names_modules(header: &str) -> bool {
+    header.split(',').all(|label| {
+        let parts = label.split_once('@').and_then(|(name, rest)| Some((name, rest.split_once("+sha256:")?)));
+        parts.is_some_and(|(name, (version, digest))| {
+            let hex = digest.len() == 12 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+            !name.is_empty() && version.split('.').count() == 3 && hex
+        })
+    })
+}
+
+/// Dead letters or markers: whole, where they belong, with their reason.
+fn letters(
+    world: &World,
+    letters: &[Letter],
+    kind: &'static str,
+    claims: &Claims,
+    fates: &mut BTreeMap<Version, Vec<&'static str>>,
+    findings: &mut Findings,
+) {
+    let records: HashMap<Version, _> = world.received.iter().map(|record| (record.at, record)).collect();
+    for letter in letters {
+        let place = format!("{kind} at {}", letter.at);
+        let Some(origin) = letter.origin.as_ref().filter(|origin| origin.topic == topics::ORDERS_RECEIVED) else {
+            findings.add(Counter::Wrong, format!("{place}: its headers do not say where it comes from"));
+            continue;
+        };
+        let Some(record) = records.get(&origin.at) else {
+            findings.add(Counter::Phantom, format!("{place}: {} is not in orders.received", origin.at));
+            continue;
+        };
+        fates.entry(origin.at).or_default().push(kind);
+        if letter.key != record.key || (kind == "dead" && letter.value != record.value) {
+            findings.add(Counter::Wrong, format!("{place}: key or value differ from orders.received at {}", origin.at));
+        }
+        match claims.get(&origin.at) {
+            Some(Must::Die(expected)) if letter.reason.to_lowercase().contains(expected.as_str()) => {}
+            Some(Must::Die(expected)) => {
+                findings.add(
+                    Counter::Wrong,
+                    format!("{place}: the reason {:?} does not have {expected:?} in it", letter.reason),
+                );
+            }
+            Some(Must::Place(_)) => {
+                findings.add(Counter::Wrong, format!("{place}: a good order ({}): {}", origin.at, letter.reason));
+            }
+            None => {}
+        }
+    }
+}
+
+/// Within a partition of the output, the versions of a key only rise.
+fn inversions(world: &World, findings: &mut Findings) {
+    let mut records: Vec<&Placed> = world.placed.iter().collect();
+    records.sort_by_key(|record| record.at);
+    let mut last: HashMap<(i32, &[u8]), Version> = HashMap::new();
+    for record in records {
+        let (Some(key), Some(version)) = (record.key.as_deref(), record.row.as_ref().ok().and_then(Row::version))
+        else {
+            continue;
+        };
+        let before = last.insert((record.at.partition, key), version);
+        if before.is_some_and(|before| before > version) {
+            let name = String::from_utf8_lossy(key);
+            findings.add(
+                Counter::Inversion,
+                format!("{name}: version {version} behind a later one, order_placed at {}", record.at),
+            );
+        }
+    }
+}
+
+/// In = out + dead + dropped, and the committed offset is the last transformed one plus one.
+fn sums(world: &World, fates: &BTreeMap<Version, Vec<&'static str>>, findings: &mut Findings) {
+    let known: HashSet<Version> = world.received.iter().map(|record| record.at).collect();
+    let counted =
+        fates.iter().filter(|(version, _)| known.contains(version)).map(|(_, fates)| fates.len()).sum::<usize>();
+    if counted != world.received.len() {
+        findings.add(Counter::Integrity, format!("{} in, {counted} out, dead and dropped", world.received.len()));
+    }
+    let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
+    for record in &world.received {
+        let end = ends.entry(record.at.partition).or_default();
+        *end = (*end).max(record.at.offset + 1);
+    }
+    for (partition, end) in ends {
+        match world.committed.get(&partition) {
+            Some(committed) if *committed == end => {}
+            committed => {
+                let text = format!("orders.received partition {partition} ends at {end}, committed is {committed:?}");
+                findings.add(Counter::Integrity, text);
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The ledger: an append-only NDJSON file with a line before and a line after each request.
+//!
+//! It is the only witness of what was promised, so it knows three outcomes: `ok` (202), `fail` (the answer says that
+//! nothing was stored) and `info` (nobody knows: 504, a reset, no answer). Info is never counted as fail. A request
+//! without a second line is info too. Does not send anything: see [`crate::load`].
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::generator::Post;
+use crate::row::Version;
+
+/// What is known of a request's effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// 202: promised.
+    Ok,
+    /// Refused, or never sent: nothing of it may be found anywhere.
+    Fail,
+    /// Unknown: it may be found, at most once.
+    Info,
+}
+
+/// A line of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "line", rename_all = "snake_case")]
+enum Line {
+    /// Written before the request is sent.
+    Send {
+        seq: u64,
+        id: String,
+        class: String,
+        /// The body, when it is UTF-8.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        body: Option<String>,
+        /// The body in hexadecimal, when it is not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        body_hex: Option<String>,
+        intended_ms: i64,
+        sent_ms: i64,
+    },
+    /// Written when the answer is there, or is known not to come.
+    Done {
+        seq: u64,
+        outcome: Outcome,
+        done_ms: i64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partition: Option<i32>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<i64>,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        note: String,
+    },
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What is known.
+    pub outcome: Outcome,
+    /// The status, when there was an answer.
+    pub status: Option<u16>,
+    /// The receipt of a 202.
+    pub receipt: Option<Version>,
+    /// The problem's title, or the error in words.
+    pub note: String,
+}
+
+/// A request as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place in the stream.
+    pub seq: u64,
+    /// The order id.
+    pub id: String,
+    /// What the generator expected of it: `valid`, `refused`, `rejected`.
+    pub class: String,
+    /// What was sent.
+    pub body: Vec<u8>,
+    /// When it should have been sent, in milliseconds since 1970.
+    pub intended_ms: i64,
+    /// When it was sent.
+    pub sent_ms: i64,
+    /// When it ended; none when nobody was left to write it.
+    pub done_ms: Option<i64>,
+    /// How it ended.
+    pub answer: Answer,
+}
+
+/// Why the ledger cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The file cannot be opened, written or read.
+    #[error("cannot use the ledger {path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line is no ledger line.
+    #[error("line {line} of the ledger cannot be read: {reason}")]
+    Line {
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The ledger while a load runs.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl Ledger {
+    /// Opens `path` for appending; makes it when it is not there.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = file.map_err(|source| LedgerError::File { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), file: Mutex::new(file) })
+    }
+
+    /// Writes down that `post` is about to be sent.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn sending(&self, post: &Post, intended_ms: i64, sent_ms: i64) -> Result<(), LedgerError> {
+        let (body, body_hex) = match std::str::from_utf8(&post.body) {
+            Ok(text) => (Some(text.to_owned()), None),
+            Err(_) => (None, Some(hex(&post.body))),
+        };
+        let class = post.class.name().to_owned();
+        self.write(&Line::Send { seq: post.seq, id: post.id.clone(), class, body, body_hex, intended_ms, sent_ms })
+    }
+
+    /// Writes down how request `seq` ended.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn done(&self, seq: u64, done_ms: i64, answer: &Answer) -> Result<(), LedgerError> {
+        self.write(&Line::Done {
+            seq,
+            outcome: answer.outcome,
+            done_ms,
+            status: answer.status,
+            partition: answer.receipt.map(|receipt| receipt.partition),
+            offset: answer.receipt.map(|receipt| receipt.offset),
+            note: answer.note.clone(),
+        })
+    }
+
+    /// One write a line, so that a line of one request never stands inside another's.
+    fn write(&self, line: &Line) -> Result<(), LedgerError> {
+        let file = |source| LedgerError::File { path: self.path.clone(), source };
+        let mut text = serde_json::to_vec(line).map_err(|error| file(error.into()))?;
+        text.push(b'\n');
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text).map_err(file)
+    }
+}
+
+/// Reads a ledger: one entry a request, in the order of the stream.
+///
+/// # Errors
+/// When the file cannot be read or a line is no ledger line.
+pub fn read(path: &Path) -> Result<Vec<Entry>, LedgerError> {
+    let fail = |source| LedgerError::File { path: path.to_owned(), source };
+    let mut entries: BTreeMap<u64, Entry> = BTreeMap::new();
+    for (at, text) in BufReader::new(File::open(path).map_err(fail)?).lines().enumerate() {
+        let text = text.map_err(fail)?;
+        let bad = |reason: String| LedgerError::Line { line: at + 1, reason };
+        match serde_json::from_str(&text).map_err(|error| bad(error.to_string()))? {
+            Line::Send { seq, id, class, body, body_hex, intended_ms, sent_ms } => {
+                let body = match (body, body_hex) {
+                    (Some(text), _) => text.into_bytes(),
+                    (None, Some(digits)) => {
+                        unhex(&digits).ok_or_else(|| bad("the body is not hexadecimal".to_owned()))?
+                    }
+                    (None, None) => return Err(bad("no body".to_owned())),
+                };
+                let answer =
+                    Answer { outcome: Outcome::Info, status: None, receipt: None, note: "no answer".to_owned() };
+                entries.insert(seq, Entry { seq, id, class, body, intended_ms, sent_ms, done_ms: None, answer });
+            }
+            Line::Done { seq, outcome, done_ms, status, partition, offset, note } => {
+                let entry =
+                    entries.get_mut(&seq).ok_or_else(|| bad(format!("request {seq} ended before it was sent")))?;
+                let receipt = partition.zip(offset).map(|(partition, offset)| Version { partition, offset });
+                entry.answer = Answer { outcome, status, receipt, note };
+                entry.done_ms = Some(done_ms);
+            }
+        }
+    }
+    Ok(entries.into_values().collect())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let digits = digits.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests;

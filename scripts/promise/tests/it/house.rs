@@ -1,0 +1,192 @@
+//! The private stack with everything deployed, the one ledger of the run, and the full check.
+
+use std::collections::BTreeMap;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use promise::check::{Findings, check};
+use promise::generator::{Generator, Mix, Post};
+use promise::ledger::{self, Ledger};
+use promise::load::{self, Gauge, Plan};
+use promise::oracle::Oracle;
+use promise::read::{Places, postgres_config};
+use promise::row::Version;
+use promise::settle;
+use promise::world::{Fate, World};
+use stack::deploy;
+use stack::progress::Progress;
+use stack::{Options, Service, Stack, State};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+/// What nobody touches must be at rest again within this time.
+const REST: Duration = Duration::from_secs(240);
+
+pub(crate) struct House {
+    pub(crate) stack: Stack,
+    pub(crate) options: Options,
+    pub(crate) places: Places,
+    pub(crate) runtime: Runtime,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) ledger_path: PathBuf,
+    pub(crate) planted: BTreeMap<Version, Fate>,
+    next_seq: u64,
+}
+
+/// The checkout.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A folder that lives as long as the build does.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+impl House {
+    pub(crate) fn start() -> Self {
+        let dir = scratch("promise-stack");
+        Stack::wipe(&dir).unwrap_or_else(|error| panic!("cannot clear {}: {error}", dir.display()));
+        let options = Options::private(&dir, Service::ALL);
+        let progress = Progress::default();
+        progress.say("starting a private stack");
+        let stack = Stack::begin(options.clone()).unwrap_or_else(|error| panic!("{error}"));
+        // Beside the servers' start.
+        deploy::build_modules(&options, &stack.layout().modules(), &progress).unwrap_or_else(|error| panic!("{error}"));
+        deploy::apply(&options, &stack, &progress).unwrap_or_else(|error| panic!("{error}"));
+        stack.wait_all_ready(|_| {}).unwrap_or_else(|error| panic!("{error}"));
+        deploy::wait_for_path(&options, &stack, &progress).unwrap_or_else(|error| panic!("{error}"));
+        progress.say("orders can flow");
+        let ledger_path = dir.join("ledger.ndjson");
+        let _ = std::fs::remove_file(&ledger_path);
+        Self {
+            places: places(&stack),
+            stack,
+            options,
+            runtime: Runtime::new().unwrap(),
+            ledger: Arc::new(Ledger::open(&ledger_path).unwrap()),
+            ledger_path,
+            planted: BTreeMap::new(),
+            next_seq: 0,
+        }
+    }
+
+    /// The next `count` POSTs of a seeded stream; `run` begins every order id.
+    pub(crate) fn stream(&mut self, run: &str, seed: u64, count: u64) -> impl Iterator<Item = Post> + Send + use<> {
+        let first = self.next_seq;
+        self.next_seq += count;
+        Generator::new(run, seed, Mix::default()).take(count as usize).map(move |mut post| {
+            post.seq += first;
+            post
+        })
+    }
+
+    /// One POST with this body, in the ledger like all others.
+    pub(crate) fn post(&mut self, id: &str, body: &str) {
+        let post = Post { id: id.to_owned(), body: body.as_bytes().to_vec(), ..self.stream("x", 0, 1).next().unwrap() };
+        let post =
+            Post { content_type: "application/json", class: promise::generator::Class::Valid, repost: false, ..post };
+        self.load(std::iter::once(post), 1);
+    }
+
+    /// Sends `posts` at `rate` a second and waits for every answer.
+    pub(crate) fn load(&self, posts: impl Iterator<Item = Post>, rate: u32) {
+        let plan = Plan::new(&self.stack.endpoints().edge, rate);
+        let (ledger, stop) = (Arc::clone(&self.ledger), CancellationToken::new());
+        self.runtime.block_on(load::run(&plan, posts, ledger, &Gauge::default(), &stop)).unwrap();
+    }
+
+    /// Waits until all is at rest, and reads everything.
+    pub(crate) fn world(&self) -> World {
+        let took = settle::wait(&self.places, REST).unwrap_or_else(|error| panic!("{error}: {:?}", self.states()));
+        println!("at rest after {:.1} s, nobody touched anything", took.as_secs_f32());
+        let posts = ledger::read(&self.ledger_path).unwrap();
+        let verdicts = Oracle::of_checkout(&root()).judge(&posts).unwrap();
+        let world = World { posts, verdicts, planted: self.planted.clone(), ..World::default() };
+        self.runtime.block_on(self.places.read(world)).unwrap()
+    }
+
+    /// The whole count, printed.
+    pub(crate) fn count(&self) -> Findings {
+        let world = self.world();
+        let findings = check(&world);
+        println!("{}\n{findings}", world.summary());
+        findings
+    }
+
+    /// The whole count, which must be zero.
+    pub(crate) fn expect_all_zero(&self) {
+        assert!(self.count().all_zero(), "the promise is broken; the counts are above");
+    }
+
+    /// The names and states of all services.
+    pub(crate) fn states(&self) -> Vec<(Service, State)> {
+        let all = self.stack.status().unwrap_or_default();
+        all.into_iter().map(|status| (status.service, status.state)).collect()
+    }
+
+    /// After `down`: no process of the stack, no open port.
+    pub(crate) fn down_leaves_nothing(self) {
+        let status = self.stack.status().unwrap();
+        let pids: Vec<u32> = status.iter().filter_map(|status| status.pid).collect();
+        let ports: Vec<u16> = status.iter().flat_map(|status| status.ports.clone()).collect();
+        self.stack.down().unwrap();
+        assert_gone(&pids, &ports);
+        println!("\n=== down: {} processes and {} ports, none is left", pids.len(), ports.len());
+    }
+}
+
+fn places(stack: &Stack) -> Places {
+    let endpoints = stack.endpoints();
+    let postgres = &endpoints.postgres;
+    Places {
+        kafka: endpoints.kafka.clone(),
+        registry: endpoints.registry.clone(),
+        elasticsearch: endpoints.elasticsearch.clone(),
+        postgres: postgres_config(
+            &postgres.host,
+            postgres.port,
+            &postgres.database,
+            &postgres.user,
+            &postgres.password,
+        ),
+    }
+}
+
+/// A process is gone when it has no entry, or is a zombie that nobody has reaped.
+fn assert_gone(pids: &[u32], ports: &[u16]) {
+    assert!(!pids.is_empty() && !ports.is_empty());
+    for pid in pids {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        assert!(stat.is_empty() || state == Some('Z'), "process {pid} is still there: {stat}");
+    }
+    for port in ports {
+        assert!(TcpStream::connect(("127.0.0.1", *port)).is_err(), "port {port} is still open");
+    }
+}
+
+/// Another private stack starts and stops beside this one: no port, no process, no record of ours changes.
+pub(crate) fn neighbour(house: &mut House) {
+    let before: Vec<Option<u32>> = house.stack.status().unwrap().iter().map(|status| status.pid).collect();
+    let dir = scratch("promise-neighbour");
+    Stack::wipe(&dir).unwrap();
+    let other = Stack::start(Options::private(&dir, [Service::Kafka, Service::Postgres, Service::Registry])).unwrap();
+    let ports =
+        |stack: &Stack| stack.status().unwrap().into_iter().flat_map(|status| status.ports).collect::<Vec<u16>>();
+    let (ours, theirs) = (ports(&house.stack), ports(&other));
+    assert!(theirs.iter().all(|port| !ours.contains(port)), "{ours:?} and {theirs:?}");
+    house.post("beside-1", r#"{"orderId":"beside-1","amount":1,"customer":"while the other runs"}"#);
+    let pids: Vec<u32> = other.status().unwrap().iter().filter_map(|status| status.pid).collect();
+    other.down().unwrap();
+    assert_gone(&pids, &theirs);
+    house.post("beside-2", r#"{"orderId":"beside-2","amount":1,"customer":"after the other went"}"#);
+    let after: Vec<Option<u32>> = house.stack.status().unwrap().iter().map(|status| status.pid).collect();
+    assert_eq!(before, after, "our processes are the same as before");
+    println!("ours on {ours:?}, the other on {theirs:?}; after its end {} processes of ours run on", after.len());
+    house.expect_all_zero();
+}

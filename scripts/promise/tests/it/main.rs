@@ -1,0 +1,50 @@
+//! The promise on the real servers: one private stack, started once, and one stage after another on it.
+//!
+//! One test on purpose: the stages share the stack, the ledger and the final counts, and each prints its figures.
+//! A missing server fails it with a plain message; nothing is skipped.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper that fails fails its test"
+)]
+
+mod broken;
+mod faults;
+mod figures;
+mod foreign;
+mod house;
+mod java;
+mod orders;
+mod poison;
+
+use std::time::Instant;
+
+use house::House;
+
+/// A part of the test, on the shared stack.
+type Stage = fn(&mut House);
+
+#[test]
+fn the_promise_is_kept_on_the_real_servers() {
+    let mut house = House::start();
+    let stages: [(&str, Stage); 8] = [
+        ("one order", orders::one_order),
+        ("ten thousand orders", orders::ten_thousand),
+        ("the checker sees what is broken in the real stores", broken::stores),
+        ("poison straight into orders.received", poison::planted),
+        ("a consumer of another make", foreign::python),
+        ("a private stack beside it", house::neighbour),
+        ("kill -9 under load", faults::each_in_turn),
+        ("the schema pair in Java", java::reads_the_pair),
+    ];
+    let only = std::env::var("PROMISE_STAGE").unwrap_or_default();
+    for (name, stage) in stages.iter().filter(|(name, _)| name.contains(&only)) {
+        let begun = Instant::now();
+        println!("\n=== {name}");
+        stage(&mut house);
+        println!("=== {name}: passed in {:.1} s", begun.elapsed().as_secs_f32());
+    }
+    house.down_leaves_nothing();
+}

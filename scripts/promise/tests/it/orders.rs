@@ -1,0 +1,96 @@
+//! Good weather: one order all the way, then ten thousand seeded ones.
+
+use std::time::{Duration, Instant};
+
+use promise::check::Counter;
+use promise::decimal::Cents;
+use promise::ledger::{self, Outcome};
+use promise::read::{Elasticsearch, Postgres};
+use promise::row::{Item, Row, Value};
+
+use crate::house::House;
+
+/// From the POST to both stores, as the project says it.
+const VISIBLE: Duration = Duration::from_secs(5);
+/// The seed of the ten thousand.
+const SEED: u64 = 20_261_124;
+
+/// POST → row and document within five seconds, cleaned, enriched, with the modules' names, found by the receipt.
+pub(crate) fn one_order(house: &mut House) {
+    let begun = Instant::now();
+    house.post(
+        "one-1",
+        r#"{"orderId":"one-1","amount":1250e-2,"customer":"  Zoe\u0308 \t Müller ","currency":"usd","country":"de",
+            "channel":"WEB","email":" Zoe@EXAMPLE.com","createdAt":"2026-01-31T12:00:00+02:00",
+            "items":[{"sku":"A-1","quantity":2,"unitPrice":6.25}]}"#,
+    );
+    let receipt = ledger::read(&house.ledger_path).unwrap().last().unwrap().answer.receipt.expect("a receipt");
+    let text = |text: &str| Value::Text(text.to_owned());
+    let item = Item { sku: "A-1".to_owned(), quantity: 2, unit_price: Cents(625) };
+    let mut expected = Row::default();
+    for (name, value) in [
+        ("order_id", text("one-1")),
+        ("amount", Value::Money(Cents(1_250))),
+        ("customer", text("Zoë Müller")),
+        ("currency", text("USD")),
+        ("items", Value::Items(vec![item])),
+        ("email", text("Zoe@example.com")),
+        ("country", text("DE")),
+        ("channel", text("web")),
+        ("created_at", Value::Whole(1_769_853_600_000)),
+        ("amount_home", Value::Money(Cents(1_250))),
+        ("home_currency", text("USD")),
+        ("region", text("EMEA")),
+        ("item_count", Value::Whole(2)),
+        ("email_domain", text("example.com")),
+        ("value_band", text("low")),
+        ("received_partition", Value::Whole(i64::from(receipt.partition))),
+        ("received_offset", Value::Whole(receipt.offset)),
+    ] {
+        expected.set(name, value);
+    }
+    let deadline = begun + VISIBLE;
+    let (row, document) = house.runtime.block_on(async {
+        let postgres = Postgres::connect(&house.places.postgres).await.unwrap();
+        let elasticsearch = Elasticsearch::new(&house.places.elasticsearch).unwrap();
+        loop {
+            let rows = postgres.by_receipt(receipt.partition, receipt.offset).await.unwrap();
+            let document = elasticsearch.document("one-1").await.unwrap();
+            if let ([row], Some(document)) = (rows.as_slice(), document) {
+                break (row.row.clone(), document.row);
+            }
+            assert!(Instant::now() < deadline, "not in both stores after {VISIBLE:?}: {:?}", house.states());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    println!("in both stores {:.2} s after the POST, at {receipt}", begun.elapsed().as_secs_f32());
+    for found in [&row, &document] {
+        assert_eq!(found.differences(&expected, None), Vec::<String>::new());
+        let Value::Text(modules) = found.get("transformed_by") else { panic!("no modules: {found:?}") };
+        assert!(modules.starts_with("clean@1.0.0+sha256:") && modules.contains(",enrich@1.0.0+sha256:"), "{modules}");
+    }
+    println!("transformed_by {:?}", row.get("transformed_by"));
+}
+
+/// 5 % re-posts, 5 % that the edge must refuse, 5 % that a module must reject: every counter zero.
+pub(crate) fn ten_thousand(house: &mut House) {
+    let posts = house.stream("ten", SEED, 10_000);
+    let begun = Instant::now();
+    house.load(posts, 1_000);
+    println!("seed {SEED}: 10,000 orders posted in {:.1} s", begun.elapsed().as_secs_f32());
+    let world = house.world();
+    let findings = promise::check::check(&world);
+    println!("{}\n{findings}", world.summary());
+    assert!(findings.all_zero(), "{findings}");
+    assert_eq!(findings.count(Counter::Lost), 0);
+    // The classes were really there: a run in which nothing could go wrong proves nothing.
+    let ours = || world.posts.iter().filter(|post| post.id.starts_with("ten"));
+    let count = |outcome| ours().filter(|post| post.answer.outcome == outcome).count();
+    assert!((9_300..=9_700).contains(&count(Outcome::Ok)), "{} were taken", count(Outcome::Ok));
+    assert!((400..=700).contains(&count(Outcome::Fail)), "{} were refused", count(Outcome::Fail));
+    assert!((400..=700).contains(&world.dead.len()), "{} were rejected", world.dead.len());
+    for reason in ["customer is empty", "currency is not", "amount_home would be"] {
+        let found = world.dead.iter().filter(|letter| letter.reason.contains(reason)).count();
+        assert!(found > 50, "{found} were rejected because {reason}");
+    }
+}

@@ -1,0 +1,123 @@
+//! Start, death, stop: who lives when, and that nobody is left.
+
+use std::time::Duration;
+
+use stack::{Service, Stack, StackError, State};
+
+use crate::support::{Folder, eventually, listens, processes_of, signal, supervisor_pid};
+
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_killed_server_is_started_again_and_status_says_so() {
+    let folder = Folder::new("killed");
+    let stack = folder.start([Service::Postgres]);
+    let first = stack.pid(Service::Postgres).unwrap();
+    stack.kill(Service::Postgres).unwrap();
+    eventually("another process", || stack.pid(Service::Postgres).is_ok_and(|pid| pid != first));
+    stack.wait_ready(Service::Postgres, SOON).unwrap();
+    let status = stack.status_of(Service::Postgres).unwrap();
+    assert!(status.restarts >= 1, "{status:?}");
+}
+
+#[test]
+fn a_stopped_server_stays_down_until_it_is_started() {
+    let folder = Folder::new("stopped");
+    let stack = folder.start([Service::Postgres]);
+    stack.stop(Service::Postgres).unwrap();
+    let status = stack.status_of(Service::Postgres).unwrap();
+    assert_eq!((status.state, status.pid), (State::Stopped, None));
+    assert!(!listens(stack.endpoints().postgres.port));
+    stack.start_again(Service::Postgres).unwrap();
+    stack.wait_ready(Service::Postgres, SOON).unwrap();
+    let before = stack.pid(Service::Postgres).unwrap();
+    stack.restart(Service::Postgres).unwrap();
+    stack.wait_ready(Service::Postgres, SOON).unwrap();
+    assert_ne!(stack.pid(Service::Postgres).unwrap(), before);
+    assert_eq!(stack.status_of(Service::Postgres).unwrap().restarts, 0, "what was asked for is no death");
+}
+
+#[test]
+fn a_frozen_server_can_be_stopped() {
+    let folder = Folder::new("frozen");
+    let stack = folder.start([Service::Postgres]);
+    signal(stack.pid(Service::Postgres).unwrap(), "STOP");
+    stack.stop(Service::Postgres).unwrap();
+    assert_eq!(stack.status_of(Service::Postgres).unwrap().state, State::Stopped);
+}
+
+#[test]
+fn nothing_is_left_when_the_value_is_dropped() {
+    let folder = Folder::new("dropped");
+    let stack = folder.start([Service::Postgres]);
+    let port = stack.endpoints().postgres.port;
+    assert!(listens(port));
+    drop(stack);
+    assert_eq!(processes_of(folder.path()), Vec::<String>::new());
+    assert!(!listens(port));
+}
+
+/// Elasticsearch's launcher and Kafka's JVM would live on: each is tied in its own way.
+#[test]
+fn a_killed_supervisor_leaves_no_orphan() {
+    let folder = Folder::new("orphans");
+    let stack = folder.start([Service::Postgres, Service::Kafka, Service::Elasticsearch]);
+    assert!(processes_of(folder.path()).len() >= 5, "{:?}", processes_of(folder.path()));
+    signal(supervisor_pid(folder.path()), "KILL");
+    eventually("all processes gone", || processes_of(folder.path()).is_empty());
+    // The folder can be used again at once, with its data.
+    drop(stack);
+    let again = folder.start([Service::Postgres]);
+    assert_eq!(again.status_of(Service::Postgres).unwrap().restarts, 0);
+}
+
+#[test]
+fn the_stack_ends_with_the_process_that_started_it_unless_it_is_released() {
+    let folder = Folder::new("owner");
+    let mut options = folder.options([Service::Postgres]);
+    options.ports = stack::PortChoice::Free;
+    let stack = Stack::start(options).unwrap();
+    stack.release().unwrap();
+    let attached = Stack::attach(folder.path()).unwrap();
+    assert_eq!(attached.status_of(Service::Postgres).unwrap().state, State::Ready);
+    drop(attached);
+    let attached = Stack::attach(folder.path()).unwrap();
+    attached.down().unwrap();
+    assert!(matches!(Stack::attach(folder.path()), Err(StackError::NotRunning(_))));
+}
+
+#[test]
+fn a_private_stack_does_not_disturb_another() {
+    let (one, other) = (Folder::new("one"), Folder::new("other"));
+    let first = one.start([Service::Postgres]);
+    let second = other.start([Service::Postgres]);
+    assert_ne!(first.endpoints().postgres.port, second.endpoints().postgres.port);
+    let pid = first.pid(Service::Postgres).unwrap();
+    second.kill(Service::Postgres).unwrap();
+    drop(second);
+    assert_eq!(first.pid(Service::Postgres).unwrap(), pid);
+    assert_eq!(first.status_of(Service::Postgres).unwrap().restarts, 0);
+}
+
+#[test]
+fn a_folder_has_one_stack_at_a_time() {
+    let folder = Folder::new("twice");
+    let stack = folder.start([Service::Postgres]);
+    let second = Stack::start(folder.options([Service::Postgres]));
+    assert!(matches!(second, Err(StackError::AlreadyRunning(_))), "{second:?}");
+    assert_eq!(stack.status_of(Service::Postgres).unwrap().restarts, 0);
+}
+
+#[test]
+fn data_outlives_a_stop_and_ends_with_a_wipe() {
+    let folder = Folder::new("data");
+    let password = folder.start([Service::Postgres]).endpoints().postgres.password.clone();
+    let made = std::fs::metadata(folder.path().join("data/postgres/PG_VERSION")).unwrap().modified().unwrap();
+    let stack = folder.start([Service::Postgres]);
+    assert_eq!(stack.endpoints().postgres.password, password);
+    assert_eq!(std::fs::metadata(folder.path().join("data/postgres/PG_VERSION")).unwrap().modified().unwrap(), made);
+    assert!(Stack::wipe(folder.path()).is_err(), "a running stack must not be wiped");
+    drop(stack);
+    Stack::wipe(folder.path()).unwrap();
+    assert!(!folder.path().join("data").exists() && !folder.path().join("config").exists());
+}

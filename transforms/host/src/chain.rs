@@ -1,0 +1,353 @@
+//! Modules in a row: what one emits is what the next one gets.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use crate::{
+    Engine, FaultKind, Level, LogLine, Metric, Module, Record, Tables, Verdict,
+    instance::Settings,
+    schema::Shape,
+    stage::{Hunt, Outcome, Parts, Stage},
+    state::Spoken,
+    tables::NoTables,
+};
+
+/// One module of a chain, as a pipeline names it.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The pipeline's own name for it: `transforms.<alias>.type`.
+    pub alias: String,
+    /// The module.
+    pub module: Arc<Module>,
+    /// What the pipeline sets.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// What a chain may do beside its modules.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// At most one record comes out of an input, under the input's key.
+    pub single_output: bool,
+    /// Tables for `lookup`; without them every lookup answers "no such table".
+    pub tables: Option<Arc<dyn Tables>>,
+}
+
+/// Why a chain cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigureError {
+    /// There is no module in it.
+    #[error("a chain needs at least one module")]
+    Empty,
+    /// The output schema cannot be read.
+    #[error("the output schema cannot be read: {0}")]
+    OutputSchema(String),
+    /// A module comes from another engine.
+    #[error("transforms.{alias}: the module was loaded by another engine")]
+    OtherEngine {
+        /// The step.
+        alias: String,
+    },
+    /// A module was built for another schema.
+    #[error(
+        "transforms.{alias}: {module} was built for another schema than the output's: {difference}; build it again"
+    )]
+    ModuleSchema {
+        /// The step.
+        alias: String,
+        /// The module's label.
+        module: String,
+        /// What is different.
+        difference: String,
+    },
+    /// The pipeline sets a parameter that the module does not have.
+    #[error("transforms.{alias}.{parameter}: {module} has no such parameter; it has: {known}")]
+    UnknownParameter {
+        /// The step.
+        alias: String,
+        /// The module's label.
+        module: String,
+        /// The parameter.
+        parameter: String,
+        /// Those that it has.
+        known: String,
+    },
+    /// The pipeline does not set a parameter that the module needs.
+    #[error("transforms.{alias}.{parameter}: {module} needs it; set {expected}")]
+    MissingParameter {
+        /// The step.
+        alias: String,
+        /// The module's label.
+        module: String,
+        /// The parameter.
+        parameter: String,
+        /// What is needed.
+        expected: &'static str,
+    },
+    /// A parameter's text is not of its kind.
+    #[error("transforms.{alias}.{parameter}: `{value}` is not {expected}")]
+    ParameterKind {
+        /// The step.
+        alias: String,
+        /// The parameter.
+        parameter: String,
+        /// The text.
+        value: String,
+        /// What is needed.
+        expected: &'static str,
+    },
+    /// The module does not take its settings.
+    #[error("transforms.{alias}: {module} refuses its settings: {reason}")]
+    Refused {
+        /// The step.
+        alias: String,
+        /// The module's label.
+        module: String,
+        /// The module's own words; they name the parameter.
+        reason: String,
+    },
+    /// The module failed when it was started.
+    #[error("transforms.{alias}: {module} cannot be started: {reason}")]
+    Start {
+        /// The step.
+        alias: String,
+        /// The module's label.
+        module: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Why a batch could not be judged. The chain can be used again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// Too many records ran out of time since [`Chain::begin`].
+    #[error("{time_outs} records ran out of time in one transaction, the last in {module}; the breaker is open")]
+    Breaker {
+        /// Label of the module that ran out of time last.
+        module: String,
+        /// How many records did.
+        time_outs: u32,
+    },
+    /// A module that passed its checks cannot be started any more.
+    #[error("cannot start {module}: {reason}")]
+    Start {
+        /// Label of the module.
+        module: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Lines that a chain keeps until they are taken; the oldest go first.
+const KEPT_LINES: usize = 1_000;
+
+/// A chain of modules, ready for batches. One chain belongs to one thread at a time.
+pub struct Chain {
+    header: String,
+    stages: Vec<Stage>,
+    hunt: Hunt,
+    lines: VecDeque<LogLine>,
+    counters: BTreeMap<(String, String), u64>,
+}
+
+impl Chain {
+    /// A chain with the default options.
+    pub fn new(engine: &Arc<Engine>, steps: Vec<Step>, output_schema: &str) -> Result<Self, ConfigureError> {
+        Self::with_options(engine, steps, output_schema, Options::default())
+    }
+
+    /// A chain. Checks every parameter against what its module describes, and configures an instance of each.
+    pub fn with_options(
+        engine: &Arc<Engine>,
+        steps: Vec<Step>,
+        output_schema: &str,
+        options: Options,
+    ) -> Result<Self, ConfigureError> {
+        if steps.is_empty() {
+            return Err(ConfigureError::Empty);
+        }
+        let shape = Arc::new(Shape::parse(output_schema).map_err(ConfigureError::OutputSchema)?);
+        let tables = options.tables.unwrap_or_else(|| Arc::new(NoTables));
+        let mut stages = Vec::with_capacity(steps.len());
+        for step in steps {
+            check(engine, &step, &shape)?;
+            let Step { alias, module, parameters } = step;
+            let label = module.label();
+            let settings = Settings { schema: output_schema.to_owned(), parameters: parameters.into_iter().collect() };
+            let (shape, tables) = (Arc::clone(&shape), Arc::clone(&tables));
+            let parts = Parts { module, settings, shape, tables, single_output: options.single_output };
+            let stage = Stage::new(parts).map_err(|fault| match fault.kind {
+                FaultKind::Rejected => ConfigureError::Refused { alias, module: label, reason: fault.reason },
+                _ => ConfigureError::Start { alias, module: label, reason: fault.reason },
+            })?;
+            stages.push(stage);
+        }
+        let header = stages.iter().map(|stage| stage.label.as_str()).collect::<Vec<_>>().join(",");
+        Ok(Self { header, stages, hunt: Hunt::default(), lines: VecDeque::new(), counters: BTreeMap::new() })
+    }
+
+    /// The labels of the modules, comma-joined, in order: the value of the header `orderflow.modules`.
+    pub fn header(&self) -> &str {
+        &self.header
+    }
+
+    /// Begins a transaction: the time for hunting poison and the count of time-outs start anew. The processor calls it
+    /// at the start of each transaction, however many batches the transaction has.
+    pub fn begin(&mut self) {
+        self.hunt = Hunt::default();
+    }
+
+    /// Judges a batch: one verdict an input, in order.
+    ///
+    /// **There may be fewer verdicts than inputs** (at least one): the hunt for poison is over its time, and what is
+    /// there is the proven prefix. Commit it, [`Chain::begin`] the next transaction and hand in the rest again.
+    ///
+    /// A fault of a module costs the one record that caused it: it is found by bisection on fresh instances. Where an
+    /// input became several records and a later module rejects one of them, the input is rejected.
+    pub fn apply(&mut self, batch: &[Record]) -> Result<Vec<Verdict>, ChainError> {
+        let mut verdicts: Vec<Verdict> = Vec::new();
+        let Self { stages, hunt, lines, counters, .. } = self;
+        for (index, stage) in stages.iter_mut().enumerate() {
+            let mut spoken = Vec::new();
+            let result = if index == 0 {
+                first(stage, batch, hunt, &mut spoken).map(|first| verdicts = first)
+            } else {
+                next(stage, &mut verdicts, hunt, &mut spoken)
+            };
+            spoken.into_iter().for_each(|spoken| keep(lines, counters, &stage.label, spoken));
+            result?;
+        }
+        Ok(verdicts)
+    }
+
+    /// What the modules logged since the last call, oldest first; bounded.
+    pub fn take_logs(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.lines).into()
+    }
+
+    /// What the modules counted since the last call; bounded.
+    pub fn take_metrics(&mut self) -> Vec<Metric> {
+        let counters = std::mem::take(&mut self.counters);
+        counters.into_iter().map(|((module, name), by)| Metric { module, name, by }).collect()
+    }
+}
+
+/// Checks a step against what its module describes.
+fn check(engine: &Arc<Engine>, step: &Step, shape: &Shape) -> Result<(), ConfigureError> {
+    let (alias, module) = (step.alias.clone(), step.module.label());
+    if !Arc::ptr_eq(engine, step.module.engine()) {
+        return Err(ConfigureError::OtherEngine { alias });
+    }
+    if let Some(difference) = step.module.shape().and_then(|built_for| built_for.difference(shape)) {
+        return Err(ConfigureError::ModuleSchema { alias, module, difference });
+    }
+    let known = &step.module.description().parameters;
+    for (name, value) in &step.parameters {
+        let Some(parameter) = known.iter().find(|parameter| parameter.name == *name) else {
+            let known: Vec<_> = known.iter().map(|parameter| parameter.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(ConfigureError::UnknownParameter { alias, module, parameter: name.clone(), known });
+        };
+        if !parameter.kind.admits(value) {
+            let (parameter, expected) = (name.clone(), parameter.kind.expected());
+            return Err(ConfigureError::ParameterKind { alias, parameter, value: value.clone(), expected });
+        }
+    }
+    let missing = known.iter().find(|parameter| parameter.required && !step.parameters.contains_key(&parameter.name));
+    match missing {
+        Some(missing) => {
+            let (parameter, expected) = (missing.name.clone(), missing.kind.expected());
+            Err(ConfigureError::MissingParameter { alias, module, parameter, expected })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The first module, which reads the caller's records.
+fn first(
+    stage: &mut Stage,
+    batch: &[Record],
+    hunt: &mut Hunt,
+    spoken: &mut Vec<Spoken>,
+) -> Result<Vec<Verdict>, ChainError> {
+    let outcomes = stage.judge(batch, 1, hunt, spoken)?;
+    let verdicts = outcomes.into_iter().zip(batch).map(|(outcome, record)| match outcome {
+        Outcome::Drop => Verdict::Drop { module: stage.label.clone() },
+        Outcome::Reject(rejection) => Verdict::Reject(rejection),
+        Outcome::Emit(records) => Verdict::Emit(records),
+        Outcome::Replace(value) => Verdict::Emit(vec![Record {
+            key: record.key.clone(),
+            value,
+            timestamp_ms: record.timestamp_ms,
+            headers: record.headers.clone(),
+        }]),
+    });
+    Ok(verdicts.collect())
+}
+
+/// A later module, which reads what is still in the verdicts. Shortens them to what is proven.
+fn next(
+    stage: &mut Stage,
+    verdicts: &mut Vec<Verdict>,
+    hunt: &mut Hunt,
+    spoken: &mut Vec<Spoken>,
+) -> Result<(), ChainError> {
+    let mut records = Vec::with_capacity(verdicts.len());
+    let mut counts = Vec::with_capacity(verdicts.len());
+    for verdict in verdicts.iter_mut() {
+        let emitted = if let Verdict::Emit(emitted) = verdict { std::mem::take(emitted) } else { Vec::new() };
+        counts.push(emitted.len());
+        records.extend(emitted);
+    }
+    // The first input with anything in it must be done, so that the transaction moves on; those before it are done.
+    let must = match counts.iter().find(|count| **count > 0) {
+        Some(count) if matches!(verdicts.first(), Some(Verdict::Emit(_))) => *count,
+        _ => 0,
+    };
+    let outcomes = stage.judge(&records, must, hunt, spoken)?;
+    let mut settled = records.into_iter().zip(outcomes);
+    for index in 0..verdicts.len() {
+        let count = counts.get(index).copied().unwrap_or(0);
+        let part: Vec<_> = settled.by_ref().take(count).collect();
+        if part.len() < count {
+            verdicts.truncate(index);
+            break;
+        }
+        if let Some(verdict) = verdicts.get_mut(index).filter(|_| count > 0) {
+            *verdict = combined(stage, part);
+        }
+    }
+    Ok(())
+}
+
+/// One verdict for all records of one input.
+fn combined(stage: &Stage, part: Vec<(Record, Outcome)>) -> Verdict {
+    let mut emitted = Vec::with_capacity(part.len());
+    for (record, outcome) in part {
+        match outcome {
+            Outcome::Drop => {}
+            Outcome::Reject(rejection) => return Verdict::Reject(rejection),
+            Outcome::Emit(records) => emitted.extend(records),
+            Outcome::Replace(value) => emitted.push(Record { value, ..record }),
+        }
+    }
+    if emitted.is_empty() { Verdict::Drop { module: stage.label.clone() } } else { Verdict::Emit(emitted) }
+}
+
+/// Keeps what a call said, within bounds.
+fn keep(lines: &mut VecDeque<LogLine>, counters: &mut BTreeMap<(String, String), u64>, module: &str, spoken: Spoken) {
+    let lost = (spoken.lost_lines > 0)
+        .then(|| (Level::Warn, format!("{} more lines in one call were not kept", spoken.lost_lines)));
+    for (level, text) in spoken.lines.into_iter().chain(lost) {
+        if lines.len() >= KEPT_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(LogLine { module: module.to_owned(), level, text });
+    }
+    for (name, by) in spoken.counters {
+        let counter = counters.entry((module.to_owned(), name)).or_insert(0);
+        *counter = counter.saturating_add(by);
+    }
+}

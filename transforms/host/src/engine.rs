@@ -1,0 +1,121 @@
+//! The one engine of a process: compiles modules and refuses what is not one of ours.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use wasmtime::{
+    Config,
+    component::{HasSelf, Linker},
+};
+
+use crate::{Limits, LoadError, Module, bindings, instance::joined, state::State};
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// wasmtime does not take the settings on this machine.
+    #[error("cannot start the WebAssembly engine: {0}")]
+    Settings(String),
+    /// The thread that watches deadlines cannot be started.
+    #[error("cannot start the thread that watches deadlines")]
+    Ticker(#[source] std::io::Error),
+}
+
+/// The WebAssembly engine with its limits and the thread that watches deadlines.
+///
+/// One a process: type indices of two engines must never meet. Dropping it, after the last module and chain, ends the
+/// thread.
+pub struct Engine {
+    limits: Arc<Limits>,
+    engine: wasmtime::Engine,
+    linker: Linker<State>,
+    ticker: Ticker,
+}
+
+impl Engine {
+    /// Starts an engine.
+    pub fn new(limits: Limits) -> Result<Arc<Self>, EngineError> {
+        let settings = |error: wasmtime::Error| EngineError::Settings(joined(&error));
+        let engine = wasmtime::Engine::new(&config(&limits)).map_err(settings)?;
+        let mut linker = Linker::new(&engine);
+        bindings::Transform::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(settings)?;
+        let ticker = Ticker::start(engine.clone(), limits.tick).map_err(EngineError::Ticker)?;
+        Ok(Arc::new(Self { limits: Arc::new(limits), engine, linker, ticker }))
+    }
+
+    /// Compiles a component and checks that it is one of ours. Takes tens of milliseconds and up: not for an async task.
+    pub fn load(self: &Arc<Self>, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
+        Module::load(self, wasm).map(Arc::new)
+    }
+
+    pub(crate) fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<State> {
+        &self.linker
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.ticker.stop();
+    }
+}
+
+/// As little of WebAssembly as today's Rust needs. Reference types and bulk memory must stay: Rust's code has them.
+/// GC, exceptions, threads and component async are off already, since their cargo features are absent.
+fn config(limits: &Limits) -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.max_wasm_stack(limits.stack_bytes);
+    // One answer for one input, on every machine.
+    config.cranelift_nan_canonicalization(true);
+    config.wasm_simd(false).wasm_relaxed_simd(false);
+    config.wasm_tail_call(false).wasm_multi_memory(false).wasm_memory64(false).wasm_component_model_map(false);
+    config
+}
+
+/// The thread that moves the epoch.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engine: wasmtime::Engine, tick: std::time::Duration) -> Result<Self, std::io::Error> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("wasm-ticker".to_owned()).spawn(move || {
+            while !stopped.load(Ordering::Acquire) {
+                std::thread::park_timeout(tick);
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+
+    fn stop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // The thread cannot panic; there is nothing to learn from its result.
+            let _ = thread.join();
+        }
+    }
+}

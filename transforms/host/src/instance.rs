@@ -1,0 +1,121 @@
+//! One running instance of a module: started, called, and thrown away after any fault.
+
+use std::{sync::Arc, time::Duration};
+
+use wasmtime::{Store, Trap};
+
+use crate::{
+    FaultKind, Module, Tables, bindings,
+    state::{Spoken, State, cut},
+};
+
+/// Why a call failed. The instance is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) kind: FaultKind,
+    pub(crate) reason: String,
+}
+
+/// What a chain gives to a module.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) schema: String,
+    pub(crate) parameters: Vec<(String, String)>,
+}
+
+pub(crate) struct Instance {
+    store: Store<State>,
+    exports: bindings::Transform,
+    reason_bytes: usize,
+}
+
+impl Instance {
+    /// Starts an instance and configures it.
+    pub(crate) fn configured(module: &Module, settings: &Settings, tables: Arc<dyn Tables>) -> Result<Self, Fault> {
+        let mut instance = Self::bare(module, tables)?;
+        let settings = bindings::Settings { schema: settings.schema.clone(), parameters: settings.parameters.clone() };
+        let start = module.engine().limits().start;
+        let answer = instance.call(start, |exports, store| exports.call_configure(store, &settings))?;
+        match answer {
+            Ok(()) => Ok(instance),
+            Err(reason) => Err(Fault { kind: FaultKind::Rejected, reason: cut(reason, instance.reason_bytes) }),
+        }
+    }
+
+    /// Starts an instance.
+    pub(crate) fn bare(module: &Module, tables: Arc<dyn Tables>) -> Result<Self, Fault> {
+        Self::start(module.engine(), module.pre(), tables)
+    }
+
+    /// Starts an instance of something that is not yet a module.
+    pub(crate) fn start(
+        engine: &crate::Engine,
+        pre: &bindings::TransformPre<State>,
+        tables: Arc<dyn Tables>,
+    ) -> Result<Self, Fault> {
+        let limits = engine.limits();
+        let mut store = Store::new(engine.wasmtime(), State::new(Arc::clone(limits), tables));
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(limits.output_bytes);
+        store.epoch_deadline_callback(|mut context| Ok(context.data_mut().tick()));
+        store.set_epoch_deadline(1);
+        store.data_mut().begin(limits.start);
+        let started = pre.instantiate(&mut store);
+        match started {
+            Ok(exports) => Ok(Self { store, exports, reason_bytes: limits.reason_bytes }),
+            Err(error) => Err(fault(&error, store.data(), limits.reason_bytes)),
+        }
+    }
+
+    /// What the module says of itself.
+    pub(crate) fn describe(&mut self, time: Duration) -> Result<bindings::Description, Fault> {
+        self.call(time, |exports, store| exports.call_describe(store))
+    }
+
+    /// Judges a batch frame. After an error the instance must not be called again.
+    pub(crate) fn process(&mut self, time: Duration, batch: &[u8]) -> Result<Vec<u8>, Fault> {
+        self.call(time, |exports, store| exports.call_process(store, batch))
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.store.data().memory_bytes
+    }
+
+    pub(crate) fn take_spoken(&mut self) -> Spoken {
+        std::mem::take(&mut self.store.data_mut().spoken)
+    }
+
+    fn call<R>(
+        &mut self,
+        time: Duration,
+        call: impl FnOnce(&bindings::Transform, &mut Store<State>) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        self.store.data_mut().begin(time);
+        // It counts from now: one tick, and then the state is asked at each.
+        self.store.set_epoch_deadline(1);
+        call(&self.exports, &mut self.store).map_err(|error| fault(&error, self.store.data(), self.reason_bytes))
+    }
+}
+
+/// Names what happened: what the host refused first, since it ends in a trap as well.
+fn fault(error: &wasmtime::Error, state: &State, reason_bytes: usize) -> Fault {
+    let (kind, reason) = match (&state.refused, error.downcast_ref::<Trap>()) {
+        (Some(refused), _) => (FaultKind::Memory, refused.clone()),
+        (None, Some(Trap::Interrupt)) => (FaultKind::Deadline, "it ran out of time".to_owned()),
+        (None, Some(trap)) => (FaultKind::Trap, trap.to_string()),
+        // Not a trap: what the guest passed to the host could not be read.
+        (None, None) => (FaultKind::Output, joined(error)),
+    };
+    let reason = match &state.spoken.last_words {
+        Some(words) => format!("{reason}; it said: {}", words.replace('\n', " ")),
+        None => reason,
+    };
+    Fault { kind, reason: cut(reason, reason_bytes) }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn joined(error: &wasmtime::Error) -> String {
+    let causes: Vec<_> =
+        error.chain().map(|cause| cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    causes.join(": ")
+}

@@ -1,0 +1,94 @@
+//! What a module may use. One struct, so that one page says it; each field has a guest in `transforms/evil` that tries.
+//!
+//! Not here: how many records a transaction has (the processor's), and what a topic takes (`topics.json`).
+
+use std::time::Duration;
+
+/// The limits of one engine. The defaults are what CONTRACTS promises.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Size of an uploaded component. Tried by a test with too long a file.
+    pub module_bytes: usize,
+    /// Linear memory of one instance. Tried by `evil/memory-bomb`.
+    pub memory_bytes: usize,
+    /// Elements in all tables of one instance. Tried by a test that lowers it: Rust's guests
+    /// cannot grow a table, and have one from the start.
+    pub table_elements: usize,
+    /// Machine stack of guest code. Tried by `evil/recursion`.
+    pub stack_bytes: usize,
+    /// Time of a call with no record in it; see [`Limits::call_per_record`]. Tried by `evil/spin`.
+    ///
+    /// Time is processor time of the calling thread, so that a busy machine does not send good records to the dead
+    /// letters; wall-clock time is bounded by [`Limits::wall_factor`] times as much.
+    pub call_base: Duration,
+    /// Time that each record of a call adds.
+    pub call_per_record: Duration,
+    /// The most that a call gets, however many records it has.
+    pub call_max: Duration,
+    /// Time of `describe`, `configure` and instantiation, each.
+    pub start: Duration,
+    /// How much more wall-clock than processor time a call may take.
+    pub wall_factor: u32,
+    /// How often the deadline is looked at.
+    pub tick: Duration,
+    /// Records in one call; a longer batch is split.
+    pub call_records: usize,
+    /// Bytes of values in one call; a longer batch is split, a longer record goes alone.
+    pub call_bytes: usize,
+    /// Bytes that a guest may pass to the host at once: a call's answer, or what it gives to a host function. Tried by
+    /// `evil/output-bomb`.
+    pub output_bytes: usize,
+    /// Records that one input may become. Tried by `evil/output-bomb`.
+    pub output_records: usize,
+    /// Lines that one call may log; more are counted. Tried by `evil/log-bomb`.
+    pub log_lines: usize,
+    /// Bytes of one line; the rest is cut. Tried by `evil/log-bomb`.
+    pub log_line_bytes: usize,
+    /// Names of metrics that a module may use. Tried by `evil/log-bomb`.
+    pub metric_names: usize,
+    /// Bytes of a reject's reason, and of any text that a fault carries; the rest is cut.
+    pub reason_bytes: usize,
+    /// Keys in one call of `lookup`.
+    pub lookup_keys: usize,
+    /// How long one transaction may hunt for poison; then the proven prefix is returned.
+    pub hunt: Duration,
+    /// Records that may run out of time in one transaction before the breaker trips.
+    pub time_outs: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            module_bytes: 16 << 20,
+            memory_bytes: 64 << 20,
+            table_elements: 10_000,
+            stack_bytes: 512 << 10,
+            call_base: Duration::from_millis(10),
+            call_per_record: Duration::from_millis(1),
+            call_max: Duration::from_millis(250),
+            start: Duration::from_millis(500),
+            wall_factor: 4,
+            tick: Duration::from_millis(5),
+            call_records: 240,
+            call_bytes: 4 << 20,
+            output_bytes: 16 << 20,
+            output_records: 1_000,
+            log_lines: 100,
+            log_line_bytes: 1_024,
+            metric_names: 32,
+            reason_bytes: 512,
+            lookup_keys: 1_000,
+            hunt: Duration::from_secs(3),
+            time_outs: 3,
+        }
+    }
+}
+
+impl Limits {
+    /// The time of a call with this many records.
+    pub(crate) fn call(&self, records: usize) -> Duration {
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        let each = self.call_per_record.checked_mul(records).unwrap_or(self.call_max);
+        self.call_base.saturating_add(each).min(self.call_max)
+    }
+}

@@ -1,0 +1,88 @@
+//! What is refused when it is uploaded, and with which words.
+
+use transform_host::{Engine, Limits, LoadError, Payload};
+
+use crate::guests::{engine, module, wasm};
+
+fn refusal(wasm: &[u8]) -> LoadError {
+    engine().load(wasm).expect_err("refused")
+}
+
+#[test]
+fn what_is_no_component_is_refused() {
+    for (bytes, words) in [
+        (&b""[..], "not a WebAssembly component"),
+        (b"\x7fELF\x02\x01\x01", "not a WebAssembly component"),
+        (b"PK\x03\x04 a zip", "not a WebAssembly component"),
+        (b"(component)", "not a WebAssembly component"),
+        // A core module: its header, and nothing else.
+        (b"\0asm\x01\0\0\0", "not a WebAssembly component"),
+    ] {
+        let error = refusal(bytes);
+        assert!(matches!(error, LoadError::NotAComponent(_)), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_truncated_component_is_refused_at_every_length() {
+    let whole = wasm("clean");
+    for cut in [1, 8, 9, 100, 1_000, whole.len() / 2, whole.len() - 1] {
+        let error = refusal(&whole[..cut]);
+        assert!(matches!(error, LoadError::NotAComponent(_) | LoadError::Export(_)), "{cut}: {error}");
+    }
+}
+
+#[test]
+fn a_component_that_is_too_large_is_refused_before_it_is_read() {
+    let size = Limits::default().module_bytes + 1;
+    assert_eq!(refusal(&vec![0; size]), LoadError::TooLarge { size, limit: size - 1 });
+}
+
+#[test]
+fn an_import_of_wasi_is_refused_by_name() {
+    assert_eq!(refusal(wasm("wasi")), LoadError::Import("wasi:clocks/monotonic-clock@0.2.0".to_owned()));
+}
+
+#[test]
+fn wrong_exports_are_refused() {
+    let error = refusal(wasm("wrong-exports"));
+    assert!(matches!(&error, LoadError::Export(_)), "{error}");
+    assert!(error.to_string().contains("orderflow:transform@1.0.0"), "{error}");
+}
+
+#[test]
+fn a_module_that_needs_more_than_the_limits_to_start_is_refused() {
+    for (limits, words) in [
+        (Limits { memory_bytes: 1 << 20, ..Limits::default() }, "bytes of memory, the limit is 1048576"),
+        (Limits { table_elements: 4, ..Limits::default() }, "table elements, the limit is 4"),
+    ] {
+        let error = Engine::new(limits).unwrap().load(wasm("clean")).expect_err("refused");
+        assert!(matches!(&error, LoadError::Describe(reason) if reason.contains(words)), "{error}");
+    }
+}
+
+#[test]
+fn a_good_module_tells_who_it_is() {
+    let clean = module(&engine(), "clean");
+    let description = clean.description();
+    assert_eq!((description.name.as_str(), description.version.as_str()), ("clean", "1.0.0"));
+    assert_eq!(description.payload, Payload::Avro);
+    assert!(description.schema.as_deref().is_some_and(|schema| schema.contains("orderflow")));
+    assert_eq!(clean.digest().len(), 64);
+    assert_eq!(clean.label(), format!("clean@1.0.0+sha256:{}", &clean.digest()[..12]));
+    let names: Vec<_> = description.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    assert_eq!(names, ["items.sum"]);
+    let enrich = module(&engine(), "enrich");
+    let parameters: Vec<_> = enrich
+        .description()
+        .parameters
+        .iter()
+        .map(|parameter| (parameter.name.as_str(), parameter.default.as_deref()))
+        .collect();
+    assert_eq!(
+        parameters,
+        [("home.currency", Some("USD")), ("rates", Some("")), ("bands", Some("low:0,mid:50,high:500"))]
+    );
+}

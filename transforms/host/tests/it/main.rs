@@ -1,0 +1,16 @@
+//! The host with real guests: those that it ships, and those that want to break it.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod build;
+mod chains;
+mod faults;
+mod guests;
+mod hunt;
+mod load;
+mod shipped;

@@ -1,0 +1,105 @@
+//! The wiring of `serve`: the only place where Kafka, registry, engine and API meet.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use schemas::names::topics;
+use schemas::registry::Registry;
+use service_kit::{Admin, Door, Readiness, Tasks, http, signals};
+use tokio_util::sync::CancellationToken;
+use transform_host::{Engine, Limits};
+
+use crate::config::Config;
+use crate::pipeline::manager::{Manager, Site};
+use crate::pipeline::plan::Materials;
+use crate::rest::{Api, MODULE_BYTES, Service};
+use crate::state::catalog::Catalog;
+use crate::state::{follow, write::Writer};
+use crate::{control, metrics};
+
+/// Exit must be certain within ten seconds.
+const GRACE: Duration = Duration::from_millis(9_500);
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// When something that cannot come later is missing: the port, the engine.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let tasks = Tasks::new();
+    signals::watch(&tasks)?;
+    let started = start(config, &tasks).await?;
+    tasks.stopping().await;
+    tasks.drain(GRACE).await;
+    anyhow::ensure!(!started.broken.is_cancelled(), "a Kafka client hung; whoever started this process should start it again");
+    Ok(())
+}
+
+/// A process that serves.
+pub struct Started {
+    /// Where the REST API listens.
+    pub address: SocketAddr,
+    /// Cancelled when the process must end because a client hangs.
+    pub broken: CancellationToken,
+}
+
+/// Starts everything; it runs as tasks of `tasks`.
+///
+/// # Errors
+/// When something that cannot come later is missing: the port, the engine.
+pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<Started> {
+    let listener = http::bind(config.listen).await?;
+    let address = listener.local_addr()?;
+    let engine = Engine::new(Limits { module_bytes: MODULE_BYTES, ..Limits::default() })?;
+    let catalog = Arc::new(Catalog::new(Arc::clone(&engine)));
+    let registry = Registry::new(&config.registry).context("cannot make a client for the schema registry")?;
+    let client_id = format!("transforms-{}", config.instance);
+    let site = Site { brokers: config.kafka.clone(), instance: config.instance.clone(), client_id: client_id.clone() };
+    let writer = Writer::new(&config.kafka, &client_id).context("cannot make a Kafka producer")?;
+    for topic in [topics::TRANSFORMS_MODULES, topics::TRANSFORMS_CONFIG] {
+        let (brokers, client_id) = (config.kafka.clone(), client_id.clone());
+        let (catalog, owned) = (Arc::clone(&catalog), tasks.clone());
+        tasks.spawn_blocking(move || follow::follow(&brokers, &client_id, topic, &catalog, &owned));
+    }
+
+    let (measured, metrics) = metrics::registry();
+    let runtime = tokio::runtime::Handle::current();
+    let materials = Materials { engine, registry, catalog: Arc::clone(&catalog), runtime };
+    let broken = CancellationToken::new();
+    let alarm = alarm(tasks, &broken);
+    let manager = Arc::new(Manager::new(site, materials.clone(), metrics, tasks.clone(), alarm));
+    tasks.spawn(Arc::clone(&manager).run());
+
+    let door = Door::loopback().with_hosts(config.hosts);
+    let admin = Admin::new(readiness(&catalog, &manager), measured, door.clone());
+    let worker = address.to_string();
+    let api = Api { admin, door, manager, materials, writer, tasks: tasks.clone(), worker };
+    tasks.spawn(http::serve(listener, Service(Arc::new(api)), http::Limits::default(), tasks.clone()));
+    tracing::info!(listen = %address, instance = config.instance, kafka = config.kafka, "transforms serves");
+    Ok(Started { address, broken })
+}
+
+/// A client that hangs cannot be got rid of, only the process can.
+fn alarm(tasks: &Tasks, broken: &CancellationToken) -> control::Alarm {
+    let (tasks, broken) = (tasks.clone(), broken.clone());
+    Arc::new(move |what: &str| {
+        tracing::error!(what, "process must end");
+        broken.cancel();
+        tasks.stop();
+    })
+}
+
+fn readiness(catalog: &Arc<Catalog>, manager: &Arc<Manager>) -> Readiness {
+    let readiness = Readiness::new();
+    let catalog = Arc::clone(catalog);
+    readiness.evidence("state", move || {
+        if catalog.is_complete() {
+            return Ok(());
+        }
+        Err(format!("topics {} and {} have not been read yet", topics::TRANSFORMS_MODULES, topics::TRANSFORMS_CONFIG))
+    });
+    let manager = Arc::clone(manager);
+    readiness.evidence("pipelines", move || manager.check());
+    readiness
+}

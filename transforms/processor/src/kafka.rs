@@ -1,0 +1,17 @@
+//! Everything that speaks Kafka for a slot: the client settings, the session (one consumer with one transactional
+//! producer), where a partition starts, and what to do with each failure. Knows bytes, not records' meaning.
+
+pub mod client;
+pub mod fault;
+mod identity;
+mod input;
+mod native;
+mod positions;
+mod producer_context;
+mod session;
+
+pub use fault::{Action, Call, Fault, Signal};
+pub use identity::Identity;
+pub use input::{Headers, Input, Outgoing};
+pub use positions::{Gap, Place};
+pub use session::{Gathered, Session};

@@ -1,0 +1,149 @@
+//! The settings of every Kafka client of this command, each with its reason. Makes no decisions.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+
+use super::Identity;
+
+/// The transaction's and the session's time-out bound how long a process that never returns holds its partitions.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// See [`TRANSACTION_TIMEOUT`].
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+/// The largest record that we write to any data topic; its topics have `max.message.bytes` of 4 MiB.
+pub const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
+/// The largest record of a state topic; a module has at most 8 MiB.
+pub const MAX_STATE_BYTES: usize = 16 * 1024 * 1024;
+
+/// What all clients share.
+#[must_use]
+pub fn base(brokers: &str, client_id: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", brokers)
+        .set("client.id", client_id)
+        // The defaults wait up to 10 s before the next try; a broker that restarts is back sooner.
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("socket.keepalive.enable", "true");
+    config
+}
+
+/// The consumer of a slot.
+#[must_use]
+pub fn consumer(brokers: &str, identity: &Identity) -> ClientConfig {
+    let mut config = base(brokers, identity.slot());
+    config
+        .set("group.id", identity.group())
+        .set("group.protocol", "classic")
+        .set("group.instance.id", identity.slot())
+        // Eager: every assignment starts from the committed offsets, so nothing of an earlier one can linger.
+        .set("partition.assignment.strategy", "range")
+        .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
+        .set("heartbeat.interval.ms", "1500")
+        .set("max.poll.interval.ms", "120000")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("isolation.level", "read_committed")
+        // A lost position stops the partition and is named; it is never reset in silence.
+        .set("auto.offset.reset", "error")
+        .set("allow.auto.create.topics", "false")
+        .set("retry.backoff.ms", "20")
+        .set("fetch.error.backoff.ms", "50")
+        // A full queue makes the fetcher pause for a second by default.
+        .set("fetch.queue.backoff.ms", "10")
+        .set("queued.min.messages", "20000")
+        .set("queued.max.messages.kbytes", "16384");
+    config
+}
+
+/// The transactional producer of a slot.
+#[must_use]
+pub fn producer(brokers: &str, identity: &Identity) -> ClientConfig {
+    let mut config = base(brokers, identity.slot());
+    config
+        .set("transactional.id", identity.slot())
+        .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
+        .set("message.timeout.ms", "8000")
+        // A new transaction meets CONCURRENT_TRANSACTIONS while the last one's markers are written; with the default
+        // of 100 ms short transactions run at a seventh of their speed.
+        .set("retry.backoff.ms", "5")
+        .set("retry.backoff.max.ms", "5")
+        .set("linger.ms", "2")
+        // As Java's: every writer of a topic must put a key into the same partition.
+        .set("partitioner", "murmur2_random")
+        .set("queue.buffering.max.messages", "200000")
+        .set("queue.buffering.max.kbytes", "262144")
+        // Above our own limit, which is checked before the produce with a reason for the dead letter.
+        .set("message.max.bytes", (MAX_RECORD_BYTES + 64 * 1024).to_string());
+    config
+}
+
+/// The producer that writes state topics. No transactions: one record a write.
+#[must_use]
+pub fn state_producer(brokers: &str, client_id: &str) -> ClientConfig {
+    let mut config = base(brokers, client_id);
+    config
+        .set("enable.idempotence", "true")
+        .set("message.timeout.ms", "10000")
+        .set("linger.ms", "0")
+        .set("message.max.bytes", MAX_STATE_BYTES.to_string());
+    config
+}
+
+/// The consumer that follows state topics. It is in no group; librdkafka wants a name all the same.
+#[must_use]
+pub fn state_consumer(brokers: &str, client_id: &str) -> ClientConfig {
+    let mut config = base(brokers, client_id);
+    config
+        .set("group.id", client_id)
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest")
+        .set("allow.auto.create.topics", "false")
+        .set("isolation.level", "read_committed")
+        .set("fetch.message.max.bytes", MAX_STATE_BYTES.to_string())
+        .set("fetch.error.backoff.ms", "50");
+    config
+}
+
+/// The client that asks for topics and groups.
+#[must_use]
+pub fn inspector(brokers: &str, client_id: &str) -> ClientConfig {
+    let mut config = base(brokers, client_id);
+    config.set("allow.auto.create.topics", "false");
+    config
+}
+
+/// Sends librdkafka's own log lines to ours.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Log;
+
+impl ClientContext for Log {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // Reported twice by the crate, and the caller sees what matters to it: so no more than this.
+        tracing::debug!(error = %error, reason, "kafka client reports");
+    }
+}
+
+impl ConsumerContext for Log {}
+
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::warn!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
+            tracing::info!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+    }
+}

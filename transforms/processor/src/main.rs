@@ -1,0 +1,44 @@
+//! Command `transforms`: parses, starts, reports; nothing else.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use transforms::config::{Args, Command, Config};
+use transforms::{app, push};
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("transforms: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<()> {
+    service_kit::telemetry::init(&args.log)?;
+    match args.command {
+        Command::Serve(args) => {
+            let config = Config::try_from(args)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let served = runtime.block_on(app::serve(config));
+            // A hung client must not keep the process.
+            runtime.shutdown_background();
+            served
+        }
+        Command::Build { dir, out } => {
+            for module in transform_host::build::guests(&dir, &out)? {
+                println!("{}", module.display());
+            }
+            Ok(())
+        }
+        Command::Push { file, url } => {
+            let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            println!("{}", runtime.block_on(push::push(wasm, &url))?);
+            Ok(())
+        }
+    }
+}

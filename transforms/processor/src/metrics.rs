@@ -1,0 +1,162 @@
+//! The metrics of this command and their names. Labels are the pipeline and the slot, never anything from a record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::work::Tally;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Pipeline {
+    pipeline: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Slot {
+    pipeline: String,
+    slot: u32,
+}
+
+type Histograms = Family<Pipeline, Histogram, fn() -> Histogram>;
+
+/// All metrics of the process.
+#[derive(Clone)]
+pub struct Metrics {
+    records_in: Family<Pipeline, Counter>,
+    records_out: Family<Pipeline, Counter>,
+    dead_letters: Family<Pipeline, Counter>,
+    dropped: Family<Pipeline, Counter>,
+    transactions: Family<Pipeline, Counter>,
+    aborts: Family<Pipeline, Counter>,
+    rebuilds: Family<Pipeline, Counter>,
+    held: Family<Pipeline, Counter>,
+    commit_seconds: Histograms,
+    batch_records: Histograms,
+    open: Family<Slot, Gauge>,
+}
+
+/// The metrics of one slot, with its labels resolved once.
+#[derive(Clone)]
+pub struct SlotMetrics {
+    records_in: Counter,
+    records_out: Counter,
+    dead_letters: Counter,
+    dropped: Counter,
+    transactions: Counter,
+    aborts: Counter,
+    rebuilds: Counter,
+    held: Counter,
+    commit_seconds: Histogram,
+    batch_records: Histogram,
+    open: Gauge,
+}
+
+impl Metrics {
+    /// Registers everything.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let seconds: fn() -> Histogram = || Histogram::new(exponential_buckets(0.0005, 2.0, 16));
+        let records: fn() -> Histogram = || Histogram::new(exponential_buckets(1.0, 4.0, 7));
+        let metrics = Self {
+            records_in: Family::default(),
+            records_out: Family::default(),
+            dead_letters: Family::default(),
+            dropped: Family::default(),
+            transactions: Family::default(),
+            aborts: Family::default(),
+            rebuilds: Family::default(),
+            held: Family::default(),
+            commit_seconds: Family::new_with_constructor(seconds),
+            batch_records: Family::new_with_constructor(records),
+            open: Family::default(),
+        };
+        metrics.name(registry.sub_registry_with_prefix("transforms"));
+        metrics
+    }
+
+    fn name(&self, registry: &mut Registry) {
+        registry.register("records_in", "records read and committed", self.records_in.clone());
+        registry.register("records_out", "records written to the output topic", self.records_out.clone());
+        registry.register("dead_letters", "records that no transform would take", self.dead_letters.clone());
+        registry.register("records_dropped", "records that a module dropped on purpose", self.dropped.clone());
+        registry.register("transactions", "transactions committed", self.transactions.clone());
+        registry.register("transactions_aborted", "transactions given up and done again", self.aborts.clone());
+        registry.register("rebuilds", "Kafka clients made anew", self.rebuilds.clone());
+        registry.register("batches_held", "batches held back, such as while the registry is away", self.held.clone());
+        registry.register("commit_seconds", "time of offsets and commit of a transaction", self.commit_seconds.clone());
+        registry.register("batch_records", "records of a transaction", self.batch_records.clone());
+        registry.register("transaction_open_records", "records in the open transaction of a slot", self.open.clone());
+    }
+
+    /// The metrics of one slot.
+    #[must_use]
+    pub fn slot(&self, pipeline: &str, slot: usize) -> SlotMetrics {
+        let by_pipeline = Pipeline { pipeline: pipeline.to_owned() };
+        let by_slot = Slot { pipeline: pipeline.to_owned(), slot: u32::try_from(slot).unwrap_or(u32::MAX) };
+        SlotMetrics {
+            records_in: self.records_in.get_or_create_owned(&by_pipeline),
+            records_out: self.records_out.get_or_create_owned(&by_pipeline),
+            dead_letters: self.dead_letters.get_or_create_owned(&by_pipeline),
+            dropped: self.dropped.get_or_create_owned(&by_pipeline),
+            transactions: self.transactions.get_or_create_owned(&by_pipeline),
+            aborts: self.aborts.get_or_create_owned(&by_pipeline),
+            rebuilds: self.rebuilds.get_or_create_owned(&by_pipeline),
+            held: self.held.get_or_create_owned(&by_pipeline),
+            commit_seconds: self.commit_seconds.get_or_create_owned(&by_pipeline),
+            batch_records: self.batch_records.get_or_create_owned(&by_pipeline),
+            open: self.open.get_or_create_owned(&by_slot),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a batch has at most thousands of records")]
+fn float(records: usize) -> f64 {
+    records as f64
+}
+
+impl SlotMetrics {
+    /// A transaction was opened with so many records, or settled (0).
+    pub fn opened(&self, records: usize) {
+        self.open.set(i64::try_from(records).unwrap_or(i64::MAX));
+    }
+
+    /// A transaction was committed.
+    pub fn committed(&self, tally: Tally, commit: Duration) {
+        self.records_in.inc_by(tally.done as u64);
+        self.records_out.inc_by(tally.out);
+        self.dead_letters.inc_by(tally.dead);
+        self.dropped.inc_by(tally.dropped);
+        self.transactions.inc();
+        self.commit_seconds.observe(commit.as_secs_f64());
+        self.batch_records.observe(float(tally.done));
+    }
+
+    /// A transaction was aborted.
+    pub fn aborted(&self) {
+        self.aborts.inc();
+    }
+
+    /// The clients of a slot are made anew.
+    pub fn rebuilt(&self) {
+        self.rebuilds.inc();
+    }
+
+    /// A batch was held back.
+    pub fn held(&self) {
+        self.held.inc();
+    }
+}
+
+/// A registry with all metrics in it, and the metrics.
+#[must_use]
+pub fn registry() -> (Arc<Registry>, Metrics) {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    (Arc::new(registry), metrics)
+}

@@ -1,0 +1,31 @@
+//! Names that users and other commands depend on: keys of a pipeline's file, media types. Topics and headers stand in
+//! `schemas::names`, metrics in [`crate::metrics`].
+
+/// What `connector.class` says of a pipeline.
+pub const CLASS: &str = "orderflow.WasmPipeline";
+/// What Connect's tools are told it is: it reads topics as a sink does.
+pub const KIND: &str = "sink";
+/// The media type of a module.
+pub const WASM: &str = "application/wasm";
+
+/// Keys of a pipeline's config.
+pub mod key {
+    /// The pipeline's name; the consumer group's too.
+    pub const NAME: &str = "name";
+    /// Must be [`super::CLASS`].
+    pub const CLASS: &str = "connector.class";
+    /// Slots in each process.
+    pub const TASKS: &str = "tasks.max";
+    /// What it reads, separated by commas.
+    pub const TOPICS: &str = "topics";
+    /// Where it writes.
+    pub const OUTPUT: &str = "output.topic";
+    /// The modules' aliases in order, separated by commas.
+    pub const TRANSFORMS: &str = "transforms";
+    /// `none` or `all`.
+    pub const TOLERANCE: &str = "errors.tolerance";
+    /// Where bad records go.
+    pub const DEAD_LETTERS: &str = "errors.deadletterqueue.topic.name";
+    /// Where the markers of dropped records go.
+    pub const DROPPED: &str = "dropped.topic.name";
+}

@@ -1,0 +1,7 @@
+//! Pipelines: what their config says ([`spec`]), which modules it means ([`version`]), and keeping the slots that run
+//! them as they should be ([`manager`], [`plan`]).
+
+pub mod manager;
+pub mod plan;
+pub mod spec;
+pub mod version;

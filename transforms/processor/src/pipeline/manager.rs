@@ -1,0 +1,338 @@
+//! Keeps what runs as what is stored: one task looks at the catalog whenever it changes, and every second while
+//! something is missing, and starts, changes or ends slots. It writes no state.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::BaseConsumer;
+use service_kit::Tasks;
+use tokio::sync::Notify;
+
+use super::plan::{Materials, Plan};
+use crate::control::{Alarm, Control};
+use crate::kafka::Identity;
+use crate::kafka::client::{self, Log};
+use crate::metrics::Metrics;
+use crate::slot::Slot;
+use crate::state::catalog::{Stored, Target};
+use crate::state::follow;
+use crate::status::{Report, Status};
+use crate::work::Factory;
+
+/// Between two tries of a pipeline that is not ready to run.
+const TRY_PAUSE: Duration = Duration::from_secs(1);
+/// A slot ends its transaction (at most 5 s a call, in practice milliseconds) and closes its consumer (at most 4 s).
+const END_DEADLINE: Duration = Duration::from_secs(8);
+
+/// Where this process stands.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The brokers' addresses.
+    pub brokers: String,
+    /// This process's name; stable over restarts.
+    pub instance: String,
+    /// How the process names its Kafka clients that are no slots.
+    pub client_id: String,
+}
+
+/// Runs the pipelines of this process.
+pub struct Manager {
+    site: Site,
+    materials: Materials,
+    metrics: Metrics,
+    tasks: Tasks,
+    alarm: Alarm,
+    nudge: Notify,
+    pipelines: Mutex<BTreeMap<String, Pipeline>>,
+}
+
+#[derive(Default)]
+struct Pipeline {
+    stored: Option<Arc<Stored>>,
+    plan: Option<Arc<Plan>>,
+    waiting: Option<String>,
+    slots: Option<Slots>,
+    /// Somebody asked for a fresh start.
+    stale: bool,
+}
+
+struct Slots {
+    control: Arc<Control>,
+    statuses: Vec<Arc<Status>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What a pipeline is doing in this process.
+#[derive(Debug, Clone, Default)]
+pub struct Doing {
+    /// What it still waits for.
+    pub waiting: Option<String>,
+    /// The id that it writes with.
+    pub pinned: Option<u32>,
+    /// Its slots.
+    pub slots: Vec<SlotDoing>,
+}
+
+/// What a slot is doing.
+#[derive(Debug, Clone)]
+pub struct SlotDoing {
+    /// What it last said.
+    pub report: Report,
+    /// Records that were read and are not committed.
+    pub in_flight: usize,
+    /// Records in the open transaction.
+    pub open: usize,
+}
+
+impl Manager {
+    /// Nothing runs yet.
+    #[must_use]
+    pub fn new(site: Site, materials: Materials, metrics: Metrics, tasks: Tasks, alarm: Alarm) -> Self {
+        Self { site, materials, metrics, tasks, alarm, nudge: Notify::new(), pipelines: Mutex::default() }
+    }
+
+    /// Runs until the process stops, then ends all slots.
+    pub async fn run(self: Arc<Self>) {
+        let mut changes = self.materials.catalog.changes();
+        while !self.tasks.is_stopping() {
+            changes.mark_unchanged();
+            self.reconcile().await;
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = self.nudge.notified() => {}
+                () = tokio::time::sleep(TRY_PAUSE) => {}
+                () = self.tasks.stopping() => {}
+            }
+        }
+        let slots: Vec<Slots> = self.lock().values_mut().filter_map(|pipeline| pipeline.slots.take()).collect();
+        // All are told before the first is waited for.
+        slots.iter().for_each(|slots| slots.control.stop());
+        for slots in slots {
+            self.end(slots).await;
+        }
+    }
+
+    /// What a pipeline is doing here.
+    #[must_use]
+    pub fn doing(&self, name: &str) -> Doing {
+        let pipelines = self.lock();
+        let Some(pipeline) = pipelines.get(name) else { return Doing::default() };
+        let slot = |status: &Arc<Status>| SlotDoing {
+            report: status.report(),
+            in_flight: status.in_flight(),
+            open: status.open(),
+        };
+        Doing {
+            waiting: pipeline.waiting.clone(),
+            pinned: pipeline.plan.as_ref().map(|plan| plan.pinned),
+            slots: pipeline.slots.iter().flat_map(|slots| slots.statuses.iter().map(slot)).collect(),
+        }
+    }
+
+    /// Starts a pipeline's slots over; the output schema is looked up anew.
+    pub fn restart(&self, name: &str) {
+        if let Some(pipeline) = self.lock().get_mut(name) {
+            pipeline.stale = true;
+        }
+        self.nudge.notify_one();
+    }
+
+    /// Lets the slots of a pipeline go on behind the gaps that they name now.
+    pub fn accept_gaps(&self, name: &str) {
+        if let Some(slots) = self.lock().get(name).and_then(|pipeline| pipeline.slots.as_ref()) {
+            slots.control.accept_gaps(slots.statuses.iter().flat_map(|status| status.report().gaps).collect());
+        }
+    }
+
+    /// Whether every pipeline does what it should.
+    ///
+    /// # Errors
+    /// Says which does not, and why.
+    pub fn check(&self) -> Result<(), String> {
+        for (name, pipeline) in &*self.lock() {
+            if let Some(waiting) = &pipeline.waiting {
+                return Err(format!("{name} waits: {waiting}"));
+            }
+            for (at, status) in pipeline.slots.iter().flat_map(|slots| slots.statuses.iter().enumerate()) {
+                status.check().map_err(|reason| format!("{name}, slot {at}: {reason}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn reconcile(&self) {
+        if !self.materials.catalog.is_complete() {
+            return;
+        }
+        let stored = self.materials.catalog.pipelines();
+        let gone: Vec<String> = self.lock().keys().filter(|name| !stored.contains_key(*name)).cloned().collect();
+        for name in gone {
+            let slots = self.lock().remove(&name).and_then(|pipeline| pipeline.slots);
+            self.retire(slots).await;
+            tracing::info!(pipeline = name, "pipeline is deleted");
+        }
+        for (name, stored) in stored {
+            match stored {
+                Ok(stored) if self.needs_work(&name, &stored) => self.bring(&name, stored).await,
+                Ok(_) => {}
+                Err(reason) => self.wait_for(&name, format!("what is stored cannot be read: {reason}")),
+            }
+        }
+    }
+
+    /// Whether a pipeline is not as stored. A pause or resume is done here at once.
+    fn needs_work(&self, name: &str, stored: &Arc<Stored>) -> bool {
+        let mut pipelines = self.lock();
+        let pipeline = pipelines.entry(name.to_owned()).or_default();
+        if pipeline.stale || pipeline.waiting.is_some() {
+            return true;
+        }
+        let Some(old) = &pipeline.stored else { return true };
+        if old == stored {
+            return false;
+        }
+        let same = old.config == stored.config && old.modules == stored.modules;
+        if let (true, Some(slots), Target::Started | Target::Paused) = (same, &pipeline.slots, stored.state) {
+            slots.control.pause(stored.state == Target::Paused);
+            pipeline.stored = Some(Arc::clone(stored));
+            return false;
+        }
+        true
+    }
+
+    /// Brings a pipeline to what is stored. Until that is ready, what ran goes on.
+    async fn bring(&self, name: &str, stored: Arc<Stored>) {
+        if stored.state == Target::Stopped {
+            let slots = self.lock().get_mut(name).and_then(|pipeline| pipeline.slots.take());
+            self.retire(slots).await;
+            self.lock().insert(name.to_owned(), Pipeline { stored: Some(stored), ..Pipeline::default() });
+            return;
+        }
+        let plan = match Plan::prepare(name, &stored, &self.materials).await {
+            Ok(plan) => Arc::new(plan),
+            Err(reason) => return self.wait_for(name, reason),
+        };
+        if let Err(reason) = self.topics_are_there(&plan).await {
+            return self.wait_for(name, reason);
+        }
+        let paused = stored.state == Target::Paused;
+        let replaced = {
+            let mut pipelines = self.lock();
+            let pipeline = pipelines.entry(name.to_owned()).or_default();
+            let moves = pipeline.plan.as_ref().is_some_and(|old| old.moves_like(&plan));
+            match &pipeline.slots {
+                Some(slots) if moves => {
+                    slots.control.assign(Arc::clone(&plan) as Arc<dyn Factory>);
+                    slots.control.pause(paused);
+                    if pipeline.stale {
+                        slots.control.restart();
+                    }
+                    None
+                }
+                Some(_) | None => Some(pipeline.slots.take()),
+            }
+        };
+        let slots = match replaced {
+            None => None,
+            Some(old) => {
+                self.retire(old).await;
+                Some(self.start(&plan, paused))
+            }
+        };
+        let mut pipelines = self.lock();
+        let pipeline = pipelines.entry(name.to_owned()).or_default();
+        pipeline.slots = slots.or(pipeline.slots.take());
+        (pipeline.stored, pipeline.plan, pipeline.waiting, pipeline.stale) = (Some(stored), Some(plan), None, false);
+        tracing::info!(pipeline = name, "pipeline is as its config says");
+    }
+
+    fn start(&self, plan: &Arc<Plan>, paused: bool) -> Slots {
+        let factory = Arc::clone(plan) as Arc<dyn Factory>;
+        let control = Arc::new(Control::new(factory, paused, Arc::clone(&self.alarm)));
+        let mut slots = Slots { control, statuses: Vec::new(), threads: Vec::new() };
+        for n in 0..plan.spec.tasks {
+            let status = Arc::new(Status::default());
+            let slot = Slot {
+                brokers: self.site.brokers.clone(),
+                identity: Identity::new(&plan.spec.name, &self.site.instance, n),
+                topics: plan.spec.topics.clone(),
+                control: Arc::clone(&slots.control),
+                status: Arc::clone(&status),
+                metrics: self.metrics.slot(&plan.spec.name, n),
+            };
+            let name = slot.identity.slot().to_owned();
+            match std::thread::Builder::new().name(name).spawn(move || slot.run()) {
+                Ok(thread) => slots.threads.push(thread),
+                Err(error) => status.fail(&format!("cannot start a thread: {error}")),
+            }
+            slots.statuses.push(status);
+        }
+        slots
+    }
+
+    async fn topics_are_there(&self, plan: &Plan) -> Result<(), String> {
+        let wanted: Vec<String> = plan
+            .spec
+            .topics
+            .iter()
+            .chain([&plan.spec.output, &plan.spec.dropped])
+            .chain(&plan.spec.dead_letters)
+            .cloned()
+            .collect();
+        let config = client::inspector(&self.site.brokers, &self.site.client_id);
+        let asked = self.tasks.spawn_blocking(move || {
+            let inspector: BaseConsumer<Log> = BaseConsumer::from_config_and_context(&config, Log)?;
+            for topic in wanted {
+                if !follow::exists(&inspector, &topic)? {
+                    return Ok(Some(topic));
+                }
+            }
+            Ok::<_, rdkafka::error::KafkaError>(None)
+        });
+        match asked.await {
+            Ok(Ok(None)) => Ok(()),
+            Ok(Ok(Some(topic))) => Err(format!("topic {topic} is not there; `connectors apply` makes it")),
+            Ok(Err(error)) => Err(format!("the broker does not tell its topics: {error}")),
+            Err(error) => Err(format!("looking for topics ended early: {error}")),
+        }
+    }
+
+    fn wait_for(&self, name: &str, reason: String) {
+        let mut pipelines = self.lock();
+        let pipeline = pipelines.entry(name.to_owned()).or_default();
+        if pipeline.waiting.as_ref() != Some(&reason) {
+            tracing::warn!(pipeline = name, reason, "pipeline waits");
+            pipeline.waiting = Some(reason);
+        }
+    }
+
+    async fn retire(&self, slots: Option<Slots>) {
+        if let Some(slots) = slots {
+            slots.control.stop();
+            self.end(slots).await;
+        }
+    }
+
+    /// Waits for slots that were told to stop.
+    async fn end(&self, slots: Slots) {
+        let ended = self.tasks.spawn_blocking(move || {
+            let until = Instant::now() + END_DEADLINE;
+            while slots.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            slots.threads.iter().filter(|thread| !thread.is_finished()).count()
+        });
+        match ended.await {
+            Ok(0) => {}
+            Ok(left) => (self.alarm)(&format!("{left} slots did not end in {END_DEADLINE:?}")),
+            Err(error) => tracing::warn!(error = %error, "waiting for slots ended early"),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Pipeline>> {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

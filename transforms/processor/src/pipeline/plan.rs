@@ -1,0 +1,160 @@
+//! A stored pipeline made ready to run: its topics are there, its modules are loaded, and the id of the output schema is
+//! looked up once and pinned. A plan makes the work of each slot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemas::registry::Registry;
+use transform_host::{Chain, Engine, Options};
+
+use super::spec::{self, Fault, Spec};
+use crate::names::key;
+use crate::record::finish::Output;
+use crate::record::worker::{Judge, PassThrough, Routes, Worker};
+use crate::record::writers::{FromRegistry, Writers};
+use crate::state::catalog::{Catalog, Pin, Stored};
+use crate::work::{Factory, Work};
+
+/// A pipeline that can run.
+pub struct Plan {
+    /// What its config says.
+    pub spec: Spec,
+    /// The id that outputs are framed with.
+    pub pinned: u32,
+    steps: Vec<transform_host::Step>,
+    schema_text: Arc<str>,
+    engine: Arc<Engine>,
+    source: Arc<FromRegistry>,
+}
+
+/// What plans are made with.
+#[derive(Clone)]
+pub struct Materials {
+    /// Compiles and runs modules.
+    pub engine: Arc<Engine>,
+    /// Knows the schemas.
+    pub registry: Registry,
+    /// What has been read of modules and pipelines.
+    pub catalog: Arc<Catalog>,
+    /// Where the registry's calls run when a slot asks.
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// The modules that the steps of a config mean now.
+///
+/// # Errors
+/// A fault for each module that is not there and each parameter that it does not take.
+pub fn pins(spec: &Spec, catalog: &Catalog) -> Result<BTreeMap<String, Pin>, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut pins = BTreeMap::new();
+    for step in &spec.steps {
+        let prefix = format!("{}.{}", key::TRANSFORMS, step.alias);
+        let Some(module) = catalog.newest(&step.module) else {
+            let message = format!("no module {} is here; upload it with `transforms push`", step.module);
+            faults.push(Fault::new(format!("{prefix}.type"), message));
+            continue;
+        };
+        let parameters = &module.description().parameters;
+        for name in step.parameters.keys().filter(|name| !parameters.iter().any(|known| known.name == **name)) {
+            let known: Vec<&str> = parameters.iter().map(|known| known.name.as_str()).collect();
+            let message = format!("{} has no such parameter; it has {}", step.module, known.join(", "));
+            faults.push(Fault::new(format!("{prefix}.{name}"), message));
+        }
+        for missing in parameters.iter().filter(|known| known.required && !step.parameters.contains_key(&known.name)) {
+            let message = format!("is missing; {} needs it: {}", step.module, missing.description);
+            faults.push(Fault::new(format!("{prefix}.{}", missing.name), message));
+        }
+        let pin = Pin { module: crate::state::catalog::module_key(&module), digest: module.digest().to_owned() };
+        pins.insert(step.alias.clone(), pin);
+    }
+    if faults.is_empty() { Ok(pins) } else { Err(faults) }
+}
+
+impl Plan {
+    /// Makes a stored pipeline ready.
+    ///
+    /// # Errors
+    /// What is still missing; it may come.
+    pub async fn prepare(name: &str, stored: &Stored, materials: &Materials) -> Result<Self, String> {
+        let spec = spec::parse(name, &stored.config).map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.key, fault.message)).collect();
+            faults.join("; ")
+        })?;
+        let steps = steps(&spec, stored, &materials.catalog)?;
+        let subject = format!("{}-value", spec.output);
+        let registered = materials.registry.latest(&subject).await.map_err(|error| error.to_string())?;
+        let source = FromRegistry {
+            registry: materials.registry.clone(),
+            pinned: registered.id,
+            runtime: materials.runtime.clone(),
+        };
+        Ok(Self {
+            spec,
+            pinned: registered.id,
+            steps,
+            schema_text: Arc::from(registered.schema),
+            engine: Arc::clone(&materials.engine),
+            source: Arc::new(source),
+        })
+    }
+
+    /// Makes the chain once to see that the modules take their parameters. Blocks.
+    ///
+    /// # Errors
+    /// What the modules say.
+    pub fn rehearse(&self) -> Result<(), String> {
+        self.make().map(|_| ())
+    }
+
+    /// Whether `other` can follow on this plan in running slots: it reads and writes the same topics with as many.
+    #[must_use]
+    pub fn moves_like(&self, other: &Self) -> bool {
+        let transport = |plan: &Self| (plan.spec.tasks, plan.spec.topics.clone());
+        transport(self) == transport(other)
+    }
+
+    fn judge(&self, output: &Output) -> Result<Box<dyn Judge>, String> {
+        if self.steps.is_empty() {
+            return Ok(Box::new(PassThrough));
+        }
+        // The stores compare rows by the input's offset: two outputs of one input would be the same version.
+        let options = Options { single_output: output.is_versioned(), ..Options::default() };
+        let chain = Chain::with_options(&self.engine, self.steps.clone(), &self.schema_text, options);
+        Ok(Box::new(chain.map_err(|error| error.to_string())?))
+    }
+}
+
+impl Factory for Plan {
+    fn make(&self) -> Result<Box<dyn Work>, String> {
+        let output = Output::new(self.pinned, &self.schema_text)?;
+        let parameters = self.steps.iter().map(|step| {
+            (step.module.label(), serde_json::to_string(&step.parameters).unwrap_or_default())
+        });
+        let routes = Routes {
+            output: Arc::from(self.spec.output.as_str()),
+            dead_letters: self.spec.dead_letters.as_deref().map(Arc::from),
+            dropped: Arc::from(self.spec.dropped.as_str()),
+        };
+        Ok(Box::new(Worker {
+            routes,
+            judge: self.judge(&output)?,
+            output,
+            writers: Writers::new(Arc::clone(&self.source) as _, Arc::clone(&self.schema_text)),
+            parameters: parameters.collect(),
+        }))
+    }
+}
+
+fn steps(spec: &Spec, stored: &Stored, catalog: &Catalog) -> Result<Vec<transform_host::Step>, String> {
+    let step = |step: &spec::Step| {
+        let pin = stored.modules.get(&step.alias).ok_or_else(|| format!("no module is pinned for {}", step.alias))?;
+        let module = match catalog.module(&pin.module) {
+            Some(Ok(module)) if module.digest() == pin.digest => module,
+            Some(Ok(_)) => return Err(format!("module {} is here with another digest than {}", pin.module, pin.digest)),
+            Some(Err(reason)) => return Err(format!("module {} cannot be loaded: {reason}", pin.module)),
+            None => return Err(format!("module {} is not here", pin.module)),
+        };
+        Ok(transform_host::Step { alias: step.alias.clone(), module, parameters: step.parameters.clone() })
+    };
+    spec.steps.iter().map(step).collect()
+}

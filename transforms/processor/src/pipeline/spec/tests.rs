@@ -1,0 +1,70 @@
+//! Configs, and what is said of them.
+
+use super::*;
+
+fn config(changes: &[(&str, &str)]) -> Config {
+    let mut config: Config = [
+        ("connector.class", CLASS),
+        ("tasks.max", "2"),
+        ("topics", "orders.received"),
+        ("output.topic", "order_placed"),
+        ("transforms", "clean, enrich"),
+        ("transforms.clean.type", "clean@1"),
+        ("transforms.enrich.type", "enrich@1"),
+        ("transforms.enrich.home.currency", "USD"),
+        ("errors.tolerance", "all"),
+        ("errors.deadletterqueue.topic.name", "orders.dead-letter"),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect();
+    for (key, value) in changes {
+        match *value {
+            "-" => config.remove(*key),
+            value => config.insert((*key).to_owned(), value.to_owned()),
+        };
+    }
+    config
+}
+
+#[test]
+fn the_shipped_pipeline_is_understood() {
+    let spec = parse("orders-transforms", &config(&[])).unwrap();
+    assert_eq!((spec.tasks, spec.topics.as_slice()), (2, &["orders.received".to_owned()][..]));
+    assert_eq!(spec.steps.iter().map(|step| step.alias.as_str()).collect::<Vec<_>>(), ["clean", "enrich"]);
+    assert_eq!(spec.steps[1].parameters, BTreeMap::from([("home.currency".to_owned(), "USD".to_owned())]));
+    assert_eq!(spec.dead_letters.as_deref(), Some("orders.dead-letter"));
+    assert_eq!(spec.dropped, "orders.dropped");
+}
+
+#[test]
+fn each_fault_names_its_key() {
+    for (changes, keys) in [
+        (&[("tasks.max", "0")][..], &["tasks.max"][..]),
+        (&[("tasks.max", "two")], &["tasks.max"]),
+        (&[("connector.class", "org.example.Other")], &["connector.class"]),
+        (&[("name", "another")], &["name"]),
+        (&[("topics", " , ")], &["topics"]),
+        (&[("topics", "a b")], &["topics"]),
+        (&[("topics", "order_placed")], &["topics"]),
+        (&[("output.topic", "-")], &["output.topic"]),
+        (&[("errors.tolerance", "some")], &["errors.tolerance"]),
+        (&[("errors.deadletterqueue.topic.name", "-")], &["errors.deadletterqueue.topic.name"]),
+        (&[("transforms.clean.type", "-")], &["transforms.clean.type"]),
+        (&[("transforms.clean.type", "Clean!")], &["transforms.clean.type"]),
+        (&[("transforms", "clean,clean,enrich")], &["transforms"]),
+        (&[("transforms", "clean")], &["transforms.enrich.home.currency", "transforms.enrich.type"]),
+        (&[("errors.tolerence", "all"), ("tasks.max", "x")], &["errors.tolerence", "tasks.max"]),
+    ] {
+        let faults = parse("orders-transforms", &config(changes)).unwrap_err();
+        assert_eq!(faults.iter().map(|fault| fault.key.as_str()).collect::<Vec<_>>(), keys, "{changes:?}: {faults:?}");
+    }
+}
+
+#[test]
+fn a_pipeline_needs_neither_modules_nor_tolerance() {
+    let minimal = [("transforms", "-"), ("transforms.clean.type", "-"), ("transforms.enrich.type", "-")];
+    let minimal = [&minimal[..], &[("transforms.enrich.home.currency", "-"), ("errors.tolerance", "-"), ("tasks.max", "-")]].concat();
+    let spec = parse("p", &config(&minimal)).unwrap();
+    assert_eq!((spec.steps.len(), spec.tasks, spec.dead_letters), (0, 1, None));
+}

@@ -1,0 +1,10 @@
+//! What is done with a record, in the order it happens: unframed and resolved to the output schema ([`read`]), judged
+//! by the modules, finished and framed ([`finish`]), or turned into a dead letter ([`divert`]). [`worker`] ties it
+//! together. No Kafka calls here: bytes with an address come in, bytes with an address go out.
+
+pub mod divert;
+pub mod finish;
+mod json;
+pub mod read;
+pub mod worker;
+pub mod writers;

@@ -1,0 +1,255 @@
+//! The work of a slot: a batch of inputs becomes outputs, dead letters and markers, in the order of the inputs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemas::names::headers as names;
+use transform_host::{Chain, ChainError, FaultKind, Record, Rejection, Verdict};
+
+use super::divert::{self, Reason, Stage};
+use super::finish::Output;
+use super::read;
+use super::writers::Writers;
+use crate::kafka::{Headers, Input, Outgoing, client::MAX_RECORD_BYTES};
+use crate::work::{Hold, Tally, Work};
+
+/// The kind of failure when an output is larger than its topic takes.
+const TOO_LARGE: &str = "orderflow.OutputTooLarge";
+
+/// How long a batch rests that made too many records run out of time.
+const BREAKER_PAUSE: Duration = Duration::from_secs(5);
+
+/// Where things go.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    /// Outputs.
+    pub output: Arc<str>,
+    /// Dead letters; `None`: the first bad record stops the slot (`errors.tolerance=none`).
+    pub dead_letters: Option<Arc<str>>,
+    /// Markers of what modules dropped.
+    pub dropped: Arc<str>,
+}
+
+/// Who judges records: the modules. In tests, a closure.
+pub trait Judge {
+    /// A transaction begins.
+    fn begin(&mut self);
+    /// At least one verdict, and no more than records; in their order.
+    ///
+    /// # Errors
+    /// When nothing can be said now.
+    fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, ChainError>;
+    /// The value of `orderflow.modules`.
+    fn header(&self) -> &str;
+}
+
+impl Judge for Chain {
+    fn begin(&mut self) {
+        Self::begin(self);
+    }
+
+    fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
+        let verdicts = self.apply(records)?;
+        for line in self.take_logs() {
+            log(&line);
+        }
+        Ok(verdicts)
+    }
+
+    fn header(&self) -> &str {
+        Self::header(self)
+    }
+}
+
+/// A pipeline without modules: every record is its own output.
+pub struct PassThrough;
+
+impl Judge for PassThrough {
+    fn begin(&mut self) {}
+
+    fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
+        Ok(records.iter().map(|record| Verdict::Emit(vec![record.clone()])).collect())
+    }
+
+    fn header(&self) -> &'static str {
+        ""
+    }
+}
+
+/// The work. One per slot.
+pub struct Worker {
+    /// Where things go.
+    pub routes: Routes,
+    /// The output schema.
+    pub output: Output,
+    /// The writers' schemas.
+    pub writers: Writers,
+    /// The modules.
+    pub judge: Box<dyn Judge>,
+    /// Each module's parameters as JSON, by its label.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// What an input is before the verdicts.
+enum Read {
+    Record,
+    Bad(Reason),
+}
+
+impl Work for Worker {
+    fn apply(&mut self, batch: &[Input], out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
+        self.judge.begin();
+        let (read, records) = self.read(batch)?;
+        let verdicts = if records.is_empty() { Vec::new() } else { self.judge.judge(&records).map_err(|error| held(&error))? };
+        let mut verdicts = verdicts.into_iter();
+        let mut tally = Tally::default();
+        for (input, read) in batch.iter().zip(read) {
+            let outcome = match read {
+                Read::Bad(reason) => Err(reason),
+                Read::Record => match verdicts.next() {
+                    Some(verdict) => self.outcome(input, verdict, out, &mut tally),
+                    // The hunt for poison ran out of time: what is done is committed, the rest comes again.
+                    None => break,
+                },
+            };
+            if let Err(reason) = outcome {
+                let Some(topic) = &self.routes.dead_letters else {
+                    return stop_at(input, &reason, tally);
+                };
+                out.push(sized(divert::dead_letter(input, topic, &reason))?);
+                tally.dead += 1;
+            }
+            tally.done += 1;
+        }
+        Ok(tally)
+    }
+}
+
+impl Worker {
+    fn read(&mut self, batch: &[Input]) -> Result<(Vec<Read>, Vec<Record>), Hold> {
+        let mut records = Vec::with_capacity(batch.len());
+        let mut read = Vec::with_capacity(batch.len());
+        for input in batch {
+            match read::datum(input, &mut self.writers, self.output.order_id())? {
+                Ok(datum) => {
+                    records.push(record(input, datum));
+                    read.push(Read::Record);
+                }
+                Err(reason) => read.push(Read::Bad(reason)),
+            }
+        }
+        Ok((read, records))
+    }
+
+    fn outcome(&self, input: &Input, verdict: Verdict, out: &mut Vec<Outgoing>, tally: &mut Tally) -> Result<(), Reason> {
+        match verdict {
+            Verdict::Drop { module } => {
+                out.push(divert::marker(input, &self.routes.dropped, &module));
+                tally.dropped += 1;
+                Ok(())
+            }
+            Verdict::Emit(records) if records.is_empty() => {
+                out.push(divert::marker(input, &self.routes.dropped, self.judge.header()));
+                tally.dropped += 1;
+                Ok(())
+            }
+            Verdict::Emit(records) => {
+                let outputs = records.into_iter().map(|record| self.finished(input, record));
+                let outputs = outputs.collect::<Result<Vec<_>, Reason>>()?;
+                tally.out += outputs.len() as u64;
+                out.extend(outputs);
+                Ok(())
+            }
+            Verdict::Reject(rejection) => Err(self.rejected(rejection)),
+        }
+    }
+
+    fn finished(&self, input: &Input, record: Record) -> Result<Outgoing, Reason> {
+        let value = self.output.framed(&record.value, input)?;
+        let mut headers: Headers = input.headers.iter().filter(|(name, _)| divert::travels(name)).cloned().collect();
+        divert::add(&mut headers, names::MODULES, self.judge.header());
+        let output = Outgoing {
+            topic: Arc::clone(&self.routes.output),
+            key: record.key,
+            value: Some(value),
+            timestamp_ms: input.timestamp_ms,
+            headers,
+        };
+        match output.size() {
+            size if size > MAX_RECORD_BYTES => Err(Reason::new(
+                Stage::Produce,
+                TOO_LARGE,
+                format!("output is {size} bytes, its topic takes at most {MAX_RECORD_BYTES}; let the module make it smaller"),
+            )),
+            _ => Ok(output),
+        }
+    }
+
+    fn rejected(&self, rejection: Rejection) -> Reason {
+        let class = match rejection.kind {
+            FaultKind::Rejected => "orderflow.Rejected",
+            FaultKind::Trap => "orderflow.ModuleTrap",
+            FaultKind::Deadline => "orderflow.ModuleDeadline",
+            FaultKind::Memory => "orderflow.ModuleMemory",
+            FaultKind::Output => "orderflow.ModuleOutput",
+        };
+        let parameters = self.parameters.get(&rejection.module).cloned().unwrap_or_else(|| "{}".to_owned());
+        let module = divert::Module { label: rejection.module, parameters };
+        Reason { module: Some(module), ..Reason::new(Stage::Transformation, class, rejection.reason) }
+    }
+}
+
+/// `errors.tolerance=none`: what stands before the bad record is committed, then the slot fails at it.
+fn stop_at(input: &Input, reason: &Reason, tally: Tally) -> Result<Tally, Hold> {
+    if tally.done > 0 {
+        return Ok(tally);
+    }
+    let (topic, partition, offset) = (&input.topic, input.partition, input.offset);
+    Err(Hold::Fail(format!(
+        "offset {offset} of partition {partition} of {topic}: {} ({}); errors.tolerance is none",
+        reason.message, reason.class
+    )))
+}
+
+/// A dead letter must fit, or the record could go nowhere and would be tried for ever.
+fn sized(letter: Outgoing) -> Result<Outgoing, Hold> {
+    match letter.size() {
+        size if size > MAX_RECORD_BYTES => {
+            Err(Hold::Fail(format!("a dead letter for {} would have {size} bytes, the limit is {MAX_RECORD_BYTES}", letter.topic)))
+        }
+        _ => Ok(letter),
+    }
+}
+
+/// Nothing is diverted for a chain that cannot judge: the batch rests, and is tried again.
+fn held(error: &ChainError) -> Hold {
+    match error {
+        // Each try costs processor time until the breaker opens again.
+        ChainError::Breaker { .. } => Hold::Wait { reason: error.to_string(), pause: BREAKER_PAUSE },
+        ChainError::Start { .. } => Hold::wait(error.to_string()),
+    }
+}
+
+fn record(input: &Input, value: Vec<u8>) -> Record {
+    let text = |(name, value): &(Vec<u8>, Option<Vec<u8>>)| {
+        std::str::from_utf8(name).ok().map(|name| (name.to_owned(), value.clone()))
+    };
+    Record {
+        key: input.key.clone(),
+        value,
+        timestamp_ms: input.timestamp_ms.unwrap_or_default(),
+        headers: input.headers.iter().filter_map(text).collect(),
+    }
+}
+
+fn log(line: &transform_host::LogLine) {
+    match line.level {
+        transform_host::Level::Debug => tracing::debug!(module = line.module, "{}", line.text),
+        transform_host::Level::Info => tracing::info!(module = line.module, "{}", line.text),
+        transform_host::Level::Warn | transform_host::Level::Error => tracing::warn!(module = line.module, "{}", line.text),
+    }
+}
+
+#[cfg(test)]
+mod tests;

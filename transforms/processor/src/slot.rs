@@ -1,0 +1,355 @@
+//! The loop: gather a batch, do the work, commit outputs and offsets in one transaction, again. One slot is one OS
+//! thread, because the transactional calls block. What a failure means is decided in [`crate::kafka::fault`]; here is
+//! how it is done.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::control::Control;
+use crate::kafka::{Action, Fault, Gathered, Identity, Input, Outgoing, Session};
+use crate::metrics::SlotMetrics;
+use crate::status::{State, Status};
+use crate::work::{Hold, Tally, Work};
+
+/// How long a poll waits for a first record; a stop or a change is noticed within this time.
+const POLL_WAIT: Duration = Duration::from_millis(100);
+/// The pause before new clients are made: doubled each time, up to the second value, until a transaction succeeds.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often a failed slot looks whether it may try again; it is told as well.
+const FAILED_PAUSE: Duration = Duration::from_secs(1);
+/// How often a slot that stands by looks whether the other holder of its identity is gone.
+const STAND_BY_PAUSE: Duration = Duration::from_secs(2);
+/// After so many looks without an answer of the broker it tries anyhow.
+const STAND_BY_TRIES: u32 = 10;
+
+/// Everything a slot needs to know.
+pub struct Slot {
+    /// The brokers' addresses.
+    pub brokers: String,
+    /// Who the slot is.
+    pub identity: Identity,
+    /// The topics to read.
+    pub topics: Vec<String>,
+    /// What it is told.
+    pub control: Arc<Control>,
+    /// What it says.
+    pub status: Arc<Status>,
+    /// What it counts.
+    pub metrics: SlotMetrics,
+}
+
+/// What is known of a session after it.
+#[derive(Default)]
+struct Life {
+    committed: Cell<bool>,
+    member: Cell<Option<String>>,
+}
+
+/// Why a session ended.
+enum End {
+    Stopped,
+    /// Somebody asked for new clients.
+    Asked,
+    Fault(Fault),
+    /// Only another version of the pipeline, or a restart, can help.
+    Failed { trace: String, version: u64 },
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Slot {
+    /// Runs until told to stop. Never gives up: a slot that failed waits for a restart or a change of its pipeline.
+    pub fn run(self) {
+        let mut backoff = BACKOFF.0;
+        self.name_other_holder();
+        while !self.control.is_stopped() {
+            let (version, restarts) = (self.control.version(), self.control.restarts());
+            let life = Life::default();
+            // A panic (of a decoder, say) must not silence the slot for ever; the batch is not committed, so nothing is lost.
+            let ended = catch_unwind(AssertUnwindSafe(|| self.session(&life)))
+                .unwrap_or_else(|panic| End::Failed { trace: format!("the slot panicked: {}", panic_text(panic.as_ref())), version });
+            self.status.set_in_flight(0);
+            self.opened(0);
+            if life.committed.get() {
+                backoff = BACKOFF.0;
+            }
+            match ended {
+                End::Stopped => break,
+                End::Asked => tracing::info!(slot = self.identity.slot(), "slot starts over, as asked"),
+                End::Failed { trace, version } => self.fail(&trace, version, restarts),
+                End::Fault(fault) => match fault.action() {
+                    Action::StandBy => self.stand_by(&fault, life.member.take().as_deref()),
+                    Action::Retry | Action::AbortAndRewind | Action::Rebuild => {
+                        self.restarting(&fault.to_string());
+                        self.control.wait(backoff);
+                        backoff = (backoff * 2).min(BACKOFF.1);
+                    }
+                },
+            }
+        }
+        self.status.update(|report| report.state = State::Unassigned);
+    }
+
+    fn session(&self, life: &Life) -> End {
+        let mut seat = match self.sit_down() {
+            Ok(seat) => seat,
+            Err(end) => return end,
+        };
+        let ended = loop {
+            if let Some(member) = seat.member.take() {
+                life.member.set(Some(member));
+            }
+            match self.turn(&mut seat) {
+                Ok(committed) => life.committed.set(committed || life.committed.get()),
+                Err(end) => break end,
+            }
+        };
+        if !seat.session.close() {
+            self.control.hung("closing a Kafka client did not end");
+        }
+        ended
+    }
+
+    fn sit_down(&self) -> Result<Seat, End> {
+        let (version, factory) = self.control.order();
+        let restarts = self.control.restarts();
+        let work = factory.make().map_err(|trace| End::Failed { trace, version })?;
+        let session = Session::open(&self.brokers, &self.identity, &self.topics, self.control.accepted_gaps())?;
+        Ok(Seat {
+            session,
+            work,
+            version,
+            restarts,
+            paused: false,
+            troubled: true,
+            epoch: u64::MAX,
+            member: None,
+            batch: Vec::new(),
+            out: Vec::new(),
+        })
+    }
+
+    /// One turn of the loop; `true` when a transaction was committed.
+    fn turn(&self, seat: &mut Seat) -> Result<bool, End> {
+        self.heed(seat)?;
+        let gathered = seat.session.gather(POLL_WAIT, &mut seat.batch)?;
+        self.report(seat);
+        if seat.paused {
+            // An assignment that came meanwhile is not paused yet.
+            if gathered == Gathered::Batch {
+                seat.session.rewind()?;
+            }
+            seat.session.pause(true)?;
+            return Ok(false);
+        }
+        if gathered == Gathered::Nothing {
+            return Ok(false);
+        }
+        self.status.set_in_flight(seat.batch.len());
+        let done = self.batch(seat);
+        self.status.set_in_flight(0);
+        done
+    }
+
+    /// Does what the control says: between two transactions, and only there.
+    fn heed(&self, seat: &mut Seat) -> Result<(), End> {
+        if self.control.is_stopped() {
+            return Err(End::Stopped);
+        }
+        if seat.restarts != self.control.restarts() {
+            return Err(End::Asked);
+        }
+        if seat.version != self.control.version() {
+            let (version, factory) = self.control.order();
+            seat.work = factory.make().map_err(|trace| End::Failed { trace, version })?;
+            seat.version = version;
+        }
+        if seat.paused != self.control.is_paused() {
+            seat.paused = self.control.is_paused();
+            seat.session.pause(seat.paused)?;
+            self.status.update(|report| report.state = if seat.paused { State::Paused } else { State::Running });
+        }
+        Ok(())
+    }
+
+    /// Does the work on the gathered batch: in one transaction, or in several where the work stops early.
+    fn batch(&self, seat: &mut Seat) -> Result<bool, End> {
+        let mut from = 0;
+        while let Some(rest) = seat.batch.get(from..).filter(|rest| !rest.is_empty()) {
+            seat.out.clear();
+            let tally = match seat.work.apply(rest, &mut seat.out) {
+                Ok(tally) => tally,
+                Err(Hold::Wait { reason, pause }) => return self.hold(seat, reason, pause),
+                Err(Hold::Fail(trace)) => return Err(End::Failed { trace, version: seat.version }),
+            };
+            let Some(done) = rest.get(..tally.done).filter(|done| !done.is_empty()) else {
+                let trace = "the work did nothing; this is a defect".to_owned();
+                return Err(End::Failed { trace, version: seat.version });
+            };
+            match seat.session.transact(done, &seat.out, &|records| self.opened(records)) {
+                Ok(commit) => self.committed(seat, tally, commit),
+                Err(fault) => return self.recover(seat, fault),
+            }
+            from += tally.done;
+            self.status.set_in_flight(seat.batch.len() - from);
+        }
+        Ok(true)
+    }
+
+    fn recover(&self, seat: &mut Seat, fault: Fault) -> Result<bool, End> {
+        match fault.action() {
+            Action::Retry | Action::AbortAndRewind => {
+                self.metrics.aborted();
+                tracing::info!(fault = %fault, "transaction is aborted and done again");
+                seat.session.abort()?;
+                self.opened(0);
+                seat.session.rewind()?;
+                self.control.wait(BACKOFF.0);
+                Ok(false)
+            }
+            Action::Rebuild | Action::StandBy => Err(End::Fault(fault)),
+        }
+    }
+
+    /// Puts the batch back and rests, without leaving the group.
+    fn hold(&self, seat: &mut Seat, reason: String, pause: Duration) -> Result<bool, End> {
+        tracing::warn!(reason, "batch is held back");
+        self.metrics.held();
+        self.status.update(|report| report.held = Some(reason));
+        seat.session.rewind()?;
+        seat.session.pause(true)?;
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !self.control.is_stopped() {
+            if seat.session.gather(POLL_WAIT, &mut seat.batch)? == Gathered::Batch {
+                seat.session.rewind()?;
+                seat.session.pause(true)?;
+            }
+        }
+        seat.session.pause(false)?;
+        seat.troubled = true;
+        Ok(false)
+    }
+
+    fn committed(&self, seat: &mut Seat, tally: Tally, commit: Duration) {
+        self.metrics.committed(tally, commit);
+        if std::mem::take(&mut seat.troubled) {
+            tracing::info!(slot = self.identity.slot(), "records flow again");
+            self.status.update(|report| (report.trace, report.held) = (None, None));
+        }
+    }
+
+    /// Tells the status what changed.
+    fn report(&self, seat: &mut Seat) {
+        if let Some(news) = seat.session.news.take() {
+            self.status.update(|report| report.trace = Some(news.to_string()));
+            seat.troubled = true;
+        }
+        let epoch = seat.session.epoch();
+        if seat.epoch == epoch {
+            return;
+        }
+        seat.epoch = epoch;
+        seat.member = seat.session.member_id();
+        let Some((assigned, gaps)) = seat.session.assigned() else { return };
+        for gap in &gaps {
+            tracing::error!(gap = %gap, "partition is stopped");
+        }
+        tracing::info!(slot = self.identity.slot(), partitions = assigned.len(), gaps = gaps.len(), "partitions assigned");
+        let state = if seat.paused { State::Paused } else { State::Running };
+        self.status.update(|report| {
+            (report.state, report.assigned, report.gaps, report.trace) = (state, assigned, gaps, None);
+        });
+    }
+
+    fn opened(&self, records: usize) {
+        self.status.set_open(records);
+        self.metrics.opened(records);
+    }
+
+    fn restarting(&self, trace: &str) {
+        tracing::warn!(slot = self.identity.slot(), trace, "clients are made anew");
+        self.metrics.rebuilt();
+        self.status.update(|report| {
+            (report.state, report.trace) = (State::Restarting, Some(trace.to_owned()));
+            report.assigned.clear();
+            report.rebuilds += 1;
+        });
+    }
+
+    /// Waits for a restart or a change of the pipeline.
+    fn fail(&self, trace: &str, version: u64, restarts: u64) {
+        tracing::error!(slot = self.identity.slot(), trace, "slot failed");
+        self.status.fail(trace);
+        while !self.control.is_stopped() && self.control.version() == version && self.control.restarts() == restarts {
+            self.control.wait(FAILED_PAUSE);
+        }
+    }
+
+    /// Somebody else took the identity. Taking it back would only start a fight, so wait until nobody has it.
+    fn stand_by(&self, fault: &Fault, own: Option<&str>) {
+        self.restarting(&fault.to_string());
+        for unanswered in 0..STAND_BY_TRIES {
+            self.control.wait(STAND_BY_PAUSE);
+            loop {
+                match self.identity.other_holder(&self.brokers, own) {
+                    Ok(None) => return,
+                    Err(_) => break,
+                    Ok(Some(other)) => {
+                        let trace = format!(
+                            "{fault}; member {other} has this identity too: stop one of them or give it another --instance"
+                        );
+                        self.status.update(|report| report.trace = Some(trace));
+                        self.control.wait(STAND_BY_PAUSE);
+                    }
+                }
+                if self.control.is_stopped() {
+                    return;
+                }
+            }
+            tracing::debug!(unanswered, "cannot ask who holds the identity");
+        }
+    }
+
+    /// Looks once, beside the start and not before it: a restart in place must not wait for this.
+    fn name_other_holder(&self) {
+        let (brokers, identity) = (self.brokers.clone(), self.identity.clone());
+        let look = move || {
+            if let Ok(Some(other)) = identity.other_holder(&brokers, None) {
+                tracing::warn!(
+                    slot = identity.slot(),
+                    other,
+                    "a member with this identity is in the group: it ended just now, or a second process runs with the \
+                     same --instance; taking over, a second process will stand by"
+                );
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("look".to_owned()).spawn(look) {
+            tracing::debug!(error = %error, "cannot look for another holder of the identity");
+        }
+    }
+}
+
+/// What a slot has while its session lasts.
+struct Seat {
+    session: Session,
+    work: Box<dyn Work>,
+    version: u64,
+    restarts: u64,
+    paused: bool,
+    troubled: bool,
+    epoch: u64,
+    member: Option<String>,
+    batch: Vec<Input>,
+    out: Vec<Outgoing>,
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".to_owned())
+}

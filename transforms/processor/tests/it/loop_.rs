@@ -1,0 +1,100 @@
+//! Every record once, whatever the broker answers; and fast.
+
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use transforms::status::State;
+
+use crate::harness::{Mock, Running};
+
+fn once(count: u64) -> std::collections::BTreeMap<u64, usize> {
+    (0..count).map(|number| (number, 1)).collect()
+}
+
+#[test]
+fn every_record_comes_out_once() {
+    let mock = Mock::start();
+    mock.write(0..1_000);
+    let slot = Running::copying(&mock, "a");
+    assert_eq!(mock.read(1_000), once(1_000));
+    mock.write(1_000..1_010);
+    assert_eq!(mock.read(1_010), once(1_010));
+    assert_eq!(slot.metric("transforms_records_in_total"), 1_010.0);
+    assert_eq!(slot.status.report().assigned.len(), 4);
+}
+
+/// What the loop must do about an error that the broker answers a call with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Does {
+    /// The client asks again by itself.
+    Nothing,
+    Abort,
+    Rebuild,
+}
+
+/// The mock broker stores no offsets of transactions and shows aborted records, so a record may be seen twice here once
+/// a transaction was given up; that none is doubled is asserted against the real broker. None may be lost.
+#[test]
+fn injected_faults_are_dealt_with_as_the_table_says_and_lose_nothing() {
+    use RDKafkaApiKey as Api;
+    use RDKafkaRespErr as Error;
+    for (name, api, error, expected) in [
+        ("coordinator loads", Api::EndTxn, Error::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, Does::Nothing),
+        ("not the coordinator", Api::EndTxn, Error::RD_KAFKA_RESP_ERR_NOT_COORDINATOR, Does::Nothing),
+        ("busy", Api::AddPartitionsToTxn, Error::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, Does::Nothing),
+        ("stale generation", Api::TxnOffsetCommit, Error::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, Does::Abort),
+        ("unknown member", Api::TxnOffsetCommit, Error::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, Does::Abort),
+        ("too large", Api::Produce, Error::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, Does::Abort),
+        ("invalid state", Api::EndTxn, Error::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Does::Rebuild),
+    ] {
+        let mock = Mock::start();
+        mock.write(0..50);
+        let slot = Running::copying(&mock, "a");
+        assert_eq!(mock.read(50), once(50), "{name}: before the fault");
+        // Paused meanwhile, so that the error meets the slot and not the test's own producer.
+        slot.control.pause(true);
+        slot.until("the pause", |status| status.report().state == State::Paused);
+        mock.write(50..100);
+        mock.cluster.request_errors(api, &[error]);
+        slot.control.pause(false);
+        let seen = mock.read(100);
+        assert_eq!(seen.len(), 100, "{name}; the slot says {:?}", slot.status.report());
+        let (aborts, rebuilds) = (slot.metric("transforms_transactions_aborted_total"), slot.metric("transforms_rebuilds_total"));
+        let did = match (aborts > 0.0, rebuilds > 0.0) {
+            (false, false) => Does::Nothing,
+            (true, false) => Does::Abort,
+            (_, true) => Does::Rebuild,
+        };
+        assert_eq!(did, expected, "{name}: {aborts} aborts, {rebuilds} rebuilds");
+        if did == Does::Nothing {
+            assert_eq!(seen, once(100), "{name}");
+        }
+    }
+}
+
+/// The crate's own commit takes 100 ms; ours must not come near.
+#[test]
+fn a_commit_takes_milliseconds() {
+    let mock = Mock::start();
+    let slot = Running::copying(&mock, "a");
+    for round in 0..60 {
+        mock.write(round * 10..round * 10 + 10);
+        assert_eq!(mock.read((round as usize + 1) * 10).len(), (round as usize + 1) * 10);
+        if round == 0 {
+            slot.until("joining", |status| !status.report().assigned.is_empty());
+        }
+    }
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &slot.registry).unwrap();
+    let buckets: Vec<(f64, f64)> = text
+        .lines()
+        .filter(|line| line.starts_with("transforms_commit_seconds_bucket"))
+        .map(|line| {
+            let le = line.split("le=\"").nth(1).unwrap().split('"').next().unwrap();
+            (le.parse().unwrap_or(f64::INFINITY), line.rsplit(' ').next().unwrap().parse().unwrap())
+        })
+        .collect();
+    let total = buckets.last().unwrap().1;
+    let p50 = buckets.iter().find(|(_, count)| *count * 2.0 >= total).unwrap().0;
+    assert!(total >= 30.0, "only {total} commits");
+    assert!(p50 <= 0.02, "commit p50 is at most {p50} s of {total} commits, the limit is 0.02 s");
+}

@@ -1,0 +1,231 @@
+//! The SDK: decimals are exact, the generated codec reads what it writes, a batch becomes verdicts.
+
+use proptest::prelude::*;
+use transform_frame::{BatchWriter, RecordParts, Verdict as Framed, Verdicts};
+
+use crate::{Datum as _, DecimalError, Transform as _, prelude::*};
+
+/// What a pipeline may set on the transform of these tests.
+#[derive(Debug, PartialEq, Parameters)]
+struct Config {
+    /// Amounts below it are dropped.
+    #[parameter(name = "min.amount", default = "1.50")]
+    min_amount: Decimal,
+    /// No default, not needed.
+    note: Option<String>,
+    /// Must be set.
+    max_count: i64,
+    #[parameter(default = "false")]
+    strict: bool,
+}
+
+#[transform(schema = "src/tests/everything.avsc", name = "everything")]
+fn judge(mut record: Everything, config: &Config, input: &Input<'_>) -> Verdict<Everything> {
+    match record.text.as_str() {
+        "split" => {
+            emit_all(vec![input.with(record.clone()), Emitted { key: Some(b"other".to_vec()), ..input.with(record) }])
+        }
+        "reject" => reject("as asked"),
+        "too precise" => {
+            record.amount = "1.234".parse().unwrap();
+            emit(record)
+        }
+        _ if record.amount < config.min_amount => drop_record(),
+        _ => emit(record),
+    }
+}
+
+fn config() -> Config {
+    Config::parse(&[("max.count".to_owned(), "7".to_owned())]).unwrap()
+}
+
+fn bytes_of(record: &Everything) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    record.write(&mut crate::Writer(&mut bytes)).unwrap();
+    bytes
+}
+
+fn judged(values: &[Vec<u8>]) -> Vec<String> {
+    let mut batch = BatchWriter::with_capacity(0);
+    for value in values {
+        let headers = [("h", Some(&b"v"[..]))];
+        batch.record(&RecordParts { key: Some(b"k"), value, timestamp_ms: 9, headers }).unwrap();
+    }
+    let frame = crate::process::<__transform>(&config(), &batch.finish()).unwrap();
+    let verdicts = Verdicts::parse(&frame).unwrap();
+    verdicts
+        .map(|verdict| match verdict.unwrap() {
+            Framed::Drop => "drop".to_owned(),
+            Framed::Reject(reason) => reason.to_owned(),
+            Framed::Replace(value) => format!("replace {}", values.iter().position(|given| given == value).unwrap()),
+            Framed::Emit { records, .. } => {
+                let keys = records.map(|record| {
+                    let record = record.unwrap();
+                    assert_eq!((record.timestamp_ms, record.headers.count()), (9, 1));
+                    String::from_utf8_lossy(record.key.unwrap()).into_owned()
+                });
+                keys.collect::<Vec<_>>().join("+")
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn a_batch_becomes_one_verdict_a_record() {
+    let record = |text: &str, amount: &str| {
+        bytes_of(&Everything { text: text.into(), amount: amount.parse().unwrap(), ..Everything::default() })
+    };
+    let values = [
+        record("x", "1.50"),
+        record("x", "1.49"),
+        record("split", "0"),
+        record("reject", "0"),
+        record("too precise", "2"),
+        vec![9; 3],
+    ];
+    assert_eq!(
+        judged(&values),
+        [
+            "replace 0",
+            "drop",
+            "k+other",
+            "as asked",
+            "cannot write the record: amount: 1.234: the number has more than 2 decimals; round it first",
+            "cannot read the record: expected a boolean at byte 0 of the datum",
+        ]
+    );
+}
+
+#[test]
+fn the_module_tells_its_name_version_and_schema() {
+    assert_eq!((__transform::NAME, __transform::VERSION), ("everything", env!("CARGO_PKG_VERSION")));
+    assert_eq!(Everything::SCHEMA, include_str!("tests/everything.avsc"));
+}
+
+#[test]
+fn defaults_are_the_schemas() {
+    let made = Everything::default();
+    assert_eq!((made.int, made.long, made.text.as_str(), made.flag), (-1, 7, "none", true));
+    assert_eq!((made.colour, made.maybe, made.list.len()), (Colour::DarkBlue, None, 0));
+}
+
+#[test]
+fn parameters_are_described_and_read() {
+    let described = Config::describe();
+    let described: Vec<_> = described.iter().map(|p| (p.name, p.kind, p.required, p.default, p.description)).collect();
+    assert_eq!(
+        described,
+        [
+            ("min.amount", Kind::Decimal, false, Some("1.50"), "Amounts below it are dropped."),
+            ("note", Kind::Text, false, None, "No default, not needed."),
+            ("max.count", Kind::Whole, true, None, "Must be set."),
+            ("strict", Kind::Boolean, false, Some("false"), ""),
+        ]
+    );
+    assert_eq!(config(), Config { min_amount: Decimal::new(15, 1), note: None, max_count: 7, strict: false });
+    assert_eq!(Config::parse(&[]).unwrap_err(), "max.count: it must be set");
+    let set = [("max.count".to_owned(), "x".to_owned())];
+    assert_eq!(Config::parse(&set).unwrap_err(), "max.count: `x` is not a whole number of 64 bits");
+}
+
+prop_compose! {
+    fn everything()(
+        flag in any::<bool>(), int in any::<i32>(), long in any::<i64>(), double in -1e300..1e300_f64, float in -1e30..1e30_f32,
+        bytes in prop::collection::vec(any::<u8>(), 0..5), text in ".{0,5}", maybe in prop::option::of(".{0,3}"),
+        cents in -9_999_999_999_i128..9_999_999_999, fee in prop::option::of(-999_i128..999), small in -99_999_i128..99_999,
+        inner in prop::collection::vec((any::<i32>(), ".{0,3}"), 0..4),
+        map in prop::collection::btree_map(".{0,3}", prop::option::of(any::<i64>()), 0..3), fixed in any::<[u8; 3]>(), dark in any::<bool>(),
+    ) -> Everything {
+        Everything {
+            flag, int, long, double, float, bytes, text, maybe,
+            amount: Decimal::new(cents, 2), fee: fee.map(|fee| Decimal::new(fee, 1)), small: Decimal::new(small, 0),
+            list: inner.into_iter().map(|(number, label)| Inner { number, label, r#type: None }).collect(),
+            map, fixed, colour: if dark { Colour::DarkBlue } else { Colour::Red },
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_record_reads_back_as_it_was_written(record in everything()) {
+        let bytes = bytes_of(&record);
+        let mut input = crate::Reader::new(&bytes);
+        prop_assert_eq!(Everything::read(&mut input), Ok(record));
+        prop_assert_eq!(input.finish(), Ok(()));
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        let _ = Everything::read(&mut crate::Reader::new(&bytes));
+    }
+
+    #[test]
+    fn sums_products_and_orders_are_those_of_whole_numbers(a in -1_000_000_i128..1_000_000, b in -1_000_000_i128..1_000_000) {
+        let (left, right) = (Decimal::new(a, 2), Decimal::new(b, 2));
+        prop_assert_eq!(left.checked_add(right), Ok(Decimal::new(a + b, 2)));
+        prop_assert_eq!(left.checked_mul(right), Ok(Decimal::new(a * b, 4)));
+        prop_assert_eq!(left.cmp(&right), a.cmp(&b));
+        prop_assert_eq!(Decimal::new(a, 2).cmp(&Decimal::new(b, 4)), (a * 100).cmp(&b));
+    }
+
+    #[test]
+    fn half_even_is_the_nearest(unscaled in any::<i64>(), digits in 0_u32..25) {
+        let number = Decimal::new(unscaled.into(), digits);
+        let rounded = number.round_half_even(2).unwrap();
+        // |number - rounded| is at most half of a cent.
+        let difference = number.checked_add(Decimal::new(-rounded.unscaled(), 2)).unwrap();
+        let half = Decimal::new(5, 3);
+        prop_assert!(difference <= half && difference >= Decimal::new(-5, 3));
+        if difference == half || difference == Decimal::new(-5, 3) {
+            prop_assert_eq!(rounded.unscaled() % 2, 0);
+        }
+    }
+
+    #[test]
+    fn a_decimal_reads_back_from_its_text(unscaled in -999_999_999_999_999_i128..999_999_999_999_999, scale in 0_u32..15) {
+        let number = Decimal::new(unscaled, scale);
+        prop_assert_eq!(number.to_string().parse(), Ok(number));
+    }
+}
+
+#[test]
+fn texts_that_are_no_decimal_are_refused() {
+    for text in ["", "-", "+1", ".5", "5.", "1e3", "1,5", " 1", "1_000", "--1", "0x1", "1234567890123456", "\u{663}"] {
+        assert_eq!(text.parse::<Decimal>(), Err(DecimalError::Text), "{text}");
+    }
+}
+
+#[test]
+fn decimals_show_all_their_digits() {
+    for (number, text) in [
+        (Decimal::new(150, 2), "1.50"),
+        (Decimal::new(-5, 2), "-0.05"),
+        (Decimal::new(0, 2), "0.00"),
+        (Decimal::new(7, 0), "7"),
+    ] {
+        assert_eq!(number.to_string(), text);
+    }
+    assert!(Decimal::new(i128::MAX, 0) > Decimal::new(1, 30));
+    assert!(Decimal::new(i128::MIN, 0) < Decimal::new(1, 30));
+    assert_eq!(Decimal::new(1, 60).round_half_even(2), Ok(Decimal::ZERO));
+    assert_eq!(Decimal::new(i128::MAX, 0).checked_add(Decimal::from(1)), Err(DecimalError::Overflow));
+}
+
+#[test]
+fn decimals_are_written_in_the_fewest_bytes() {
+    for (unscaled, expected) in [
+        (0, &[2, 0][..]),
+        (127, &[2, 0x7f]),
+        (128, &[4, 0, 0x80]),
+        (-1, &[2, 0xff]),
+        (-128, &[2, 0x80]),
+        (-129, &[4, 0xff, 0x7f]),
+    ] {
+        let mut bytes = Vec::new();
+        crate::Writer(&mut bytes).decimal(Decimal::new(unscaled, 2), 5, 2, "f").unwrap();
+        assert_eq!(bytes, expected);
+    }
+    let mut bytes = Vec::new();
+    let error = crate::Writer(&mut bytes).decimal(Decimal::new(100_000, 2), 5, 2, "f").unwrap_err();
+    assert_eq!(error.to_string(), "f: 1000.00 has more than 5 digits with 2 decimals");
+}

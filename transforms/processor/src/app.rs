@@ -32,7 +32,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let started = start(config, &tasks).await?;
     tasks.stopping().await;
     tasks.drain(GRACE).await;
-    anyhow::ensure!(!started.broken.is_cancelled(), "a Kafka client hung; whoever started this process should start it again");
+    anyhow::ensure!(
+        !started.broken.is_cancelled(),
+        "a Kafka client hung; whoever started this process should start it again"
+    );
     Ok(())
 }
 

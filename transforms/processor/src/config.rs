@@ -88,11 +88,17 @@ impl TryFrom<ServeArgs> for Config {
             faults.push("--kafka: is empty; name a broker such as 127.0.0.1:9092".to_owned());
         }
         if !args.registry.starts_with("http://") && !args.registry.starts_with("https://") {
-            faults.push(format!("--registry {:?}: is not an address; write http://host:port/apis/ccompat/v7", args.registry));
+            faults.push(format!(
+                "--registry {:?}: is not an address; write http://host:port/apis/ccompat/v7",
+                args.registry
+            ));
         }
         if !args.listen.ip().is_loopback() && args.hosts.is_empty() {
             // Without a name the door would refuse every caller but loopback ones.
-            faults.push(format!("--listen {}: not loopback, so --hosts must name the hosts that it answers to", args.listen));
+            faults.push(format!(
+                "--listen {}: not loopback, so --hosts must name the hosts that it answers to",
+                args.listen
+            ));
         }
         anyhow::ensure!(faults.is_empty(), "{}", faults.join("\n"));
         Ok(Self { listen: args.listen, kafka: args.kafka, registry: args.registry, instance, hosts: args.hosts })

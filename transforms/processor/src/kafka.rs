@@ -8,6 +8,7 @@ mod input;
 mod native;
 mod positions;
 mod producer_context;
+mod rebalance;
 mod session;
 
 pub use fault::{Action, Call, Fault, Signal};

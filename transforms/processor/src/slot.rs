@@ -54,7 +54,10 @@ enum End {
     Asked,
     Fault(Fault),
     /// Only another version of the pipeline, or a restart, can help.
-    Failed { trace: String, version: u64 },
+    Failed {
+        trace: String,
+        version: u64,
+    },
 }
 
 impl From<Fault> for End {
@@ -72,8 +75,10 @@ impl Slot {
             let (version, restarts) = (self.control.version(), self.control.restarts());
             let life = Life::default();
             // A panic (of a decoder, say) must not silence the slot for ever; the batch is not committed, so nothing is lost.
-            let ended = catch_unwind(AssertUnwindSafe(|| self.session(&life)))
-                .unwrap_or_else(|panic| End::Failed { trace: format!("the slot panicked: {}", panic_text(panic.as_ref())), version });
+            let ended = catch_unwind(AssertUnwindSafe(|| self.session(&life))).unwrap_or_else(|panic| End::Failed {
+                trace: format!("the slot panicked: {}", panic_text(panic.as_ref())),
+                version,
+            });
             self.status.set_in_flight(0);
             self.opened(0);
             if life.committed.get() {
@@ -260,7 +265,12 @@ impl Slot {
         for gap in &gaps {
             tracing::error!(gap = %gap, "partition is stopped");
         }
-        tracing::info!(slot = self.identity.slot(), partitions = assigned.len(), gaps = gaps.len(), "partitions assigned");
+        tracing::info!(
+            slot = self.identity.slot(),
+            partitions = assigned.len(),
+            gaps = gaps.len(),
+            "partitions assigned"
+        );
         let state = if seat.paused { State::Paused } else { State::Running };
         self.status.update(|report| {
             (report.state, report.assigned, report.gaps, report.trace) = (state, assigned, gaps, None);

@@ -61,8 +61,14 @@ pub struct Status {
 
 impl Default for Status {
     fn default() -> Self {
-        let report =
-            Report { state: State::Unassigned, trace: None, held: None, assigned: Vec::new(), gaps: Vec::new(), rebuilds: 0 };
+        let report = Report {
+            state: State::Unassigned,
+            trace: None,
+            held: None,
+            assigned: Vec::new(),
+            gaps: Vec::new(),
+            rebuilds: 0,
+        };
         Self { report: Mutex::new(report), in_flight: AtomicUsize::new(0), open: AtomicUsize::new(0) }
     }
 }

@@ -82,9 +82,8 @@ pub(super) fn headers(message: &BorrowedMessage<'_>) -> Headers {
     loop {
         let (mut name, mut value, mut size) = (std::ptr::null(), std::ptr::null(), 0);
         // SAFETY: `list` is valid as above; past the last index librdkafka answers with an error and writes nothing.
-        let found = unsafe {
-            sys::rd_kafka_header_get_all(list, headers.len(), &raw mut name, &raw mut value, &raw mut size)
-        };
+        let found =
+            unsafe { sys::rd_kafka_header_get_all(list, headers.len(), &raw mut name, &raw mut value, &raw mut size) };
         if found != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
             return headers;
         }

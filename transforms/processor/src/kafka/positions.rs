@@ -94,7 +94,12 @@ pub(super) fn resolve<C: ConsumerContext>(
                 start.next.insert(place, at);
             }
             Decision::First(at) => {
-                tracing::info!(kafka.topic = &*place.topic, kafka.partition = place.partition, kafka.offset = at, "partition starts here");
+                tracing::info!(
+                    kafka.topic = &*place.topic,
+                    kafka.partition = place.partition,
+                    kafka.offset = at,
+                    "partition starts here"
+                );
                 first.add_partition_offset(&place.topic, place.partition, Offset::Offset(at))?;
                 start.next.insert(place, at);
             }

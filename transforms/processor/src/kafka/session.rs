@@ -5,20 +5,18 @@
 //! was gathered from partitions that went away is dropped, and nothing of it was written.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
-use rdkafka::types::RDKafkaRespErr;
-use rdkafka::TopicPartitionList;
 
 use super::positions::{self, Gap, Place};
 use super::producer_context::Reports;
+use super::rebalance::Rebalances;
 use super::{Call, Fault, Identity, Input, Outgoing, Signal, client, native};
 
 /// A batch is full at so many records,
@@ -55,23 +53,6 @@ pub struct Session {
     pub news: Option<Fault>,
 }
 
-/// What the rebalance callback did.
-#[derive(Default)]
-struct Assignment {
-    /// Counts assignments, so that a batch notices that it is of an earlier one.
-    epoch: u64,
-    next: BTreeMap<Place, i64>,
-    gaps: Vec<Gap>,
-    trouble: Option<Fault>,
-    /// Whether the group gave us partitions at all; with more slots than partitions some stand by.
-    joined: bool,
-}
-
-struct Rebalances {
-    accepted: Vec<Gap>,
-    assignment: Mutex<Assignment>,
-}
-
 // === impl Session ===
 
 impl Session {
@@ -85,9 +66,8 @@ impl Session {
         let producer = client::producer(brokers, identity);
         let producer: ThreadedProducer<Reports> =
             ThreadedProducer::from_config_and_context(&producer, Reports).map_err(opening)?;
-        let context = Rebalances { accepted, assignment: Mutex::default() };
         let consumer = client::consumer(brokers, identity);
-        let consumer = BaseConsumer::from_config_and_context(&consumer, context).map_err(opening)?;
+        let consumer = BaseConsumer::from_config_and_context(&consumer, Rebalances::new(accepted)).map_err(opening)?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(opening)?;
         until(Instant::now() + client::TRANSACTION_TIMEOUT, |_| {
@@ -158,7 +138,12 @@ impl Session {
     ///
     /// # Errors
     /// [`Fault::action`] says what to do; nothing of the batch is visible unless the fault is indefinite.
-    pub fn transact(&mut self, batch: &[Input], outputs: &[Outgoing], opened: &dyn Fn(usize)) -> Result<Duration, Fault> {
+    pub fn transact(
+        &mut self,
+        batch: &[Input],
+        outputs: &[Outgoing],
+        opened: &dyn Fn(usize),
+    ) -> Result<Duration, Fault> {
         let consumer = &self.consumer;
         self.producer.begin_transaction().map_err(|error| Fault::of(Call::Begin, &error))?;
         opened(batch.len());
@@ -174,14 +159,15 @@ impl Session {
         let committing = Instant::now();
         until(committing + CALL_DEADLINE, |left| {
             // Taken now and never kept: it changes with every rebalance, and it is what fences a stale member.
-            let group = consumer.group_metadata().ok_or_else(|| {
-                Fault::found(Call::SendOffsets, Signal::Fatal, "the consumer has no group metadata")
-            })?;
+            let group = consumer
+                .group_metadata()
+                .ok_or_else(|| Fault::found(Call::SendOffsets, Signal::Fatal, "the consumer has no group metadata"))?;
             let sent = self.producer.send_offsets_to_transaction(&offsets, &group, left);
             sent.map_err(|error| Fault::of(Call::SendOffsets, &error))
         })?;
         until(Instant::now() + CALL_DEADLINE, |left| {
-            native::commit_transaction(&self.producer, left).map_err(|failure| Fault::of_failure(Call::Commit, &failure))
+            native::commit_transaction(&self.producer, left)
+                .map_err(|failure| Fault::of_failure(Call::Commit, &failure))
         })?;
         opened(0);
         consumer.context().lock().next.extend(next);
@@ -269,7 +255,8 @@ fn after(batch: &[Input]) -> BTreeMap<Place, i64> {
 }
 
 fn produce(producer: &ThreadedProducer<Reports>, output: &Outgoing, deadline: Instant) -> Result<(), Fault> {
-    let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&output.topic).headers(native::owned_headers(&output.headers));
+    let mut record: BaseRecord<'_, [u8], [u8]> =
+        BaseRecord::to(&output.topic).headers(native::owned_headers(&output.headers));
     record.key = output.key.as_deref();
     record.payload = output.value.as_deref();
     record.timestamp = output.timestamp_ms;
@@ -308,59 +295,6 @@ fn poll_fault(consumer: &BaseConsumer<Rebalances>, error: &KafkaError) -> Fault 
             &native::Failure { code, fatal: true, retriable: false, requires_abort: false, text },
         ),
         None => fault,
-    }
-}
-
-// === impl Rebalances ===
-
-impl Rebalances {
-    fn lock(&self) -> MutexGuard<'_, Assignment> {
-        self.assignment.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The epoch, or what went wrong in the callback.
-    fn check(&self) -> Result<u64, Fault> {
-        let mut assignment = self.lock();
-        assignment.trouble.take().map_or(Ok(assignment.epoch), Err)
-    }
-}
-
-impl ClientContext for Rebalances {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(error = %error, reason, "consumer reports");
-    }
-}
-
-impl ConsumerContext for Rebalances {
-    /// Runs inside a poll, on the slot's own thread.
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
-        let mut assignment = Assignment { epoch: self.lock().epoch + 1, ..Assignment::default() };
-        let done = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            assignment.joined = true;
-            let start = positions::resolve(consumer, partitions, &self.accepted);
-            let list = start.and_then(|start| {
-                assignment.gaps = start.gaps;
-                let list = positions::list(&start.next)?;
-                assignment.next = start.next;
-                Ok(list)
-            });
-            match list {
-                Ok(list) => consumer.assign(&list),
-                // The rebalance must be completed all the same; the slot then starts over.
-                Err(error) => consumer.assign(&TopicPartitionList::new()).and(Err(error)),
-            }
-        } else {
-            tracing::debug!(lost = consumer.assignment_lost(), "partitions were taken");
-            consumer.unassign()
-        };
-        if let Err(error) = done {
-            assignment.trouble = Some(Fault::found(Call::Poll, Signal::Fatal, format!("cannot resolve the assignment: {error}")));
-        }
-        *self.lock() = assignment;
     }
 }
 

@@ -127,9 +127,10 @@ impl Plan {
 impl Factory for Plan {
     fn make(&self) -> Result<Box<dyn Work>, String> {
         let output = Output::new(self.pinned, &self.schema_text)?;
-        let parameters = self.steps.iter().map(|step| {
-            (step.module.label(), serde_json::to_string(&step.parameters).unwrap_or_default())
-        });
+        let parameters = self
+            .steps
+            .iter()
+            .map(|step| (step.module.label(), serde_json::to_string(&step.parameters).unwrap_or_default()));
         let routes = Routes {
             output: Arc::from(self.spec.output.as_str()),
             dead_letters: self.spec.dead_letters.as_deref().map(Arc::from),
@@ -150,7 +151,9 @@ fn steps(spec: &Spec, stored: &Stored, catalog: &Catalog) -> Result<Vec<transfor
         let pin = stored.modules.get(&step.alias).ok_or_else(|| format!("no module is pinned for {}", step.alias))?;
         let module = match catalog.module(&pin.module) {
             Some(Ok(module)) if module.digest() == pin.digest => module,
-            Some(Ok(_)) => return Err(format!("module {} is here with another digest than {}", pin.module, pin.digest)),
+            Some(Ok(_)) => {
+                return Err(format!("module {} is here with another digest than {}", pin.module, pin.digest));
+            }
             Some(Err(reason)) => return Err(format!("module {} cannot be loaded: {reason}", pin.module)),
             None => return Err(format!("module {} is not here", pin.module)),
         };

@@ -44,7 +44,9 @@ impl FromStr for Wanted {
             && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         let parts: Vec<u64> = match version {
             None => Vec::new(),
-            Some(version) => version.split('.').map(|part| part.parse().map_err(|_| wrong())).collect::<Result<_, _>>()?,
+            Some(version) => {
+                version.split('.').map(|part| part.parse().map_err(|_| wrong())).collect::<Result<_, _>>()?
+            }
         };
         if !valid || parts.len() > 3 {
             return Err(wrong());

@@ -87,8 +87,7 @@ pub fn dead_letter(input: &Input, topic: &Arc<str>, reason: &Reason) -> Outgoing
 /// The marker of a record that a module dropped: its key, its address and the module, but not what was in it.
 #[must_use]
 pub fn marker(input: &Input, topic: &Arc<str>, module: &str) -> Outgoing {
-    let mut headers: Headers =
-        input.headers.iter().filter(|(name, _)| travels(name)).cloned().collect();
+    let mut headers: Headers = input.headers.iter().filter(|(name, _)| travels(name)).cloned().collect();
     address(input, &mut headers);
     add(&mut headers, names::MODULE, module);
     let value = serde_json::json!({
@@ -142,41 +141,51 @@ mod tests {
 
     fn text(headers: &Headers) -> Vec<String> {
         let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        headers.iter().map(|(name, value)| format!("{}={}", shown(name), value.as_deref().map_or("null".to_owned(), shown))).collect()
+        headers
+            .iter()
+            .map(|(name, value)| format!("{}={}", shown(name), value.as_deref().map_or("null".to_owned(), shown)))
+            .collect()
     }
 
     #[test]
     fn a_dead_letter_is_the_record_unchanged_with_connects_headers_behind() {
-        let module = Module { label: "clean@1.0.0+sha256:0123456789ab".to_owned(), parameters: r#"{"a":"b"}"#.to_owned() };
+        let module =
+            Module { label: "clean@1.0.0+sha256:0123456789ab".to_owned(), parameters: r#"{"a":"b"}"#.to_owned() };
         let reason = Reason { module: Some(module), ..Reason::new(Stage::Transformation, "orderflow.Rejected", "no") };
         let letter = dead_letter(&input(), &Arc::from("orders.dead-letter"), &reason);
         assert_eq!((letter.key, letter.value, letter.timestamp_ms), (Some(Vec::new()), None, Some(7)));
-        assert_eq!(text(&letter.headers), [
-            "CamelHeader.x=1",
-            "\u{fffd}=null",
-            "orderflow.request-id=r-1",
-            "__connect.errors.topic=orders.received",
-            "__connect.errors.partition=3",
-            "__connect.errors.offset=41",
-            "__connect.errors.stage=TRANSFORMATION",
-            "__connect.errors.exception.class.name=orderflow.Rejected",
-            "__connect.errors.exception.message=no",
-            "orderflow.module=clean@1.0.0+sha256:0123456789ab",
-            r#"orderflow.parameters={"a":"b"}"#,
-            "orderflow.lookups=[]",
-        ]);
+        assert_eq!(
+            text(&letter.headers),
+            [
+                "CamelHeader.x=1",
+                "\u{fffd}=null",
+                "orderflow.request-id=r-1",
+                "__connect.errors.topic=orders.received",
+                "__connect.errors.partition=3",
+                "__connect.errors.offset=41",
+                "__connect.errors.stage=TRANSFORMATION",
+                "__connect.errors.exception.class.name=orderflow.Rejected",
+                "__connect.errors.exception.message=no",
+                "orderflow.module=clean@1.0.0+sha256:0123456789ab",
+                r#"orderflow.parameters={"a":"b"}"#,
+                "orderflow.lookups=[]",
+            ]
+        );
     }
 
     #[test]
     fn a_marker_has_the_key_the_address_and_the_module() {
         let marker = marker(&input(), &Arc::from("orders.dropped"), "filter@1.0.0+sha256:0123456789ab");
         assert_eq!(marker.key, Some(Vec::new()));
-        assert_eq!(text(&marker.headers), [
-            "orderflow.request-id=r-1",
-            "__connect.errors.topic=orders.received",
-            "__connect.errors.partition=3",
-            "__connect.errors.offset=41",
-            "orderflow.module=filter@1.0.0+sha256:0123456789ab",
-        ]);
+        assert_eq!(
+            text(&marker.headers),
+            [
+                "orderflow.request-id=r-1",
+                "__connect.errors.topic=orders.received",
+                "__connect.errors.partition=3",
+                "__connect.errors.offset=41",
+                "orderflow.module=filter@1.0.0+sha256:0123456789ab",
+            ]
+        );
     }
 }

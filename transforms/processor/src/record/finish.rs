@@ -67,7 +67,9 @@ impl Output {
         let items_json = at(field::ITEMS_JSON).and_then(|at| record.fields.get(at).map(|field| (at, &field.schema)));
         let items_json = match items_json {
             None => None,
-            Some((at, schema)) => Some(Slot::new(at, schema).ok_or("field items_json of the output schema must be a string")?),
+            Some((at, schema)) => {
+                Some(Slot::new(at, schema).ok_or("field items_json of the output schema must be a string")?)
+            }
         };
         let resolved = ResolvedSchema::try_from(schema).map_err(|error| short(&error.to_string()))?;
         let failed = |error: apache_avro::Error| short(&error.to_string());
@@ -75,7 +77,11 @@ impl Output {
             id,
             reader: GenericDatumReader::builder(schema).human_readable(false).build().map_err(failed)?,
             // What is written was read with the same schema, or is one of the fields that were checked above.
-            writer: GenericDatumWriter::builder(schema).validate(false).human_readable(false).build().map_err(failed)?,
+            writer: GenericDatumWriter::builder(schema)
+                .validate(false)
+                .human_readable(false)
+                .build()
+                .map_err(failed)?,
             names: resolved.get_names().clone(),
             order_id: at(field::ORDER_ID),
             items,
@@ -103,11 +109,18 @@ impl Output {
     /// When it is not a datum of the schema, or the order's id was changed.
     pub fn framed(&self, datum: &[u8], input: &Input) -> Result<Vec<u8>, Reason> {
         let mut rest = datum;
-        let mut value = self.reader.read_value(&mut rest).map_err(|error| invalid("is not a datum of the schema", &error))?;
+        let mut value =
+            self.reader.read_value(&mut rest).map_err(|error| invalid("is not a datum of the schema", &error))?;
         if !rest.is_empty() {
-            return Err(Reason::new(Stage::Transformation, CLASS, format!("output has {} bytes behind its end", rest.len())));
+            return Err(Reason::new(
+                Stage::Transformation,
+                CLASS,
+                format!("output has {} bytes behind its end", rest.len()),
+            ));
         }
-        if self.is_versioned() && self.order_id.is_some_and(|at| text_at(&value, at).map(str::as_bytes) != input.key.as_deref()) {
+        if self.is_versioned()
+            && self.order_id.is_some_and(|at| text_at(&value, at).map(str::as_bytes) != input.key.as_deref())
+        {
             return Err(Reason::new(Stage::Transformation, CLASS, "output has another order_id than its input"));
         }
         self.set_own_fields(&mut value, input)?;

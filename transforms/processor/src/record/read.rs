@@ -36,7 +36,11 @@ pub mod class {
 /// [`Hold`] while the writer's schema cannot be fetched; the inner error is the reason for the dead letter.
 pub fn datum(input: &Input, writers: &mut Writers, id_at: Option<usize>) -> Result<Result<Vec<u8>, Reason>, Hold> {
     let Some(bytes) = input.value.as_deref() else {
-        return Ok(Err(Reason::new(Stage::Value, class::NULL, "value is null; orders are never deleted by tombstones")));
+        return Ok(Err(Reason::new(
+            Stage::Value,
+            class::NULL,
+            "value is null; orders are never deleted by tombstones",
+        )));
     };
     if bytes.is_empty() {
         return Ok(Err(Reason::new(Stage::Value, class::EMPTY, "value is empty")));

@@ -101,7 +101,8 @@ impl Work for Worker {
     fn apply(&mut self, batch: &[Input], out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
         self.judge.begin();
         let (read, records) = self.read(batch)?;
-        let verdicts = if records.is_empty() { Vec::new() } else { self.judge.judge(&records).map_err(|error| held(&error))? };
+        let verdicts =
+            if records.is_empty() { Vec::new() } else { self.judge.judge(&records).map_err(|error| held(&error))? };
         let mut verdicts = verdicts.into_iter();
         let mut tally = Tally::default();
         for (input, read) in batch.iter().zip(read) {
@@ -142,7 +143,13 @@ impl Worker {
         Ok((read, records))
     }
 
-    fn outcome(&self, input: &Input, verdict: Verdict, out: &mut Vec<Outgoing>, tally: &mut Tally) -> Result<(), Reason> {
+    fn outcome(
+        &self,
+        input: &Input,
+        verdict: Verdict,
+        out: &mut Vec<Outgoing>,
+        tally: &mut Tally,
+    ) -> Result<(), Reason> {
         match verdict {
             Verdict::Drop { module } => {
                 out.push(divert::marker(input, &self.routes.dropped, &module));
@@ -180,7 +187,9 @@ impl Worker {
             size if size > MAX_RECORD_BYTES => Err(Reason::new(
                 Stage::Produce,
                 TOO_LARGE,
-                format!("output is {size} bytes, its topic takes at most {MAX_RECORD_BYTES}; let the module make it smaller"),
+                format!(
+                    "output is {size} bytes, its topic takes at most {MAX_RECORD_BYTES}; let the module make it smaller"
+                ),
             )),
             _ => Ok(output),
         }
@@ -215,9 +224,10 @@ fn stop_at(input: &Input, reason: &Reason, tally: Tally) -> Result<Tally, Hold> 
 /// A dead letter must fit, or the record could go nowhere and would be tried for ever.
 fn sized(letter: Outgoing) -> Result<Outgoing, Hold> {
     match letter.size() {
-        size if size > MAX_RECORD_BYTES => {
-            Err(Hold::Fail(format!("a dead letter for {} would have {size} bytes, the limit is {MAX_RECORD_BYTES}", letter.topic)))
-        }
+        size if size > MAX_RECORD_BYTES => Err(Hold::Fail(format!(
+            "a dead letter for {} would have {size} bytes, the limit is {MAX_RECORD_BYTES}",
+            letter.topic
+        ))),
         _ => Ok(letter),
     }
 }
@@ -247,7 +257,9 @@ fn log(line: &transform_host::LogLine) {
     match line.level {
         transform_host::Level::Debug => tracing::debug!(module = line.module, "{}", line.text),
         transform_host::Level::Info => tracing::info!(module = line.module, "{}", line.text),
-        transform_host::Level::Warn | transform_host::Level::Error => tracing::warn!(module = line.module, "{}", line.text),
+        transform_host::Level::Warn | transform_host::Level::Error => {
+            tracing::warn!(module = line.module, "{}", line.text)
+        }
     }
 }
 

@@ -195,7 +195,9 @@ mod tests {
     fn no_clear_answer_holds_the_batch_and_is_not_kept() {
         let (told, mut writers) = writers(|_| Err("connection refused".to_owned()));
         for _ in 0..2 {
-            assert!(matches!(writers.reader(1), Err(Hold::Wait { reason, .. }) if reason.contains("connection refused")));
+            assert!(
+                matches!(writers.reader(1), Err(Hold::Wait { reason, .. }) if reason.contains("connection refused"))
+            );
         }
         assert_eq!(told.0.load(Ordering::Relaxed), 2);
     }

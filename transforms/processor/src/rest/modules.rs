@@ -106,5 +106,7 @@ pub(super) async fn store(api: &Api, topic: &'static str, key: &str, value: Opti
     if api.materials.catalog.taken_in(topic, offset, READ_BACK).await {
         return Ok(());
     }
-    Err(unavailable(format!("{key} is stored in {topic}, but was not read back within {READ_BACK:?}; it takes effect later")))
+    Err(unavailable(format!(
+        "{key} is stored in {topic}, but was not read back within {READ_BACK:?}; it takes effect later"
+    )))
 }

@@ -82,7 +82,8 @@ impl Catalog {
             let loaded = value.map(|wasm| self.load(&key, wasm));
             put(&mut self.write().modules, key, loaded);
         } else {
-            let stored = value.map(|text| serde_json::from_slice(text).map(Arc::new).map_err(|error| error.to_string()));
+            let stored =
+                value.map(|text| serde_json::from_slice(text).map(Arc::new).map_err(|error| error.to_string()));
             put(&mut self.write().pipelines, key, stored);
         }
         self.write().progress.entry(topic).or_default().next = offset + 1;

@@ -65,5 +65,8 @@ fn read(brokers: &str, client_id: &str, topic: &'static str, catalog: &Arc<Catal
 /// When the broker does not answer.
 pub fn exists(consumer: &BaseConsumer<Log>, topic: &str) -> KafkaResult<bool> {
     let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
-    Ok(metadata.topics().iter().any(|found| found.name() == topic && found.error().is_none() && !found.partitions().is_empty()))
+    Ok(metadata
+        .topics()
+        .iter()
+        .any(|found| found.name() == topic && found.error().is_none() && !found.partitions().is_empty()))
 }

@@ -69,7 +69,8 @@ impl Writer {
     pub async fn put(&self, topic: &'static str, key: &str, value: Option<&[u8]>) -> Result<i64, NotWritten> {
         let failed = |cause: String| NotWritten { topic, cause };
         let (told, delivered) = oneshot::channel();
-        let mut record: BaseRecord<'_, str, [u8], _> = BaseRecord::with_opaque_to(topic, Box::new(told)).key(key).partition(0);
+        let mut record: BaseRecord<'_, str, [u8], _> =
+            BaseRecord::with_opaque_to(topic, Box::new(told)).key(key).partition(0);
         record.payload = value;
         self.producer.send(record).map_err(|(error, _)| failed(error.to_string()))?;
         match tokio::time::timeout(DELIVERY_TIMEOUT, delivered).await {

@@ -23,7 +23,10 @@ async fn registry(tasks: &Tasks) -> String {
     let service = tower::service_fn(|request: Request<Incoming>| async move {
         let known = request.uri().path() == "/subjects/out-value/versions/latest";
         Ok::<Response, Infallible>(if known {
-            answer(StatusCode::OK, &json!({ "subject": "out-value", "version": 1, "id": 7, "schema": ORDER_PLACED_AVSC }))
+            answer(
+                StatusCode::OK,
+                &json!({ "subject": "out-value", "version": 1, "id": 7, "schema": ORDER_PLACED_AVSC }),
+            )
         } else {
             answer(StatusCode::NOT_FOUND, &json!({ "error_code": 40401, "message": "Subject not found." }))
         })
@@ -49,7 +52,11 @@ impl Process {
             hosts: Vec::new(),
         };
         let started = app::start(config, &tasks).await.unwrap();
-        Self { url: format!("http://{}", started.address), http: reqwest::Client::builder().no_proxy().build().unwrap(), tasks }
+        Self {
+            url: format!("http://{}", started.address),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            tasks,
+        }
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -155,7 +162,10 @@ async fn what_is_wrong_is_refused_with_all_reasons() {
     let (status, body) = process.call("PUT", "/connectors/p/config", Some(wrong)).await;
     assert_eq!((status, &body["error_code"]), (400, &json!(400)));
     let message = body["message"].as_str().unwrap();
-    assert!(message.contains("2 error(s)") && message.contains("tasks.max") && message.contains("errors.tolerence"), "{message}");
+    assert!(
+        message.contains("2 error(s)") && message.contains("tasks.max") && message.contains("errors.tolerence"),
+        "{message}"
+    );
 
     let mut missing = config();
     missing["transforms"] = json!("clean");
@@ -172,8 +182,20 @@ async fn what_is_wrong_is_refused_with_all_reasons() {
     assert_eq!(module("text/plain").await.unwrap().status(), 415, "a browser's form must not deploy");
     let put = || process.http.put(format!("{}/connectors/p/config", process.url)).body("{}");
     assert_eq!(put().header("content-type", "text/plain").send().await.unwrap().status(), 415);
-    assert_eq!(put().header("content-type", "application/json").header("host", "evil.example").send().await.unwrap().status(), 421);
-    assert_eq!(put().header("content-type", "application/json").header("origin", "http://evil.example").send().await.unwrap().status(), 403);
+    assert_eq!(
+        put().header("content-type", "application/json").header("host", "evil.example").send().await.unwrap().status(),
+        421
+    );
+    assert_eq!(
+        put()
+            .header("content-type", "application/json")
+            .header("origin", "http://evil.example")
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        403
+    );
     for (method, path, expected) in [
         ("GET", "/connectors/none", 404),
         ("GET", "/nothing", 404),

@@ -64,7 +64,9 @@ fn each_fault_names_its_key() {
 #[test]
 fn a_pipeline_needs_neither_modules_nor_tolerance() {
     let minimal = [("transforms", "-"), ("transforms.clean.type", "-"), ("transforms.enrich.type", "-")];
-    let minimal = [&minimal[..], &[("transforms.enrich.home.currency", "-"), ("errors.tolerance", "-"), ("tasks.max", "-")]].concat();
+    let minimal =
+        [&minimal[..], &[("transforms.enrich.home.currency", "-"), ("errors.tolerance", "-"), ("tasks.max", "-")]]
+            .concat();
     let spec = parse("p", &config(&minimal)).unwrap();
     assert_eq!((spec.steps.len(), spec.tasks, spec.dead_letters), (0, 1, None));
 }

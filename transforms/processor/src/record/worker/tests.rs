@@ -43,7 +43,10 @@ impl Source for Known {
         Ok(match id {
             RECEIVED => Some(ORDERS_RECEIVED_AVSC.to_owned()),
             PLACED => Some(ORDER_PLACED_AVSC.to_owned()),
-            13 => Some(r#"{"type":"record","name":"orderflow.Order","fields":[{"name":"order_id","type":"string"}]}"#.to_owned()),
+            13 => Some(
+                r#"{"type":"record","name":"orderflow.Order","fields":[{"name":"order_id","type":"string"}]}"#
+                    .to_owned(),
+            ),
             _ => None,
         })
     }
@@ -161,8 +164,18 @@ fn what_is_no_order_becomes_one_dead_letter_with_its_reason() {
         ("short", Some(b"o-1"), Some(vec![0, 0, 0]), "orderflow.UnframedValue"),
         ("a megabyte of noise", Some(b"o-1"), Some(random), "orderflow.UnframedValue"),
         ("unknown id", Some(b"o-1"), Some(vec![0, 0, 0, 9, 9, 1]), "orderflow.UnknownSchema"),
-        ("a schema without the fields", Some(b"o-1"), Some(vec![0, 0, 0, 0, 13, 2, b'a']), "orderflow.UndecodableValue"),
-        ("no datum", Some(b"o-1"), Some([&framing::header(RECEIVED)[..], &[0xff; 40]].concat()), "orderflow.UndecodableValue"),
+        (
+            "a schema without the fields",
+            Some(b"o-1"),
+            Some(vec![0, 0, 0, 0, 13, 2, b'a']),
+            "orderflow.UndecodableValue",
+        ),
+        (
+            "no datum",
+            Some(b"o-1"),
+            Some([&framing::header(RECEIVED)[..], &[0xff; 40]].concat()),
+            "orderflow.UndecodableValue",
+        ),
         ("truncated", Some(b"o-1"), Some(truncated), "orderflow.UndecodableValue"),
         ("trailing", Some(b"o-1"), Some(trailing), "orderflow.UndecodableValue"),
         ("another key", Some(b"o-2"), Some(framed("o-1")), "orderflow.KeyMismatch"),
@@ -202,9 +215,17 @@ fn an_id_that_would_break_a_url_is_rejected_whoever_wrote_it() {
 fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
     let (_, mut worker) = worker(|records| {
         let verdict = |(at, record): (usize, &Record)| match at {
-            0 => Verdict::Reject(Rejection { module: LABEL.to_owned(), kind: FaultKind::Rejected, reason: "no such currency".to_owned() }),
+            0 => Verdict::Reject(Rejection {
+                module: LABEL.to_owned(),
+                kind: FaultKind::Rejected,
+                reason: "no such currency".to_owned(),
+            }),
             1 => Verdict::Drop { module: LABEL.to_owned() },
-            2 => Verdict::Reject(Rejection { module: LABEL.to_owned(), kind: FaultKind::Trap, reason: "unreachable".to_owned() }),
+            2 => Verdict::Reject(Rejection {
+                module: LABEL.to_owned(),
+                kind: FaultKind::Trap,
+                reason: "unreachable".to_owned(),
+            }),
             3 => Verdict::Emit(vec![Record { value: vec![1, 2, 3], ..record.clone() }]),
             _ => Verdict::Emit(vec![record.clone()]),
         };
@@ -215,7 +236,8 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
     let tally = worker.apply(&batch, &mut out).unwrap();
     assert_eq!(tally, Tally { done: 5, out: 1, dead: 3, dropped: 1 });
     let classes: Vec<_> = out.iter().map(|output| header(output, "__connect.errors.exception.class.name")).collect();
-    let expected = [Some("orderflow.Rejected"), None, Some("orderflow.ModuleTrap"), Some("orderflow.InvalidOutput"), None];
+    let expected =
+        [Some("orderflow.Rejected"), None, Some("orderflow.ModuleTrap"), Some("orderflow.InvalidOutput"), None];
     assert_eq!(classes, expected);
     assert_eq!(header(&out[0], "__connect.errors.stage"), Some("TRANSFORMATION"));
     assert_eq!(header(&out[0], "orderflow.module"), Some(LABEL));
@@ -228,12 +250,18 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
 fn a_module_cannot_write_the_processors_fields_or_change_the_id() {
     let other = framed("other");
     let (_, datum) = framing::split(&other).unwrap();
-    let datum = schemas::resolution::Resolver::new(ORDERS_RECEIVED_AVSC, ORDER_PLACED_AVSC).unwrap().resolve(datum).unwrap();
+    let datum =
+        schemas::resolution::Resolver::new(ORDERS_RECEIVED_AVSC, ORDER_PLACED_AVSC).unwrap().resolve(datum).unwrap();
     let (_, mut worker) = worker(move |records| {
-        Ok(records.iter().map(|record| Verdict::Emit(vec![Record { value: datum.clone(), ..record.clone() }])).collect())
+        Ok(records
+            .iter()
+            .map(|record| Verdict::Emit(vec![Record { value: datum.clone(), ..record.clone() }]))
+            .collect())
     });
     let mut out = Vec::new();
-    worker.apply(&[input(0, Some(b"o"), Some(framed("o"))), input(1, Some(b"other"), Some(framed("other")))], &mut out).unwrap();
+    worker
+        .apply(&[input(0, Some(b"o"), Some(framed("o"))), input(1, Some(b"other"), Some(framed("other")))], &mut out)
+        .unwrap();
     assert_eq!(header(&out[0], "__connect.errors.exception.class.name"), Some("orderflow.InvalidOutput"));
     assert_eq!(fields(&out[1])["received_offset"], Value::Long(1));
 }

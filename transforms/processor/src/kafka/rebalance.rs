@@ -1,0 +1,91 @@
+//! What happens when the group gives or takes partitions: positions are resolved, gaps are left out, and the session
+//! is told by a new epoch. The callback runs inside a poll, on the slot's own thread, with no transaction open.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
+
+use super::positions::{self, Gap, Place};
+use super::{Call, Fault, Signal, client};
+
+/// What the rebalance callback did.
+#[derive(Default)]
+pub(super) struct Assignment {
+    /// Counts assignments, so that a batch notices that it is of an earlier one.
+    pub(super) epoch: u64,
+    pub(super) next: BTreeMap<Place, i64>,
+    pub(super) gaps: Vec<Gap>,
+    trouble: Option<Fault>,
+    /// Whether the group gave us partitions at all; with more slots than partitions some stand by.
+    pub(super) joined: bool,
+}
+
+pub(super) struct Rebalances {
+    accepted: Vec<Gap>,
+    assignment: Mutex<Assignment>,
+}
+
+// === impl Rebalances ===
+
+impl Rebalances {
+    /// Positions before the first assignment; these gaps are passed over.
+    pub(super) fn new(accepted: Vec<Gap>) -> Self {
+        Self { accepted, assignment: Mutex::default() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Assignment> {
+        self.assignment.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The epoch, or what went wrong in the callback.
+    pub(super) fn check(&self) -> Result<u64, Fault> {
+        let mut assignment = self.lock();
+        assignment.trouble.take().map_or(Ok(assignment.epoch), Err)
+    }
+}
+
+impl ClientContext for Rebalances {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(error = %error, reason, "consumer reports");
+    }
+}
+
+impl ConsumerContext for Rebalances {
+    /// Runs inside a poll, on the slot's own thread.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let mut assignment = Assignment { epoch: self.lock().epoch + 1, ..Assignment::default() };
+        let done = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            assignment.joined = true;
+            let start = positions::resolve(consumer, partitions, &self.accepted);
+            let list = start.and_then(|start| {
+                assignment.gaps = start.gaps;
+                let list = positions::list(&start.next)?;
+                assignment.next = start.next;
+                Ok(list)
+            });
+            match list {
+                Ok(list) => consumer.assign(&list),
+                // The rebalance must be completed all the same; the slot then starts over.
+                Err(error) => consumer.assign(&TopicPartitionList::new()).and(Err(error)),
+            }
+        } else {
+            tracing::debug!(lost = consumer.assignment_lost(), "partitions were taken");
+            consumer.unassign()
+        };
+        if let Err(error) = done {
+            assignment.trouble =
+                Some(Fault::found(Call::Poll, Signal::Fatal, format!("cannot resolve the assignment: {error}")));
+        }
+        *self.lock() = assignment;
+    }
+}

@@ -270,10 +270,14 @@ impl Registry {
         }
     }
 
-    /// The answer as a schema; a schema that Avro cannot parse is no answer.
+    /// The answer as a schema; a schema that says it is Avro and does not parse is no answer. One of another kind (JSON
+    /// Schema, Protobuf) is a clear answer: whoever wants Avro finds that it is none.
     fn registered(&self, raw: RawRegisteredSchema, id: Option<u32>) -> Result<Registered, Error> {
         let id = id.or(raw.id).ok_or_else(|| self.unavailable("the answer has no id"))?;
         let schema = raw.schema.ok_or_else(|| self.unavailable("the answer has no schema"))?;
+        if raw.schema_type.is_some_and(|kind| kind != "AVRO") {
+            return Ok(Registered { id, schema });
+        }
         match apache_avro::Schema::parse_str(&schema) {
             Ok(_) => Ok(Registered { id, schema }),
             Err(_) => Err(self.unavailable(&format!("schema {id} as given is not Avro"))),

@@ -14,8 +14,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The first pause while a target is away.
 const AWAY_PAUSE: Duration = Duration::from_secs(10);
-/// Running for so long without trouble counts as healed. A poisoned sink runs for a few seconds at most, and a stuck
-/// one is known to be stuck after 20 s.
+/// Running for so long without trouble counts as healed. A poisoned sink runs for a few seconds at most.
 const STABLE: Duration = Duration::from_secs(60);
 /// Restarts that did not help although the target is well, after which a record is suspected.
 const SUSPECT_AFTER: u32 = 3;

@@ -84,6 +84,14 @@ async fn a_schema_that_is_not_avro_is_no_answer() {
 }
 
 #[tokio::test]
+async fn a_schema_of_another_kind_is_a_clear_answer() {
+    let json_schema = json!({ "id": 7, "schemaType": "JSON", "schema": "{\"type\":\"object\"}" }).to_string();
+    let (registry, seen, _) = registry(&[(200, json_schema)]).await;
+    assert_eq!(registry.by_id(7).await.map(|found| found.schema.clone()), Ok("{\"type\":\"object\"}".to_owned()));
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn an_id_is_asked_once_and_no_such_id_is_kept_for_a_while() {
     let (registry, seen, _) = registry(&[schema(7), refused(404, 40403)]).await;
     for _ in 0..3 {

@@ -10,6 +10,9 @@ use crate::{Service, http};
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How [`ready`]'s words begin when the server answers that it is broken; 503 is a server that starts.
+pub(crate) const SERVER_ERROR: &str = "answers 500";
+
 /// Asks once. The error says what is missing, in a few words for the progress line.
 pub(crate) fn ready(service: Service, endpoints: &Endpoints) -> Result<(), String> {
     match service {

@@ -114,9 +114,8 @@ impl Service {
     #[must_use]
     pub const fn start_deadline(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Postgres => 60,
             Self::Edge | Self::Transforms | Self::Connectors => 90,
-            Self::Kafka | Self::Registry | Self::Connect | Self::Elasticsearch => 300,
+            Self::Kafka | Self::Postgres | Self::Registry | Self::Connect | Self::Elasticsearch => 300,
         })
     }
 }

@@ -21,6 +21,8 @@ use crate::{control, metrics};
 
 /// Exit must be certain within ten seconds.
 const GRACE: Duration = Duration::from_millis(9_500);
+/// A broker that has not answered for so long counts as away; it is asked every three seconds.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Serves until told to stop.
 ///
@@ -95,6 +97,12 @@ fn alarm(tasks: &Tasks, broken: &CancellationToken) -> control::Alarm {
 
 fn readiness(catalog: &Arc<Catalog>, manager: &Arc<Manager>) -> Readiness {
     let readiness = Readiness::new();
+    let heard = Arc::clone(catalog);
+    readiness.evidence("kafka", move || match heard.silence() {
+        Some(silence) if silence < SILENCE => Ok(()),
+        Some(silence) => Err(format!("the broker has not answered for {} s", silence.as_secs())),
+        None => Err("the broker has not answered yet, or the state topics are not there".to_owned()),
+    });
     let catalog = Arc::clone(catalog);
     readiness.evidence("state", move || {
         if catalog.is_complete() {

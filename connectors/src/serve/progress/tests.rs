@@ -40,10 +40,10 @@ impl Run {
 #[test]
 fn a_record_that_waits_for_long_makes_its_partition_stuck() {
     let mut run = Run::new(&[0], &[]);
-    for second in 0..24 {
+    for second in 0..64 {
         assert_eq!(run.at(second, &[place(0, 5, 9)]), [0; 0], "second {second}");
     }
-    assert_eq!(run.at(24, &[place(0, 5, 99)]), [0]);
+    assert_eq!(run.at(64, &[place(0, 5, 99)]), [0]);
 }
 
 #[test]
@@ -53,8 +53,8 @@ fn moving_or_having_nothing_to_read_starts_the_time_anew() {
         (0..15).for_each(|second| assert_eq!(run.at(second, &[place(0, 5, 9)]), [0; 0]));
         run.at(15, std::slice::from_ref(&between));
         let later = Place { end: 99, ..between };
-        (16..39).for_each(|second| assert_eq!(run.at(second, std::slice::from_ref(&later)), [0; 0], "second {second}"));
-        assert_eq!(run.at(40, std::slice::from_ref(&later)), [0]);
+        (16..79).for_each(|second| assert_eq!(run.at(second, std::slice::from_ref(&later)), [0; 0], "second {second}"));
+        assert_eq!(run.at(80, std::slice::from_ref(&later)), [0]);
     }
 }
 
@@ -62,7 +62,7 @@ fn moving_or_having_nothing_to_read_starts_the_time_anew() {
 fn a_task_that_moves_in_one_partition_works_and_one_that_moves_in_none_hangs() {
     let mut run = Run::new(&[0, 1, 2, 3], &[(0, "a"), (1, "a"), (2, "b"), (3, "b")]);
     let mut stuck = Vec::new();
-    for second in 0..60 {
+    for second in 0..90 {
         let moving = i64::try_from(second).unwrap();
         stuck = run.at(second, &[place(0, moving, 99), place(1, 1, 9), place(2, 1, 9), place(3, 9, 9)]);
     }
@@ -87,19 +87,19 @@ fn a_record_after_a_long_rest_gets_its_full_time() {
     let mut run = Run::new(&[], &[]);
     (0..600).for_each(|second| assert_eq!(run.at(second, &[place(0, 5, 6)]), [0; 0]));
     run.records = vec![0];
-    (600..624).for_each(|second| assert_eq!(run.at(second, &[place(0, 5, 8)]), [0; 0], "second {second}"));
-    assert_eq!(run.at(624, &[place(0, 5, 8)]), [0]);
+    (600..664).for_each(|second| assert_eq!(run.at(second, &[place(0, 5, 8)]), [0; 0], "second {second}"));
+    assert_eq!(run.at(664, &[place(0, 5, 8)]), [0]);
 }
 
 #[test]
 fn a_restart_gives_new_time_and_one_for_standstill_more_of_it() {
     let here = [place(0, 5, 9)];
-    for (for_standstill, wanted) in [(false, 24), (true, 44)] {
+    for (for_standstill, wanted) in [(false, 64), (true, 124)] {
         let mut run = Run::new(&[0], &[]);
-        (0..24).for_each(|second| assert_eq!(run.at(second, &here), [0; 0]));
+        (0..64).for_each(|second| assert_eq!(run.at(second, &here), [0; 0]));
         run.progress.restarted(for_standstill);
-        (24..24 + wanted).for_each(|second| assert_eq!(run.at(second, &here), [0; 0], "second {second}"));
-        assert_eq!(run.at(24 + wanted, &here), [0]);
+        (64..64 + wanted).for_each(|second| assert_eq!(run.at(second, &here), [0; 0], "second {second}"));
+        assert_eq!(run.at(64 + wanted, &here), [0]);
     }
 }
 
@@ -107,9 +107,9 @@ fn a_restart_gives_new_time_and_one_for_standstill_more_of_it() {
 fn patience_has_an_end_and_moving_takes_it_back() {
     let mut run = Run::new(&[0], &[]);
     (0..20).for_each(|_| run.progress.restarted(true));
-    let patience = 20 * 16 + 4;
+    let patience = 60 * 8 + 4;
     let first = (0..1000).find(|second| !run.at(*second, &[place(0, 5, 9)]).is_empty());
     assert_eq!(first, Some(patience));
     let second = (1000..2000).find(|second| !run.at(*second, &[place(0, 6, 9)]).is_empty());
-    assert_eq!(second, Some(1024));
+    assert_eq!(second, Some(1064));
 }

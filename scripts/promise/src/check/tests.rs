@@ -268,6 +268,10 @@ fn the_input_topic_is_held_against_the_ledger() {
     check_broken("202 and nowhere", unwritten, &[Counter::Lost]);
     let late = |world: &mut World| world.posts[0].sent_ms = 2_000;
     check_broken("received before it was sent", late, &[Counter::Wrong]);
+    let after = |world: &mut World| world.posts[0].done_ms = Some(500);
+    check_broken("received after it was answered", after, &[Counter::Wrong]);
+    let given_up = |world: &mut World| world.posts[4].done_ms = Some(500);
+    check_broken("received after its client gave up", given_up, &[]);
     let taken =
         |world: &mut World| drop(world.verdicts.insert(0, Verdict::Refuse { status: 422, rule: "x".to_owned() }));
     check_broken("taken against the rules", taken, &[Counter::Wrong, Counter::Misanswered]);

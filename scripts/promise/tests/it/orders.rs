@@ -76,7 +76,7 @@ pub(crate) fn one_order(house: &mut House) {
 pub(crate) fn ten_thousand(house: &mut House) {
     let posts = house.stream("ten", SEED, 10_000);
     let begun = Instant::now();
-    house.load(posts, 1_000);
+    house.load(posts, 500);
     println!("seed {SEED}: 10,000 orders posted in {:.1} s", begun.elapsed().as_secs_f32());
     let world = house.world();
     let findings = promise::check::check(&world);

@@ -96,7 +96,8 @@ fn bad(id: u32) -> Vec<Plant> {
     let dead = |reason: &str| Fate::DeadLetter(reason.to_owned());
     plants.push(Plant { key: None, value: Some(good(id, "keyless", 1)), headers: Vec::new(), fate: dead("key") });
     // A dead letter's identity is where it comes from, not where its writer says it comes from.
-    let forged = vec![(headers::ERROR_TOPIC, "order_placed"), (headers::ERROR_PARTITION, "0"), (headers::ERROR_OFFSET, "0")];
+    let forged =
+        vec![(headers::ERROR_TOPIC, "order_placed"), (headers::ERROR_PARTITION, "0"), (headers::ERROR_OFFSET, "0")];
     plants.push(Plant { key: Some(b"forged".to_vec()), value: Some(vec![1]), headers: forged, fate: dead("unframed") });
     plants
 }

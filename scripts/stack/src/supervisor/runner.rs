@@ -18,6 +18,18 @@ use crate::{Service, StackError, probe, processes};
 /// Between two questions to a server that starts.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
+/// A server that starts and answers 500 without a break for so long does not recover: Apicurio does that for ever when
+/// its first look at a Kafka that has just started fails.
+const STUCK: Duration = Duration::from_secs(20);
+
+/// What asking a server that starts came to.
+enum Answers {
+    /// As it should.
+    Ready,
+    /// It answers, and will never be ready.
+    Stuck(String),
+}
+
 /// How a process came to its end.
 enum Ended {
     /// On request; what follows was decided by the order.
@@ -130,10 +142,18 @@ impl Runner {
                     self.clear_away(pid, status.is_ok_and(clean)).await;
                     return Ended::Died(how);
                 }
-                () = &mut answers, if !ready => {
+                answer = &mut answers, if !ready => {
                     ready = true;
-                    info!(service = %self.service, seconds = begun.elapsed().as_secs_f32(), "ready");
-                    self.enter(State::Ready, Some(pid), "");
+                    match answer {
+                        Answers::Ready => {
+                            info!(service = %self.service, seconds = begun.elapsed().as_secs_f32(), "ready");
+                            self.enter(State::Ready, Some(pid), "");
+                        }
+                        Answers::Stuck(how) => {
+                            warn!(service = %self.service, how, "does not recover, killed");
+                            processes::signal_group(pid, Signal::KILL);
+                        }
+                    }
                 }
                 order = self.inbox.recv() => match self.obey_running(order, &mut child, pid).await {
                     After::Ended => return Ended::Asked,
@@ -247,14 +267,19 @@ impl Runner {
     }
 }
 
-/// Asks until the server answers as it should; what it lacks is shown meanwhile.
-async fn until_ready(shared: Arc<Shared>, service: Service) {
+/// Asks until the server answers as it should, or only ever answers that it cannot; what it lacks is shown meanwhile.
+async fn until_ready(shared: Arc<Shared>, service: Service) -> Answers {
+    let mut refusing_since: Option<Instant> = None;
     loop {
         let asked = Arc::clone(&shared);
         let answer = tokio::task::spawn_blocking(move || probe::ready(service, &asked.context.endpoints)).await;
         match answer {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => return Answers::Ready,
             Ok(Err(lacks)) => {
+                refusing_since = lacks.starts_with(probe::SERVER_ERROR).then(|| refusing_since.unwrap_or_else(Instant::now));
+                if refusing_since.is_some_and(|since| since.elapsed() > STUCK) {
+                    return Answers::Stuck(format!("{lacks} for {} s", STUCK.as_secs()));
+                }
                 if let Some(slot) = shared.slots.get(&service) {
                     slot.status.send_modify(|snapshot| snapshot.note = lacks);
                 }

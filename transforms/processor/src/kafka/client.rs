@@ -137,6 +137,11 @@ impl ClientContext for Log {
 impl ConsumerContext for Log {}
 
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    // A refused connection is logged many times a second while a broker is away; readiness and status say it once.
+    if facility == "FAIL" {
+        tracing::debug!(target: "librdkafka", facility, "{message}");
+        return;
+    }
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
             tracing::warn!(target: "librdkafka", facility, "{message}");

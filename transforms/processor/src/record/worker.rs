@@ -254,12 +254,12 @@ fn record(input: &Input, value: Vec<u8>) -> Record {
 }
 
 fn log(line: &transform_host::LogLine) {
+    use transform_host::Level;
+    let (module, text) = (&line.module, &line.text);
     match line.level {
-        transform_host::Level::Debug => tracing::debug!(module = line.module, "{}", line.text),
-        transform_host::Level::Info => tracing::info!(module = line.module, "{}", line.text),
-        transform_host::Level::Warn | transform_host::Level::Error => {
-            tracing::warn!(module = line.module, "{}", line.text)
-        }
+        Level::Debug => tracing::debug!(module, "{text}"),
+        Level::Info => tracing::info!(module, "{text}"),
+        Level::Warn | Level::Error => tracing::warn!(module, "{text}"),
     }
 }
 

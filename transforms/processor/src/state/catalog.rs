@@ -1,8 +1,8 @@
 //! Modules and pipelines as this process has read them from the state topics so far.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use schemas::names::topics;
 use serde::{Deserialize, Serialize};
@@ -65,13 +65,14 @@ pub struct Catalog {
     engine: Arc<Engine>,
     inner: RwLock<Inner>,
     changes: watch::Sender<u64>,
+    heard: Mutex<Option<Instant>>,
 }
 
 impl Catalog {
     /// Nothing read yet.
     #[must_use]
     pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, inner: RwLock::default(), changes: watch::Sender::new(0) }
+        Self { engine, inner: RwLock::default(), changes: watch::Sender::new(0), heard: Mutex::default() }
     }
 
     /// Takes in a record of a state topic.
@@ -107,6 +108,17 @@ impl Catalog {
         [topics::TRANSFORMS_MODULES, topics::TRANSFORMS_CONFIG]
             .iter()
             .all(|topic| inner.progress.get(topic).is_some_and(|progress| progress.caught_up))
+    }
+
+    /// The broker answered just now.
+    pub fn heard(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// How long the broker has been silent; `None` when it never answered.
+    #[must_use]
+    pub fn silence(&self) -> Option<Duration> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).map(|heard| heard.elapsed())
     }
 
     /// Waits until the record at `offset` has been taken in; `false` when that took longer than `time`.

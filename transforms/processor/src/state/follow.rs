@@ -2,7 +2,7 @@
 //! yet: only the deploy step makes topics.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -18,6 +18,8 @@ use crate::kafka::client::{self, Log};
 const POLL_WAIT: Duration = Duration::from_millis(100);
 /// Between two looks for a topic.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
+/// How often the broker is asked whether it is there.
+const ASK_PAUSE: Duration = Duration::from_secs(3);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Follows `topic` into the catalog until the process stops. Blocks.
@@ -42,10 +44,19 @@ fn read(brokers: &str, client_id: &str, topic: &'static str, catalog: &Arc<Catal
         }
         std::thread::sleep(LOOK_PAUSE);
     }
+    catalog.heard();
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, 0, Offset::Beginning)?;
     consumer.assign(&list)?;
+    let mut asked = Instant::now();
     while !tasks.is_stopping() {
+        // An idle consumer does not notice in a way that it tells when its broker comes back, so it is asked.
+        if asked.elapsed() >= ASK_PAUSE {
+            if exists(&consumer, topic).is_ok() {
+                catalog.heard();
+            }
+            asked = Instant::now();
+        }
         match consumer.poll(POLL_WAIT) {
             None => {}
             Some(Ok(message)) => {

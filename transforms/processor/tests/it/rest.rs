@@ -144,6 +144,10 @@ async fn until_its_topics_exist_it_says_so_and_then_recovers() {
     state_topics(&cluster);
     process.until("/readyz", |status, _| status == 200).await;
     assert_eq!(process.call("GET", "/connectors", None).await, (200, json!([])));
+    cluster.broker_down(1).unwrap();
+    process.until("/readyz", |status, _| status == 503).await;
+    cluster.broker_up(1).unwrap();
+    process.until("/readyz", |status, _| status == 200).await;
     // The registry is away, so nothing can be promised of a config.
     assert_eq!(process.call("PUT", "/connectors/p/config", Some(config())).await.0, 503);
     process.tasks.drain(PATIENCE).await;

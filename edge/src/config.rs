@@ -119,7 +119,7 @@ impl TryFrom<Args> for Config {
         let order_schema = match &args.order_schema {
             None => Ok(schemas::contracts::ORDER_SCHEMA_JSON.to_owned()),
             Some(path) => fs::read_to_string(path).map_err(|error: io::Error| {
-                faults.push(format!("--order-schema: cannot read {}: {error}", path.display()))
+                faults.push(format!("--order-schema: cannot read {}: {error}", path.display()));
             }),
         };
         match order_schema {

@@ -50,7 +50,8 @@ fn rooms() -> BTreeMap<String, BTreeSet<String>> {
         let metadata: Value = serde_json::from_str(&metadata).unwrap();
         for package in metadata["packages"].as_array().unwrap() {
             let name = package["name"].as_str().unwrap().to_owned();
-            let ours = package["dependencies"].as_array().unwrap().iter().filter(|dependency| !dependency["path"].is_null());
+            let ours =
+                package["dependencies"].as_array().unwrap().iter().filter(|dependency| !dependency["path"].is_null());
             rooms.insert(name, ours.map(|dependency| dependency["name"].as_str().unwrap().to_owned()).collect());
         }
     }
@@ -65,7 +66,9 @@ fn dependencies_point_one_way() {
             assert!(dependencies.iter().all(|name| name == "transform-sdk"), "{room} depends on {dependencies:?}");
             continue;
         }
-        let allowed = allowed.get(room.as_str()).unwrap_or_else(|| panic!("{room} is a new room: add it to ROOMS and to ARCHITECTURE.md"));
+        let allowed = allowed
+            .get(room.as_str())
+            .unwrap_or_else(|| panic!("{room} is a new room: add it to ROOMS and to ARCHITECTURE.md"));
         for dependency in dependencies {
             assert!(allowed.contains(&dependency.as_str()), "{room} must not depend on {dependency}");
         }
@@ -75,7 +78,10 @@ fn dependencies_point_one_way() {
 #[test]
 fn a_room_runs_without_what_it_must_not_know() {
     for (room, without) in WITHOUT {
-        let tree = cargo(&["tree", "--offline", "--edges=normal", "--prefix=none", "--package", room], &root().join("Cargo.toml"));
+        let tree = cargo(
+            &["tree", "--offline", "--edges=normal", "--prefix=none", "--package", room],
+            &root().join("Cargo.toml"),
+        );
         for name in without {
             let found = tree.lines().any(|line| line.split(' ').next() == Some(name));
             assert!(!found, "{room} must run without {name}");
@@ -88,8 +94,19 @@ fn the_top_level_holds_only_what_the_design_names() {
     let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().unwrap();
     assert!(listed.status.success(), "git ls-files failed");
     let allowed = [
-        "ARCHITECTURE.md", "CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "connectors",
-        "docker-compose.yml", "edge", "rust-toolchain.toml", "schemas", "scripts", "transforms",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "connectors",
+        "docker-compose.yml",
+        "edge",
+        "rust-toolchain.toml",
+        "schemas",
+        "scripts",
+        "transforms",
     ];
     for path in String::from_utf8(listed.stdout).unwrap().lines() {
         let top = path.split('/').next().unwrap();

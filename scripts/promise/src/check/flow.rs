@@ -23,6 +23,8 @@ pub(super) struct Truth {
 #[derive(Debug, Default)]
 pub(super) struct Flow {
     pub(super) orders: HashMap<String, BTreeMap<Version, Truth>>,
+    /// Every version in it, whosever.
+    pub(super) committed: HashSet<Version>,
 }
 
 /// Checks the transforms' work.
@@ -90,6 +92,7 @@ fn placed(
         }
     }
     truth.set("transformed_by", record.modules.clone().map_or(Value::Null, Value::Text));
+    flow.committed.insert(version);
     flow.orders.entry(id).or_default().insert(version, Truth { at: record.at, row: truth });
     Some(version)
 }

@@ -77,9 +77,10 @@ fn judge(world: &World, store: Store, flow: &Flow, dead: &HashSet<Version>, foun
         return;
     };
     let newest = flow.orders.get(id).and_then(|versions| newest(versions, dead));
+    let aborted = world.uncommitted.contains(&version) && !flow.committed.contains(&version);
     let known = flow.orders.get(id).is_some_and(|versions| versions.contains_key(&version));
     match newest {
-        _ if !known && world.uncommitted.contains(&version) => {
+        _ if !known && aborted => {
             findings
                 .add(Counter::AbortedRead, format!("{store}: {id} in version {version}, which was never committed"));
         }

@@ -57,6 +57,10 @@ impl House {
         let stack = Stack::begin(options.clone()).unwrap_or_else(|error| panic!("{error}"));
         // Beside the servers' start.
         deploy::build_modules(&options, &stack.layout().modules(), &progress).unwrap_or_else(|error| panic!("{error}"));
+        for server in Service::SERVERS {
+            stack.wait_ready(server, server.start_deadline()).unwrap_or_else(|error| panic!("{error}"));
+            progress.say(&format!("{server} is ready"));
+        }
         deploy::apply(&options, &stack, &progress).unwrap_or_else(|error| panic!("{error}"));
         stack.wait_all_ready(|_| {}).unwrap_or_else(|error| panic!("{error}"));
         deploy::wait_for_path(&options, &stack, &progress).unwrap_or_else(|error| panic!("{error}"));

@@ -276,7 +276,8 @@ async fn until_ready(shared: Arc<Shared>, service: Service) -> Answers {
         match answer {
             Ok(Ok(())) => return Answers::Ready,
             Ok(Err(lacks)) => {
-                refusing_since = lacks.starts_with(probe::SERVER_ERROR).then(|| refusing_since.unwrap_or_else(Instant::now));
+                refusing_since =
+                    lacks.starts_with(probe::SERVER_ERROR).then(|| refusing_since.unwrap_or_else(Instant::now));
                 if refusing_since.is_some_and(|since| since.elapsed() > STUCK) {
                     return Answers::Stuck(format!("{lacks} for {} s", STUCK.as_secs()));
                 }

@@ -67,8 +67,9 @@ fn a_killed_supervisor_leaves_no_orphan() {
     eventually("all processes gone", || processes_of(folder.path()).is_empty());
     // The folder can be used again at once, with its data.
     drop(stack);
+    // A first try may be refused: a test beside this one may hold the port for a moment.
     let again = folder.start([Service::Postgres]);
-    assert_eq!(again.status_of(Service::Postgres).unwrap().restarts, 0);
+    assert_eq!(again.status_of(Service::Postgres).unwrap().state, State::Ready);
 }
 
 #[test]

@@ -29,18 +29,20 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 8] = [
+    let stages: [(&str, Stage); 7] = [
         ("one order", orders::one_order),
         ("ten thousand orders", orders::ten_thousand),
         ("the checker sees what is broken in the real stores", broken::stores),
         ("poison straight into orders.received", poison::planted),
         ("a consumer of another make", foreign::python),
         ("a private stack beside it", house::neighbour),
-        ("kill -9 under load", faults::each_in_turn),
         ("the schema pair in Java", java::reads_the_pair),
     ];
+    // Minutes long, and it wants the machine for itself: `scripts/faults` runs it.
+    let faults: [(&str, Stage); 1] = [("kill -9 under load", faults::each_in_turn)];
     let only = std::env::var("PROMISE_STAGE").unwrap_or_default();
-    for (name, stage) in stages.iter().filter(|(name, _)| name.contains(&only)) {
+    let chosen: &[(&str, Stage)] = if only == "kill -9" { &faults } else { &stages };
+    for (name, stage) in chosen.iter().filter(|(name, _)| name.contains(&only)) {
         let begun = Instant::now();
         println!("\n=== {name}");
         stage(&mut house);

@@ -21,6 +21,15 @@ pub(crate) fn lives(pid: u32) -> bool {
         .unwrap_or(false)
 }
 
+/// Whether this is a living PostgreSQL process, of whichever folder.
+pub(crate) fn is_postgres(pid: u32) -> bool {
+    lives(pid) && is_named_postgres(Path::new(&format!("/proc/{pid}")))
+}
+
+fn is_named_postgres(process: &Path) -> bool {
+    fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("postgres"))
+}
+
 /// Sends a signal to one process; one that is gone is no fault.
 pub(crate) fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
@@ -64,8 +73,7 @@ pub(crate) fn of_stack(dir: &Path, service: Option<Service>) -> Vec<u32> {
         // PostgreSQL's children write their title over the environment; they are known by the folder they work in.
         has(&mark) && service_mark.as_deref().is_none_or(has)
             || database.as_ref().is_some_and(|data| {
-                fs::read_link(process.join("cwd")).is_ok_and(|folder| folder == *data)
-                    && fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("postgres"))
+                fs::read_link(process.join("cwd")).is_ok_and(|folder| folder == *data) && is_named_postgres(process)
             })
     };
     let mut found = Vec::new();

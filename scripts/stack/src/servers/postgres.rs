@@ -10,7 +10,7 @@ use crate::launch::Launch;
 use crate::layout::write_private;
 use crate::ports::PortName;
 use crate::user::User;
-use crate::{Service, StackError, user};
+use crate::{Service, StackError, processes, user};
 
 /// Where Debian and its like put them, one folder a major version.
 const PACKAGED: &str = "/usr/lib/postgresql";
@@ -21,6 +21,7 @@ pub(super) fn launch(context: &Context) -> Result<Launch, StackError> {
     let data = context.data_of(Service::Postgres, user.as_ref())?;
     if data.join("PG_VERSION").exists() {
         check_version(&data, &binaries)?;
+        clear_stale_lock(context.layout.dir(), &data)?;
     } else {
         make_cluster(context, &binaries, &data, user.as_ref())?;
     }
@@ -64,6 +65,19 @@ fn check_version(data: &Path, binaries: &Path) -> Result<(), StackError> {
         )));
     }
     Ok(())
+}
+
+/// Removes the lock file of a server that is dead. The server itself would; but it takes a zombie that nobody reaps, as in
+/// a container whose first process does not, or a stranger with the dead one's number, for a living server.
+fn clear_stale_lock(stack: &Path, data: &Path) -> Result<(), StackError> {
+    let path = data.join("postmaster.pid");
+    let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
+    let owner = text.lines().next().and_then(|line| line.trim().parse::<u32>().ok());
+    // Whatever may be a server of this folder, or a child that outlived it, is for the server to judge.
+    if owner.is_some_and(processes::is_postgres) || !processes::of_stack(stack, Some(Service::Postgres)).is_empty() {
+        return Ok(());
+    }
+    fs::remove_file(&path).map_err(StackError::file("remove", &path))
 }
 
 /// Makes the cluster in a folder beside, so that a half-made one is never taken for a whole.
@@ -121,5 +135,36 @@ fn make_database(context: &Context, postgres: &Path, data: &Path, user: Option<&
         Some(line) => Err(failed(line.to_owned())),
         None if output.status.success() => Ok(()),
         None => Err(failed(output.status.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processes::{MARK, SERVICE_MARK, lives};
+
+    #[test]
+    fn a_lock_is_kept_while_a_process_of_the_server_lives_and_removed_after_it() {
+        let data = std::env::temp_dir().join(format!("stack-postgres-lock-{}", std::process::id()));
+        fs::create_dir_all(&data).unwrap();
+        let lock = data.join("postmaster.pid");
+        let kept = |pid: u32| {
+            fs::write(&lock, format!("{pid}\n{}\n", data.display())).unwrap();
+            clear_stale_lock(&data, &data).unwrap();
+            lock.exists()
+        };
+        let mut server = std::process::Command::new("sleep");
+        server.arg("60").env(MARK, &data).env(SERVICE_MARK, Service::Postgres.name());
+        let mut server = server.spawn().unwrap();
+        assert!(kept(server.id()), "it lives");
+        server.kill().unwrap();
+        while lives(server.id()) {
+            std::thread::yield_now();
+        }
+        assert!(!kept(server.id()), "it is dead, though nobody has reaped it");
+        assert!(!kept(std::process::id()), "a stranger has its number");
+        server.wait().unwrap();
+        clear_stale_lock(&data, &data).unwrap();
+        fs::remove_dir_all(&data).unwrap();
     }
 }

@@ -4,7 +4,7 @@ Written from CONTRACTS ("The order, as posted", "The shipped modules") and trans
 code of the edge or of the modules; in another language, with exact decimals, so that a misreading would have to be made
 twice. It reads the two data files that the README names and the pipeline's parameters, and nothing else.
 
-stdin:  one JSON object a line: {"seq": 7, "content_type": null | "other", "body_hex": "7b7d"}
+stdin:  one JSON object a line: {"seq": 7, "content_type": "application/json", "body_hex": "7b7d"}
 stdout: one JSON object a line, one of
         {"seq": 7, "refuse": {"status": 422, "rule": "customer is blank"}}
         {"seq": 7, "received": {...}, "placed": {...}}
@@ -194,9 +194,9 @@ FIELDS = {
 DEFAULTS = {"items": [], "createdAt": "receipt"}
 
 
-def received(body, content_type=None):
+def received(body, content_type="application/json"):
     """The order as it must lie in orders.received."""
-    if content_type is not None:
+    if content_type.split(";")[0].strip().lower() != "application/json":
         raise Refused(415, "the content type is not JSON")
     posted = parse(body)
     need(isinstance(posted, dict), "the body is not an object")
@@ -336,7 +336,7 @@ def load(pipeline, tables):
     return Modules(pipeline_parameters(pipeline), currencies, regions)
 
 
-def judge(modules, body, content_type=None):
+def judge(modules, body, content_type="application/json"):
     """The judgement of one body, without its seq."""
     try:
         order = received(body, content_type)
@@ -359,7 +359,7 @@ def main():
     modules = load(arguments.pipeline, arguments.tables)
     for line in sys.stdin:
         question = json.loads(line)
-        verdict = judge(modules, bytes.fromhex(question["body_hex"]), question.get("content_type"))
+        verdict = judge(modules, bytes.fromhex(question["body_hex"]), question["content_type"])
         json.dump({"seq": question["seq"], **verdict}, sys.stdout, default=lambda amount: f"{amount:.2f}")
         sys.stdout.write("\n")
 

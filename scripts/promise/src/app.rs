@@ -95,6 +95,8 @@ struct PlaceArgs {
     kafka: String,
     #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
     registry: String,
+    #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084")]
+    transforms: String,
     #[arg(long, env = "ELASTICSEARCH_URL", default_value = "http://127.0.0.1:9200")]
     elasticsearch: String,
     #[arg(long, env = "POSTGRES_HOST", default_value = "127.0.0.1")]
@@ -114,6 +116,7 @@ impl PlaceArgs {
         let Self {
             kafka,
             registry,
+            transforms,
             elasticsearch,
             postgres_host,
             postgres_port,
@@ -124,6 +127,7 @@ impl PlaceArgs {
         Places {
             kafka,
             registry,
+            transforms,
             elasticsearch,
             postgres: promise::read::postgres_config(
                 &postgres_host,

@@ -10,7 +10,7 @@ mod stores;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::ledger::Outcome;
+use crate::ledger::{Answer, Entry, Outcome};
 use crate::oracle::Verdict;
 use crate::world::World;
 
@@ -137,6 +137,9 @@ fn answers(world: &World, findings: &mut Findings) {
     for post in &world.posts {
         let name = format!("request {} ({})", post.seq, post.id);
         let refused = post.answer.status.filter(|status| (400..500).contains(status));
+        if let Some(reason) = evasive(post) {
+            findings.add(Counter::Misanswered, format!("{name}: {reason}"));
+        }
         match world.verdicts.get(&post.seq) {
             None => findings.add(Counter::Misanswered, format!("{name}: the oracle did not judge it")),
             Some(Verdict::Refuse { rule, .. }) if post.answer.outcome == Outcome::Ok => {
@@ -152,6 +155,18 @@ fn answers(world: &World, findings: &mut Findings) {
             }
             Some(_) => {}
         }
+    }
+}
+
+/// Every answer but 202 says whether the order may be stored, one that refuses by a rule says no, and nothing breaks.
+fn evasive(post: &Entry) -> Option<String> {
+    let Answer { status, persisted, note, .. } = &post.answer;
+    match ((*status)?, persisted.as_str()) {
+        (202, _) => None,
+        (500, _) => Some(format!("500 ({note})")),
+        (_, "no") => None,
+        (500.., "possibly") => None,
+        (status, said) => Some(format!("{status} ({note}), and says persisted: {said:?}")),
     }
 }
 

@@ -36,6 +36,7 @@ enum Line {
         seq: u64,
         id: String,
         class: String,
+        content_type: String,
         /// The body, when it is UTF-8.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         body: Option<String>,
@@ -57,6 +58,8 @@ enum Line {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         offset: Option<i64>,
         #[serde(default, skip_serializing_if = "String::is_empty")]
+        persisted: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         note: String,
     },
 }
@@ -70,8 +73,19 @@ pub struct Answer {
     pub status: Option<u16>,
     /// The receipt of a 202.
     pub receipt: Option<Version>,
+    /// Whether the order may be stored, as a refusal says it; empty when it does not, and for a 202.
+    pub persisted: String,
     /// The problem's title, or the error in words.
     pub note: String,
+}
+
+impl Answer {
+    /// Nobody knows how it ended.
+    #[must_use]
+    pub fn unknown(status: Option<u16>, note: &str) -> Self {
+        let (persisted, note) = (String::new(), note.to_owned());
+        Self { outcome: Outcome::Info, status, receipt: None, persisted, note }
+    }
 }
 
 /// A request as the ledger knows it.
@@ -83,6 +97,8 @@ pub struct Entry {
     pub id: String,
     /// What the generator expected of it: `valid`, `refused`, `rejected`.
     pub class: String,
+    /// The `Content-Type` that was sent.
+    pub content_type: String,
     /// What was sent.
     pub body: Vec<u8>,
     /// When it should have been sent, in milliseconds since 1970.
@@ -144,8 +160,8 @@ impl Ledger {
             Ok(text) => (Some(text.to_owned()), None),
             Err(_) => (None, Some(hex(&post.body))),
         };
-        let class = post.class.name().to_owned();
-        self.write(&Line::Send { seq: post.seq, id: post.id.clone(), class, body, body_hex, intended_ms, sent_ms })
+        let (id, class, content_type) = (post.id.clone(), post.class.name().to_owned(), post.content_type.to_owned());
+        self.write(&Line::Send { seq: post.seq, id, class, content_type, body, body_hex, intended_ms, sent_ms })
     }
 
     /// Writes down how request `seq` ended.
@@ -160,6 +176,7 @@ impl Ledger {
             status: answer.status,
             partition: answer.receipt.map(|receipt| receipt.partition),
             offset: answer.receipt.map(|receipt| receipt.offset),
+            persisted: answer.persisted.clone(),
             note: answer.note.clone(),
         })
     }
@@ -173,18 +190,25 @@ impl Ledger {
     }
 }
 
-/// Reads a ledger: one entry a request, in the order of the stream.
+/// Reads a ledger: one entry a request, in the order of the stream. A last line that is still being written, or whose
+/// writer was killed, counts as not written.
 ///
 /// # Errors
 /// When the file cannot be read or a line is no ledger line.
 pub fn read(path: &Path) -> Result<Vec<Entry>, LedgerError> {
     let fail = |source| LedgerError::File { path: path.to_owned(), source };
     let mut entries: BTreeMap<u64, Entry> = BTreeMap::new();
-    for (at, text) in BufReader::new(File::open(path).map_err(fail)?).lines().enumerate() {
-        let text = text.map_err(fail)?;
+    let mut file = BufReader::new(File::open(path).map_err(fail)?);
+    let mut text = String::new();
+    for at in 0.. {
+        text.clear();
+        file.read_line(&mut text).map_err(fail)?;
+        if !text.ends_with('\n') {
+            break;
+        }
         let bad = |reason: String| LedgerError::Line { line: at + 1, reason };
         match serde_json::from_str(&text).map_err(|error| bad(error.to_string()))? {
-            Line::Send { seq, id, class, body, body_hex, intended_ms, sent_ms } => {
+            Line::Send { seq, id, class, content_type, body, body_hex, intended_ms, sent_ms } => {
                 let body = match (body, body_hex) {
                     (Some(text), _) => text.into_bytes(),
                     (None, Some(digits)) => {
@@ -192,15 +216,15 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, LedgerError> {
                     }
                     (None, None) => return Err(bad("no body".to_owned())),
                 };
-                let answer =
-                    Answer { outcome: Outcome::Info, status: None, receipt: None, note: "no answer".to_owned() };
-                entries.insert(seq, Entry { seq, id, class, body, intended_ms, sent_ms, done_ms: None, answer });
+                let answer = Answer::unknown(None, "no answer");
+                let entry = Entry { seq, id, class, content_type, body, intended_ms, sent_ms, done_ms: None, answer };
+                entries.insert(seq, entry);
             }
-            Line::Done { seq, outcome, done_ms, status, partition, offset, note } => {
+            Line::Done { seq, outcome, done_ms, status, partition, offset, persisted, note } => {
                 let entry =
                     entries.get_mut(&seq).ok_or_else(|| bad(format!("request {seq} ended before it was sent")))?;
                 let receipt = partition.zip(offset).map(|(partition, offset)| Version { partition, offset });
-                entry.answer = Answer { outcome, status, receipt, note };
+                entry.answer = Answer { outcome, status, receipt, persisted, note };
                 entry.done_ms = Some(done_ms);
             }
         }

@@ -7,6 +7,7 @@
 pub mod check;
 pub mod decimal;
 pub mod fieldset;
+pub mod figures;
 pub mod generator;
 pub mod ledger;
 pub mod load;

@@ -165,27 +165,27 @@ struct Problem {
 async fn read(response: reqwest::Response) -> Answer {
     let status = response.status().as_u16();
     let body = response.bytes().await.unwrap_or_default();
-    let (outcome, receipt, note) = judge(status, &body);
-    Answer { outcome, status: Some(status), receipt, note }
+    judge(status, &body)
 }
 
 /// What an answer says about the order's fate.
-fn judge(status: u16, body: &[u8]) -> (Outcome, Option<Version>, String) {
+fn judge(status: u16, body: &[u8]) -> Answer {
+    let unknown = Answer::unknown(Some(status), "");
     if status == 202 {
-        return match serde_json::from_slice::<Receipt>(body) {
-            Ok(Receipt { partition, offset }) => {
-                (Outcome::Ok, offset.map(|offset| Version { partition, offset }), String::new())
-            }
-            Err(error) => (Outcome::Ok, None, format!("the receipt cannot be read: {error}")),
+        let (receipt, note) = match serde_json::from_slice::<Receipt>(body) {
+            Ok(Receipt { partition, offset }) => (offset.map(|offset| Version { partition, offset }), String::new()),
+            Err(error) => (None, format!("the receipt cannot be read: {error}")),
         };
+        return Answer { outcome: Outcome::Ok, receipt, note, ..unknown };
     }
     let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     let outcome = match problem.persisted.as_str() {
         "no" => Outcome::Fail,
+        // The checker counts that it does not say so.
         "" if (400..500).contains(&status) => Outcome::Fail,
         _ => Outcome::Info,
     };
-    (outcome, None, problem.title)
+    Answer { outcome, persisted: problem.persisted, note: problem.title, ..unknown }
 }
 
 /// A connection that never was carried no order; any other end leaves it open.
@@ -198,7 +198,7 @@ fn unanswered(error: &reqwest::Error) -> Answer {
     } else {
         "connection lost"
     };
-    Answer { outcome, status: None, receipt: None, note: kind.to_owned() }
+    Answer { outcome, ..Answer::unknown(None, kind) }
 }
 
 #[cfg(test)]
@@ -219,8 +219,9 @@ mod tests {
             (500, b"<html>", Outcome::Info),
             (400, b"", Outcome::Fail),
         ] {
-            assert_eq!(judge(status, body).0, outcome, "{status}");
+            assert_eq!(judge(status, body).outcome, outcome, "{status}");
         }
-        assert_eq!(judge(202, receipt).1, Some(Version { partition: 4, offset: 9 }));
+        assert_eq!(judge(202, receipt).receipt, Some(Version { partition: 4, offset: 9 }));
+        assert_eq!(judge(503, br#"{"title":"x","persisted":"no"}"#).persisted, "no");
     }
 }

@@ -89,7 +89,7 @@ pub enum OracleError {
 #[derive(Serialize)]
 struct Question {
     seq: u64,
-    content_type: Option<&'static str>,
+    content_type: String,
     body_hex: String,
 }
 
@@ -160,8 +160,7 @@ fn ask(entries: &[Entry], input: Option<impl Write>) -> std::io::Result<()> {
     let mut input = std::io::BufWriter::new(input);
     for entry in entries {
         let body_hex = entry.body.iter().map(|byte| format!("{byte:02x}")).collect();
-        // The ledger does not hold the content type; the edge refuses a wrong one before it reads the body.
-        let content_type = (entry.answer.status == Some(415)).then_some("other");
+        let content_type = entry.content_type.clone();
         serde_json::to_writer(&mut input, &Question { seq: entry.seq, content_type, body_hex })?;
         input.write_all(b"\n")?;
     }

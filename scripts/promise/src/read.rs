@@ -6,6 +6,8 @@
 mod avro;
 mod elasticsearch;
 mod kafka;
+mod modules;
+mod positions;
 mod postgres;
 
 use std::time::Duration;
@@ -15,6 +17,7 @@ use schemas::names::{headers, topics};
 pub use avro::Decoder;
 pub use elasticsearch::Elasticsearch;
 pub use kafka::{Isolation, Kafka, Record};
+pub use positions::{Offsets, Positions};
 pub use postgres::Postgres;
 
 use crate::row::{Row, Version};
@@ -82,6 +85,8 @@ pub struct Places {
     pub kafka: String,
     /// The registry's Confluent API, such as `http://127.0.0.1:8085/apis/ccompat/v7`.
     pub registry: String,
+    /// The transforms' REST, such as `http://127.0.0.1:8084`.
+    pub transforms: String,
     /// Elasticsearch, such as `http://127.0.0.1:9200`.
     pub elasticsearch: String,
     /// libpq's key=value text.
@@ -103,6 +108,7 @@ impl Places {
         world.placed = placed.into_iter().map(|record| placed_of(&decoder, record)).collect();
         let all = kafka.topic(topics::ORDER_PLACED, Isolation::Uncommitted)?;
         world.uncommitted = all.iter().filter_map(|record| decoder.row(record).ok()?.version()).collect();
+        world.modules = modules::running(&self.transforms).await?;
         world.dead = letters(kafka.topic(topics::ORDERS_DEAD_LETTER, Isolation::Committed)?);
         world.dropped = letters(kafka.topic(topics::ORDERS_DROPPED, Isolation::Committed)?);
         for (store, topic) in
@@ -110,7 +116,8 @@ impl Places {
         {
             world.sink_dead.insert(store, letters(kafka.topic(topic, Isolation::Committed)?));
         }
-        world.committed = kafka.committed(TRANSFORMS_GROUP, topics::ORDERS_RECEIVED)?;
+        let transforms = Positions::new(&kafka, TRANSFORMS_GROUP, topics::ORDERS_RECEIVED, Isolation::Committed)?;
+        world.committed = transforms.committed()?;
         world.stores.insert(Store::Postgres, Postgres::connect(&self.postgres).await?.all().await?);
         world.stores.insert(Store::Elasticsearch, Elasticsearch::new(&self.elasticsearch)?.all().await?);
         Ok(world)
@@ -119,12 +126,11 @@ impl Places {
 
 fn received_of(decoder: &Decoder, record: Record) -> Received {
     let row = decoder.row(&record);
-    Received { at: record.at, key: record.key, value: record.value, row }
+    Received { at: record.at, key: record.key, value: record.value, headers: record.headers, row }
 }
 
 fn placed_of(decoder: &Decoder, record: Record) -> Placed {
-    let modules = record.header(headers::MODULES);
-    Placed { at: record.at, row: decoder.row(&record), modules, key: record.key }
+    Placed { at: record.at, row: decoder.row(&record), key: record.key, headers: record.headers }
 }
 
 fn letters(records: Vec<Record>) -> Vec<Letter> {
@@ -138,6 +144,7 @@ fn letters(records: Vec<Record>) -> Vec<Letter> {
                 origin: origin(&record),
                 key: record.key,
                 value: record.value,
+                headers: record.headers,
                 reason: reason.join(": "),
             }
         })

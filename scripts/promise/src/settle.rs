@@ -6,25 +6,26 @@ use std::time::{Duration, Instant};
 
 use schemas::names::topics;
 
-use crate::read::{Kafka, Places, ReadError, SINK_GROUPS, TRANSFORMS_GROUP};
+use crate::read::{Isolation, Kafka, Places, Positions, ReadError, SINK_GROUPS, TRANSFORMS_GROUP};
 
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Up to so many offsets are looked at one by one: only then can "nothing but the markers of transactions" be told.
+const LOOK_AT: i64 = 2_000;
+
 /// What is still under way.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lag {
-    /// Records that the transforms have not committed.
-    pub transforms: usize,
-    /// Records that each sink has not committed, by its group.
-    pub sinks: Vec<(String, usize)>,
+    /// By group: the transforms, and each sink. While it is large it counts offsets, then records.
+    pub groups: Vec<(String, usize)>,
 }
 
 impl Lag {
     /// True when nothing is under way.
     #[must_use]
     pub fn is_zero(&self) -> bool {
-        self.transforms == 0 && self.sinks.iter().all(|(_, lag)| *lag == 0)
+        self.groups.iter().all(|(_, lag)| *lag == 0)
     }
 }
 
@@ -50,12 +51,21 @@ pub enum SettleError {
 /// When Kafka cannot be asked.
 pub fn lag(places: &Places) -> Result<Lag, ReadError> {
     let kafka = Kafka::new(&places.kafka);
-    let transforms = kafka.lag(TRANSFORMS_GROUP, topics::ORDERS_RECEIVED)?;
-    let mut sinks = Vec::new();
-    for (_, group) in SINK_GROUPS {
-        sinks.push((group.to_owned(), kafka.lag(group, topics::ORDER_PLACED)?));
+    let sinks = SINK_GROUPS.map(|(_, group)| (group, topics::ORDER_PLACED));
+    let mut groups = Vec::new();
+    for (group, topic) in [(TRANSFORMS_GROUP, topics::ORDERS_RECEIVED)].into_iter().chain(sinks) {
+        groups.push((group.to_owned(), lag_of(&kafka, group, topic)?));
     }
-    Ok(Lag { transforms, sinks })
+    Ok(Lag { groups })
+}
+
+fn lag_of(kafka: &Kafka, group: &str, topic: &'static str) -> Result<usize, ReadError> {
+    let positions = Positions::new(kafka, group, topic, Isolation::Committed)?;
+    let behind = positions.behind()?;
+    if behind > LOOK_AT {
+        return Ok(usize::try_from(behind).unwrap_or(usize::MAX));
+    }
+    Ok(kafka.between(topic, &positions.committed()?, &positions.ends()?, Isolation::Committed)?.len())
 }
 
 /// Waits until nothing is under way, and says how long it took.

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
+use schemas::names::headers;
+
 use crate::ledger::{Entry, Outcome};
 use crate::oracle::Verdict;
 use crate::row::{Row, Version};
@@ -32,6 +34,9 @@ impl fmt::Display for Store {
     }
 }
 
+/// A record's headers, in order.
+pub type Headers = Vec<(String, Option<Vec<u8>>)>;
+
 /// A record of `orders.received`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
@@ -41,6 +46,8 @@ pub struct Received {
     pub key: Option<Vec<u8>>,
     /// Its bytes.
     pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Headers,
     /// What it says, or why that cannot be read.
     pub row: Result<Row, String>,
 }
@@ -54,8 +61,17 @@ pub struct Placed {
     pub key: Option<Vec<u8>>,
     /// What it says, or why that cannot be read.
     pub row: Result<Row, String>,
+    /// Its headers; the last one names the modules.
+    pub headers: Headers,
+}
+
+impl Placed {
     /// The modules that its header names.
-    pub modules: Option<String>,
+    #[must_use]
+    pub fn modules(&self) -> Option<String> {
+        let (_, value) = self.headers.iter().rev().find(|(name, _)| name == headers::MODULES)?;
+        Some(String::from_utf8_lossy(value.as_deref()?).into_owned())
+    }
 }
 
 /// Where a dead letter comes from; its identity.
@@ -78,6 +94,8 @@ pub struct Letter {
     pub key: Option<Vec<u8>>,
     /// Its bytes.
     pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Headers,
     /// Why it lies there.
     pub reason: String,
 }
@@ -113,6 +131,8 @@ pub struct World {
     pub received: Vec<Received>,
     /// `order_placed`, committed records only.
     pub placed: Vec<Placed>,
+    /// The modules that run, as every header must name them: `name@version+sha256:…`, comma-joined, in order.
+    pub modules: String,
     /// The versions in `order_placed` including what was aborted.
     pub uncommitted: HashSet<Version>,
     /// `orders.dead-letter`.

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use schemas::names::topics;
+use schemas::names::{headers, topics};
 
 use super::claims::{Claims, Must};
 use super::{Counter, Findings};
 use crate::row::{Row, Value, Version};
-use crate::world::{Letter, Placed, World};
+use crate::world::{Headers, Letter, Placed, Received, World};
 
 /// An order as it must lie in a store, and where its record lies in `order_placed`.
 #[derive(Debug, Clone)]
@@ -27,17 +27,21 @@ pub(super) struct Flow {
     pub(super) committed: HashSet<Version>,
 }
 
+/// The input topic, by version.
+type Inputs<'a> = HashMap<Version, &'a Received>;
+
 /// Checks the transforms' work.
 pub(super) fn check(world: &World, claims: &Claims, findings: &mut Findings) -> Flow {
     let mut flow = Flow::default();
+    let inputs: Inputs<'_> = world.received.iter().map(|record| (record.at, record)).collect();
     let mut fates: BTreeMap<Version, Vec<&'static str>> = BTreeMap::new();
     for record in &world.placed {
-        if let Some(version) = placed(world, record, claims, &mut flow, findings) {
+        if let Some(version) = placed((world, &inputs), record, claims, &mut flow, findings) {
             fates.entry(version).or_default().push("placed");
         }
     }
-    letters(world, &world.dead, "dead", claims, &mut fates, findings);
-    letters(world, &world.dropped, "dropped", claims, &mut fates, findings);
+    letters(&inputs, &world.dead, "dead", claims, &mut fates, findings);
+    letters(&inputs, &world.dropped, "dropped", claims, &mut fates, findings);
     for record in &world.received {
         match fates.get(&record.at).map_or(0, Vec::len) {
             0 => findings.add(Counter::Lost, format!("orders.received at {}: nothing became of it", record.at)),
@@ -55,7 +59,7 @@ pub(super) fn check(world: &World, claims: &Claims, findings: &mut Findings) -> 
 
 /// One record of the output; its version when it belongs to the input.
 fn placed(
-    world: &World,
+    (world, inputs): (&World, &Inputs<'_>),
     record: &Placed,
     claims: &Claims,
     flow: &mut Flow,
@@ -77,11 +81,12 @@ fn placed(
     let mut truth = row.clone();
     match claims.get(&version) {
         // A record of the input that no POST explains was counted there.
-        None if world.received.iter().any(|record| record.at == version) => {}
+        None if inputs.contains_key(&version) => {}
         None => findings.add(Counter::Phantom, format!("{place} ({id}): version {version} is not in orders.received")),
         Some(Must::Place(expected)) => {
             let mut differences = row.differences(expected, None);
             differences.extend(envelope(record, &id, version));
+            differences.extend(inputs.get(&version).and_then(|input| strange_headers(world, record, input)));
             if !differences.is_empty() {
                 findings.add(Counter::Wrong, format!("{place} ({id}, version {version}): {}", differences.join("; ")));
             }
@@ -91,13 +96,13 @@ fn placed(
             findings.add(Counter::Wrong, format!("{place} ({id}, version {version}): must be a dead letter: {reason}"));
         }
     }
-    truth.set("transformed_by", record.modules.clone().map_or(Value::Null, Value::Text));
+    truth.set("transformed_by", record.modules().map_or(Value::Null, Value::Text));
     flow.committed.insert(version);
     flow.orders.entry(id).or_default().insert(version, Truth { at: record.at, row: truth });
     Some(version)
 }
 
-/// Key, partition and header of an output record.
+/// Key and partition of an output record.
 fn envelope(record: &Placed, id: &str, version: Version) -> Vec<String> {
     let mut found = Vec::new();
     if record.key.as_deref() != Some(id.as_bytes()) {
@@ -106,46 +111,49 @@ fn envelope(record: &Placed, id: &str, version: Version) -> Vec<String> {
     if record.at.partition != version.partition {
         found.push(format!("partition {} instead of {}", record.at.partition, version.partition));
     }
-    if !record.modules.as_deref().is_some_and(names_modules) {
-        found.push(format!("the header names no modules: {:?}", record.modules));
-    }
     found
 }
 
-/// `name@version+sha256:<12 hex>`, one or more, comma-joined.
-fn names_modules(header: &str) -> bool {
-    header.split(',').all(|label| {
-        let parts = label.split_once('@').and_then(|(name, rest)| Some((name, rest.split_once("+sha256:")?)));
-        parts.is_some_and(|(name, (version, digest))| {
-            let hex = digest.len() == 12 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-            !name.is_empty() && version.split('.').count() == 3 && hex
-        })
-    })
+/// Of the input's headers two travel along, and one is added: the modules that run.
+fn strange_headers(world: &World, record: &Placed, input: &Received) -> Option<String> {
+    let travels = |(name, _): &&(String, _)| [headers::REQUEST_ID, headers::TRACEPARENT].contains(&name.as_str());
+    let modules = (headers::MODULES.to_owned(), Some(world.modules.clone().into_bytes()));
+    let expected: Headers = input.headers.iter().filter(travels).cloned().chain([modules]).collect();
+    (record.headers != expected).then(|| format!("headers {} instead of {}", shown(&record.headers), shown(&expected)))
+}
+
+fn shown(headers: &Headers) -> String {
+    let text = |value: &Option<Vec<u8>>| value.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
+    let all: Vec<String> = headers.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+    format!("[{}]", all.join(", "))
 }
 
 /// Dead letters or markers: whole, where they belong, with their reason.
 fn letters(
-    world: &World,
+    inputs: &Inputs<'_>,
     letters: &[Letter],
     kind: &'static str,
     claims: &Claims,
     fates: &mut BTreeMap<Version, Vec<&'static str>>,
     findings: &mut Findings,
 ) {
-    let records: HashMap<Version, _> = world.received.iter().map(|record| (record.at, record)).collect();
     for letter in letters {
         let place = format!("{kind} at {}", letter.at);
         let Some(origin) = letter.origin.as_ref().filter(|origin| origin.topic == topics::ORDERS_RECEIVED) else {
             findings.add(Counter::Wrong, format!("{place}: its headers do not say where it comes from"));
             continue;
         };
-        let Some(record) = records.get(&origin.at) else {
+        let Some(record) = inputs.get(&origin.at) else {
             findings.add(Counter::Phantom, format!("{place}: {} is not in orders.received", origin.at));
             continue;
         };
         fates.entry(origin.at).or_default().push(kind);
         if letter.key != record.key || (kind == "dead" && letter.value != record.value) {
             findings.add(Counter::Wrong, format!("{place}: key or value differ from orders.received at {}", origin.at));
+        }
+        if kind == "dead" && !letter.headers.starts_with(&record.headers) {
+            let text = format!("{place}: the headers of orders.received at {} do not stand in front", origin.at);
+            findings.add(Counter::Wrong, text);
         }
         match claims.get(&origin.at) {
             Some(Must::Die(expected)) if letter.reason.to_lowercase().contains(expected.as_str()) => {}

@@ -7,6 +7,7 @@ use crate::row::{Row, Value, Version};
 use crate::world::{Fate, Letter, Origin, Placed, Received, Store, Stored};
 
 const MODULES: &str = "clean@1.0.0+sha256:0123456789ab,enrich@1.0.0+sha256:ba9876543210";
+const OTHERS: &str = "mine@6.6.6+sha256:666666666666";
 
 fn version(offset: i64) -> Version {
     Version { partition: 1, offset }
@@ -48,13 +49,14 @@ fn key(id: &str) -> Option<Vec<u8>> {
 fn post(world: &mut World, id: &str, cents: i128, outcome: Outcome, offset: i64, reject: Option<&str>) {
     let seq = world.posts.len() as u64;
     let ok = outcome == Outcome::Ok;
-    let answer =
-        Answer { outcome, status: ok.then_some(202), receipt: ok.then_some(version(offset)), note: String::new() };
+    let receipt = ok.then_some(version(offset));
+    let answer = Answer { outcome, receipt, ..Answer::unknown(ok.then_some(202), "") };
     let (id_text, body) = (id.to_owned(), Vec::new());
     world.posts.push(Entry {
         seq,
         id: id_text,
         class: "valid".to_owned(),
+        content_type: "application/json".to_owned(),
         body,
         intended_ms: 999,
         sent_ms: 999,
@@ -71,13 +73,19 @@ fn post(world: &mut World, id: &str, cents: i128, outcome: Outcome, offset: i64,
     row.set("created_at", Value::Whole(1_000));
     row.set("received_at", Value::Whole(1_000));
     let value = Some(format!("{id}{offset}").into_bytes());
-    world.received.push(Received { at: version(offset), key: key(id), value: value.clone(), row: Ok(row) });
+    let headers = vec![header(headers::REQUEST_ID, id), header("CamelHeader.operation", "Delete")];
+    let received = Received { at: version(offset), key: key(id), value: value.clone(), headers, row: Ok(row) };
+    world.received.push(received);
     if let Some(reason) = reject {
-        world.dead.push(letter(topics::ORDERS_RECEIVED, offset, id, value, &format!("clean: {reason} is bad")));
+        let mut dead = letter(topics::ORDERS_RECEIVED, offset, id, value, &format!("clean: {reason} is bad"));
+        dead.headers.insert(0, header(headers::REQUEST_ID, id));
+        dead.headers.insert(1, header("CamelHeader.operation", "Delete"));
+        world.dead.push(dead);
     } else {
         let row = Ok(stored_row(id, cents, version(offset)));
         let at = Version { partition: 1, offset: offset + 100 };
-        world.placed.push(Placed { at, key: key(id), row, modules: Some(MODULES.to_owned()) });
+        let headers = vec![header(headers::REQUEST_ID, id), header(headers::MODULES, MODULES)];
+        world.placed.push(Placed { at, key: key(id), row, headers });
         world.uncommitted.insert(version(offset));
         for store in Store::ALL {
             let mut row = stored_row(id, cents, version(offset));
@@ -90,22 +98,27 @@ fn post(world: &mut World, id: &str, cents: i128, outcome: Outcome, offset: i64,
     world.committed.insert(1, offset + 1);
 }
 
-use schemas::names::topics;
+use schemas::names::{headers, topics};
+
+fn header(name: &str, value: &str) -> (String, Option<Vec<u8>>) {
+    (name.to_owned(), Some(value.as_bytes().to_vec()))
+}
 
 fn letter(topic: &str, offset: i64, id: &str, value: Option<Vec<u8>>, reason: &str) -> Letter {
     let origin = Some(Origin { topic: topic.to_owned(), at: version(offset) });
-    Letter { at: version(offset), origin, key: key(id), value, reason: reason.to_owned() }
+    let headers = vec![header(headers::ERROR_MESSAGE, reason)];
+    Letter { at: version(offset), origin, key: key(id), value, headers, reason: reason.to_owned() }
 }
 
 /// `a` once, `b` twice, `c` rejected, `d` with an unknown end and there, `e` with an unknown end and not there.
 fn good() -> World {
-    let mut world = World::default();
+    let mut world = World { modules: MODULES.to_owned(), ..World::default() };
     post(&mut world, "a", 1_250, Outcome::Ok, 0, None);
     post(&mut world, "b", 100, Outcome::Ok, 1, None);
     post(&mut world, "b", 200, Outcome::Ok, 2, None);
     post(&mut world, "c", 300, Outcome::Ok, 3, Some("currency"));
     post(&mut world, "d", 400, Outcome::Info, 4, None);
-    let lost = Answer { outcome: Outcome::Info, status: Some(504), receipt: None, note: String::new() };
+    let lost = Answer { persisted: "possibly".to_owned(), ..Answer::unknown(Some(504), "") };
     let entry = Entry { seq: 5, id: "e".to_owned(), answer: lost, ..world.posts.first().cloned().unwrap() };
     world.posts.push(entry);
     world.verdicts.insert(5, Verdict::Place { received: received_row("e", 1), placed: placed_row("e", 1) });
@@ -201,8 +214,14 @@ fn the_output_topic_is_counted() {
         world.placed[2].at.offset = 101;
     };
     check_broken("two versions the wrong way round", inverted, &[Counter::Inversion]);
-    let nameless = |world: &mut World| world.placed[1].modules = Some("clean".to_owned());
-    check_broken("a header that names no digest", nameless, &[Counter::Wrong]);
+    for (name, headers) in [
+        ("a header that names no digest", vec![header(headers::REQUEST_ID, "b"), header(headers::MODULES, "clean")]),
+        ("modules that do not run", vec![header(headers::REQUEST_ID, "b"), header(headers::MODULES, OTHERS)]),
+        ("a header named twice", vec![header(headers::MODULES, OTHERS), header(headers::MODULES, MODULES)]),
+        ("the request id gone", vec![header(headers::MODULES, MODULES)]),
+    ] {
+        check_broken(name, |world: &mut World| world.placed[1].headers = headers.clone(), &[Counter::Wrong]);
+    }
     let rekeyed = |world: &mut World| world.placed[1].key = key("a");
     check_broken("an output under another key", rekeyed, &[Counter::Wrong]);
     let behind = |world: &mut World| assert!(world.committed.insert(1, 4).is_some());
@@ -217,6 +236,8 @@ fn dead_letters_are_counted_by_where_they_come_from() {
     check_broken("twice", double, &[Counter::Duplicate, Counter::Integrity]);
     let other = |world: &mut World| world.dead[0].reason = "customer".to_owned();
     check_broken("another reason", other, &[Counter::Wrong]);
+    let bare = |world: &mut World| drop(world.dead[0].headers.remove(1));
+    check_broken("a header lost", bare, &[Counter::Wrong]);
     let changed = |world: &mut World| world.dead[0].value = Some(b"changed".to_vec());
     check_broken("a changed value", changed, &[Counter::Wrong]);
     let good = |world: &mut World| {
@@ -276,10 +297,20 @@ fn the_input_topic_is_held_against_the_ledger() {
         |world: &mut World| drop(world.verdicts.insert(0, Verdict::Refuse { status: 422, rule: "x".to_owned() }));
     check_broken("taken against the rules", taken, &[Counter::Wrong, Counter::Misanswered]);
     let refused = |world: &mut World| {
-        world.posts[5].answer =
-            Answer { outcome: Outcome::Fail, status: Some(422), receipt: None, note: String::new() };
+        world.posts[5].answer = Answer { persisted: "no".to_owned(), ..Answer::unknown(Some(422), "") };
     };
     check_broken("refused against the rules", refused, &[Counter::Misanswered]);
+    for (status, persisted, counters) in [
+        (504, "", &[Counter::Misanswered][..]),
+        (500, "possibly", &[Counter::Misanswered]),
+        (503, "no", &[]),
+        (503, "perhaps", &[Counter::Misanswered]),
+    ] {
+        let evasive = |world: &mut World| {
+            world.posts[5].answer = Answer { persisted: persisted.to_owned(), ..Answer::unknown(Some(status), "") };
+        };
+        check_broken(&format!("{status} {persisted}"), evasive, counters);
+    }
 }
 
 #[test]
@@ -290,6 +321,7 @@ fn what_a_test_plants_has_its_fate() {
             at: version(5),
             key: None,
             value: value.clone(),
+            headers: Vec::new(),
             row: Err("no frame".to_owned()),
         });
         let mut dead = letter(topics::ORDERS_RECEIVED, 5, "", value, "Not framed for the registry");

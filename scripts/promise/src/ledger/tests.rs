@@ -25,7 +25,7 @@ fn what_is_written_comes_back() {
     let path = scratch("round");
     let ledger = Ledger::open(&path).unwrap();
     let receipt = Version { partition: 3, offset: 7 };
-    let ok = Answer { outcome: Outcome::Ok, status: Some(202), receipt: Some(receipt), note: String::new() };
+    let ok = Answer { outcome: Outcome::Ok, receipt: Some(receipt), ..Answer::unknown(Some(202), "") };
     ledger.sending(&post(0, br#"{"a":"\u0000"}"#), 10, 11).unwrap();
     ledger.sending(&post(1, b"\xff\x00{"), 10, 12).unwrap();
     ledger.done(0, 20, &ok).unwrap();
@@ -35,6 +35,20 @@ fn what_is_written_comes_back() {
     assert_eq!((&first.answer, first.done_ms, first.sent_ms), (&ok, Some(20), 11));
     assert_eq!(first.body, br#"{"a":"\u0000"}"#);
     assert_eq!(second.body, b"\xff\x00{");
+    assert_eq!(second.content_type, "application/json");
+}
+
+#[test]
+fn a_line_that_is_still_being_written_is_not_there_yet() {
+    let path = scratch("torn");
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.sending(&post(0, b"{}"), 1, 1).unwrap();
+    ledger.sending(&post(1, b"{}"), 1, 1).unwrap();
+    let text = std::fs::read(&path).unwrap();
+    std::fs::write(&path, text.get(..text.len() - 9).unwrap()).unwrap();
+    let entries = read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(entries.len(), 1);
 }
 
 #[test]

@@ -9,14 +9,16 @@ use rdkafka::ClientConfig;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::ReadError;
+use super::positions::Offsets;
 use crate::row::Version;
+use crate::world::Headers;
 
 /// How long one call may take.
-const CALL: Duration = Duration::from_secs(20);
+pub(super) const CALL: Duration = Duration::from_secs(20);
 /// How long a whole topic may take.
 const TOPIC: Duration = Duration::from_secs(180);
 
@@ -39,7 +41,7 @@ pub struct Record {
     /// The value.
     pub value: Option<Vec<u8>>,
     /// The headers, in order.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: Headers,
 }
 
 impl Record {
@@ -90,82 +92,30 @@ impl Kafka {
         Ok(records)
     }
 
-    /// The records of `topic` that were committed behind the offsets of `group`, one by one.
-    ///
-    /// # Errors
-    /// When Kafka cannot be asked.
-    pub fn lag(&self, group: &str, topic: &str) -> Result<usize, ReadError> {
-        let committed = self.committed(group, topic)?;
-        let consumer = self.consumer("promise-checker", Isolation::Committed)?;
-        let mut starts = BTreeMap::new();
-        for partition in self.partitions(&consumer, topic)? {
-            starts.insert(
-                partition,
-                committed.get(&partition).map_or(Offset::Beginning, |offset| Offset::Offset(*offset)),
-            );
-        }
-        let mut behind = 0;
-        self.drain(&consumer, topic, &starts, |_| behind += 1)?;
-        Ok(behind)
-    }
-
-    /// The offsets that `group` has committed, by partition.
-    ///
-    /// # Errors
-    /// When Kafka cannot be asked.
-    pub fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>, ReadError> {
-        let consumer = self.consumer(group, Isolation::Committed)?;
-        let mut list = TopicPartitionList::new();
-        for partition in self.partitions(&consumer, topic)? {
-            list.add_partition(topic, partition);
-        }
-        let fail = self.failed(format!("the offsets of group {group}"));
-        let committed = consumer.committed_offsets(list, CALL).map_err(fail)?;
-        let offsets = committed.elements().into_iter().filter_map(|element| match element.offset() {
-            Offset::Offset(offset) => Some((element.partition(), offset)),
-            _ => None,
-        });
-        Ok(offsets.collect())
-    }
-
-    /// The offsets behind the last record of each partition: of all, or of those that are decided (before the first
-    /// transaction that is still open).
-    ///
-    /// # Errors
-    /// When Kafka cannot be asked.
-    pub fn ends(&self, topic: &str, isolation: Isolation) -> Result<BTreeMap<i32, i64>, ReadError> {
-        let consumer = self.consumer("promise-checker", isolation)?;
-        let mut ends = BTreeMap::new();
-        for partition in self.partitions(&consumer, topic)? {
-            let fail = self.failed(format!("the end of {topic}-{partition}"));
-            let (_, high) = consumer.fetch_watermarks(topic, partition, CALL).map_err(fail)?;
-            ends.insert(partition, high);
-        }
-        Ok(ends)
-    }
-
-    /// How many records lie from `starts` up to and without `ends`, seen in this isolation.
+    /// The records from `starts` (the beginning, where there is none) up to and without `ends`, seen in this isolation.
     ///
     /// # Errors
     /// When the topic cannot be read to its end.
-    pub fn count_between(
+    pub fn between(
         &self,
         topic: &str,
-        starts: &BTreeMap<i32, i64>,
-        ends: &BTreeMap<i32, i64>,
+        starts: &Offsets,
+        ends: &Offsets,
         isolation: Isolation,
-    ) -> Result<usize, ReadError> {
+    ) -> Result<Vec<Record>, ReadError> {
         let consumer = self.consumer("promise-checker", isolation)?;
-        let starts = starts.iter().map(|(partition, offset)| (*partition, Offset::Offset(*offset))).collect();
-        let mut count = 0;
+        let start = |partition| starts.get(partition).map_or(Offset::Beginning, |offset| Offset::Offset(*offset));
+        let starts = ends.keys().map(|partition| (*partition, start(partition))).collect();
+        let mut records = Vec::new();
         self.drain(&consumer, topic, &starts, |message| {
-            let inside = ends.get(&message.partition()).is_some_and(|end| message.offset() < *end);
-            count += usize::from(inside);
+            if ends.get(&message.partition()).is_some_and(|end| message.offset() < *end) {
+                records.push(Record::of(message));
+            }
         })?;
-        Ok(count)
+        Ok(records)
     }
 
-    fn consumer(&self, group: &str, isolation: Isolation) -> Result<BaseConsumer, ReadError> {
+    pub(super) fn consumer(&self, group: &str, isolation: Isolation) -> Result<BaseConsumer, ReadError> {
         ClientConfig::new()
             .set("bootstrap.servers", &self.servers)
             .set("group.id", group)
@@ -183,7 +133,7 @@ impl Kafka {
             .map_err(self.failed("a consumer".to_owned()))
     }
 
-    fn partitions(&self, consumer: &BaseConsumer, topic: &str) -> Result<BTreeSet<i32>, ReadError> {
+    pub(super) fn partitions(&self, consumer: &BaseConsumer, topic: &str) -> Result<BTreeSet<i32>, ReadError> {
         let fail = self.failed(format!("topic {topic}"));
         let metadata = consumer.fetch_metadata(Some(topic), CALL).map_err(&fail)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
@@ -229,7 +179,7 @@ impl Kafka {
         Ok(())
     }
 
-    fn failed(&self, what: String) -> impl Fn(KafkaError) -> ReadError {
+    pub(super) fn failed(&self, what: String) -> impl Fn(KafkaError) -> ReadError {
         let servers = self.servers.clone();
         move |source| ReadError::Kafka { what: what.clone(), servers: servers.clone(), source: Box::new(source) }
     }

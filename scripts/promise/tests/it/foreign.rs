@@ -38,7 +38,7 @@ pub(crate) fn python(house: &mut House) {
         let row = fieldset::row(&line.row);
         assert_eq!(&row, ours.row.as_ref().unwrap(), "{}", ours.at);
         assert_eq!(Some(line.key.as_bytes()), ours.key.as_deref());
-        assert_eq!(Some(&line.modules), ours.modules.as_ref());
+        assert_eq!(Some(&line.modules), ours.modules().as_ref());
     }
     println!("confluent-kafka for Python read {} records of order_placed, equal field for field", theirs.len());
 }

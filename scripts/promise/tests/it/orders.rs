@@ -1,12 +1,15 @@
 //! Good weather: one order all the way, then ten thousand seeded ones.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use promise::check::Counter;
 use promise::decimal::Cents;
-use promise::ledger::{self, Outcome};
+use promise::ledger::{self, Entry, Outcome};
+use promise::oracle::Verdict;
 use promise::read::{Elasticsearch, Postgres};
-use promise::row::{Item, Row, Value};
+use promise::row::{Item, Row, Value, Version};
+use promise::world::World;
 
 use crate::house::House;
 
@@ -49,20 +52,7 @@ pub(crate) fn one_order(house: &mut House) {
     ] {
         expected.set(name, value);
     }
-    let deadline = begun + VISIBLE;
-    let (row, document) = house.runtime.block_on(async {
-        let postgres = Postgres::connect(&house.places.postgres).await.unwrap();
-        let elasticsearch = Elasticsearch::new(&house.places.elasticsearch).unwrap();
-        loop {
-            let rows = postgres.by_receipt(receipt.partition, receipt.offset).await.unwrap();
-            let document = elasticsearch.document("one-1").await.unwrap();
-            if let ([row], Some(document)) = (rows.as_slice(), document) {
-                break (row.row.clone(), document.row);
-            }
-            assert!(Instant::now() < deadline, "not in both stores after {VISIBLE:?}: {:?}", house.states());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
+    let (row, document) = in_both(house, "one-1", receipt, begun);
     println!("in both stores {:.2} s after the POST, at {receipt}", begun.elapsed().as_secs_f32());
     for found in [&row, &document] {
         assert_eq!(found.differences(&expected, None), Vec::<String>::new());
@@ -70,6 +60,32 @@ pub(crate) fn one_order(house: &mut House) {
         assert!(modules.starts_with("clean@1.0.0+sha256:") && modules.contains(",enrich@1.0.0+sha256:"), "{modules}");
     }
     println!("transformed_by {:?}", row.get("transformed_by"));
+}
+
+/// Another order goes all the way in the same time.
+pub(crate) fn one_more(house: &mut House, id: &str) {
+    let begun = Instant::now();
+    house.post(id, &format!(r#"{{"orderId":"{id}","amount":1,"customer":"one more"}}"#));
+    let receipt = ledger::read(&house.ledger_path).unwrap().last().unwrap().answer.receipt.expect("a receipt");
+    in_both(house, id, receipt, begun);
+    println!("{id}: in both stores {:.2} s after the POST, at {receipt}", begun.elapsed().as_secs_f32());
+}
+
+/// The row by its receipt and the document by its id, as soon as both are there.
+fn in_both(house: &House, id: &str, receipt: Version, begun: Instant) -> (Row, Row) {
+    house.runtime.block_on(async {
+        let postgres = Postgres::connect(&house.places.postgres).await.unwrap();
+        let elasticsearch = Elasticsearch::new(&house.places.elasticsearch).unwrap();
+        loop {
+            let rows = postgres.by_receipt(receipt.partition, receipt.offset).await.unwrap();
+            let document = elasticsearch.document(id).await.unwrap();
+            if let ([row], Some(document)) = (rows.as_slice(), document) {
+                return (row.row.clone(), document.row);
+            }
+            assert!(begun.elapsed() < VISIBLE, "not in both stores after {VISIBLE:?}: {:?}", house.states());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
 }
 
 /// 5 % re-posts, 5 % that the edge must refuse, 5 % that a module must reject: every counter zero.
@@ -87,10 +103,37 @@ pub(crate) fn ten_thousand(house: &mut House) {
     let ours = || world.posts.iter().filter(|post| post.id.starts_with("ten"));
     let count = |outcome| ours().filter(|post| post.answer.outcome == outcome).count();
     assert!((9_300..=9_700).contains(&count(Outcome::Ok)), "{} were taken", count(Outcome::Ok));
+    // In good weather nothing is in doubt, and every answer is the one that the rules give.
+    let expected = |post: &&Entry| match world.verdicts.get(&post.seq) {
+        Some(Verdict::Refuse { status, .. }) => post.answer.status == Some(*status),
+        Some(_) => post.answer.status == Some(202) && post.answer.receipt.is_some(),
+        None => false,
+    };
+    let strange: Vec<_> = ours().filter(|post| !expected(post)).map(|post| (&post.id, &post.answer)).take(5).collect();
+    assert!(strange.is_empty(), "{strange:?}");
+    let pairs = same_batch(&world);
+    println!("{pairs} re-posts were transformed in the same transaction as the one before");
+    assert!(pairs >= 50, "{pairs} re-posts in one batch window do not try the order within a batch");
     assert!((400..=700).contains(&count(Outcome::Fail)), "{} were refused", count(Outcome::Fail));
     assert!((400..=700).contains(&world.dead.len()), "{} were rejected", world.dead.len());
     for reason in ["customer is empty", "currency is not", "amount_home would be"] {
         let found = world.dead.iter().filter(|letter| letter.reason.contains(reason)).count();
         assert!(found > 50, "{found} were rejected because {reason}");
     }
+}
+
+/// Re-posts that lie behind the earlier version of their order without a marker between them: in one transaction.
+fn same_batch(world: &World) -> usize {
+    let mut last: BTreeMap<(i32, &[u8]), (i64, i64)> = BTreeMap::new();
+    let mut counts = BTreeMap::<i32, i64>::new();
+    let mut pairs = 0;
+    for record in &world.placed {
+        let Version { partition, offset } = record.at;
+        let count = counts.entry(partition).or_default();
+        *count += 1;
+        let before = last.insert((partition, record.key.as_deref().unwrap_or_default()), (offset, *count));
+        // As many records as offsets: an offset without a record is a marker.
+        pairs += usize::from(before.is_some_and(|(at, number)| offset - at == *count - number));
+    }
+    pairs
 }

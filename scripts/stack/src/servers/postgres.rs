@@ -156,6 +156,11 @@ mod tests {
         let mut server = std::process::Command::new("sleep");
         server.arg("60").env(MARK, &data).env(SERVICE_MARK, Service::Postgres.name());
         let mut server = server.spawn().unwrap();
+        // The kernel shows the environment a moment after the start.
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while processes::of_stack(&data, Some(Service::Postgres)).is_empty() && std::time::Instant::now() < end {
+            std::thread::yield_now();
+        }
         assert!(kept(server.id()), "it lives");
         server.kill().unwrap();
         while lives(server.id()) {

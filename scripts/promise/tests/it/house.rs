@@ -145,8 +145,9 @@ impl House {
         let status = self.stack.status().unwrap();
         let pids: Vec<u32> = status.iter().filter_map(|status| status.pid).collect();
         let ports: Vec<u16> = status.iter().flat_map(|status| status.ports.clone()).collect();
+        let dir = self.stack.layout().dir().to_owned();
         self.stack.down().unwrap();
-        assert_gone(&pids, &ports);
+        assert_gone(&pids, &ports, &dir);
         println!("\n=== down: {} processes and {} ports, none is left", pids.len(), ports.len());
     }
 }
@@ -169,17 +170,39 @@ fn places(stack: &Stack) -> Places {
     }
 }
 
-/// A process is gone when it has no entry, or is a zombie that nobody has reaped.
-fn assert_gone(pids: &[u32], ports: &[u16]) {
+/// No port listens, and no process of the stack is left: neither those that we know nor any that names its folder.
+pub(crate) fn assert_gone(pids: &[u32], ports: &[u16], dir: &Path) {
     assert!(!pids.is_empty() && !ports.is_empty());
     for pid in pids {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-        assert!(stat.is_empty() || state == Some('Z'), "process {pid} is still there: {stat}");
+        assert!(!lives(*pid), "process {pid} is still there");
     }
     for port in ports {
         assert!(TcpStream::connect(("127.0.0.1", *port)).is_err(), "port {port} is still open");
     }
+    assert_eq!(processes_of(dir), Vec::<String>::new());
+}
+
+/// Every process that has the folder in its environment or arguments, or works in it; found without the stack's help.
+pub(crate) fn processes_of(dir: &Path) -> Vec<String> {
+    let dir = std::fs::canonicalize(dir).unwrap().display().to_string();
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let read = |pid: u32, name: &str| {
+        let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\0', " ")
+    };
+    let ours = |pid: &u32| {
+        let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+        cwd.starts_with(&dir) || ["environ", "cmdline"].into_iter().any(|name| read(*pid, name).contains(&dir))
+    };
+    let ours = pids.filter(|pid| *pid != std::process::id() && lives(*pid)).filter(ours);
+    ours.map(|pid| format!("{pid} {}", read(pid, "cmdline"))).collect()
+}
+
+/// A process is gone when it has no entry, or is a zombie that nobody has reaped.
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).is_some_and(|state| state != 'Z')
 }
 
 /// Another private stack starts and stops beside this one: no port, no process, no record of ours changes.
@@ -195,7 +218,7 @@ pub(crate) fn neighbour(house: &mut House) {
     house.post("beside-1", r#"{"orderId":"beside-1","amount":1,"customer":"while the other runs"}"#);
     let pids: Vec<u32> = other.status().unwrap().iter().filter_map(|status| status.pid).collect();
     other.down().unwrap();
-    assert_gone(&pids, &theirs);
+    assert_gone(&pids, &theirs, &dir);
     house.post("beside-2", r#"{"orderId":"beside-2","amount":1,"customer":"after the other went"}"#);
     let after: Vec<Option<u32>> = house.stack.status().unwrap().iter().map(|status| status.pid).collect();
     assert_eq!(before, after, "our processes are the same as before");

@@ -1,6 +1,7 @@
 //! The promise on the real servers: one private stack, started once, and one stage after another on it.
 //!
-//! One test on purpose: the stages share the stack, the ledger and the final counts, and each prints its figures.
+//! One test for all stages on purpose: they share the stack, the ledger and the final counts, and each prints its
+//! figures. What a user types is tried in another ([`commands`]), on a stack that only the scripts touch.
 //! A missing server fails it with a plain message; nothing is skipped.
 #![expect(
     clippy::unwrap_used,
@@ -11,6 +12,7 @@
 )]
 
 mod broken;
+mod commands;
 mod faults;
 mod foreign;
 mod house;

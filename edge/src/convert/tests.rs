@@ -84,6 +84,7 @@ fn any_number() -> impl Strategy<Value = String> {
             .prop_map(|(whole, part, exponent)| format!("{whole}.{part}E{exponent:+}")),
         (-5..5_i64).prop_map(|number| number.to_string()),
         "-?(0|[1-9][0-9]{0,15})(\\.[0-9]{1,4}0{0,20})?",
+        "-?(0|[1-9][0-9]{0,3})(\\.[0-9]{1,4})?[eE][+-]?[0-9]{1,22}",
     ]
 }
 

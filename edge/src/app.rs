@@ -76,13 +76,13 @@ impl App {
         let schema_known = health::conditions(&readiness, publisher.broker(), &tasks);
         let schema_id = SchemaId::default();
 
-        tasks.spawn(publish::supervise(Arc::clone(&publisher), tasks.clone()));
+        tasks.spawn_vital("publish supervisor", publish::supervise(Arc::clone(&publisher), tasks.clone()));
         tasks.spawn(schema_id.clone().resolve(Registry::new(&config.registry)?, schema_known, tasks.clone()));
 
         let bodies = Bodies::new(config.max_body_bytes);
         let orders = Orders { bodies, rules, schema_id, publisher: Arc::clone(&publisher), metrics };
         let limits = kit::Limits { connections: open_files::connections(CONNECTIONS), ..kit::Limits::default() };
-        tasks.spawn(kit::serve(listener, service(orders), limits, tasks.clone()));
+        tasks.spawn_vital("orders' port", kit::serve(listener, service(orders), limits, tasks.clone()));
 
         // Apart from the rest, so that an operator can watch the drain.
         let admin_tasks = Tasks::new();

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use schemas::{names::topics, registry::Registry};
 use service_kit::{Admin, Door, Readiness, Tasks, http as kit, open_files, tasks::Drained};
+use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder, service_fn};
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -39,6 +40,8 @@ use crate::{
 
 /// Clients that are connected at once; further ones wait in the kernel's backlog.
 const CONNECTIONS: usize = 4096;
+/// After a stop a body that was begun has so long to come, so that its order is still answered within the drain's time.
+const LAST_BODIES: Duration = Duration::from_secs(1);
 /// Left of the drain's time for records that were handed over while their clients hung up.
 const FLUSH: Duration = Duration::from_secs(1);
 /// The operator's port stays open while the edge drains, then gets this long.
@@ -53,6 +56,7 @@ pub struct App {
     publisher: Arc<Publisher>,
     tasks: Tasks,
     admin_tasks: Tasks,
+    last_call: CancellationToken,
     drain: Duration,
 }
 
@@ -79,7 +83,8 @@ impl App {
         tasks.spawn_vital("publish supervisor", publish::supervise(Arc::clone(&publisher), tasks.clone()));
         tasks.spawn(schema_id.clone().resolve(Registry::new(&config.registry)?, schema_known, tasks.clone()));
 
-        let bodies = Bodies::new(config.max_body_bytes);
+        let last_call = CancellationToken::new();
+        let bodies = Bodies::new(config.max_body_bytes, last_call.clone());
         let orders = Orders { bodies, rules, schema_id, publisher: Arc::clone(&publisher), metrics };
         let limits = kit::Limits { connections: open_files::connections(CONNECTIONS), ..kit::Limits::default() };
         tasks.spawn_vital("orders' port", kit::serve(listener, service(orders), limits, tasks.clone()));
@@ -90,13 +95,21 @@ impl App {
         let admin = Admin::new(readiness, Arc::new(registry), door);
         admin_tasks.spawn(kit::serve(admin_listener, admin, kit::Limits::default(), admin_tasks.clone()));
         tracing::info!(listen = %address, admin = %admin_address, instance = config.instance, "edge listens");
-        Ok(Self { address, admin_address, publisher, tasks, admin_tasks, drain: config.drain })
+        Ok(Self { address, admin_address, publisher, tasks, admin_tasks, last_call, drain: config.drain })
     }
 
     /// Takes nothing new, finishes what was begun, and settles what was handed over; never longer than the drain's time.
     pub async fn drain(self) {
         let end = Instant::now() + self.drain;
-        let drained = self.tasks.drain(self.drain.saturating_sub(FLUSH)).await;
+        let last_call = async {
+            tokio::time::sleep(LAST_BODIES).await;
+            self.last_call.cancel();
+            std::future::pending().await
+        };
+        let drained = tokio::select! {
+            drained = self.tasks.drain(self.drain.saturating_sub(FLUSH)) => drained,
+            never = last_call => never,
+        };
         let publisher = Arc::clone(&self.publisher);
         let left = end.saturating_duration_since(Instant::now());
         let flushed = self.admin_tasks.spawn_blocking(move || publisher.flush(left)).await;

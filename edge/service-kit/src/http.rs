@@ -4,7 +4,7 @@ mod body;
 mod problem;
 mod serve;
 
-pub use body::{BodyError, discard, read_body};
+pub use body::{BodyError, discard, read_body, read_body_with};
 pub use problem::{PROBLEM_JSON, Problem, json};
 pub use serve::{Limits, bind, serve};
 

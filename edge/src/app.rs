@@ -40,6 +40,8 @@ use crate::{
 
 /// Clients that are connected at once; further ones wait in the kernel's backlog.
 const CONNECTIONS: usize = 4096;
+/// Operators that are connected at once. Few, so that they need no more handles than are kept for the service itself.
+const ADMIN_CONNECTIONS: usize = 64;
 /// After a stop a body that was begun has so long to come, so that its order is still answered within the drain's time.
 const LAST_BODIES: Duration = Duration::from_secs(1);
 /// Left of the drain's time for records that were handed over while their clients hung up.
@@ -93,7 +95,8 @@ impl App {
         let admin_tasks = Tasks::new();
         let door = Door::loopback().with_hosts(config.admin_hosts);
         let admin = Admin::new(readiness, Arc::new(registry), door);
-        admin_tasks.spawn(kit::serve(admin_listener, admin, kit::Limits::default(), admin_tasks.clone()));
+        let limits = kit::Limits { connections: ADMIN_CONNECTIONS, ..kit::Limits::default() };
+        admin_tasks.spawn(kit::serve(admin_listener, admin, limits, admin_tasks.clone()));
         tracing::info!(listen = %address, admin = %admin_address, instance = config.instance, "edge listens");
         Ok(Self { address, admin_address, publisher, tasks, admin_tasks, last_call, drain: config.drain })
     }

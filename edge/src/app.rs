@@ -18,10 +18,10 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use schemas::{names::topics, registry::Registry};
 use service_kit::{Admin, Door, Readiness, Tasks, http as kit, open_files, tasks::Drained};
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceBuilder, service_fn};
+use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
+    request_id::{PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
     set_header::SetResponseHeaderLayer,
 };
 
@@ -147,20 +147,27 @@ where
         .layer(SetRequestIdLayer::new(request_id::HEADER, request_id::Make))
         .layer(PropagateRequestIdLayer::new(request_id::HEADER))
         .layer(nosniff)
-        .layer(CatchPanicLayer::custom(move |panic| panicked(&metrics, panic)))
-        .service(service_fn(move |request| {
-            let answer = answer(request);
-            async move { Ok::<_, Infallible>(answer.await) }
+        .service(service_fn(move |request: Request<Incoming>| {
+            let (metrics, answer) = (metrics.clone(), answer.clone());
+            // One for each request, because the answer to a panic tells the request's id.
+            let id = request.extensions().get::<RequestId>().cloned();
+            CatchPanicLayer::custom(move |panic| panicked(&metrics, id.as_ref(), panic))
+                .layer(service_fn(move |request| {
+                    let answer = answer(request);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                }))
+                .call(request)
         }))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
-fn panicked(metrics: &Metrics, panic: Box<dyn Any + Send>) -> kit::Response {
+fn panicked(metrics: &Metrics, id: Option<&RequestId>, panic: Box<dyn Any + Send>) -> kit::Response {
     metrics.ended(Outcome::Panicked);
     // The message of a panic is ours; it goes to the log only.
     let message = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(panic = message.unwrap_or("no message"), "a request panicked");
-    Refusal::Panicked.problem().into_response()
+    let id = request_id::text(id);
+    tracing::error!(request.id = id, panic = message.unwrap_or("no message"), "a request panicked");
+    Refusal::Panicked.problem().with("requestId", id).into_response()
 }
 
 /// A name for what hyper serves.

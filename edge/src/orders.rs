@@ -62,7 +62,7 @@ impl Orders {
     {
         let counted = self.metrics.request();
         let id = request.extensions().get::<RequestId>().cloned();
-        let id = id.as_ref().and_then(|id| id.header_value().to_str().ok()).unwrap_or_default();
+        let id = request_id::text(id.as_ref());
         match self.take(request, id).await {
             Ok(Stored { order_id, placed, schema_id }) => {
                 counted.end(Outcome::Accepted);

@@ -3,6 +3,7 @@
 mod body;
 mod problem;
 mod serve;
+mod timed;
 
 pub use body::{BodyError, discard, read_body, read_body_with};
 pub use problem::{PROBLEM_JSON, Problem, json};

@@ -17,10 +17,11 @@ use hyper::body::Incoming;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use schemas::{names::topics, registry::Registry};
 use service_kit::{Admin, Door, Readiness, Tasks, http as kit, open_files, tasks::Drained};
-use tower::{Service, ServiceBuilder, service_fn};
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
+    request_id::{PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
     set_header::SetResponseHeaderLayer,
 };
 
@@ -39,6 +40,10 @@ use crate::{
 
 /// Clients that are connected at once; further ones wait in the kernel's backlog.
 const CONNECTIONS: usize = 4096;
+/// Operators that are connected at once. Few, so that they need no more handles than are kept for the service itself.
+const ADMIN_CONNECTIONS: usize = 64;
+/// After a stop a body that was begun has so long to come, so that its order is still answered within the drain's time.
+const LAST_BODIES: Duration = Duration::from_secs(1);
 /// Left of the drain's time for records that were handed over while their clients hung up.
 const FLUSH: Duration = Duration::from_secs(1);
 /// The operator's port stays open while the edge drains, then gets this long.
@@ -53,6 +58,7 @@ pub struct App {
     publisher: Arc<Publisher>,
     tasks: Tasks,
     admin_tasks: Tasks,
+    last_call: CancellationToken,
     drain: Duration,
 }
 
@@ -76,27 +82,37 @@ impl App {
         let schema_known = health::conditions(&readiness, publisher.broker(), &tasks);
         let schema_id = SchemaId::default();
 
-        tasks.spawn(publish::supervise(Arc::clone(&publisher), tasks.clone()));
+        tasks.spawn_vital("publish supervisor", publish::supervise(Arc::clone(&publisher), tasks.clone()));
         tasks.spawn(schema_id.clone().resolve(Registry::new(&config.registry)?, schema_known, tasks.clone()));
 
-        let bodies = Bodies::new(config.max_body_bytes);
+        let last_call = CancellationToken::new();
+        let bodies = Bodies::new(config.max_body_bytes, last_call.clone());
         let orders = Orders { bodies, rules, schema_id, publisher: Arc::clone(&publisher), metrics };
         let limits = kit::Limits { connections: open_files::connections(CONNECTIONS), ..kit::Limits::default() };
-        tasks.spawn(kit::serve(listener, service(orders), limits, tasks.clone()));
+        tasks.spawn_vital("orders' port", kit::serve(listener, service(orders), limits, tasks.clone()));
 
         // Apart from the rest, so that an operator can watch the drain.
         let admin_tasks = Tasks::new();
         let door = Door::loopback().with_hosts(config.admin_hosts);
         let admin = Admin::new(readiness, Arc::new(registry), door);
-        admin_tasks.spawn(kit::serve(admin_listener, admin, kit::Limits::default(), admin_tasks.clone()));
+        let limits = kit::Limits { connections: ADMIN_CONNECTIONS, ..kit::Limits::default() };
+        admin_tasks.spawn(kit::serve(admin_listener, admin, limits, admin_tasks.clone()));
         tracing::info!(listen = %address, admin = %admin_address, instance = config.instance, "edge listens");
-        Ok(Self { address, admin_address, publisher, tasks, admin_tasks, drain: config.drain })
+        Ok(Self { address, admin_address, publisher, tasks, admin_tasks, last_call, drain: config.drain })
     }
 
     /// Takes nothing new, finishes what was begun, and settles what was handed over; never longer than the drain's time.
     pub async fn drain(self) {
         let end = Instant::now() + self.drain;
-        let drained = self.tasks.drain(self.drain.saturating_sub(FLUSH)).await;
+        let last_call = async {
+            tokio::time::sleep(LAST_BODIES).await;
+            self.last_call.cancel();
+            std::future::pending().await
+        };
+        let drained = tokio::select! {
+            drained = self.tasks.drain(self.drain.saturating_sub(FLUSH)) => drained,
+            never = last_call => never,
+        };
         let publisher = Arc::clone(&self.publisher);
         let left = end.saturating_duration_since(Instant::now());
         let flushed = self.admin_tasks.spawn_blocking(move || publisher.flush(left)).await;
@@ -131,20 +147,27 @@ where
         .layer(SetRequestIdLayer::new(request_id::HEADER, request_id::Make))
         .layer(PropagateRequestIdLayer::new(request_id::HEADER))
         .layer(nosniff)
-        .layer(CatchPanicLayer::custom(move |panic| panicked(&metrics, panic)))
-        .service(service_fn(move |request| {
-            let answer = answer(request);
-            async move { Ok::<_, Infallible>(answer.await) }
+        .service(service_fn(move |request: Request<Incoming>| {
+            let (metrics, answer) = (metrics.clone(), answer.clone());
+            // One for each request, because the answer to a panic tells the request's id.
+            let id = request.extensions().get::<RequestId>().cloned();
+            CatchPanicLayer::custom(move |panic| panicked(&metrics, id.as_ref(), panic))
+                .layer(service_fn(move |request| {
+                    let answer = answer(request);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                }))
+                .call(request)
         }))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
-fn panicked(metrics: &Metrics, panic: Box<dyn Any + Send>) -> kit::Response {
+fn panicked(metrics: &Metrics, id: Option<&RequestId>, panic: Box<dyn Any + Send>) -> kit::Response {
     metrics.ended(Outcome::Panicked);
     // The message of a panic is ours; it goes to the log only.
     let message = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(panic = message.unwrap_or("no message"), "a request panicked");
-    Refusal::Panicked.problem().into_response()
+    let id = request_id::text(id);
+    tracing::error!(request.id = id, panic = message.unwrap_or("no message"), "a request panicked");
+    Refusal::Panicked.problem().with("requestId", id).into_response()
 }
 
 /// A name for what hyper serves.

@@ -80,6 +80,8 @@ impl fmt::Display for Faults {
 
 const MIN_BODY: usize = 1024;
 const MAX_BODY: usize = 16 * 1024 * 1024;
+/// After a stop a body that was begun gets 1 second, its order a deadline of 5, and the flush 1: see `app`.
+const MIN_DRAIN: u64 = 8;
 const MAX_DRAIN: u64 = 600;
 
 impl TryFrom<Args> for Config {
@@ -105,10 +107,9 @@ impl TryFrom<Args> for Config {
             args.listen != args.admin_listen || args.listen.port() == 0,
             "--admin-listen: must differ from --listen, so that operators' endpoints are not where orders are posted",
         );
-        // An order that came just before the stop may wait for the broker as long as its deadline is.
         expect(
-            (6..=MAX_DRAIN).contains(&args.drain_seconds),
-            "--drain-seconds: from 6 (an order's deadline is 5) to 600 is possible",
+            (MIN_DRAIN..=MAX_DRAIN).contains(&args.drain_seconds),
+            "--drain-seconds: from 8 (for a body 1, for an order's deadline 5, for the rest 2) to 600 is possible",
         );
         let instance = args.instance.unwrap_or_else(host_name);
         expect(
@@ -168,7 +169,7 @@ mod tests {
             "--kafka=",
             "--registry=localhost",
             "--max-body-bytes=9",
-            "--drain-seconds=5",
+            "--drain-seconds=7",
             "--instance=a b",
             "--admin-listen=127.0.0.1:8080",
             "--order-schema=/nowhere/x.json",

@@ -1,5 +1,8 @@
 //! From an admitted body to the typed order. With the shipped schema this cannot fail (a property test holds that);
-//! a user may have loosened the schema, and then what the records cannot hold is refused here, as a violation.
+//! a user may have loosened the schema, and then what the records or the stores behind them cannot hold is refused here,
+//! as a violation.
+
+use std::ops::{Range, RangeInclusive};
 
 use schemas::{Item, Money, Order, OrderId, order::Timestamp};
 
@@ -16,6 +19,17 @@ const ITEM: [&str; 3] = ["sku", "quantity", "unitPrice"];
 /// The rule's name when the schema admitted what the records cannot hold.
 const RECORD: &str = "record";
 
+// What table, mapping and modules are made for, as the shipped schema says it.
+const CUSTOMER: usize = 256;
+const CURRENCY: usize = 3;
+const EMAIL: usize = 254;
+const COUNTRY: usize = 2;
+const CHANNEL: usize = 32;
+const SKU: usize = 64;
+const QUANTITY: RangeInclusive<i32> = 1..=1_000_000;
+/// From 2000 to before 2100, in milliseconds.
+const TIMES: Range<i64> = 946_684_800_000..4_102_444_800_000;
+
 /// The order in a body that the schema admits.
 ///
 /// # Errors
@@ -26,12 +40,12 @@ pub fn order(body: &Json<'_>, received_at: Timestamp) -> Result<Order, Violation
     Ok(Order {
         order_id: order_id(body, &root)?,
         amount: money(body, &root, "amount")?,
-        customer: required(body, &root, "customer")?,
-        currency: text(body, &root, "currency")?,
+        customer: required(body, &root, "customer", CUSTOMER)?,
+        currency: text(body, &root, "currency", CURRENCY)?,
         items: items(body, &root)?,
-        email: text(body, &root, "email")?,
-        country: text(body, &root, "country")?,
-        channel: text(body, &root, "channel")?,
+        email: text(body, &root, "email", EMAIL)?,
+        country: text(body, &root, "country", COUNTRY)?,
+        channel: text(body, &root, "channel", CHANNEL)?,
         created_at: created_at(body, &root)?.unwrap_or(received_at),
         received_at,
     })
@@ -79,22 +93,28 @@ fn only(object: &Json<'_>, place: &Place<'_>, known: &[&str]) -> Result<(), Viol
 }
 
 fn order_id(object: &Json<'_>, place: &Place<'_>) -> Result<OrderId, Violations> {
-    let text = required(object, place, "orderId")?;
+    let text = required(object, place, "orderId", OrderId::MAX_LEN)?;
     text.parse().map_err(|error: schemas::order::OrderIdError| place.at("orderId").refuse(&error.to_string()))
 }
 
 /// A text that has to be there.
-fn required(object: &Json<'_>, place: &Place<'_>, name: &str) -> Result<String, Violations> {
-    text(object, place, name)?.ok_or_else(|| place.at(name).refuse("a record needs it"))
+fn required(object: &Json<'_>, place: &Place<'_>, name: &str, max: usize) -> Result<String, Violations> {
+    text(object, place, name, max)?.ok_or_else(|| place.at(name).refuse("a record needs it"))
 }
 
-/// A text that may be absent. U+0000 is refused because PostgreSQL cannot store it.
-fn text(object: &Json<'_>, place: &Place<'_>, name: &str) -> Result<Option<String>, Violations> {
-    match object.get(name) {
-        None => Ok(None),
-        Some(Json::String(text)) if !text.contains('\0') => Ok(Some(text.clone().into_owned())),
-        Some(Json::String(_)) => Err(place.at(name).refuse("a record cannot hold U+0000")),
-        Some(_) => Err(place.at(name).refuse("a record holds a string here")),
+/// A text of 1 to `max` characters that may be absent. U+0000 is refused because PostgreSQL cannot store it, a longer
+/// text because Elasticsearch indexes no term above 32,766 bytes.
+fn text(object: &Json<'_>, place: &Place<'_>, name: &str, max: usize) -> Result<Option<String>, Violations> {
+    let refuse = |detail: &str| Err(place.at(name).refuse(detail));
+    let text = match object.get(name) {
+        None => return Ok(None),
+        Some(Json::String(text)) => text,
+        Some(_) => return refuse("a record holds a string here"),
+    };
+    match text.chars().take(max + 1).count() {
+        _ if text.contains('\0') => refuse("a record cannot hold U+0000"),
+        length if (1..=max).contains(&length) => Ok(Some(text.clone().into_owned())),
+        _ => refuse(&format!("a record holds 1 to {max} characters here")),
     }
 }
 
@@ -109,9 +129,9 @@ fn money(object: &Json<'_>, place: &Place<'_>, name: &str) -> Result<Money, Viol
 }
 
 fn created_at(object: &Json<'_>, place: &Place<'_>) -> Result<Option<Timestamp>, Violations> {
-    let Some(text) = text(object, place, "createdAt")? else { return Ok(None) };
-    let time = timestamp::parse(&text).ok_or_else(|| place.at("createdAt").refuse("a record holds a time here"))?;
-    Ok(Some(time))
+    let Some(text) = text(object, place, "createdAt", timestamp::MAX_TEXT)? else { return Ok(None) };
+    let time = timestamp::parse(&text).filter(|time| TIMES.contains(&time.0));
+    time.map(Some).ok_or_else(|| place.at("createdAt").refuse("a record holds a time from 2000 to before 2100 here"))
 }
 
 fn items(object: &Json<'_>, place: &Place<'_>) -> Result<Vec<Item>, Violations> {
@@ -125,7 +145,7 @@ fn items(object: &Json<'_>, place: &Place<'_>) -> Result<Vec<Item>, Violations> 
                 let place = Place { parent: Some(&place), key: Key::Index(index) };
                 only(item, &place, &ITEM)?;
                 Ok(Item {
-                    sku: required(item, &place, "sku")?,
+                    sku: required(item, &place, "sku", SKU)?,
                     quantity: quantity(item, &place)?,
                     unit_price: money(item, &place, "unitPrice")?,
                 })
@@ -145,7 +165,8 @@ fn quantity(item: &Json<'_>, place: &Place<'_>) -> Result<i32, Violations> {
         }),
         _ => None,
     };
-    number.ok_or_else(|| place.at("quantity").refuse("a record holds a whole number of at most 2147483647 here"))
+    let number = number.filter(|number| QUANTITY.contains(number));
+    number.ok_or_else(|| place.at("quantity").refuse("a record holds a whole number from 1 to 1000000 here"))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Parser;
 use edge::{
     app::App,
@@ -36,5 +36,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let app = App::start(config, tasks.clone()).await?;
     tasks.stopping().await;
     app.drain().await;
-    Ok(())
+    match tasks.broken() {
+        Some(task) => bail!("task {task} ended before its time; whoever started this process should start it again"),
+        None => Ok(()),
+    }
 }

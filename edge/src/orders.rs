@@ -5,7 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Request};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, request};
 use http_body::Body;
 use schemas::{codec, framing, names};
 use service_kit::http::Response;
@@ -16,7 +17,7 @@ use crate::{
     check::Rules,
     convert, json,
     metrics::{Metrics, Outcome},
-    publish::{InFlight, Placed, Publisher, Record, Unavailable, settings},
+    publish::{InFlight, Permit, Placed, Publisher, Record, Unavailable, settings},
     receipt::Receipt,
     refusal::Refusal,
     request_id,
@@ -61,7 +62,7 @@ impl Orders {
     {
         let counted = self.metrics.request();
         let id = request.extensions().get::<RequestId>().cloned();
-        let id = id.as_ref().and_then(|id| id.header_value().to_str().ok()).unwrap_or_default();
+        let id = request_id::text(id.as_ref());
         match self.take(request, id).await {
             Ok(Stored { order_id, placed, schema_id }) => {
                 counted.end(Outcome::Accepted);
@@ -81,20 +82,38 @@ impl Orders {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, mut body) = request.into_parts();
-        if head.uri.path() != PATH {
-            return Err(Refusal::NotFound);
-        }
-        if head.method != Method::POST {
-            return Err(Refusal::Method(head.method));
-        }
-        let deadline = deadline(&head.headers)?;
-        let (body, memory) = self.bodies.read(&head.headers, &mut body).await?;
+        let (deadline, body, memory) = match self.read(&head, &mut body).await {
+            Ok(read) => read,
+            Err(refusal) => {
+                if refusal.is_early() {
+                    self.bodies.forget(&head.headers, &mut body).await;
+                }
+                return Err(refusal);
+            }
+        };
         let schema_id = self.schema_id.get().ok_or(Refusal::Unavailable(Unavailable::Schema))?;
         let (order_id, value) = self.encode(&body, schema_id)?;
         let in_flight = self.hand_over(&order_id, &value, &head.headers, id)?;
         drop((body, value, memory)); // librdkafka has its copy; what waits has a budget of its own
         let placed = in_flight.settled(deadline).await?;
         Ok(Stored { order_id, placed, schema_id })
+    }
+
+    /// What is asked for, and the whole body.
+    async fn read<B>(&self, head: &request::Parts, body: &mut B) -> Result<(Duration, Bytes, Permit), Refusal>
+    where
+        B: Body + Unpin,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if head.uri.path() != PATH {
+            return Err(Refusal::NotFound);
+        }
+        if head.method != Method::POST {
+            return Err(Refusal::Method(head.method.clone()));
+        }
+        let deadline = deadline(&head.headers)?;
+        let (body, memory) = self.bodies.read(&head.headers, body).await?;
+        Ok((deadline, body, memory))
     }
 
     /// From the body to the record's key and value.

@@ -45,6 +45,9 @@ pub enum Refusal {
     /// So many bodies are being read that this one would not fit.
     #[error("as many bodies are being read as may be at once")]
     Crowded,
+    /// The edge stops, and this body had not come yet.
+    #[error("the edge is stopping and does not wait for the body any longer")]
+    Draining,
     /// Not JSON that we take.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -124,7 +127,7 @@ impl Refusal {
             Self::RecordTooLarge { .. } | Self::TopicTooNarrow(_) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "order-too-large", "order is too large")
             }
-            Self::Crowded | Self::Unavailable(_) => {
+            Self::Crowded | Self::Draining | Self::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "orders are not accepted now")
             }
             Self::InDoubt(_) => (StatusCode::GATEWAY_TIMEOUT, "in-doubt", "order may or may not be stored"),
@@ -141,7 +144,7 @@ impl Refusal {
 
     fn retry(&self) -> Retry {
         match self {
-            Self::Crowded | Self::Unavailable(_) => Retry::Safe,
+            Self::Crowded | Self::Draining | Self::Unavailable(_) => Retry::Safe,
             Self::Body(BodyError::Slow { .. } | BodyError::Broken(_)) => Retry::Safe,
             Self::InDoubt(_) | Self::Panicked => Retry::WithSameOrderId,
             Self::NotFound
@@ -177,6 +180,30 @@ impl Refusal {
         }
     }
 
+    /// Whether the client may still be writing its body, and would go on.
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        match self {
+            Self::NotFound
+            | Self::Method(_)
+            | Self::MediaType
+            | Self::Encoding
+            | Self::Deadline { .. }
+            | Self::Body(BodyError::TooLarge { .. })
+            | Self::Crowded => true,
+            // It had its time, or nothing more comes.
+            Self::Body(BodyError::Slow { .. } | BodyError::Broken(_)) | Self::Draining => false,
+            // The body was read.
+            Self::Malformed(_)
+            | Self::Invalid(_)
+            | Self::RecordTooLarge { .. }
+            | Self::TopicTooNarrow(_)
+            | Self::Unavailable(_)
+            | Self::InDoubt(_)
+            | Self::Panicked => false,
+        }
+    }
+
     /// How the request is counted.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
@@ -188,7 +215,7 @@ impl Refusal {
             }
             Self::Deadline { .. } | Self::Body(_) | Self::Malformed(_) => Outcome::Malformed,
             Self::Invalid(_) => Outcome::Invalid,
-            Self::Crowded | Self::Unavailable(_) => Outcome::Unavailable,
+            Self::Crowded | Self::Draining | Self::Unavailable(_) => Outcome::Unavailable,
             Self::InDoubt(_) => Outcome::InDoubt,
             Self::Panicked => Outcome::Panicked,
         }

@@ -29,6 +29,12 @@ pub fn sanitize<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
+/// The id's text, for records, receipts and problems.
+#[must_use]
+pub fn text(id: Option<&RequestId>) -> &str {
+    id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default()
+}
+
 fn is_safe(id: &[u8]) -> bool {
     (1..=MAX_LEN).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(byte))
 }

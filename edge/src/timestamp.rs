@@ -4,7 +4,7 @@ use schemas::order::Timestamp;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Longer texts are refused before they are read.
-const MAX_TEXT: usize = 64;
+pub const MAX_TEXT: usize = 64;
 
 /// The time that a text says, if it says one.
 #[must_use]

@@ -2,7 +2,7 @@
 //!
 //! schema_registry_converter makes the calls; around it stand a time-out, bounded retries and our own cache rules,
 //! because the converter's encoder keeps one HTTP 500 for ever and waits without limit. Whatever is not a clear
-//! answer (connection refused, time-out, 429, 5xx, a page of HTML, a schema that does not parse) is
+//! answer (connection refused, time-out, 429, 5xx, a page of HTML, a schema that is no JSON) is
 //! [`Error::Unavailable`]: wait and ask again. Only the deploy step calls [`Registry::register`].
 
 use std::collections::HashMap;
@@ -13,9 +13,15 @@ use std::time::{Duration, Instant};
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, perform_sr_call};
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, RawRegisteredSchema, SrCall};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::names::subjects;
+
+mod address;
+mod error;
+
+use address::Address;
+pub use error::Error;
 
 /// One call's time-out.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,59 +31,6 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis
 const NEGATIVE_TTL: Duration = Duration::from_secs(30);
 /// More ids than any honest set of producers has; above it nothing more is kept.
 const MAX_CACHED: usize = 1_000;
-
-/// Why the registry gave no schema.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// No clear answer; the call may succeed later.
-    #[error("schema registry at {url} gave no clear answer: {cause}; it is asked again")]
-    Unavailable {
-        /// The registry's address.
-        url: String,
-        /// What happened.
-        cause: String,
-    },
-    /// 40403 on an id. Believe it only after [`Registry::witness`].
-    #[error("schema registry knows no schema with id {0}")]
-    UnknownId(u32),
-    /// 40401 or 40402: the subject has no version.
-    #[error("schema registry has no subject {0}; `connectors apply` registers it")]
-    UnknownSubject(String),
-    /// The subject is there, but not with this schema.
-    #[error("subject {0} does not have the schema that this program was built with; `connectors apply` registers it")]
-    UnknownSchema(String),
-    /// 409: the subject's compatibility rule refuses the schema.
-    #[error("subject {subject} refuses the schema as incompatible: {reasons}")]
-    Incompatible {
-        /// The subject.
-        subject: String,
-        /// The registry's own words.
-        reasons: String,
-    },
-    /// Any other clear refusal.
-    #[error("schema registry refuses with error code {code}: {message}")]
-    Refused {
-        /// The registry's `error_code`.
-        code: u32,
-        /// The registry's own words.
-        message: String,
-    },
-}
-
-impl Error {
-    /// Whether the same call may succeed later with nothing else changed.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Unavailable { .. } => true,
-            Self::UnknownId(_)
-            | Self::UnknownSubject(_)
-            | Self::UnknownSchema(_)
-            | Self::Incompatible { .. }
-            | Self::Refused { .. } => false,
-        }
-    }
-}
 
 /// A schema as the registry has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,9 +42,9 @@ pub struct Registered {
 }
 
 /// The client. Cheap to clone; clones share their cache.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Registry {
-    url: String,
+    address: Address,
     settings: SrSettings,
     http: reqwest::Client,
     by_id: Arc<Mutex<HashMap<u32, Answer>>>,
@@ -105,15 +58,23 @@ enum Answer {
 
 // === impl Registry ===
 
+impl std::fmt::Debug for Registry {
+    /// The clients within would show the password of the address.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 impl Registry {
     /// A client of the registry whose Confluent API stands at `url`, such as `http://127.0.0.1:8085/apis/ccompat/v7`.
+    /// A user and a password in it (`http://user:secret@host`) are used and never shown.
     ///
     /// # Errors
     /// When no HTTP client can be made.
     pub fn new(url: &str) -> Result<Self, Error> {
-        let url = url.trim_end_matches('/').to_owned();
-        let broken = |cause: String| Error::Unavailable { url: url.clone(), cause };
-        let settings = SrSettings::new_builder(url.clone())
+        let address = Address::new(url);
+        let broken = |cause: String| unavailable(&address, &cause);
+        let settings = SrSettings::new_builder(address.url().to_owned())
             .set_timeout(CALL_TIMEOUT)
             .no_proxy()
             .build()
@@ -123,7 +84,7 @@ impl Registry {
             .no_proxy()
             .build()
             .map_err(|error| broken(text(&error)))?;
-        Ok(Self { url, settings, http, by_id: Arc::default() })
+        Ok(Self { address, settings, http, by_id: Arc::default() })
     }
 
     /// The newest schema of `subject`. Never from a cache.
@@ -132,7 +93,13 @@ impl Registry {
     /// See [`Error`].
     pub async fn latest(&self, subject: &str) -> Result<Registered, Error> {
         let raw = self.call(SrCall::GetLatest(subject), subject).await?;
-        self.registered(raw, None)
+        let avro = is_avro(&raw);
+        let newest = self.registered(raw, None)?;
+        // This one is written with or registered after; so it must be whole, and a registry may get it right later.
+        match apache_avro::Schema::parse_str(&newest.schema) {
+            Err(_) if avro => Err(self.unavailable(&format!("schema {} of {subject} does not parse", newest.id))),
+            Ok(_) | Err(_) => Ok(newest),
+        }
     }
 
     /// The id of `schema` under `subject`; asks, and never registers.
@@ -146,7 +113,8 @@ impl Registry {
     }
 
     /// The schema with this id, from the cache where it is known: an id never changes its schema. "No such id" is kept
-    /// for half a minute.
+    /// for half a minute. Whether it parses is the asker's to judge: what was registered as this id stays so, and waiting
+    /// would not mend it.
     ///
     /// # Errors
     /// [`Error::UnknownId`] counts only when [`Registry::witness`] says so: a registry that came up empty says the
@@ -207,7 +175,7 @@ impl Registry {
     /// # Errors
     /// See [`Error`].
     pub async fn set_compatibility(&self, subject: &str, level: &str) -> Result<(), Error> {
-        let url = format!("{}/config/{subject}", self.url);
+        let url = format!("{}/config/{subject}", self.address.url());
         let request = self.http.put(url).json(&json!({ "compatibility": level }));
         let response = request.send().await.map_err(|error| self.unavailable(&text(&error)))?;
         let status = response.status();
@@ -270,22 +238,20 @@ impl Registry {
         }
     }
 
-    /// The answer as a schema; a schema that says it is Avro and does not parse is no answer. One of another kind (JSON
-    /// Schema, Protobuf) is a clear answer: whoever wants Avro finds that it is none.
+    /// The answer as a schema. A text that says it is Avro and cannot be any schema is no answer; one of another kind
+    /// (JSON Schema, Protobuf) is a clear answer: whoever wants Avro finds that it is none.
     fn registered(&self, raw: RawRegisteredSchema, id: Option<u32>) -> Result<Registered, Error> {
         let id = id.or(raw.id).ok_or_else(|| self.unavailable("the answer has no id"))?;
+        let avro = is_avro(&raw);
         let schema = raw.schema.ok_or_else(|| self.unavailable("the answer has no schema"))?;
-        if raw.schema_type.is_some_and(|kind| kind != "AVRO") {
-            return Ok(Registered { id, schema });
+        if avro && !may_be_avro(&schema) {
+            return Err(self.unavailable(&format!("schema {id} as given is no Avro schema")));
         }
-        match apache_avro::Schema::parse_str(&schema) {
-            Ok(_) => Ok(Registered { id, schema }),
-            Err(_) => Err(self.unavailable(&format!("schema {id} as given is not Avro"))),
-        }
+        Ok(Registered { id, schema })
     }
 
     fn unavailable(&self, cause: &str) -> Error {
-        Error::Unavailable { url: self.url.clone(), cause: cause.to_owned() }
+        unavailable(&self.address, cause)
     }
 
     fn cached(&self, id: u32) -> Option<Answer> {
@@ -300,6 +266,26 @@ impl Registry {
         if by_id.len() < MAX_CACHED {
             by_id.insert(id, answer);
         }
+    }
+}
+
+fn unavailable(address: &Address, cause: &str) -> Error {
+    Error::Unavailable { url: address.to_string(), cause: address.hide(cause) }
+}
+
+/// The registry names every kind but Avro.
+fn is_avro(raw: &RawRegisteredSchema) -> bool {
+    raw.schema_type.as_deref().is_none_or(|kind| kind == "AVRO")
+}
+
+/// Whether a text has the shape of an Avro schema: a name, a union, or an object with a type. It may still refer to what
+/// is not in it, or break a rule that its own registry does not know.
+fn may_be_avro(schema: &str) -> bool {
+    match serde_json::from_str(schema) {
+        Ok(Value::String(name)) => !name.is_empty(),
+        Ok(Value::Array(variants)) => !variants.is_empty(),
+        Ok(Value::Object(members)) => members.contains_key("type"),
+        Ok(Value::Null | Value::Bool(_) | Value::Number(_)) | Err(_) => false,
     }
 }
 

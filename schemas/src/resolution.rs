@@ -2,13 +2,19 @@
 //!
 //! apache-avro does it, with one detour: its resolution refuses a decimal whose bytes are fewer than the precision
 //! could need, which is how every Java producer writes small amounts. So decimals are resolved as the bytes that they
-//! are, and precision and scale are compared here, once for each pair of schemas.
+//! are, and compared before, once for each pair of schemas: see `decimals`. A writer's schema is a stranger's: see `bounds`.
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
-use apache_avro::schema::UnionSchema;
+use apache_avro::schema::ResolvedSchema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
+
+mod bounds;
+mod decimals;
+
+use bounds::{MAX_DEPTH, MAX_TYPES};
+use decimals::Pair;
 
 /// A length in a datum may not make apache-avro allocate more than this; its own default is 512 MiB.
 const MAX_ALLOCATION: usize = 8 << 20;
@@ -19,16 +25,25 @@ pub enum SchemaError {
     /// One of the two does not parse, or they do not match.
     #[error("schemas do not resolve: {0}")]
     Avro(String),
-    /// A decimal of another precision or scale: the digits would mean another amount.
-    #[error("field {field} is decimal({writer}) in the writer's schema and decimal({reader}) in the reader's")]
+    /// A decimal to the one and not the same to the other: the digits would mean another amount.
+    #[error("field {field} is {writer} in the writer's schema and {reader} in the reader's; an amount would change")]
     Decimal {
         /// Path of the field.
         field: String,
-        /// Precision and scale as written.
+        /// The type as written.
         writer: String,
-        /// Precision and scale as read.
+        /// The type as read.
         reader: String,
     },
+    /// A type inside itself: a datum may nest without end.
+    #[error("type {0} of the writer's schema stands inside itself; write a schema that ends")]
+    Recursive(String),
+    /// Larger than any honest schema, once every name stands for its type.
+    #[error("the writer's schema unfolds to more than {MAX_TYPES} types or {MAX_DEPTH} levels; split it")]
+    TooLarge,
+    /// A few bytes would make as many values as fit into memory.
+    #[error("the writer's schema has an array whose items take no bytes; give the items a type that does")]
+    EmptyItems,
 }
 
 /// Why bytes are no datum of the writer's schema.
@@ -73,13 +88,17 @@ impl Resolver {
     /// Prepares reading datums of `writer` as datums of `reader` (both the text of an Avro schema).
     ///
     /// # Errors
-    /// When the two do not resolve.
+    /// When the two do not resolve, or the writer's schema is none that data can be decoded by.
     pub fn new(writer: &str, reader: &str) -> Result<Self, SchemaError> {
         apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
         let (mut from, mut to) = (parse(writer)?, parse(reader)?);
-        compare_decimals(&from, &to, "")?;
-        decimals_as_bytes(&mut from);
-        decimals_as_bytes(&mut to);
+        bounds::check(&from)?;
+        let (writer_types, reader_types) =
+            (ResolvedSchema::new(&from).map_err(avro)?, ResolvedSchema::new(&to).map_err(avro)?);
+        let pair = Pair { writer: writer_types.get_names(), reader: reader_types.get_names() };
+        pair.compare(&from, &to, "")?;
+        decimals::as_bytes(&mut from);
+        decimals::as_bytes(&mut to);
         let writer_name = from.name().map_or_else(|| "without a name".to_owned(), ToString::to_string);
         let (from, to): (&'static Schema, &'static Schema) = (Box::leak(Box::new(from)), Box::leak(Box::new(to)));
         Ok(Self {
@@ -134,52 +153,5 @@ fn avro(error: apache_avro::Error) -> SchemaError {
     SchemaError::Avro(error.to_string())
 }
 
-/// Decimals that stand under the same name must mean the same.
-fn compare_decimals(writer: &Schema, reader: &Schema, path: &str) -> Result<(), SchemaError> {
-    match (writer, reader) {
-        (Schema::Record(writer), Schema::Record(reader)) => reader.fields.iter().try_for_each(|to| {
-            let from = writer.fields.iter().find(|from| from.name == to.name);
-            from.map_or(Ok(()), |from| compare_decimals(&from.schema, &to.schema, &format!("{path}/{}", to.name)))
-        }),
-        (Schema::Array(writer), Schema::Array(reader)) => compare_decimals(&writer.items, &reader.items, path),
-        (Schema::Map(writer), Schema::Map(reader)) => compare_decimals(&writer.types, &reader.types, path),
-        (Schema::Union(writer), reader) => {
-            writer.variants().iter().try_for_each(|writer| compare_decimals(writer, reader, path))
-        }
-        (writer, Schema::Union(reader)) => {
-            reader.variants().iter().try_for_each(|reader| compare_decimals(writer, reader, path))
-        }
-        (Schema::Decimal(writer), Schema::Decimal(reader))
-            if (writer.precision, writer.scale) != (reader.precision, reader.scale) =>
-        {
-            Err(SchemaError::Decimal {
-                field: path.to_owned(),
-                writer: format!("{},{}", writer.precision, writer.scale),
-                reader: format!("{},{}", reader.precision, reader.scale),
-            })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn decimals_as_bytes(schema: &mut Schema) {
-    match schema {
-        Schema::Decimal(decimal) => {
-            *schema = match &decimal.inner {
-                apache_avro::schema::InnerDecimalSchema::Bytes => Schema::Bytes,
-                apache_avro::schema::InnerDecimalSchema::Fixed(fixed) => Schema::Fixed(fixed.clone()),
-            };
-        }
-        Schema::Record(record) => record.fields.iter_mut().for_each(|field| decimals_as_bytes(&mut field.schema)),
-        Schema::Array(array) => decimals_as_bytes(&mut array.items),
-        Schema::Map(map) => decimals_as_bytes(&mut map.types),
-        Schema::Union(union) => {
-            let mut variants = union.variants().to_vec();
-            variants.iter_mut().for_each(decimals_as_bytes);
-            if let Ok(plain) = UnionSchema::new(variants) {
-                *union = plain;
-            }
-        }
-        _ => {}
-    }
-}
+#[cfg(test)]
+mod tests;

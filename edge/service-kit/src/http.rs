@@ -3,8 +3,9 @@
 mod body;
 mod problem;
 mod serve;
+mod timed;
 
-pub use body::{BodyError, discard, read_body};
+pub use body::{BodyError, discard, read_body, read_body_with};
 pub use problem::{PROBLEM_JSON, Problem, json};
 pub use serve::{Limits, bind, serve};
 

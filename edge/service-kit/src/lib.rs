@@ -14,10 +14,14 @@
 //! let kafka = readiness.condition("kafka");             // not ready until someone shows evidence
 //! let admin = Admin::new(readiness, Arc::default(), Door::loopback());
 //! let listener = http::bind("127.0.0.1:9080".parse()?).await?;
-//! tasks.spawn(http::serve(listener, admin, http::Limits::default(), tasks.clone()));
+//! let port = http::serve(listener, admin, http::Limits::default(), tasks.clone());
+//! tasks.spawn_vital("admin port", port);                // should it panic, the process stops in order
 //! kafka.met();
 //! tasks.stopping().await;
 //! tasks.drain(Duration::from_secs(10)).await;           // finish what was begun, then cut
+//! if let Some(task) = tasks.broken() {                  // and leaves with a code that is not 0
+//!     return Err(format!("task {task} ended before its time").into());
+//! }
 //! # Ok(()) }
 //! ```
 

@@ -1,9 +1,12 @@
 //! Tracked tasks: everything that runs in the background is started here, is told to stop, is waited for up to a
 //! deadline, and is then cut, so that the exit is certain. It does not decide when to stop: see `signals`.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A cheap handle on all tasks of one process.
@@ -12,6 +15,7 @@ pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
     cut: CancellationToken,
+    broken: Arc<OnceLock<&'static str>>,
 }
 
 /// How a drain ended.
@@ -37,6 +41,33 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         self.tracker.spawn(self.cut.clone().run_until_cancelled_owned(task))
+    }
+
+    /// Starts a task without which the process is of no use, such as an accept loop. Should it panic, or end before
+    /// anybody told it to, the process is stopped in order and [`Tasks::broken`] names the task: `main` then fails, and
+    /// whoever started the process starts it again. A panic alone would leave a process that lives on deaf.
+    pub fn spawn_vital<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (task, tasks) = (self.spawn(task), self.clone());
+        self.spawn(async move {
+            let reason = match task.await {
+                Ok(Some(())) if tasks.is_stopping() => return,
+                Ok(None) => return, // cut by the drain
+                Ok(Some(())) => "it returned".to_owned(),
+                Err(error) => panic_message(error),
+            };
+            tracing::error!(task = name, reason, "vital task ended, stopping the process");
+            let _ = tasks.broken.set(name);
+            tasks.stop();
+        });
+    }
+
+    /// The vital task that ended before its time, if one did.
+    #[must_use]
+    pub fn broken(&self) -> Option<&'static str> {
+        self.broken.get().copied()
     }
 
     /// Starts blocking work that the drain waits for. Blocking work cannot be cut: it must have its own deadline.
@@ -98,6 +129,13 @@ impl Tasks {
     }
 }
 
+/// The message of a panic is ours; it goes to the log only.
+fn panic_message(error: JoinError) -> String {
+    let Ok(panic) = error.try_into_panic() else { return "it was aborted".to_owned() };
+    let message = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    format!("it panicked: {}", message.unwrap_or("no message"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +158,29 @@ mod tests {
         assert_eq!(tasks.drain(Duration::from_millis(50)).await, Drained::Cut(1));
         assert_eq!(endless.await.unwrap(), None);
         assert_eq!(tasks.open(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_vital_task_that_ends_before_its_time_stops_the_process_and_is_named() {
+        let tasks = Tasks::new();
+        tasks.spawn_vital("panicking", async { panic!("of the test") });
+        tasks.stopping().await;
+        assert_eq!(tasks.broken(), Some("panicking"));
+        let tasks = Tasks::new();
+        tasks.spawn_vital("returning", std::future::ready(()));
+        tasks.stopping().await;
+        assert_eq!(tasks.broken(), Some("returning"));
+        assert_eq!(tasks.drain(Duration::from_secs(5)).await, Drained::Clean);
+    }
+
+    #[tokio::test]
+    async fn a_vital_task_that_ends_with_the_stop_is_not_broken() {
+        let tasks = Tasks::new();
+        let inner = tasks.clone();
+        tasks.spawn_vital("watching", async move { inner.stopping().await });
+        tasks.spawn_vital("endless", std::future::pending());
+        assert_eq!(tasks.drain(Duration::from_millis(50)).await, Drained::Cut(2));
+        assert_eq!(tasks.broken(), None);
     }
 
     #[tokio::test]

@@ -35,6 +35,10 @@ async fn a_panic_is_answered_and_counted_and_the_service_goes_on() {
             assert!(answer.contains(part), "{part} is not in {answer}");
         }
         assert!(!answer.contains("of the test"), "{answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("content-type: application/problem+json"), "{head}");
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&body["status"], &body["requestId"]), (&500.into(), &"r-1".into()), "as every problem");
     }
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();

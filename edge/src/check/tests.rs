@@ -75,6 +75,9 @@ fn every_rule_holds_at_its_boundaries() {
         ("amount", "10000000000000".into(), "/amount maximum,/amount x-decimal"),
         ("amount", "1e400".into(), "/amount maximum,/amount x-decimal"),
         ("amount", "1e-400".into(), "/amount x-decimal"),
+        ("amount", "1e-9223372036854775808".into(), "/amount x-decimal"),
+        ("amount", "-1e-9223372036854775808".into(), "/amount x-decimal"),
+        ("amount", "0e9223372036854775807".into(), "/amount x-decimal"),
         ("amount", format!("0.{}", "0".repeat(100)), "/amount x-decimal"),
         ("amount", r#""1""#.into(), "/amount type"),
         // customer

@@ -75,6 +75,37 @@ fn what_a_record_cannot_hold_is_refused_whatever_the_schema_says() {
     }
 }
 
+/// The bounds of the shipped schema are those of the stores: a customer of 33 kB is no term that Elasticsearch indexes.
+#[test]
+fn what_the_stores_cannot_hold_is_refused_whatever_the_schema_says() {
+    let with = |member: &str, raw: &str| format!(r#"{{"orderId":"a","amount":0,"customer":"c","{member}":{raw}}}"#);
+    let item =
+        |sku: &str, quantity: &str| with("items", &format!(r#"[{{"sku":{sku},"quantity":{quantity},"unitPrice":1}}]"#));
+    let text = |length: usize| format!("\"{}\"", "é".repeat(length));
+    let customer = |raw: &str| format!(r#"{{"orderId":"a","amount":0,"customer":{raw}}}"#);
+    for (body, pointer) in [
+        (customer(&text(256)), ""),
+        (customer(&text(257)), "/customer"),
+        (customer(&text(0)), "/customer"),
+        (with("currency", &text(4)), "/currency"),
+        (with("email", &text(254)), ""),
+        (with("email", &text(255)), "/email"),
+        (with("country", &text(3)), "/country"),
+        (with("channel", &text(33)), "/channel"),
+        (with("createdAt", r#""2000-01-01T00:00:00Z""#), ""),
+        (with("createdAt", r#""1999-12-31T23:59:59.999Z""#), "/createdAt"),
+        (with("createdAt", r#""2100-01-01T00:00:00Z""#), "/createdAt"),
+        (item(&text(64), "1000000"), ""),
+        (item(&text(65), "1"), "/items/0/sku"),
+        (item(&text(1), "0"), "/items/0/quantity"),
+        (item(&text(1), "-1"), "/items/0/quantity"),
+        (item(&text(1), "1000001"), "/items/0/quantity"),
+    ] {
+        let refused = convert(&body).err().map(|violations| violations.listed[0].pointer.clone());
+        assert_eq!(refused.unwrap_or_default(), pointer, "{body:.60}");
+    }
+}
+
 /// A number in one of the ways in which a client may write it.
 fn any_number() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -84,6 +115,7 @@ fn any_number() -> impl Strategy<Value = String> {
             .prop_map(|(whole, part, exponent)| format!("{whole}.{part}E{exponent:+}")),
         (-5..5_i64).prop_map(|number| number.to_string()),
         "-?(0|[1-9][0-9]{0,15})(\\.[0-9]{1,4}0{0,20})?",
+        "-?(0|[1-9][0-9]{0,3})(\\.[0-9]{1,4})?[eE][+-]?[0-9]{1,22}",
     ]
 }
 

@@ -84,7 +84,7 @@ impl ProducerContext for Context {
         drop(permit);
         self.metrics.settled(persistence, begun.elapsed());
         match persistence {
-            Persistence::Stored => self.broker.seen(),
+            Persistence::Stored => self.broker.stored(),
             Persistence::NotStored | Persistence::InDoubt => self.broker.ask_for_supervisor(),
         }
         // Nobody may be waiting any more: the client hung up or its deadline passed.

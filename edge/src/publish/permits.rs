@@ -16,7 +16,7 @@ pub struct Permits {
 #[derive(Debug)]
 pub struct Permit {
     _order: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
+    bytes: OwnedSemaphorePermit,
 }
 
 impl Permits {
@@ -32,7 +32,7 @@ impl Permits {
     pub fn take(&self, bytes: usize) -> Option<Permit> {
         let order = Arc::clone(&self.orders).try_acquire_owned().ok()?;
         let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()?;
-        Some(Permit { _order: order, _bytes: bytes })
+        Some(Permit { _order: order, bytes })
     }
 
     /// Orders and bytes that are taken now.
@@ -40,6 +40,22 @@ impl Permits {
     pub fn taken(&self) -> (usize, usize) {
         let (orders, bytes) = self.limits;
         (orders - self.orders.available_permits(), bytes - self.bytes.available_permits())
+    }
+}
+
+impl Permit {
+    /// Grows to this many bytes, if it is smaller and the rest fits now; else it stays as it is.
+    #[must_use]
+    pub fn cover(&mut self, bytes: usize) -> bool {
+        let Some(more) = bytes.checked_sub(self.bytes.num_permits()).filter(|more| 0 < *more) else { return true };
+        let Ok(more) = u32::try_from(more) else { return false };
+        match Arc::clone(self.bytes.semaphore()).try_acquire_many_owned(more) {
+            Ok(more) => {
+                self.bytes.merge(more);
+                true
+            }
+            Err(_) => false,
+        }
     }
 }
 
@@ -58,5 +74,16 @@ mod tests {
         drop((first, second));
         assert_eq!(permits.taken(), (0, 0));
         assert!(permits.take(101).is_none() && permits.take(usize::MAX).is_none());
+    }
+
+    #[test]
+    fn a_share_grows_while_there_is_room_and_is_given_back_whole() {
+        let permits = Permits::new(2, 100);
+        let mut share = permits.take(10).unwrap();
+        assert!(share.cover(5) && share.cover(10) && permits.taken() == (1, 10), "it never shrinks");
+        assert!(share.cover(100) && permits.taken() == (1, 100));
+        assert!(!share.cover(101) && !share.cover(usize::MAX) && permits.taken() == (1, 100));
+        drop(share);
+        assert_eq!(permits.taken(), (0, 0));
     }
 }

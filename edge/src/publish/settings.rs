@@ -17,6 +17,8 @@ pub const DEADLINE: Duration = Duration::from_secs(5);
 pub const MIN_DEADLINE: Duration = Duration::from_millis(200);
 /// librdkafka gives a message up this long after it got it; below [`DEADLINE`], so that its own word comes first.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_millis(4500);
+/// librdkafka waits for a broker's answer to one request for so long.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// Orders that wait for the broker; below librdkafka's own limit, so that ours decides.
 pub const MAX_ORDERS: usize = 8192;
 /// Bytes that wait for the broker; below librdkafka's own limit.
@@ -84,6 +86,7 @@ mod tests {
         assert_eq!(DEADLINE.checked_sub(MESSAGE_TIMEOUT), Some(Duration::from_millis(500)));
         assert!(MAX_ORDERS as u64 <= value("queue.buffering.max.messages") / 2);
         assert!((MAX_BYTES as u64) < value("queue.buffering.max.kbytes") * 1024);
-        assert!(value("request.timeout.ms") < value("message.timeout.ms"));
+        assert_eq!(u128::from(value("request.timeout.ms")), REQUEST_TIMEOUT.as_millis());
+        assert!(REQUEST_TIMEOUT < MESSAGE_TIMEOUT);
     }
 }

@@ -1,9 +1,15 @@
 //! Looks after the producer: asks the broker for the topic's metadata at start, every second, and ten times a second
 //! while something is wrong; replaces a producer that broke for good. Does not publish.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use rdkafka::{error::KafkaError, producer::Producer};
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::Producer,
+};
 use service_kit::Tasks;
 
 use super::{Kafka, Publisher, settings};
@@ -11,15 +17,27 @@ use super::{Kafka, Publisher, settings};
 const ROUND_WHILE_UP: Duration = Duration::from_secs(1);
 const ROUND_WHILE_DOWN: Duration = Duration::from_millis(100);
 const PROBE_TIME: Duration = Duration::from_secs(1);
+/// After a probe that timed out the next one has as long as librdkafka gives any request.
+const PATIENT_PROBE_TIME: Duration = settings::REQUEST_TIMEOUT;
+/// Between two replacements, doubled each time until an order is stored.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs until the service stops.
 pub async fn supervise(publisher: Arc<Publisher>, tasks: Tasks) {
+    let mut probe_time = PROBE_TIME;
+    let mut leaderless = Vec::new();
+    let mut replacing = Replacing::new(Instant::now());
     while !tasks.is_stopping() {
-        if let Some((code, reason)) = publisher.kafka().client().fatal_error() {
-            tracing::error!(kafka.error = ?code, kafka.reason = reason, "producer broke, replacing it");
-            replace(&publisher, &tasks);
+        if publisher.broker.take_stored() {
+            replacing.reset();
         }
-        probe(&publisher, &tasks).await;
+        if look_at_producer(&publisher, &tasks, &mut replacing) {
+            let asked = probe(&publisher, &tasks, probe_time).await;
+            probe_time = if matches!(asked, Err(Unseen::Silent(_))) { PATIENT_PROBE_TIME } else { PROBE_TIME };
+            take(&publisher, asked, &mut leaderless);
+        }
+        publisher.broker.tell();
         let pause = if publisher.broker.is_up().is_ok() { ROUND_WHILE_UP } else { ROUND_WHILE_DOWN };
         let _ = tasks.until_stop(tokio::time::timeout(pause, look_again(&publisher))).await;
     }
@@ -31,46 +49,174 @@ async fn look_again(publisher: &Publisher) {
     tokio::time::sleep(ROUND_WHILE_DOWN).await;
 }
 
-async fn probe(publisher: &Arc<Publisher>, tasks: &Tasks) {
-    let (kafka, topic) = (publisher.kafka(), publisher.topic);
-    match tasks.spawn_blocking(move || ask(&kafka, topic)).await {
-        Ok(Ok(())) => publisher.broker.seen(),
-        Ok(Err(reason)) => publisher.broker.lost(&reason),
-        Err(_) => {} // the runtime ends
-    }
+// === the broker ===
+
+/// Why a probe has not seen the topic.
+#[derive(Debug, PartialEq)]
+enum Unseen {
+    /// No answer yet: the broker may only be slow.
+    Silent(String),
+    /// No broker, or a broker without the topic.
+    Gone(String),
 }
 
-/// Whether a broker answers, and has the topic with a leader for each partition.
-fn ask(kafka: &Kafka, topic: &str) -> Result<(), String> {
-    let metadata = kafka.client().fetch_metadata(Some(topic), PROBE_TIME).map_err(|error| describe(&error))?;
+async fn probe(publisher: &Arc<Publisher>, tasks: &Tasks, time: Duration) -> Result<Vec<i32>, Unseen> {
+    let (kafka, topic) = (publisher.kafka(), publisher.topic);
+    let asked = tasks.spawn_blocking(move || ask(&kafka, topic, time)).await;
+    asked.unwrap_or_else(|_| Err(Unseen::Silent("the probe was not run".to_owned()))) // the runtime ends
+}
+
+/// Whether a broker answers and has the topic, with at least one leader; and the partitions that have none. Orders of
+/// those wait and are answered one by one, the others need not suffer for them.
+fn ask(kafka: &Kafka, topic: &str, time: Duration) -> Result<Vec<i32>, Unseen> {
+    let metadata = kafka.client().fetch_metadata(Some(topic), time).map_err(|error| unseen(&error))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let found = found.filter(|found| !found.partitions().is_empty() && found.error().is_none());
-    let found = found.ok_or_else(|| format!("topic {topic} is not there; `connectors apply` makes it"))?;
-    match found.partitions().iter().find(|partition| partition.leader() < 0) {
-        Some(partition) => Err(format!("partition {} of topic {topic} has no leader", partition.id())),
-        None => Ok(()),
+    let found =
+        found.ok_or_else(|| Unseen::Gone(format!("topic {topic} is not there; `connectors apply` makes it")))?;
+    let partitions = found.partitions();
+    let leaderless = partitions.iter().filter(|partition| partition.leader() < 0);
+    let leaderless: Vec<i32> = leaderless.map(rdkafka::metadata::MetadataPartition::id).collect();
+    if leaderless.len() == partitions.len() {
+        return Err(Unseen::Gone(format!("no partition of topic {topic} has a leader")));
+    }
+    Ok(leaderless)
+}
+
+fn unseen(error: &KafkaError) -> Unseen {
+    match error.rdkafka_error_code() {
+        Some(code @ (RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut)) => {
+            Unseen::Silent(format!("no broker answers ({code:?})"))
+        }
+        Some(code) => Unseen::Gone(format!("no broker answers ({code:?})")),
+        None => Unseen::Gone("no broker answers".to_owned()),
     }
 }
 
-fn describe(error: &KafkaError) -> String {
-    match error.rdkafka_error_code() {
-        Some(code) => format!("no broker answers ({code:?})"),
-        None => "no broker answers".to_owned(),
+fn take(publisher: &Publisher, asked: Result<Vec<i32>, Unseen>, known: &mut Vec<i32>) {
+    match asked {
+        Ok(leaderless) => {
+            publisher.broker.seen();
+            if leaderless != *known {
+                let topic = publisher.topic;
+                if leaderless.is_empty() {
+                    tracing::info!(kafka.topic = topic, "all partitions have a leader again");
+                } else {
+                    tracing::warn!(kafka.topic = topic, kafka.partitions = ?leaderless, "partitions have no leader");
+                }
+                *known = leaderless;
+            }
+        }
+        Err(Unseen::Silent(reason)) => publisher.broker.silent(&reason),
+        Err(Unseen::Gone(reason)) => publisher.broker.lost(&reason),
     }
+}
+
+// === the producer ===
+
+/// When a broken producer may be replaced. One that breaks at once again must not be replaced ten times a second.
+struct Replacing {
+    not_before: Instant,
+    pause: Duration,
+}
+
+impl Replacing {
+    fn new(now: Instant) -> Self {
+        Self { not_before: now, pause: FIRST_PAUSE }
+    }
+
+    /// Whether it may be now; then the next one may be later.
+    fn may(&mut self, now: Instant) -> bool {
+        if now < self.not_before {
+            return false;
+        }
+        self.not_before = now + self.pause;
+        self.pause = LONGEST_PAUSE.min(self.pause * 2);
+        true
+    }
+
+    fn reset(&mut self) {
+        self.pause = FIRST_PAUSE;
+    }
+}
+
+/// Replaces the producer if it is broken and its time has come; whether there is one that can be asked.
+fn look_at_producer(publisher: &Arc<Publisher>, tasks: &Tasks, replacing: &mut Replacing) -> bool {
+    let Some((code, reason)) = publisher.kafka().client().fatal_error() else { return true };
+    publisher.broker.forgotten(&format!("the producer broke ({code:?}: {reason}) and is being replaced"));
+    if !replacing.may(Instant::now()) {
+        return false;
+    }
+    tracing::error!(kafka.error = ?code, kafka.reason = reason, "producer broke, replacing it");
+    replace(publisher, tasks)
 }
 
 /// The old producer keeps what it was given until that is settled; only then is it dropped, which purges the rest.
-fn replace(publisher: &Arc<Publisher>, tasks: &Tasks) {
+fn replace(publisher: &Arc<Publisher>, tasks: &Tasks) -> bool {
     match publisher.replace() {
         Ok(old) => {
-            publisher.broker.forgotten("the producer broke and was replaced");
             tasks.spawn_blocking(move || {
                 let _ = old.flush(settings::MESSAGE_TIMEOUT);
             });
+            true
         }
         Err(error) => {
             tracing::error!(error = %error, "cannot make a new producer, trying again");
-            publisher.broker.forgotten("the producer broke and could not be replaced yet");
+            false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::registry::Registry;
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::{
+        metrics::Metrics,
+        publish::{Broker, context::Context},
+    };
+
+    #[test]
+    fn a_producer_that_breaks_at_once_is_replaced_ever_less_often_until_an_order_is_stored() {
+        let mut now = Instant::now();
+        let mut replacing = Replacing::new(now);
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            let begun = now;
+            while !replacing.may(now) {
+                now += Duration::from_millis(100);
+            }
+            pauses.push((now - begun).as_millis());
+        }
+        assert_eq!(pauses, [0, 100, 200, 400, 800, 1600, 3200, 5000]);
+        replacing.reset();
+        assert!(!replacing.may(now), "not at once after the last");
+        now += LONGEST_PAUSE;
+        assert!(replacing.may(now) && !replacing.may(now) && replacing.may(now + FIRST_PAUSE));
+    }
+
+    #[test]
+    fn one_partition_without_a_leader_is_not_the_whole_topic() {
+        let mock = MockCluster::new(1).unwrap();
+        mock.create_topic("t", 3, 1).unwrap();
+        let context = Context::new(&Arc::new(Broker::new()), &Metrics::new(&mut Registry::default()));
+        let kafka = settings::create(&mock.bootstrap_servers(), "test", context).unwrap();
+        let long = Duration::from_secs(10);
+        assert_eq!(ask(&kafka, "t", long), Ok(vec![]));
+        mock.partition_leader("t", 1, None).unwrap();
+        assert_eq!(ask(&kafka, "t", long), Ok(vec![1]));
+        for partition in [0, 2] {
+            mock.partition_leader("t", partition, None).unwrap();
+        }
+        assert!(
+            matches!(ask(&kafka, "t", long), Err(Unseen::Gone(reason)) if reason.contains("no partition of topic t"))
+        );
+        assert!(
+            matches!(ask(&kafka, "other", long), Err(Unseen::Gone(reason)) if reason.contains("other is not there"))
+        );
+        mock.broker_round_trip_time(-1, Duration::from_secs(2)).unwrap();
+        assert!(matches!(ask(&kafka, "t", Duration::from_millis(200)), Err(Unseen::Silent(_))), "slow is not away");
     }
 }

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::world::{World, order, post, request, stored, talk, until};
 
@@ -57,4 +60,22 @@ async fn a_drain_settles_what_was_handed_over_for_a_client_that_left() {
     let servers = world.kafka.bootstrap_servers();
     world.app.drain().await;
     assert!(stored(&servers).iter().any(|stored| stored.key == "left"));
+}
+
+/// It had a second; its order would have a deadline of five, and the drain has seven.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_has_not_come_is_not_waited_for() {
+    let world = World::ready().await;
+    let mut stream = TcpStream::connect(world.app.address).await.unwrap();
+    let sent = request(&order("half"), &[]);
+    stream.write_all(&sent.as_bytes()[..sent.len() - 10]).await.unwrap();
+    until("the body is waited for", async || 1.0 <= world.metric("orderflow_edge_in_flight_requests").await).await;
+    let begun = Instant::now();
+    world.app.drain().await;
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(1)..Duration::from_secs(3)).contains(&took), "{took:?}");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("stopping"), "{answer}");
+    assert!(answer.contains(r#""persisted":"no""#) && answer.contains(r#""retry":"safe""#), "{answer}");
 }

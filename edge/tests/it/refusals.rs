@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::world::{PATIENCE, World, get, order, request, talk};
+use crate::world::{PATIENCE, World, get, order, request, talk, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_is_refused_and_nothing_is_stored() {
@@ -85,6 +85,65 @@ async fn other_paths_and_methods_are_told_what_is_here() {
     let method = get(world.app.address, "/api/orders").await;
     assert_eq!(method.verdict().0, 405);
     assert_eq!(method.header("allow"), Some("POST"));
+}
+
+/// Writes a request in pieces, as a client on a slow line does; every piece must be taken, or the client would see a
+/// reset and not the answer.
+async fn talk_slowly(address: std::net::SocketAddr, sent: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for piece in sent.as_bytes().chunks(60_000) {
+        stream.write_all(piece).await.expect("the edge takes what is written");
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    let mut answer = String::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+    read.expect("an answer in time").expect("an answer and no reset");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_reaches_a_client_that_still_writes() {
+    let world = World::ready().await;
+    let body = "x".repeat(600_000);
+    let post = |headers: &[(&str, &str)]| request(&body, headers);
+    for (sent, status) in [
+        (post(&[("content-type", "text/plain")]), "HTTP/1.1 415"),
+        (post(&[("x-deadline-ms", "soon")]), "HTTP/1.1 400"),
+        (post(&[]).replacen("POST", "PUT", 1), "HTTP/1.1 405"),
+        (post(&[]).replacen("/api/orders", "/elsewhere", 1), "HTTP/1.1 404"),
+        (request(&"x".repeat(1_200_000), &[]), "HTTP/1.1 413"),
+    ] {
+        let answer = talk_slowly(world.app.address, &sent).await;
+        assert!(answer.starts_with(status) && answer.contains(r#""persisted":"no""#), "{status}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_asks_first_is_refused_at_once() {
+    let world = World::ready().await;
+    let head = request("", &[("content-type", "text/plain"), ("expect", "100-continue")]);
+    let head = head.replace("content-length: 0", "content-length: 600000");
+    let begun = Instant::now();
+    let answer = talk(world.app.address, head.as_bytes()).await.unwrap();
+    assert_eq!(answer.status, 415, "{answer:?}");
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+}
+
+/// What is announced costs the client nothing; it must not cost the others their place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_clients_that_announce_much_stop_nobody() {
+    let world = World::ready().await;
+    let head = request("", &[]).replace("content-length: 0", "content-length: 1048576");
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(world.app.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    until("all of them are waited for", async || 100.0 <= world.metric("orderflow_edge_in_flight_requests").await)
+        .await;
+    let answer = world.post(&order("a")).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

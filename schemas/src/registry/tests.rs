@@ -76,11 +76,51 @@ async fn the_tries_are_bounded_and_the_next_call_begins_anew() {
     assert_eq!(registry.latest("s").await.map(|found| found.id), Ok(3));
 }
 
+fn given(schema: &str) -> (u16, String) {
+    (200, json!({ "id": 7, "schema": schema }).to_string())
+}
+
+/// The registry gave a whole answer, and will never give another for this id: to wait would be to wait for ever.
 #[tokio::test]
-async fn a_schema_that_is_not_avro_is_no_answer() {
-    let not_avro = || (200, json!({ "id": 7, "schema": "{\"type\":\"nonsense\"}" }).to_string());
-    let (registry, ..) = registry(&[not_avro(), not_avro(), not_avro()]).await;
-    assert!(registry.by_id(7).await.unwrap_err().is_transient());
+async fn a_schema_that_we_cannot_parse_is_still_what_the_id_means() {
+    for schema in [
+        r#"{"type":"record","name":"R","fields":[{"name":"a","type":"of.another.Subject"}]}"#,
+        r#"{"type":"record","name":"R","namespace":"com.acme.Outer$","fields":[]}"#,
+        r#"{"type":"nonsense"}"#,
+    ] {
+        assert!(apache_avro::Schema::parse_str(schema).is_err(), "{schema}");
+        let (registry, seen, _) = registry(&[given(schema)]).await;
+        for _ in 0..2 {
+            assert_eq!(registry.by_id(7).await.map(|found| found.schema.clone()), Ok(schema.to_owned()));
+        }
+        assert_eq!(seen.lock().unwrap().len(), 1, "it is kept like any other");
+    }
+}
+
+#[tokio::test]
+async fn what_can_be_no_schema_is_no_answer() {
+    for text in ["", "<html>", "null", "7", "{}", "[]", "\"\"", "{\"type\":"] {
+        let (registry, ..) = registry(&[given(text)]).await;
+        let error = registry.by_id(7).await.unwrap_err();
+        assert!(error.is_transient(), "{text:?}: {error}");
+    }
+}
+
+/// What we write with or register after is held to more than what a stranger wrote.
+#[tokio::test]
+async fn the_newest_schema_of_a_subject_must_parse() {
+    let (registry, ..) = registry(&[given(r#"{"type":"nonsense"}"#)]).await;
+    assert!(registry.latest("s").await.unwrap_err().is_transient());
+}
+
+#[tokio::test]
+async fn a_password_in_the_address_is_not_shown() {
+    let registry = Registry::new("http://user:secret@127.0.0.1:1/api").unwrap();
+    let error = registry.check().await.unwrap_err();
+    let other = registry.set_compatibility("s", "BACKWARD").await.unwrap_err();
+    for shown in [error.to_string(), format!("{error:?}"), other.to_string(), format!("{registry:?}")] {
+        assert!(shown.contains("http://127.0.0.1:1/api") && !shown.contains("secret"), "{shown}");
+    }
 }
 
 #[tokio::test]

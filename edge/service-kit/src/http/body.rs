@@ -41,28 +41,53 @@ where
     B: Body + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    read_body_with(body, limit, deadline, |_| Ok(())).await
+}
+
+/// The same; `admit` is asked before a piece is kept whether that many bytes in all may be, so that a budget can be
+/// charged for what has come and not for what was announced.
+///
+/// # Errors
+/// See [`BodyError`], and what `admit` says. What was read is dropped then.
+pub async fn read_body_with<B, E, F>(body: &mut B, limit: usize, deadline: Duration, admit: F) -> Result<Bytes, E>
+where
+    B: Body + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: From<BodyError>,
+    F: FnMut(usize) -> Result<(), E>,
+{
     let announced = body.size_hint().exact();
+    let too_large = BodyError::TooLarge { limit, announced };
     if announced.is_some_and(|size| (limit as u64) < size) {
-        return Err(BodyError::TooLarge { limit, announced });
+        return Err(too_large.into());
     }
-    match tokio::time::timeout(deadline, collect(Pin::new(body), limit)).await {
+    match tokio::time::timeout(deadline, collect(Pin::new(body), limit, admit)).await {
         Ok(Ok(Some(bytes))) => Ok(bytes),
-        Ok(Ok(None)) => Err(BodyError::TooLarge { limit, announced }),
-        Ok(Err(error)) => Err(BodyError::Broken(error.into())),
-        Err(_) => Err(BodyError::Slow { within: deadline }),
+        Ok(Ok(None)) => Err(too_large.into()),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(BodyError::Slow { within: deadline }.into()),
     }
 }
 
 /// `None` when the limit is passed. A body of one piece, the usual case, is not copied.
-async fn collect<B: Body>(mut body: Pin<&mut B>, limit: usize) -> Result<Option<Bytes>, B::Error> {
+async fn collect<B, E, F>(mut body: Pin<&mut B>, limit: usize, mut admit: F) -> Result<Option<Bytes>, E>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: From<BodyError>,
+    F: FnMut(usize) -> Result<(), E>,
+{
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(mut data) = frame?.into_data() else { continue }; // trailers
+        let frame = frame.map_err(|error| BodyError::Broken(error.into()))?;
+        let Ok(mut data) = frame.into_data() else { continue }; // trailers
         let size = data.remaining();
-        if limit < first.len() + rest.len() + size {
+        let total = first.len() + rest.len() + size;
+        if limit < total {
             return Ok(None);
         }
+        admit(total)?;
         let piece = data.copy_to_bytes(size);
         if first.is_empty() && rest.is_empty() {
             first = piece;
@@ -76,14 +101,18 @@ async fn collect<B: Body>(mut body: Pin<&mut B>, limit: usize) -> Result<Option<
     Ok(Some(if rest.is_empty() { first } else { rest.freeze() }))
 }
 
-/// Reads and forgets up to `limit` further bytes, for at most `time`. A refusal that is sent while the client still
-/// writes is often lost with the reset of the connection; this gives the client the chance to read it.
+/// A client that has not written for so long is taken to wait for its answer.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Reads and forgets up to `limit` further bytes, for at most `time` and only while some come. A refusal that is sent
+/// while the client still writes is often lost with the reset of the connection; this gives the client the chance to
+/// read it.
 pub async fn discard<B: Body + Unpin>(body: &mut B, limit: usize, time: Duration) {
     let forget = async {
         let mut body = pin!(body);
         let mut seen = 0;
         while seen <= limit
-            && let Some(Ok(frame)) = body.frame().await
+            && let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await
         {
             seen += frame.data_ref().map_or(0, Buf::remaining);
         }
@@ -97,6 +126,7 @@ mod tests {
         collections::VecDeque,
         io,
         task::{Context, Poll},
+        time::Instant,
     };
 
     use hyper::body::{Frame, SizeHint};
@@ -151,6 +181,26 @@ mod tests {
         assert!(matches!(error, BodyError::TooLarge { limit: 4, announced: Some(5) }), "{error:?}");
         let mut exact = http_body_util::Full::new(Bytes::from_static(b"abcd"));
         assert_eq!(read_body(&mut exact, 4, PATIENCE).await.unwrap(), "abcd");
+    }
+
+    #[tokio::test]
+    async fn a_body_is_kept_only_as_far_as_it_is_admitted() {
+        let mut asked = Vec::new();
+        let mut pieces = Pieces(["a", "bc", "d"].into(), End::Clean);
+        let read: Result<Bytes, BodyError> = read_body_with(&mut pieces, 4, PATIENCE, |size| {
+            asked.push(size);
+            if size < 4 { Ok(()) } else { Err(BodyError::TooLarge { limit: 3, announced: None }) }
+        })
+        .await;
+        assert!(matches!(read, Err(BodyError::TooLarge { limit: 3, .. })), "{read:?}");
+        assert_eq!(asked, [1, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_thrown_away_only_while_it_comes() {
+        let begun = Instant::now();
+        discard(&mut Pieces(["a"].into(), End::Never), 10, Duration::from_secs(9)).await;
+        assert!((SILENCE..SILENCE * 3).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use hyper::{
     body::{Body, Incoming},
     server::conn::http1,
+    service::Service as _,
 };
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -17,6 +18,7 @@ use tokio::{
 };
 use tower::Service;
 
+use super::timed::{Heads, Timed};
 use crate::Tasks;
 
 /// How long to wait after a failed accept; the usual cause is that all file handles are taken.
@@ -25,8 +27,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What one listener allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Time to send a whole request head. It also ends connections on which nothing is sent, new or kept alive.
+    /// Time to send a whole request head, from its first byte; the first head of a connection from its beginning.
     pub head_time: Duration,
+    /// How long a connection is kept between two requests. Longer than the 30 to 60 s for which balancers and pools
+    /// keep theirs: whoever closes later is not the one that resets a request.
+    pub idle_time: Duration,
+    /// How long a peer may leave an answer unread before it loses its connection.
+    pub write_time: Duration,
     /// Bytes of a request head; more is answered 431. Hyper's lowest value is 8 KiB.
     pub head_bytes: usize,
     /// Open connections; further ones wait in the kernel's backlog.
@@ -35,7 +42,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head_time: Duration::from_secs(5), head_bytes: 16 * 1024, connections: 4096 }
+        Self {
+            head_time: Duration::from_secs(5),
+            idle_time: Duration::from_secs(75),
+            write_time: Duration::from_secs(10),
+            head_bytes: 16 * 1024,
+            connections: 4096,
+        }
     }
 }
 
@@ -97,12 +110,24 @@ async fn connection<S, B>(
 {
     // Answers are small and complete: waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
-    // Without a timer hyper's head timeout does nothing.
+    let heads = Arc::new(Heads::default());
+    let stream = Timed::new(stream, Arc::clone(&heads), limits.head_time, limits.write_time);
+    let service = TowerToHyperService::new(service);
+    let service = hyper::service::service_fn(move |request| {
+        let (open, answer) = (heads.begin(), service.call(request));
+        async move {
+            let answer = answer.await;
+            drop(open);
+            answer
+        }
+    });
+    // Without a timer hyper's head timeout does nothing. It begins when the last request is answered, so it is the idle
+    // time; the head's own is `Timed`'s.
     let open = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_time)
+        .header_read_timeout(limits.idle_time)
         .max_buf_size(limits.head_bytes)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(stream), service);
     let mut open = std::pin::pin!(open);
     let ended = tokio::select! {
         ended = open.as_mut() => ended,

@@ -18,7 +18,13 @@ use tokio::{
 };
 
 type Request = ::http::Request<Incoming>;
-const LIMITS: Limits = Limits { head_time: Duration::from_millis(300), head_bytes: 16 * 1024, connections: 2 };
+const LIMITS: Limits = Limits {
+    head_time: Duration::from_millis(300),
+    idle_time: Duration::from_millis(1500),
+    write_time: Duration::from_millis(300),
+    head_bytes: 16 * 1024,
+    connections: 2,
+};
 
 /// Serves what `answer` says on a free port.
 async fn start<F, R>(tasks: &Tasks, limits: Limits, answer: F) -> SocketAddr
@@ -73,6 +79,77 @@ async fn half_a_head_and_silence_are_ended_by_the_timer() {
         let answer = talk(address, sent).await;
         assert!(!answer.contains("hello"), "{answer}");
     }
+}
+
+const KEEP: &str = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// Reads one answer and leaves the connection open.
+async fn read_hello(stream: &mut TcpStream) {
+    let mut read = Vec::new();
+    while !read.ends_with(b"hello") {
+        let more = tokio::time::timeout(Duration::from_secs(5), stream.read_buf(&mut read)).await;
+        assert!(0 < more.expect("an answer in time").unwrap(), "closed: {read:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_may_idle_for_longer_than_a_head_may_take() {
+    let tasks = Tasks::new();
+    let address = start(&tasks, LIMITS, hello).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for _ in 0..2 {
+        stream.write_all(KEEP.as_bytes()).await.unwrap();
+        read_hello(&mut stream).await;
+        tokio::time::sleep(LIMITS.head_time * 2).await;
+    }
+    let begun = std::time::Instant::now();
+    assert_eq!(read_to_end(&mut stream).await, "", "but not for ever");
+    assert!(begun.elapsed() < LIMITS.idle_time * 2, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn half_a_head_on_a_kept_connection_is_ended_by_the_timer_too() {
+    let tasks = Tasks::new();
+    let address = start(&tasks, Limits { idle_time: Duration::from_secs(60), ..LIMITS }, hello).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(KEEP.as_bytes()).await.unwrap();
+    read_hello(&mut stream).await;
+    stream.write_all(&KEEP.as_bytes()[..10]).await.unwrap();
+    assert_eq!(read_to_end(&mut stream).await, "");
+}
+
+/// A slow body is the service's own matter, and so is a slow answer: neither is a slow head.
+#[tokio::test]
+async fn a_request_may_take_longer_than_its_head() {
+    let tasks = Tasks::new();
+    let address = start(&tasks, LIMITS, |request: Request| async {
+        let body = http::read_body(&mut request.into_body(), 10, Duration::from_secs(5)).await.unwrap();
+        tokio::time::sleep(LIMITS.head_time * 2).await;
+        ::http::Response::new(Full::new(body))
+    })
+    .await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for _ in 0..2 {
+        stream.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n").await.unwrap();
+        for byte in b"hello" {
+            tokio::time::sleep(LIMITS.head_time / 3).await;
+            stream.write_all(&[*byte]).await.unwrap();
+        }
+        read_hello(&mut stream).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_loses_its_place() {
+    let tasks = Tasks::new();
+    let address = start(&tasks, Limits { connections: 1, ..LIMITS }, |request: Request| async move {
+        let size = if request.uri() == "/" { 5 } else { 8 << 20 };
+        ::http::Response::new(Full::new(Bytes::from("hello".repeat(size / 5))))
+    })
+    .await;
+    let mut deaf = TcpStream::connect(address).await.unwrap();
+    deaf.write_all(KEEP.replace("GET /", "GET /large").repeat(20).as_bytes()).await.unwrap();
+    assert!(talk(address, GET).await.ends_with("hello"));
 }
 
 #[tokio::test]

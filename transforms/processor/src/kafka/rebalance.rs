@@ -74,7 +74,9 @@ impl ConsumerContext for Rebalances {
                 Ok(list)
             });
             match list {
-                Ok(list) => consumer.assign(&list),
+                // The client keeps a pause over rebalances, even for a partition that went away and came back. Whoever
+                // pauses does so again after each assignment, so every assignment begins running.
+                Ok(list) => consumer.assign(&list).and_then(|()| consumer.resume(&list)),
                 // The rebalance must be completed all the same; the slot then starts over.
                 Err(error) => consumer.assign(&TopicPartitionList::new()).and(Err(error)),
             }

@@ -115,10 +115,14 @@ impl Slot {
                 Err(end) => break end,
             }
         };
-        if !seat.session.close() {
+        self.close(seat.session);
+        ended
+    }
+
+    fn close(&self, session: Session) {
+        if !session.close() {
             self.control.hung("closing a Kafka client did not end");
         }
-        ended
     }
 
     fn sit_down(&self) -> Result<Seat, End> {
@@ -126,6 +130,10 @@ impl Slot {
         let restarts = self.control.restarts();
         let work = factory.make().map_err(|trace| End::Failed { trace, version })?;
         let session = Session::open(&self.brokers, &self.identity, &self.topics, self.control.accepted_gaps())?;
+        if let Err(fault) = session.settle() {
+            self.close(session);
+            return Err(fault.into());
+        }
         Ok(Seat {
             session,
             work,

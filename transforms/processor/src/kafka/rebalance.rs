@@ -2,6 +2,7 @@
 //! is told by a new epoch. The callback runs inside a poll, on the slot's own thread, with no transaction open.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::TopicPartitionList;
@@ -29,6 +30,7 @@ pub(super) struct Assignment {
 pub(super) struct Rebalances {
     accepted: Vec<Gap>,
     assignment: Mutex<Assignment>,
+    closing: AtomicBool,
 }
 
 // === impl Rebalances ===
@@ -36,11 +38,17 @@ pub(super) struct Rebalances {
 impl Rebalances {
     /// Positions before the first assignment; these gaps are passed over.
     pub(super) fn new(accepted: Vec<Gap>) -> Self {
-        Self { accepted, assignment: Mutex::default() }
+        Self { accepted, assignment: Mutex::default(), closing: AtomicBool::new(false) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Assignment> {
         self.assignment.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on an assignment is refused: the consumer is being closed, which must be quick, and to resolve positions
+    /// takes as long as the broker does.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
     }
 
     /// The epoch, or what went wrong in the callback.
@@ -64,7 +72,12 @@ impl ConsumerContext for Rebalances {
     /// Runs inside a poll, on the slot's own thread.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         let mut assignment = Assignment { epoch: self.lock().epoch + 1, ..Assignment::default() };
-        let done = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+        let done = if kind != RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            tracing::debug!(lost = consumer.assignment_lost(), "partitions were taken");
+            consumer.unassign()
+        } else if self.closing.load(Ordering::SeqCst) {
+            consumer.assign(&TopicPartitionList::new())
+        } else {
             assignment.joined = true;
             let start = positions::resolve(consumer, partitions, &self.accepted);
             let list = start.and_then(|start| {
@@ -80,9 +93,6 @@ impl ConsumerContext for Rebalances {
                 // The rebalance must be completed all the same; the slot then starts over.
                 Err(error) => consumer.assign(&TopicPartitionList::new()).and(Err(error)),
             }
-        } else {
-            tracing::debug!(lost = consumer.assignment_lost(), "partitions were taken");
-            consumer.unassign()
         };
         if let Err(error) = done {
             assignment.trouble =

@@ -56,11 +56,10 @@ pub struct Session {
 // === impl Session ===
 
 impl Session {
-    /// Makes both clients. The consumer joins the group while the producer settles what an earlier holder of the
-    /// identity left open; it is polled, and so looks up committed offsets, only after that.
+    /// Makes both clients; [`Session::settle`] comes next.
     ///
     /// # Errors
-    /// When a client cannot be made or the broker does not settle the identity in time.
+    /// When a client cannot be made.
     pub fn open(brokers: &str, identity: &Identity, topics: &[String], accepted: Vec<Gap>) -> Result<Self, Fault> {
         let opening = |error: KafkaError| Fault::of(Call::Open, &error);
         let producer = client::producer(brokers, identity);
@@ -70,11 +69,19 @@ impl Session {
         let consumer = BaseConsumer::from_config_and_context(&consumer, Rebalances::new(accepted)).map_err(opening)?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(opening)?;
-        until(Instant::now() + client::TRANSACTION_TIMEOUT, |_| {
-            producer.init_transactions(INIT_STEP).map_err(|error| Fault::of(Call::Init, &error))
-        })?;
         let topics = topics.iter().map(|topic| (topic.clone(), Arc::from(topic.as_str()))).collect();
         Ok(Self { consumer, producer, topics, news: None })
+    }
+
+    /// Settles what an earlier holder of the identity left open. The consumer joins the group meanwhile; it is polled,
+    /// and so looks up committed offsets, only after that.
+    ///
+    /// # Errors
+    /// When the broker does not settle the identity in time. The session is of no use then, and must be closed.
+    pub fn settle(&self) -> Result<(), Fault> {
+        until(Instant::now() + client::TRANSACTION_TIMEOUT, |_| {
+            self.producer.init_transactions(INIT_STEP).map_err(|error| Fault::of(Call::Init, &error))
+        })
     }
 
     /// Gathers a batch: waits up to `wait` for a first record, then takes what is there until the batch is full or
@@ -235,6 +242,7 @@ impl Session {
     /// should end.
     #[must_use]
     pub fn close(self) -> bool {
+        self.consumer.context().close();
         let (done, closed) = std::sync::mpsc::sync_channel::<()>(1);
         let closer = std::thread::Builder::new().name("close".to_owned()).spawn(move || {
             drop(self);

@@ -2,11 +2,15 @@
 //! thread, because the transactional calls block. What a failure means is decided in [`crate::kafka::fault`]; here is
 //! how it is done.
 
+mod stuck;
+
 use std::cell::Cell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::stuck::Stuck;
 use crate::control::Control;
 use crate::kafka::{Action, Fault, Gathered, Identity, Input, Outgoing, Session};
 use crate::metrics::SlotMetrics;
@@ -145,6 +149,7 @@ impl Slot {
             member: None,
             batch: Vec::new(),
             out: Vec::new(),
+            stuck: Stuck::default(),
         })
     }
 
@@ -196,18 +201,26 @@ impl Slot {
         let mut from = 0;
         while let Some(rest) = seat.batch.get(from..).filter(|rest| !rest.is_empty()) {
             seat.out.clear();
-            let tally = match seat.work.apply(rest, &mut seat.out) {
+            let (part, refused) = seat.stuck.part(rest);
+            let applied = match (refused, part) {
+                (Some(refusal), [input]) => seat.work.divert(input, &refusal.to_string(), &mut seat.out),
+                _ => seat.work.apply(part, &mut seat.out),
+            };
+            let tally = match applied {
                 Ok(tally) => tally,
                 Err(Hold::Wait { reason, pause }) => return self.hold(seat, reason, pause),
                 Err(Hold::Fail(trace)) => return Err(End::Failed { trace, version: seat.version }),
             };
-            let Some(done) = rest.get(..tally.done).filter(|done| !done.is_empty()) else {
+            let Some(done) = part.get(..tally.done).filter(|done| !done.is_empty()) else {
                 let trace = "the work did nothing; this is a defect".to_owned();
                 return Err(End::Failed { trace, version: seat.version });
             };
             match seat.session.transact(done, &seat.out, &|records| self.opened(records)) {
-                Ok(commit) => self.committed(seat, tally, commit),
-                Err(fault) => return self.recover(seat, fault),
+                Ok(commit) => {
+                    seat.stuck.committed(done);
+                    self.committed(seat, tally, commit);
+                }
+                Err(fault) => return self.recover(seat, fault, from..from + tally.done),
             }
             from += tally.done;
             self.status.set_in_flight(seat.batch.len() - from);
@@ -215,15 +228,23 @@ impl Slot {
         Ok(true)
     }
 
-    fn recover(&self, seat: &mut Seat, fault: Fault) -> Result<bool, End> {
+    /// Deals with a transaction of these records of the batch that failed.
+    fn recover(&self, seat: &mut Seat, fault: Fault, records: Range<usize>) -> Result<bool, End> {
         match fault.action() {
             Action::Retry | Action::AbortAndRewind => {
                 self.metrics.aborted();
-                tracing::info!(fault = %fault, "transaction is aborted and done again");
                 seat.session.abort()?;
                 self.opened(0);
+                let refusal = seat.session.refusal();
+                let why = refusal.as_ref().map_or_else(|| fault.to_string(), ToString::to_string);
+                tracing::info!(why, "transaction is aborted and done again");
+                let pace = seat.stuck.aborted(seat.batch.get(records).unwrap_or_default(), refusal);
+                if pace.shown {
+                    self.status.update(|report| (report.state, report.trace) = (State::Restarting, Some(why)));
+                    seat.troubled = true;
+                }
                 seat.session.rewind()?;
-                self.control.wait(BACKOFF.0);
+                self.control.wait(pace.pause);
                 Ok(false)
             }
             Action::Rebuild | Action::StandBy => Err(End::Fault(fault)),
@@ -253,7 +274,7 @@ impl Slot {
         self.metrics.committed(tally, commit);
         if std::mem::take(&mut seat.troubled) {
             tracing::info!(slot = self.identity.slot(), "records flow again");
-            self.status.update(|report| (report.trace, report.held) = (None, None));
+            self.status.update(|report| (report.state, report.trace, report.held) = (State::Running, None, None));
         }
     }
 
@@ -279,6 +300,7 @@ impl Slot {
             gaps = gaps.len(),
             "partitions assigned"
         );
+        seat.stuck.keep(&assigned);
         let state = if seat.paused { State::Paused } else { State::Running };
         self.status.update(|report| {
             (report.state, report.assigned, report.gaps, report.trace) = (state, assigned, gaps, None);
@@ -365,6 +387,7 @@ struct Seat {
     member: Option<String>,
     batch: Vec<Input>,
     out: Vec<Outgoing>,
+    stuck: Stuck,
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -13,6 +13,12 @@ pub trait Work {
     /// # Errors
     /// When nothing can be said about the batch now; nothing of it is written then.
     fn apply(&mut self, batch: &[Input], out: &mut Vec<Outgoing>) -> Result<Tally, Hold>;
+
+    /// Makes a dead letter of a record, because the broker refuses for good what became of it; `reason` has its words.
+    ///
+    /// # Errors
+    /// When there are no dead letters.
+    fn divert(&mut self, input: &Input, reason: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold>;
 }
 
 /// Makes the work of a slot; it is called again for each slot and each change of the pipeline.

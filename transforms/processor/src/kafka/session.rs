@@ -15,7 +15,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
 use super::positions::{self, Gap, Place};
-use super::producer_context::Reports;
+use super::producer_context::{Refusal, Reports};
 use super::rebalance::Rebalances;
 use super::{Call, Fault, Identity, Input, Outgoing, Signal, client, native};
 
@@ -64,7 +64,7 @@ impl Session {
         let opening = |error: KafkaError| Fault::of(Call::Open, &error);
         let producer = client::producer(brokers, identity);
         let producer: ThreadedProducer<Reports> =
-            ThreadedProducer::from_config_and_context(&producer, Reports).map_err(opening)?;
+            ThreadedProducer::from_config_and_context(&producer, Reports::default()).map_err(opening)?;
         let consumer = client::consumer(brokers, identity);
         let consumer = BaseConsumer::from_config_and_context(&consumer, Rebalances::new(accepted)).map_err(opening)?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
@@ -152,6 +152,8 @@ impl Session {
         opened: &dyn Fn(usize),
     ) -> Result<Duration, Fault> {
         let consumer = &self.consumer;
+        // What an earlier transaction left behind says nothing of this one.
+        self.refusal();
         self.producer.begin_transaction().map_err(|error| Fault::of(Call::Begin, &error))?;
         opened(batch.len());
         let deadline = Instant::now() + CALL_DEADLINE;
@@ -189,6 +191,11 @@ impl Session {
         until(Instant::now() + CALL_DEADLINE, |left| {
             self.producer.abort_transaction(left).map_err(|error| Fault::of(Call::Abort, &error))
         })
+    }
+
+    /// What the broker refused for good in the transaction that was aborted just now.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.producer.context().take()
     }
 
     /// Goes back to the committed offsets.
@@ -254,7 +261,7 @@ impl Session {
 }
 
 /// The offsets after a batch: one past the last record of each partition.
-fn after(batch: &[Input]) -> BTreeMap<Place, i64> {
+pub(crate) fn after(batch: &[Input]) -> BTreeMap<Place, i64> {
     let mut next = BTreeMap::new();
     for input in batch {
         next.insert(Place { topic: Arc::clone(&input.topic), partition: input.partition }, input.offset + 1);

@@ -8,9 +8,10 @@ use schemas::registry::Registry;
 use transform_host::{Chain, Engine, Options};
 
 use super::spec::{self, Fault, Spec};
+use crate::kafka::client::MAX_RECORD_BYTES;
 use crate::names::key;
 use crate::record::finish::Output;
-use crate::record::worker::{Judge, PassThrough, Routes, Worker};
+use crate::record::worker::{Judge, PassThrough, Route, Routes, Worker};
 use crate::record::writers::{FromRegistry, Writers};
 use crate::state::catalog::{Catalog, Pin, Stored};
 use crate::work::{Factory, Work};
@@ -25,6 +26,8 @@ pub struct Plan {
     schema_text: Arc<str>,
     engine: Arc<Engine>,
     source: Arc<FromRegistry>,
+    /// The largest record of each topic that is written, where the broker told it.
+    pub max_bytes: BTreeMap<String, usize>,
 }
 
 /// What plans are made with.
@@ -95,6 +98,7 @@ impl Plan {
             schema_text: Arc::from(registered.schema),
             engine: Arc::clone(&materials.engine),
             source: Arc::new(source),
+            max_bytes: BTreeMap::new(),
         })
     }
 
@@ -131,10 +135,15 @@ impl Factory for Plan {
             .steps
             .iter()
             .map(|step| (step.module.label(), serde_json::to_string(&step.parameters).unwrap_or_default()));
+        let route = |topic: &str| Route {
+            topic: Arc::from(topic),
+            // Our producer takes no more than its own limit, whatever the topic does.
+            max_bytes: self.max_bytes.get(topic).copied().unwrap_or(MAX_RECORD_BYTES).min(MAX_RECORD_BYTES),
+        };
         let routes = Routes {
-            output: Arc::from(self.spec.output.as_str()),
-            dead_letters: self.spec.dead_letters.as_deref().map(Arc::from),
-            dropped: Arc::from(self.spec.dropped.as_str()),
+            output: route(&self.spec.output),
+            dead_letters: self.spec.dead_letters.as_deref().map(route),
+            dropped: route(&self.spec.dropped),
         };
         Ok(Box::new(Worker {
             routes,

@@ -11,24 +11,35 @@ use super::divert::{self, Reason, Stage};
 use super::finish::Output;
 use super::read;
 use super::writers::Writers;
-use crate::kafka::{Headers, Input, Outgoing, client::MAX_RECORD_BYTES};
+use crate::kafka::{Headers, Input, Outgoing};
 use crate::work::{Hold, Tally, Work};
 
 /// The kind of failure when an output is larger than its topic takes.
 const TOO_LARGE: &str = "orderflow.OutputTooLarge";
+/// The kind of failure when the broker takes no output of the record.
+const REFUSED: &str = "orderflow.OutputRefused";
 
 /// How long a batch rests that made too many records run out of time.
 const BREAKER_PAUSE: Duration = Duration::from_secs(5);
+
+/// A topic that is written.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Its name.
+    pub topic: Arc<str>,
+    /// The largest record that it takes.
+    pub max_bytes: usize,
+}
 
 /// Where things go.
 #[derive(Debug, Clone)]
 pub struct Routes {
     /// Outputs.
-    pub output: Arc<str>,
+    pub output: Route,
     /// Dead letters; `None`: the first bad record stops the slot (`errors.tolerance=none`).
-    pub dead_letters: Option<Arc<str>>,
+    pub dead_letters: Option<Route>,
     /// Markers of what modules dropped.
-    pub dropped: Arc<str>,
+    pub dropped: Route,
 }
 
 /// Who judges records: the modules. In tests, a closure.
@@ -115,15 +126,22 @@ impl Work for Worker {
                 },
             };
             if let Err(reason) = outcome {
-                let Some(topic) = &self.routes.dead_letters else {
+                let Some(route) = &self.routes.dead_letters else {
                     return stop_at(input, &reason, tally);
                 };
-                out.push(sized(divert::dead_letter(input, topic, &reason))?);
+                out.push(dead_letter(input, route, &reason)?);
                 tally.dead += 1;
             }
             tally.done += 1;
         }
         Ok(tally)
+    }
+
+    fn divert(&mut self, input: &Input, reason: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
+        let reason = Reason::new(Stage::Produce, REFUSED, reason);
+        let Some(route) = &self.routes.dead_letters else { return stop_at(input, &reason, Tally::default()) };
+        out.push(dead_letter(input, route, &reason)?);
+        Ok(Tally { done: 1, dead: 1, ..Tally::default() })
     }
 }
 
@@ -152,12 +170,12 @@ impl Worker {
     ) -> Result<(), Reason> {
         match verdict {
             Verdict::Drop { module } => {
-                out.push(divert::marker(input, &self.routes.dropped, &module));
+                out.push(self.marker(input, &module)?);
                 tally.dropped += 1;
                 Ok(())
             }
             Verdict::Emit(records) if records.is_empty() => {
-                out.push(divert::marker(input, &self.routes.dropped, self.judge.header()));
+                out.push(self.marker(input, self.judge.header())?);
                 tally.dropped += 1;
                 Ok(())
             }
@@ -177,22 +195,17 @@ impl Worker {
         let mut headers: Headers = input.headers.iter().filter(|(name, _)| divert::travels(name)).cloned().collect();
         divert::add(&mut headers, names::MODULES, self.judge.header());
         let output = Outgoing {
-            topic: Arc::clone(&self.routes.output),
+            topic: Arc::clone(&self.routes.output.topic),
             key: record.key,
             value: Some(value),
             timestamp_ms: input.timestamp_ms,
             headers,
         };
-        match output.size() {
-            size if size > MAX_RECORD_BYTES => Err(Reason::new(
-                Stage::Produce,
-                TOO_LARGE,
-                format!(
-                    "output is {size} bytes, its topic takes at most {MAX_RECORD_BYTES}; let the module make it smaller"
-                ),
-            )),
-            _ => Ok(output),
-        }
+        fitting(output, &self.routes.output, "output")
+    }
+
+    fn marker(&self, input: &Input, module: &str) -> Result<Outgoing, Reason> {
+        fitting(divert::marker(input, &self.routes.dropped.topic, module), &self.routes.dropped, "marker")
     }
 
     fn rejected(&self, rejection: Rejection) -> Reason {
@@ -221,15 +234,28 @@ fn stop_at(input: &Input, reason: &Reason, tally: Tally) -> Result<Tally, Hold> 
     )))
 }
 
-/// A dead letter must fit, or the record could go nowhere and would be tried for ever.
-fn sized(letter: Outgoing) -> Result<Outgoing, Hold> {
-    match letter.size() {
-        size if size > MAX_RECORD_BYTES => Err(Hold::Fail(format!(
-            "a dead letter for {} would have {size} bytes, the limit is {MAX_RECORD_BYTES}",
-            letter.topic
-        ))),
-        _ => Ok(letter),
+/// What its topic would refuse is not written: the record is a dead letter then.
+fn fitting(outgoing: Outgoing, route: &Route, what: &str) -> Result<Outgoing, Reason> {
+    let (size, limit) = (outgoing.size(), route.max_bytes);
+    if size <= limit {
+        return Ok(outgoing);
     }
+    let message =
+        format!("{what} is {size} bytes, {} takes at most {limit}; let the module make it smaller", route.topic);
+    Err(Reason::new(Stage::Produce, TOO_LARGE, message))
+}
+
+/// A dead letter must fit, or the record could go nowhere and would be tried for ever.
+fn dead_letter(input: &Input, route: &Route, reason: &Reason) -> Result<Outgoing, Hold> {
+    let letter = divert::dead_letter(input, &route.topic, reason);
+    let (size, limit) = (letter.size(), route.max_bytes);
+    if size <= limit {
+        return Ok(letter);
+    }
+    Err(Hold::Fail(format!(
+        "a dead letter for {} would have {size} bytes, it takes at most {limit}; raise its max.message.bytes",
+        route.topic
+    )))
 }
 
 /// Nothing is diverted for a chain that cannot judge: the batch rests, and is tried again.

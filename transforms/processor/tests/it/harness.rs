@@ -40,11 +40,21 @@ impl Mock {
 
     /// Writes records `from..to`, each with its number as key and value.
     pub(crate) fn write(&self, numbers: std::ops::Range<u64>) {
+        self.write_with(None, numbers);
+    }
+
+    /// Writes records `from..to` into one partition, each with its number as value.
+    pub(crate) fn write_under(&self, key: &str, numbers: std::ops::Range<u64>) {
+        self.write_with(Some(key), numbers);
+    }
+
+    fn write_with(&self, key: Option<&str>, numbers: std::ops::Range<u64>) {
         let producer: ThreadedProducer<_> =
             ClientConfig::new().set("bootstrap.servers", &self.brokers).set("linger.ms", "0").create().unwrap();
         for number in numbers {
             let text = number.to_string();
-            producer.send(BaseRecord::to(INPUT).key(&text).payload(&text)).map_err(|(error, _)| error).unwrap();
+            let key = key.unwrap_or(&text);
+            producer.send(BaseRecord::to(INPUT).key(key).payload(&text)).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(PATIENCE).unwrap();
     }
@@ -98,6 +108,11 @@ impl Work for Copy {
             headers: input.headers.clone(),
         }));
         Ok(Tally { done: batch.len(), out: batch.len() as u64, ..Tally::default() })
+    }
+
+    fn divert(&mut self, input: &Input, _: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
+        self.apply(std::slice::from_ref(input), out)?;
+        Ok(Tally { done: 1, dead: 1, ..Tally::default() })
     }
 }
 

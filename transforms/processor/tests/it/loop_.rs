@@ -86,6 +86,30 @@ fn injected_faults_are_dealt_with_as_the_table_says_and_lose_nothing() {
     }
 }
 
+/// The mock refuses whole requests, so it refuses as often as the search needs: five times the whole, then 8, 4, 2 and 1
+/// records. All records have one key, and so are one request.
+#[test]
+fn a_record_that_the_broker_refuses_is_found_and_diverted_and_the_slot_says_so_meanwhile() {
+    let mock = Mock::start();
+    let slot = Running::copying(&mock, "a");
+    slot.until("the assignment", |status| status.report().assigned.len() == 4);
+    slot.control.pause(true);
+    slot.until("the pause", |status| status.report().state == State::Paused);
+    mock.write_under("k", 0..16);
+    mock.cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD; 9]);
+    slot.control.pause(false);
+    slot.until("the word", |status| {
+        let report = status.report();
+        report.state == State::Restarting && report.trace.is_some_and(|trace| trace.contains("out refuses a record"))
+    });
+    slot.until("the dead letter", |_| slot.metric("transforms_dead_letters_total") > 0.0);
+    slot.until("the end", |_| slot.metric("transforms_records_in_total") >= 16.0);
+    assert_eq!(slot.metric("transforms_dead_letters_total"), 1.0, "one record was to blame, and no other");
+    assert_eq!(slot.metric("transforms_records_out_total"), 15.0);
+    let report = slot.status.report();
+    assert_eq!((report.state, report.trace, report.rebuilds), (State::Running, None, 0));
+}
+
 /// How many transactions the slot gave up, and how often it made new clients.
 fn did(slot: &Running) -> (f64, f64) {
     (slot.metric("transforms_transactions_aborted_total"), slot.metric("transforms_rebuilds_total"))

@@ -10,6 +10,7 @@ use schemas::order::{Item, Order, Timestamp};
 use schemas::{Money, codec, framing};
 
 use super::*;
+use crate::kafka::client::MAX_RECORD_BYTES;
 use crate::record::writers::Source;
 
 const RECEIVED: u32 = 11;
@@ -56,9 +57,9 @@ fn worker(judge: impl FnMut(&[Record]) -> Result<Vec<Verdict>, ChainError> + 'st
     let registry = Arc::new(AtomicBool::new(true));
     let worker = Worker {
         routes: Routes {
-            output: Arc::from("order_placed"),
-            dead_letters: Some(Arc::from("orders.dead-letter")),
-            dropped: Arc::from("orders.dropped"),
+            output: route("order_placed"),
+            dead_letters: Some(route("orders.dead-letter")),
+            dropped: route("orders.dropped"),
         },
         output: Output::new(PLACED, ORDER_PLACED_AVSC).unwrap(),
         writers: Writers::new(Arc::new(Known(Arc::clone(&registry))), Arc::from(ORDER_PLACED_AVSC)),
@@ -66,6 +67,10 @@ fn worker(judge: impl FnMut(&[Record]) -> Result<Vec<Verdict>, ChainError> + 'st
         parameters: BTreeMap::from([(LABEL.to_owned(), r#"{"items.sum":"reject"}"#.to_owned())]),
     };
     (registry, worker)
+}
+
+fn route(topic: &str) -> Route {
+    Route { topic: Arc::from(topic), max_bytes: MAX_RECORD_BYTES }
 }
 
 fn keep(records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
@@ -327,4 +332,33 @@ fn an_output_that_its_topic_would_not_take_is_a_dead_letter() {
     worker.apply(&[input(0, Some(b"o"), Some(framed("o")))], &mut out).unwrap();
     assert_eq!(header(&out[0], "__connect.errors.exception.class.name"), Some("orderflow.OutputTooLarge"));
     assert_eq!(header(&out[0], "__connect.errors.stage"), Some("KAFKA_PRODUCE"));
+}
+
+#[test]
+fn a_marker_that_its_topic_would_not_take_is_a_dead_letter() {
+    let (_, mut worker) =
+        worker(|records| Ok(records.iter().map(|_| Verdict::Drop { module: LABEL.to_owned() }).collect()));
+    worker.routes.dropped.max_bytes = 300;
+    let mut long = input(1, Some(b"o"), Some(framed("o")));
+    long.headers.push((b"traceparent".to_vec(), Some(vec![b'x'; 400])));
+    let mut out = Vec::new();
+    let tally = worker.apply(&[long], &mut out).unwrap();
+    assert_eq!((tally.dropped, tally.dead), (0, 1));
+    let message = header(&out[0], "__connect.errors.exception.message").unwrap();
+    assert!(message.contains("orders.dropped takes at most 300"), "{message}");
+}
+
+#[test]
+fn what_the_broker_refuses_is_a_dead_letter_with_its_words() {
+    let (_, mut worker) = worker(keep);
+    let refused = input(7, Some(b"o"), Some(framed("o")));
+    let mut out = Vec::new();
+    let tally = worker.divert(&refused, "order_placed refuses a record for good: Broker: Invalid record", &mut out);
+    assert_eq!(tally.unwrap(), Tally { done: 1, out: 0, dead: 1, dropped: 0 });
+    assert_eq!((&*out[0].topic, &out[0].value), ("orders.dead-letter", &refused.value));
+    assert_eq!(header(&out[0], "__connect.errors.stage"), Some("KAFKA_PRODUCE"));
+    assert!(header(&out[0], "__connect.errors.exception.message").unwrap().ends_with("Invalid record"));
+    worker.routes.dead_letters = None;
+    let stopped = worker.divert(&refused, "no", &mut Vec::new());
+    assert!(matches!(stopped, Err(Hold::Fail(trace)) if trace.contains("offset 7")));
 }

@@ -9,9 +9,11 @@ use transform_host::{Chain, Engine, Options};
 
 use super::spec::{self, Fault, Spec};
 use crate::kafka::client::MAX_RECORD_BYTES;
+use crate::metrics::ModuleMetrics;
 use crate::names::key;
 use crate::record::finish::Output;
-use crate::record::worker::{Judge, PassThrough, Route, Routes, Worker};
+use crate::record::divert::Module;
+use crate::record::worker::{Judge, Modules, PassThrough, Route, Routes, Worker};
 use crate::record::writers::{FromRegistry, Writers};
 use crate::state::catalog::{Catalog, Pin, Stored};
 use crate::work::{Factory, Work};
@@ -26,6 +28,7 @@ pub struct Plan {
     schema_text: Arc<str>,
     engine: Arc<Engine>,
     source: Arc<FromRegistry>,
+    counted: ModuleMetrics,
     /// The largest record of each topic that is written, where the broker told it.
     pub max_bytes: BTreeMap<String, usize>,
 }
@@ -41,6 +44,8 @@ pub struct Materials {
     pub catalog: Arc<Catalog>,
     /// Where the registry's calls run when a slot asks.
     pub runtime: tokio::runtime::Handle,
+    /// Where what modules count goes.
+    pub counted: ModuleMetrics,
 }
 
 /// The modules that the steps of a config mean now.
@@ -98,6 +103,7 @@ impl Plan {
             schema_text: Arc::from(registered.schema),
             engine: Arc::clone(&materials.engine),
             source: Arc::new(source),
+            counted: materials.counted.clone(),
             max_bytes: BTreeMap::new(),
         })
     }
@@ -124,17 +130,16 @@ impl Plan {
         // The stores compare rows by the input's offset: two outputs of one input would be the same version.
         let options = Options { single_output: output.is_versioned(), ..Options::default() };
         let chain = Chain::with_options(&self.engine, self.steps.clone(), &self.schema_text, options);
-        Ok(Box::new(chain.map_err(|error| error.to_string())?))
+        let chain = chain.map_err(|error| error.to_string())?;
+        Ok(Box::new(Modules { chain, counted: self.counted.clone() }))
     }
 }
 
 impl Factory for Plan {
     fn make(&self) -> Result<Box<dyn Work>, String> {
         let output = Output::new(self.pinned, &self.schema_text)?;
-        let parameters = self
-            .steps
-            .iter()
-            .map(|step| (step.module.label(), serde_json::to_string(&step.parameters).unwrap_or_default()));
+        let json = |step: &transform_host::Step| serde_json::to_string(&step.parameters).unwrap_or_default();
+        let last = self.steps.last().map(|step| Module { label: step.module.label(), parameters: json(step) });
         let route = |topic: &str| Route {
             topic: Arc::from(topic),
             // Our producer takes no more than its own limit, whatever the topic does.
@@ -150,7 +155,8 @@ impl Factory for Plan {
             judge: self.judge(&output)?,
             output,
             writers: Writers::new(Arc::clone(&self.source) as _, Arc::clone(&self.schema_text)),
-            parameters: parameters.collect(),
+            parameters: self.steps.iter().map(|step| (step.alias.clone(), json(step))).collect(),
+            last,
         }))
     }
 }

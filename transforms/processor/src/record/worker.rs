@@ -1,17 +1,19 @@
 //! The work of a slot: a batch of inputs becomes outputs, dead letters and markers, in the order of the inputs.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use schemas::names::headers as names;
 use transform_host::{Chain, ChainError, FaultKind, Record, Rejection, Verdict};
 
-use super::divert::{self, Reason, Stage};
-use super::finish::Output;
+use super::divert::{self, Module, Reason, Stage};
+use super::finish::{self, Output};
 use super::read;
 use super::writers::Writers;
 use crate::kafka::{Headers, Input, Outgoing};
+use crate::metrics::ModuleMetrics;
 use crate::work::{Hold, Tally, Work};
 
 /// The kind of failure when an output is larger than its topic takes.
@@ -21,6 +23,13 @@ const REFUSED: &str = "orderflow.OutputRefused";
 
 /// How long a batch rests that made too many records run out of time.
 const BREAKER_PAUSE: Duration = Duration::from_secs(5);
+/// Reading a batch takes so long at most: each schema that the registry does not know costs it some calls, and the group
+/// waits for the slot.
+const READ_TIME: Duration = Duration::from_secs(2);
+/// What a transaction becomes is bounded, about: by bytes,
+const OUTPUT_BYTES: usize = 32 * 1024 * 1024;
+/// and by records.
+const OUTPUT_RECORDS: usize = 50_000;
 
 /// A topic that is written.
 #[derive(Debug, Clone)]
@@ -55,21 +64,32 @@ pub trait Judge {
     fn header(&self) -> &str;
 }
 
-impl Judge for Chain {
+/// The modules of a pipeline, with what they log and count.
+pub struct Modules {
+    /// The modules.
+    pub chain: Chain,
+    /// Where their counters go.
+    pub counted: ModuleMetrics,
+}
+
+impl Judge for Modules {
     fn begin(&mut self) {
-        Self::begin(self);
+        self.chain.begin();
     }
 
     fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
-        let verdicts = self.apply(records)?;
-        for line in self.take_logs() {
+        let verdicts = self.chain.apply(records);
+        for line in self.chain.take_logs() {
             log(&line);
         }
-        Ok(verdicts)
+        for metric in self.chain.take_metrics() {
+            self.counted.count(metric);
+        }
+        verdicts
     }
 
     fn header(&self) -> &str {
-        Self::header(self)
+        self.chain.header()
     }
 }
 
@@ -98,8 +118,10 @@ pub struct Worker {
     pub writers: Writers,
     /// The modules.
     pub judge: Box<dyn Judge>,
-    /// Each module's parameters as JSON, by its label.
+    /// Each step's parameters as JSON, by its alias.
     pub parameters: BTreeMap<String, String>,
+    /// The last module: what comes out wrong comes out of it.
+    pub last: Option<Module>,
 }
 
 /// What an input is before the verdicts.
@@ -112,16 +134,14 @@ impl Work for Worker {
     fn apply(&mut self, batch: &[Input], out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
         self.judge.begin();
         let (read, records) = self.read(batch)?;
-        let verdicts =
-            if records.is_empty() { Vec::new() } else { self.judge.judge(&records).map_err(|error| held(&error))? };
-        let mut verdicts = verdicts.into_iter();
-        let mut tally = Tally::default();
+        let mut verdicts = self.verdicts(batch, &read, &records)?.into_iter();
+        let (mut tally, mut room) = (Tally::default(), Room::default());
         for (input, read) in batch.iter().zip(read) {
             let outcome = match read {
                 Read::Bad(reason) => Err(reason),
                 Read::Record => match verdicts.next() {
                     Some(verdict) => self.outcome(input, verdict, out, &mut tally),
-                    // The hunt for poison ran out of time: what is done is committed, the rest comes again.
+                    // What the chain did not get to comes again: what is done is committed first.
                     None => break,
                 },
             };
@@ -133,6 +153,9 @@ impl Work for Worker {
                 tally.dead += 1;
             }
             tally.done += 1;
+            if room.is_full(out) {
+                break;
+            }
         }
         Ok(tally)
     }
@@ -149,16 +172,35 @@ impl Worker {
     fn read(&mut self, batch: &[Input]) -> Result<(Vec<Read>, Vec<Record>), Hold> {
         let mut records = Vec::with_capacity(batch.len());
         let mut read = Vec::with_capacity(batch.len());
+        let started = Instant::now();
         for input in batch {
-            match read::datum(input, &mut self.writers, self.output.order_id())? {
-                Ok(datum) => {
+            match read::datum(input, &mut self.writers, self.output.order_id()) {
+                Ok(Ok(datum)) => {
                     records.push(record(input, datum));
                     read.push(Read::Record);
                 }
-                Err(reason) => read.push(Read::Bad(reason)),
+                Ok(Err(reason)) => read.push(Read::Bad(reason)),
+                Err(hold) if read.is_empty() => return Err(hold),
+                // What stands before it is done first; then it is the first.
+                Err(_) => break,
+            }
+            if started.elapsed() > READ_TIME {
+                break;
             }
         }
         Ok((read, records))
+    }
+
+    fn verdicts(&mut self, batch: &[Input], read: &[Read], records: &[Record]) -> Result<Vec<Verdict>, Hold> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        match (self.judge.judge(records), read.first(), batch.first()) {
+            (Ok(verdicts), _, _) => Ok(verdicts),
+            (Err(error), Some(Read::Record), Some(input)) => Err(held(&error, input)),
+            // What stands before the first record needs no verdict, and is done first.
+            (Err(_), _, _) => Ok(Vec::new()),
+        }
     }
 
     fn outcome(
@@ -191,7 +233,13 @@ impl Worker {
     }
 
     fn finished(&self, input: &Input, record: Record) -> Result<Outgoing, Reason> {
-        let value = self.output.framed(&record.value, input)?;
+        let unmade = |reason| Reason { module: self.last.clone(), ..reason };
+        // The codec meets bytes of a module: should they make it panic, that costs this record, not the slot.
+        let framed = catch_unwind(AssertUnwindSafe(|| self.output.framed(&record.value, input)));
+        let framed = framed.unwrap_or_else(|_| {
+            Err(Reason::new(Stage::Transformation, finish::CLASS, "the codec of the output broke on the value"))
+        });
+        let value = framed.map_err(unmade)?;
         let mut headers: Headers = input.headers.iter().filter(|(name, _)| divert::travels(name)).cloned().collect();
         divert::add(&mut headers, names::MODULES, self.judge.header());
         let output = Outgoing {
@@ -201,7 +249,7 @@ impl Worker {
             timestamp_ms: input.timestamp_ms,
             headers,
         };
-        fitting(output, &self.routes.output, "output")
+        fitting(output, &self.routes.output, "output").map_err(unmade)
     }
 
     fn marker(&self, input: &Input, module: &str) -> Result<Outgoing, Reason> {
@@ -216,8 +264,8 @@ impl Worker {
             FaultKind::Memory => "orderflow.ModuleMemory",
             FaultKind::Output => "orderflow.ModuleOutput",
         };
-        let parameters = self.parameters.get(&rejection.module).cloned().unwrap_or_else(|| "{}".to_owned());
-        let module = divert::Module { label: rejection.module, parameters };
+        let parameters = self.parameters.get(&rejection.alias).cloned().unwrap_or_else(|| "{}".to_owned());
+        let module = Module { label: rejection.module, parameters };
         Reason { module: Some(module), ..Reason::new(Stage::Transformation, class, rejection.reason) }
     }
 }
@@ -258,12 +306,31 @@ fn dead_letter(input: &Input, route: &Route, reason: &Reason) -> Result<Outgoing
     )))
 }
 
-/// Nothing is diverted for a chain that cannot judge: the batch rests, and is tried again.
-fn held(error: &ChainError) -> Hold {
+/// Nothing is diverted for a chain that cannot judge: the batch rests, and is tried again. `first` is where it begins.
+fn held(error: &ChainError, first: &Input) -> Hold {
     match error {
         // Each try costs processor time until the breaker opens again.
-        ChainError::Breaker { .. } => Hold::Wait { reason: error.to_string(), pause: BREAKER_PAUSE },
+        ChainError::Breaker { .. } => {
+            let (topic, partition, offset) = (&first.topic, first.partition, first.offset);
+            let reason = format!("{error}; the first is at offset {offset} of partition {partition} of {topic}");
+            Hold::Wait { reason, pause: BREAKER_PAUSE }
+        }
         ChainError::Start { .. } => Hold::wait(error.to_string()),
+    }
+}
+
+/// Counts what a transaction becomes.
+#[derive(Default)]
+struct Room {
+    counted: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn is_full(&mut self, out: &[Outgoing]) -> bool {
+        self.bytes += out.iter().skip(self.counted).map(Outgoing::size).sum::<usize>();
+        self.counted = out.len();
+        self.bytes >= OUTPUT_BYTES || self.counted >= OUTPUT_RECORDS
     }
 }
 

@@ -19,9 +19,9 @@ const LABEL: &str = "clean@1.0.0+sha256:0123456789ab";
 
 type Answer = Box<dyn FnMut(&[Record]) -> Result<Vec<Verdict>, ChainError>>;
 
-struct Modules(Answer);
+struct Told(Answer);
 
-impl Judge for Modules {
+impl Judge for Told {
     fn begin(&mut self) {}
 
     fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
@@ -63,8 +63,9 @@ fn worker(judge: impl FnMut(&[Record]) -> Result<Vec<Verdict>, ChainError> + 'st
         },
         output: Output::new(PLACED, ORDER_PLACED_AVSC).unwrap(),
         writers: Writers::new(Arc::new(Known(Arc::clone(&registry))), Arc::from(ORDER_PLACED_AVSC)),
-        judge: Box::new(Modules(Box::new(judge))),
-        parameters: BTreeMap::from([(LABEL.to_owned(), r#"{"items.sum":"reject"}"#.to_owned())]),
+        judge: Box::new(Told(Box::new(judge))),
+        parameters: BTreeMap::from([("clean".to_owned(), r#"{"items.sum":"reject"}"#.to_owned())]),
+        last: Some(Module { label: LABEL.to_owned(), parameters: "{}".to_owned() }),
     };
     (registry, worker)
 }
@@ -221,12 +222,14 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
     let (_, mut worker) = worker(|records| {
         let verdict = |(at, record): (usize, &Record)| match at {
             0 => Verdict::Reject(Rejection {
+                alias: "clean".to_owned(),
                 module: LABEL.to_owned(),
                 kind: FaultKind::Rejected,
                 reason: "no such currency".to_owned(),
             }),
             1 => Verdict::Drop { module: LABEL.to_owned() },
             2 => Verdict::Reject(Rejection {
+                alias: "clean".to_owned(),
                 module: LABEL.to_owned(),
                 kind: FaultKind::Trap,
                 reason: "unreachable".to_owned(),
@@ -290,9 +293,12 @@ fn only_the_proven_prefix_counts_as_done() {
 fn without_the_registry_nothing_is_diverted() {
     let (registry, mut worker) = worker(keep);
     registry.store(false, Ordering::Relaxed);
-    let batch = [input(0, None, None), input(1, Some(b"o"), Some(vec![0, 0, 0, 9, 9, 1]))];
+    let unknown = input(1, Some(b"o"), Some(vec![0, 0, 0, 9, 9, 1]));
     let mut out = Vec::new();
-    assert!(matches!(worker.apply(&batch, &mut out), Err(Hold::Wait { .. })));
+    assert!(matches!(worker.apply(std::slice::from_ref(&unknown), &mut out), Err(Hold::Wait { .. })));
+    // What stands before it needs no registry, and does not wait for it.
+    let batch = [input(0, None, None), unknown];
+    assert_eq!(worker.apply(&batch, &mut out).unwrap(), Tally { done: 1, out: 0, dead: 1, dropped: 0 });
     registry.store(true, Ordering::Relaxed);
     out.clear();
     assert_eq!(worker.apply(&batch, &mut out).unwrap().dead, 2);
@@ -302,7 +308,13 @@ fn without_the_registry_nothing_is_diverted() {
 fn a_chain_that_cannot_judge_holds_the_batch() {
     let (_, mut worker) = worker(|_| Err(ChainError::Breaker { module: LABEL.to_owned(), time_outs: 3 }));
     let held = worker.apply(&[input(0, Some(b"o"), Some(framed("o")))], &mut Vec::new());
-    assert!(matches!(held, Err(Hold::Wait { reason, .. }) if reason.contains("breaker")));
+    let words = "offset 0 of partition 3 of orders.received";
+    assert!(
+        matches!(held, Err(Hold::Wait { reason, .. }) if reason.contains("breaker") && reason.contains(words)),
+        "the record is named"
+    );
+    let batch = [input(0, None, None), input(1, Some(b"o"), Some(framed("o")))];
+    assert_eq!(worker.apply(&batch, &mut Vec::new()).unwrap().done, 1, "what stands before it needs no verdict");
 }
 
 #[test]
@@ -361,4 +373,42 @@ fn what_the_broker_refuses_is_a_dead_letter_with_its_words() {
     worker.routes.dead_letters = None;
     let stopped = worker.divert(&refused, "no", &mut Vec::new());
     assert!(matches!(stopped, Err(Hold::Fail(trace)) if trace.contains("offset 7")));
+}
+
+#[test]
+fn what_no_store_could_keep_is_a_dead_letter_that_names_the_field() {
+    let mut zero = order("o");
+    zero.customer = "a\0b".to_owned();
+    let mut late = order("o");
+    late.created_at = Timestamp(i64::MAX);
+    for (order, field) in [(zero, "field customer holds U+0000"), (late, "field created_at is a time outside")] {
+        let mut value = framing::header(RECEIVED).to_vec();
+        codec::encode(&order, &mut value);
+        let (_, mut worker) = worker(keep);
+        let mut out = Vec::new();
+        worker.apply(&[input(0, Some(b"o"), Some(value))], &mut out).unwrap();
+        assert_eq!(header(&out[0], "__connect.errors.exception.class.name"), Some("orderflow.InvalidValue"));
+        let message = header(&out[0], "__connect.errors.exception.message").unwrap();
+        assert!(message.starts_with(field) && !message.contains('\0'), "{message}");
+    }
+}
+
+#[test]
+fn what_comes_out_wrong_names_the_last_module() {
+    let (_, mut worker) =
+        worker(|records| Ok(vec![Verdict::Emit(vec![Record { value: vec![1], ..records[0].clone() }])]));
+    let mut out = Vec::new();
+    worker.apply(&[input(0, Some(b"o"), Some(framed("o")))], &mut out).unwrap();
+    assert_eq!(header(&out[0], "orderflow.module"), Some(LABEL));
+}
+
+#[test]
+fn a_transaction_becomes_no_more_than_its_limit() {
+    let copies = OUTPUT_RECORDS / 10;
+    let (_, mut worker) =
+        worker(move |records| Ok(records.iter().map(|record| Verdict::Emit(vec![record.clone(); copies])).collect()));
+    let batch: Vec<Input> = (0..30).map(|offset| input(offset, Some(b"o"), Some(framed("o")))).collect();
+    let mut out = Vec::new();
+    assert_eq!(worker.apply(&batch, &mut out).unwrap().done, 10);
+    assert_eq!(out.len(), OUTPUT_RECORDS);
 }

@@ -15,7 +15,7 @@ use crate::control::Control;
 use crate::kafka::{Action, Fault, Gathered, Identity, Input, Outgoing, Session};
 use crate::metrics::SlotMetrics;
 use crate::status::{State, Status};
-use crate::work::{Hold, Tally, Work};
+use crate::work::{Factory, Hold, NoWork, Tally, Work};
 
 /// How long a poll waits for a first record; a stop or a change is noticed within this time.
 const POLL_WAIT: Duration = Duration::from_millis(100);
@@ -57,6 +57,8 @@ enum End {
     /// Somebody asked for new clients.
     Asked,
     Fault(Fault),
+    /// Something else went wrong that need not go wrong again.
+    Again(String),
     /// Only another version of the pipeline, or a restart, can help.
     Failed {
         trace: String,
@@ -76,13 +78,9 @@ impl Slot {
         let mut backoff = BACKOFF.0;
         self.name_other_holder();
         while !self.control.is_stopped() {
-            let (version, restarts) = (self.control.version(), self.control.restarts());
+            let restarts = self.control.restarts();
             let life = Life::default();
-            // A panic (of a decoder, say) must not silence the slot for ever; the batch is not committed, so nothing is lost.
-            let ended = catch_unwind(AssertUnwindSafe(|| self.session(&life))).unwrap_or_else(|panic| End::Failed {
-                trace: format!("the slot panicked: {}", panic_text(panic.as_ref())),
-                version,
-            });
+            let ended = self.session(&life);
             self.status.set_in_flight(0);
             self.opened(0);
             if life.committed.get() {
@@ -95,18 +93,23 @@ impl Slot {
                 End::Fault(fault) => match fault.action() {
                     Action::StandBy => self.stand_by(&fault, life.member.take().as_deref()),
                     Action::Retry | Action::AbortAndRewind | Action::Rebuild => {
-                        self.restarting(&fault.to_string());
-                        self.control.wait(backoff);
-                        backoff = (backoff * 2).min(BACKOFF.1);
+                        self.start_over(&fault.to_string(), &mut backoff);
                     }
                 },
+                End::Again(trace) => self.start_over(&trace, &mut backoff),
             }
         }
         self.status.update(|report| report.state = State::Unassigned);
     }
 
+    fn start_over(&self, trace: &str, backoff: &mut Duration) {
+        self.restarting(trace);
+        self.control.wait(*backoff);
+        *backoff = (*backoff * 2).min(BACKOFF.1);
+    }
+
     fn session(&self, life: &Life) -> End {
-        let mut seat = match self.sit_down() {
+        let mut seat = match caught(|| self.sit_down()) {
             Ok(seat) => seat,
             Err(end) => return end,
         };
@@ -114,7 +117,7 @@ impl Slot {
             if let Some(member) = seat.member.take() {
                 life.member.set(Some(member));
             }
-            match self.turn(&mut seat) {
+            match caught(|| self.turn(&mut seat)) {
                 Ok(committed) => life.committed.set(committed || life.committed.get()),
                 Err(end) => break end,
             }
@@ -132,7 +135,7 @@ impl Slot {
     fn sit_down(&self) -> Result<Seat, End> {
         let (version, factory) = self.control.order();
         let restarts = self.control.restarts();
-        let work = factory.make().map_err(|trace| End::Failed { trace, version })?;
+        let work = made(factory.as_ref(), version)?;
         let session = Session::open(&self.brokers, &self.identity, &self.topics, self.control.accepted_gaps())?;
         if let Err(fault) = session.settle() {
             self.close(session);
@@ -185,7 +188,7 @@ impl Slot {
         }
         if seat.version != self.control.version() {
             let (version, factory) = self.control.order();
-            seat.work = factory.make().map_err(|trace| End::Failed { trace, version })?;
+            seat.work = made(factory.as_ref(), version)?;
             seat.version = version;
         }
         if seat.paused != self.control.is_paused() {
@@ -303,7 +306,9 @@ impl Slot {
         seat.stuck.keep(&assigned);
         let state = if seat.paused { State::Paused } else { State::Running };
         self.status.update(|report| {
-            (report.state, report.assigned, report.gaps, report.trace) = (state, assigned, gaps, None);
+            (report.state, report.assigned, report.gaps) = (state, assigned, gaps);
+            // What was held may be another's now.
+            (report.trace, report.held) = (None, None);
         });
     }
 
@@ -336,6 +341,9 @@ impl Slot {
         self.restarting(&fault.to_string());
         for unanswered in 0..STAND_BY_TRIES {
             self.control.wait(STAND_BY_PAUSE);
+            if self.control.is_stopped() {
+                return;
+            }
             loop {
                 match self.identity.other_holder(&self.brokers, own) {
                     Ok(None) => return,
@@ -388,6 +396,19 @@ struct Seat {
     batch: Vec<Input>,
     out: Vec<Outgoing>,
     stuck: Stuck,
+}
+
+/// A panic (of a decoder, say) must not silence the slot for ever. The batch is not committed, so nothing is lost.
+fn caught<T>(run: impl FnOnce() -> Result<T, End>) -> Result<T, End> {
+    let ended = catch_unwind(AssertUnwindSafe(run));
+    ended.unwrap_or_else(|panic| Err(End::Again(format!("the slot panicked: {}", panic_text(panic.as_ref())))))
+}
+
+fn made(factory: &dyn Factory, version: u64) -> Result<Box<dyn Work>, End> {
+    factory.make().map_err(|no| match no {
+        NoWork::Again(trace) => End::Again(trace),
+        NoWork::Never(trace) => End::Failed { trace, version },
+    })
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

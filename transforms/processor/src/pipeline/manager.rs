@@ -137,11 +137,16 @@ impl Manager {
         self.nudge.notify_one();
     }
 
-    /// Lets the slots of a pipeline go on behind the gaps that they name now.
-    pub fn accept_gaps(&self, name: &str) {
-        if let Some(slots) = self.lock().get(name).and_then(|pipeline| pipeline.slots.as_ref()) {
-            slots.control.accept_gaps(slots.statuses.iter().flat_map(|status| status.report().gaps).collect());
+    /// Lets the slots of a pipeline go on behind the gaps that they name now; `false` when they name none.
+    pub fn accept_gaps(&self, name: &str) -> bool {
+        let pipelines = self.lock();
+        let Some(slots) = pipelines.get(name).and_then(|pipeline| pipeline.slots.as_ref()) else { return false };
+        let gaps: Vec<_> = slots.statuses.iter().flat_map(|status| status.report().gaps).collect();
+        let named = !gaps.is_empty();
+        if named {
+            slots.control.accept_gaps(gaps);
         }
+        named
     }
 
     /// Whether every pipeline does what it should.
@@ -184,6 +189,12 @@ impl Manager {
     fn needs_work(&self, name: &str, stored: &Arc<Stored>) -> bool {
         let mut pipelines = self.lock();
         let pipeline = pipelines.entry(name.to_owned()).or_default();
+        // Also while the pipeline waits for something else: what was running before still runs.
+        if let (Some(slots), Target::Started | Target::Paused) = (&pipeline.slots, stored.state)
+            && slots.control.is_paused() != (stored.state == Target::Paused)
+        {
+            slots.control.pause(stored.state == Target::Paused);
+        }
         if pipeline.stale || pipeline.waiting.is_some() {
             return true;
         }
@@ -192,8 +203,7 @@ impl Manager {
             return false;
         }
         let same = old.config == stored.config && old.modules == stored.modules;
-        if let (true, Some(slots), Target::Started | Target::Paused) = (same, &pipeline.slots, stored.state) {
-            slots.control.pause(stored.state == Target::Paused);
+        if let (true, Some(_), Target::Started | Target::Paused) = (same, &pipeline.slots, stored.state) {
             pipeline.stored = Some(Arc::clone(stored));
             return false;
         }

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemas::registry::Registry;
-use transform_host::{Chain, Engine, Options};
+use transform_host::{Chain, ConfigureError, Engine, Options};
 
 use super::spec::{self, Fault, Spec};
 use crate::kafka::client::MAX_RECORD_BYTES;
 use crate::metrics::ModuleMetrics;
 use crate::names::key;
-use crate::record::finish::Output;
 use crate::record::divert::Module;
+use crate::record::finish::Output;
 use crate::record::worker::{Judge, Modules, PassThrough, Route, Routes, Worker};
 use crate::record::writers::{FromRegistry, Writers};
 use crate::state::catalog::{Catalog, Pin, Stored};
-use crate::work::{Factory, Work};
+use crate::work::{Factory, NoWork, Work};
 
 /// A pipeline that can run.
 pub struct Plan {
@@ -48,7 +48,7 @@ pub struct Materials {
     pub counted: ModuleMetrics,
 }
 
-/// The modules that the steps of a config mean now.
+/// The modules that the steps of a config mean now. Blocks: a module may have to be compiled.
 ///
 /// # Errors
 /// A fault for each module that is not there and each parameter that it does not take.
@@ -88,7 +88,7 @@ impl Plan {
             let faults: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.key, fault.message)).collect();
             faults.join("; ")
         })?;
-        let steps = steps(&spec, stored, &materials.catalog)?;
+        let steps = tokio::task::block_in_place(|| steps(&spec, stored, &materials.catalog))?;
         let subject = format!("{}-value", spec.output);
         let registered = materials.registry.latest(&subject).await.map_err(|error| error.to_string())?;
         let source = FromRegistry {
@@ -111,9 +111,23 @@ impl Plan {
     /// Makes the chain once to see that the modules take their parameters. Blocks.
     ///
     /// # Errors
-    /// What the modules say.
-    pub fn rehearse(&self) -> Result<(), String> {
-        self.make().map(|_| ())
+    /// What the modules say, or what else is wrong with the config.
+    pub fn rehearse(&self) -> Result<(), Fault> {
+        let output = Output::new(self.pinned, &self.schema_text).map_err(|why| Fault::new(key::OUTPUT, why))?;
+        self.one_version(&output).map_err(|why| Fault::new(key::TOPICS, why))?;
+        self.make().map(|_| ()).map_err(|error| Fault::new(key::TRANSFORMS, error.to_string()))
+    }
+
+    /// The stores keep the record with the higher offset, and offsets of different topics do not compare.
+    fn one_version(&self, output: &Output) -> Result<(), String> {
+        match self.spec.topics.len() {
+            topics if topics > 1 && output.is_versioned() => Err(format!(
+                "{topics} topics into {}, whose records carry received_offset as their version: offsets of different \
+                 topics do not compare; read one topic, or write to a topic whose schema has no received_offset",
+                self.spec.output
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Whether `other` can follow on this plan in running slots: it reads and writes the same topics with as many.
@@ -123,21 +137,26 @@ impl Plan {
         transport(self) == transport(other)
     }
 
-    fn judge(&self, output: &Output) -> Result<Box<dyn Judge>, String> {
+    fn judge(&self, output: &Output) -> Result<Box<dyn Judge>, NoWork> {
         if self.steps.is_empty() {
             return Ok(Box::new(PassThrough));
         }
         // The stores compare rows by the input's offset: two outputs of one input would be the same version.
         let options = Options { single_output: output.is_versioned(), ..Options::default() };
         let chain = Chain::with_options(&self.engine, self.steps.clone(), &self.schema_text, options);
-        let chain = chain.map_err(|error| error.to_string())?;
+        let chain = chain.map_err(|error| match error {
+            // The same module described itself in time once, so a machine that is less busy may start it.
+            ConfigureError::Start { .. } => NoWork::Again(error.to_string()),
+            _ => NoWork::Never(error.to_string()),
+        })?;
         Ok(Box::new(Modules { chain, counted: self.counted.clone() }))
     }
 }
 
 impl Factory for Plan {
-    fn make(&self) -> Result<Box<dyn Work>, String> {
-        let output = Output::new(self.pinned, &self.schema_text)?;
+    fn make(&self) -> Result<Box<dyn Work>, NoWork> {
+        let output = Output::new(self.pinned, &self.schema_text).map_err(NoWork::Never)?;
+        self.one_version(&output).map_err(NoWork::Never)?;
         let json = |step: &transform_host::Step| serde_json::to_string(&step.parameters).unwrap_or_default();
         let last = self.steps.last().map(|step| Module { label: step.module.label(), parameters: json(step) });
         let route = |topic: &str| Route {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::mocking::MockCluster;
@@ -16,7 +16,7 @@ use transforms::kafka::{Identity, Input, Outgoing};
 use transforms::metrics::{self, SlotMetrics};
 use transforms::slot::Slot;
 use transforms::status::Status;
-use transforms::work::{Factory, Hold, Tally, Work};
+use transforms::work::{Factory, Hold, NoWork, Tally, Work};
 
 pub(crate) const INPUT: &str = "in";
 pub(crate) const OUTPUT: &str = "out";
@@ -57,6 +57,15 @@ impl Mock {
             producer.send(BaseRecord::to(INPUT).key(key).payload(&text)).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(PATIENCE).unwrap();
+    }
+
+    /// Commits an offset of a partition of the input, as somebody who is not in the group.
+    pub(crate) fn commit(&self, group: &str, partition: i32, offset: i64) {
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).set("group.id", group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(INPUT, partition, Offset::Offset(offset)).unwrap();
+        consumer.commit(&list, CommitMode::Sync).unwrap();
     }
 
     /// Every committed record of the output, by number, with how often it is there.
@@ -119,7 +128,7 @@ impl Work for Copy {
 pub(crate) struct Make<F>(pub(crate) F);
 
 impl<F: Fn() -> Box<dyn Work> + Send + Sync> Factory for Make<F> {
-    fn make(&self) -> Result<Box<dyn Work>, String> {
+    fn make(&self) -> Result<Box<dyn Work>, NoWork> {
         Ok((self.0)())
     }
 }

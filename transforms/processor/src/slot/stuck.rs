@@ -3,6 +3,7 @@
 //! a broker refuses batches, down to one. Decides; the slot does. Knows addresses, not Kafka.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kafka::{Input, Place, Refusal, after};
@@ -22,8 +23,8 @@ pub(super) struct Stuck {
     behind: BTreeMap<Place, i64>,
     /// At most so many records are tried together.
     share: Option<usize>,
-    /// The one record that is next is refused.
-    culprit: Option<Refusal>,
+    /// The records that were refused alone. By their addresses: the next batch may begin with another partition.
+    culprits: BTreeMap<(Place, i64), Refusal>,
 }
 
 /// How the slot goes on after an abort.
@@ -39,7 +40,15 @@ impl Stuck {
     /// What of `rest` is tried now; and why its one record must not be tried any more.
     pub(super) fn part<'b>(&self, rest: &'b [Input]) -> (&'b [Input], Option<&Refusal>) {
         let share = self.share.unwrap_or(usize::MAX).min(rest.len());
-        (rest.get(..share).unwrap_or(rest), self.culprit.as_ref())
+        let part = rest.get(..share).unwrap_or(rest);
+        (part, self.culprit(part))
+    }
+
+    fn culprit(&self, part: &[Input]) -> Option<&Refusal> {
+        match part {
+            [input] => self.culprits.get(&address(input)),
+            _ => None,
+        }
     }
 
     /// The transaction of `part` was aborted, perhaps because the broker refused a record.
@@ -49,10 +58,13 @@ impl Stuck {
             let behind = self.behind.entry(place).or_insert(at);
             *behind = at.max(*behind);
         }
-        let seeks = refusal.is_some() && self.aborts >= SOUGHT && self.culprit.is_none();
+        // A culprit's dead letter may be refused as well; then nothing is left to look for.
+        let seeks = refusal.is_some() && self.aborts >= SOUGHT && self.culprit(part).is_none();
         if seeks {
             self.share = Some((part.len() / 2).max(1));
-            self.culprit = refusal.filter(|_| part.len() == 1);
+        }
+        if let (true, Some(refusal), [input]) = (seeks, refusal, part) {
+            self.culprits.insert(address(input), refusal);
         }
         // The search ends by itself, so it need not be slow.
         let doublings = if seeks { 0 } else { (self.aborts + 1).saturating_sub(SHOWN).min(16) };
@@ -69,7 +81,8 @@ impl Stuck {
                 self.behind.remove(&place);
             }
         }
-        if self.behind.is_empty() || self.culprit.is_some() {
+        let found = matches!(part, [input] if self.culprits.remove(&address(input)).is_some());
+        if self.behind.is_empty() || (found && self.culprits.is_empty()) {
             *self = Self::default();
         }
     }
@@ -77,16 +90,19 @@ impl Stuck {
     /// Only these partitions are ours now.
     pub(super) fn keep(&mut self, assigned: &[Place]) {
         self.behind.retain(|place, _| assigned.contains(place));
+        self.culprits.retain(|(place, _), _| assigned.contains(place));
         if self.behind.is_empty() {
             *self = Self::default();
         }
     }
 }
 
+fn address(input: &Input) -> (Place, i64) {
+    (Place { topic: Arc::clone(&input.topic), partition: input.partition }, input.offset)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn input(partition: i32, offset: i64) -> Input {
@@ -119,6 +135,25 @@ mod tests {
             assert!(aborts < 5 + 14, "{aborts} aborts for {bad}");
             assert_eq!(stuck.share, None, "{bad}: everything is tried together again");
         }
+    }
+
+    #[test]
+    fn only_the_record_that_was_refused_is_diverted_whichever_comes_first() {
+        let (bad, worse, good) = ([input(0, 7)], [input(1, 3)], [input(2, 5)]);
+        let mut stuck = Stuck::default();
+        for _ in 0..4 {
+            stuck.aborted(&[input(0, 7), input(1, 3), input(2, 5)], refusal());
+        }
+        stuck.aborted(&bad, refusal());
+        assert_eq!(stuck.part(&good), (&good[..], None));
+        stuck.committed(&good);
+        assert_eq!(stuck.part(&worse), (&worse[..], None), "it is not known yet");
+        stuck.aborted(&worse, refusal());
+        for culprit in [&worse, &bad] {
+            assert!(stuck.part(culprit).1.is_some());
+            stuck.committed(culprit);
+        }
+        assert_eq!((stuck.aborts, stuck.share), (0, None));
     }
 
     #[test]

@@ -101,3 +101,29 @@ impl ConsumerContext for Rebalances {
         *self.lock() = assignment;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use rdkafka::config::FromClientConfigAndContext;
+
+    use super::*;
+    use crate::kafka::Identity;
+
+    #[test]
+    fn a_consumer_that_closes_refuses_an_assignment_at_once() {
+        // Nobody listens there: to resolve a position would take until its time-out.
+        let config = client::consumer("127.0.0.1:1", &Identity::new("p", "test", 0));
+        let consumer = BaseConsumer::from_config_and_context(&config, Rebalances::new(Vec::new())).unwrap();
+        let rebalances = consumer.context();
+        let mut partitions = TopicPartitionList::new();
+        partitions.add_partition("in", 0);
+        rebalances.close();
+        let started = Instant::now();
+        rebalances.rebalance(&consumer, RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS, &mut partitions);
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        assert_eq!(rebalances.check(), Ok(1), "and that is no trouble");
+        assert!(!rebalances.lock().joined);
+    }
+}

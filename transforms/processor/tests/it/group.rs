@@ -7,7 +7,7 @@ use std::time::Duration;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use transforms::kafka::{Input, Outgoing};
 use transforms::status::State;
-use transforms::work::{Hold, Tally, Work};
+use transforms::work::{Factory, Hold, NoWork, Tally, Work};
 
 use crate::harness::{Copy, Make, Mock, Running};
 
@@ -144,4 +144,22 @@ fn a_panic_is_shown_and_the_work_is_tried_again() {
     broken.store(false, Ordering::SeqCst);
     assert!(mock.read(10).into_iter().eq((0..10).map(|number| (number, 1))), "{:?}", slot.status.report());
     slot.until("health", |status| status.check().is_ok());
+}
+
+#[test]
+fn work_that_cannot_be_made_now_is_made_later() {
+    struct Later(AtomicBool);
+    impl Factory for Later {
+        fn make(&self) -> Result<Box<dyn Work>, NoWork> {
+            if self.0.swap(true, Ordering::SeqCst) {
+                return Ok(Box::new(Copy));
+            }
+            Err(NoWork::Again("clean cannot be started: it ran out of time".to_owned()))
+        }
+    }
+    let mock = Mock::start();
+    let slot = Running::start(&mock, "a", Arc::new(Later(AtomicBool::new(false))));
+    mock.write(0..10);
+    assert!(mock.read(10).into_iter().eq((0..10).map(|number| (number, 1))), "{:?}", slot.status.report());
+    assert_eq!(slot.status.report().rebuilds, 1);
 }

@@ -174,8 +174,14 @@ async fn a_module_is_uploaded_once_pinned_and_there_after_a_restart() {
     let (_, modules) = process.call("GET", "/modules", None).await;
     assert_eq!((modules[0]["name"].as_str(), modules[0]["version"].as_str()), (Some("panic"), Some("0.1.0")));
     assert_eq!(process.call("GET", "/connectors/p", None).await.1["modules"]["p"]["digest"], modules[0]["digest"]);
-    process.tasks.drain(PATIENCE).await;
+
+    // A pause is heeded even while the pipeline waits: for the registry, to be started over.
     aside.drain(PATIENCE).await;
+    assert_eq!(process.call("POST", "/connectors/p/restart", None).await.0, 204);
+    process.until("/connectors/p/status", |_, body| body["connector"]["trace"].is_string()).await;
+    assert_eq!(process.call("PUT", "/connectors/p/pause", None).await.0, 202);
+    process.until("/connectors/p/status", |_, body| body["tasks"][0]["state"] == "PAUSED").await;
+    process.tasks.drain(PATIENCE).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -304,6 +304,25 @@ fn without_the_registry_nothing_is_diverted() {
     assert_eq!(worker.apply(&batch, &mut out).unwrap().dead, 2);
 }
 
+/// A registry that is busy, and knows nothing.
+struct Slow;
+
+impl Source for Slow {
+    fn schema(&self, _: u32) -> Result<Option<String>, String> {
+        std::thread::sleep(READ_TIME / 5);
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_slow_registry_does_not_keep_the_slot_from_its_group() {
+    let (_, mut worker) = worker(keep);
+    worker.writers = Writers::new(Arc::new(Slow), Arc::from(ORDER_PLACED_AVSC));
+    let batch: Vec<Input> = (0..30).map(|id| input(id.into(), None, Some(vec![0, 0, 0, 9, id, 1]))).collect();
+    let tally = worker.apply(&batch, &mut Vec::new()).unwrap();
+    assert!((1..=6).contains(&tally.done), "{tally:?}");
+}
+
 #[test]
 fn a_chain_that_cannot_judge_holds_the_batch() {
     let (_, mut worker) = worker(|_| Err(ChainError::Breaker { module: LABEL.to_owned(), time_outs: 3 }));

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    mem,
     sync::Arc,
 };
 
@@ -149,8 +150,11 @@ pub struct Chain {
     stages: Vec<Stage>,
     hunt: Hunt,
     lines: VecDeque<LogLine>,
-    counters: BTreeMap<(String, String), u64>,
+    counters: Counters,
 }
+
+/// For each module its counters. A name stays when its count is taken, so that a module's names can be numbered.
+type Counters = BTreeMap<String, BTreeMap<String, u64>>;
 
 impl Chain {
     /// A chain with the default options.
@@ -177,7 +181,8 @@ impl Chain {
             let label = module.label();
             let settings = Settings { schema: output_schema.to_owned(), parameters: parameters.into_iter().collect() };
             let (shape, tables) = (Arc::clone(&shape), Arc::clone(&tables));
-            let parts = Parts { module, settings, shape, tables, single_output: options.single_output };
+            let parts =
+                Parts { alias: alias.clone(), module, settings, shape, tables, single_output: options.single_output };
             let stage = Stage::new(parts).map_err(|fault| match fault.kind {
                 FaultKind::Rejected => ConfigureError::Refused { alias, module: label, reason: fault.reason },
                 _ => ConfigureError::Start { alias, module: label, reason: fault.reason },
@@ -185,7 +190,7 @@ impl Chain {
             stages.push(stage);
         }
         let header = stages.iter().map(|stage| stage.label.as_str()).collect::<Vec<_>>().join(",");
-        Ok(Self { header, stages, hunt: Hunt::default(), lines: VecDeque::new(), counters: BTreeMap::new() })
+        Ok(Self { header, stages, hunt: Hunt::default(), lines: VecDeque::new(), counters: Counters::new() })
     }
 
     /// The labels of the modules, comma-joined, in order: the value of the header `orderflow.modules`.
@@ -201,8 +206,9 @@ impl Chain {
 
     /// Judges a batch: one verdict an input, in order.
     ///
-    /// **There may be fewer verdicts than inputs** (at least one): the hunt for poison is over its time, and what is
-    /// there is the proven prefix. Commit it, [`Chain::begin`] the next transaction and hand in the rest again.
+    /// **There may be fewer verdicts than inputs** (at least one): the hunt for poison is over its time, too many records
+    /// ran out of time, or the batch became more than one transaction should have; what is there is the proven prefix.
+    /// Commit it, [`Chain::begin`] the next transaction and hand in the rest again.
     ///
     /// A fault of a module costs the one record that caused it: it is found by bisection on fresh instances. Where an
     /// input became several records and a later module rejects one of them, the input is rejected.
@@ -216,22 +222,38 @@ impl Chain {
             } else {
                 next(stage, &mut verdicts, hunt, &mut spoken)
             };
-            spoken.into_iter().for_each(|spoken| keep(lines, counters, &stage.label, spoken));
+            spoken.into_iter().for_each(|spoken| keep(lines, counters, stage, spoken));
             result?;
+            if let Some(module) = hunt.tripped.take() {
+                // Nobody knows whether the records are bad or the module is: those that ran out of time are not judged.
+                verdicts.truncate(verdicts.iter().position(ran_out_of_time).unwrap_or(verdicts.len()));
+                if verdicts.is_empty() {
+                    return Err(ChainError::Breaker { module, time_outs: hunt.time_outs });
+                }
+            }
         }
         Ok(verdicts)
     }
 
     /// What the modules logged since the last call, oldest first; bounded.
     pub fn take_logs(&mut self) -> Vec<LogLine> {
-        std::mem::take(&mut self.lines).into()
+        mem::take(&mut self.lines).into()
     }
 
     /// What the modules counted since the last call; bounded.
     pub fn take_metrics(&mut self) -> Vec<Metric> {
-        let counters = std::mem::take(&mut self.counters);
-        counters.into_iter().map(|((module, name), by)| Metric { module, name, by }).collect()
+        let mut taken = Vec::new();
+        for (module, counters) in &mut self.counters {
+            for (name, count) in counters.iter_mut().filter(|(_, count)| **count > 0) {
+                taken.push(Metric { module: module.clone(), name: name.clone(), by: mem::take(count) });
+            }
+        }
+        taken
     }
+}
+
+fn ran_out_of_time(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Reject(rejection) if rejection.kind == FaultKind::Deadline)
 }
 
 /// Checks a step against what its module describes.
@@ -297,7 +319,7 @@ fn next(
     let mut records = Vec::with_capacity(verdicts.len());
     let mut counts = Vec::with_capacity(verdicts.len());
     for verdict in verdicts.iter_mut() {
-        let emitted = if let Verdict::Emit(emitted) = verdict { std::mem::take(emitted) } else { Vec::new() };
+        let emitted = if let Verdict::Emit(emitted) = verdict { mem::take(emitted) } else { Vec::new() };
         counts.push(emitted.len());
         records.extend(emitted);
     }
@@ -332,22 +354,37 @@ fn combined(stage: &Stage, part: Vec<(Record, Outcome)>) -> Verdict {
             Outcome::Emit(records) => emitted.extend(records),
             Outcome::Replace(value) => emitted.push(Record { value, ..record }),
         }
+        // Each module keeps to the limit for what it gets, so a chain of them could multiply.
+        let (count, limit) = (emitted.len(), stage.limits().output_records);
+        if count > limit {
+            let reason = format!("{count} records from one input of the chain, the limit is {limit}");
+            return Verdict::Reject(stage.rejection(FaultKind::Output, reason));
+        }
     }
     if emitted.is_empty() { Verdict::Drop { module: stage.label.clone() } } else { Verdict::Emit(emitted) }
 }
 
 /// Keeps what a call said, within bounds.
-fn keep(lines: &mut VecDeque<LogLine>, counters: &mut BTreeMap<(String, String), u64>, module: &str, spoken: Spoken) {
+fn keep(lines: &mut VecDeque<LogLine>, counters: &mut Counters, stage: &Stage, spoken: Spoken) {
     let lost = (spoken.lost_lines > 0)
         .then(|| (Level::Warn, format!("{} more lines in one call were not kept", spoken.lost_lines)));
     for (level, text) in spoken.lines.into_iter().chain(lost) {
         if lines.len() >= KEPT_LINES {
             lines.pop_front();
         }
-        lines.push_back(LogLine { module: module.to_owned(), level, text });
+        lines.push_back(LogLine { module: stage.label.clone(), level, text });
     }
+    if spoken.counters.is_empty() {
+        return;
+    }
+    // A call has so many names at most, and so has the module in all its calls: a name that is new each time must not
+    // fill the host.
+    let own = counters.entry(stage.label.clone()).or_default();
     for (name, by) in spoken.counters {
-        let counter = counters.entry((module.to_owned(), name)).or_insert(0);
-        *counter = counter.saturating_add(by);
+        if let Some(counter) = own.get_mut(&name) {
+            *counter = counter.saturating_add(by);
+        } else if own.len() < stage.limits().metric_names {
+            own.insert(name, by);
+        }
     }
 }

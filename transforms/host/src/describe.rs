@@ -10,7 +10,7 @@ use crate::{LoadError, bindings};
 pub struct Description {
     /// `[a-z][a-z0-9-]*`.
     pub name: String,
-    /// A semantic version.
+    /// `major.minor.patch`.
     pub version: String,
     /// How it reads and writes values.
     pub payload: Payload,
@@ -149,14 +149,8 @@ fn is_name(name: &str, also: &str) -> bool {
         && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || also.contains(letter))
 }
 
-/// `1.4.0` or `1.4.0-rc.1`; no build metadata, since a label puts the digest there.
+/// `1.4.0`. No pre-release, since no pipeline could name it; no build metadata, since a label puts the digest there.
 fn is_version(version: &str) -> bool {
-    let (core, pre) = version.split_once('-').map_or((version, None), |(core, pre)| (core, Some(pre)));
     let number = |part: &str| part.parse::<u32>().is_ok_and(|number| number.to_string() == part);
-    let identifier =
-        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    version.len() <= 64
-        && core.split('.').count() == 3
-        && core.split('.').all(number)
-        && pre.is_none_or(|pre| pre.split('.').all(identifier))
+    version.split('.').count() == 3 && version.split('.').all(number)
 }

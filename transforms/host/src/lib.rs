@@ -27,6 +27,6 @@ pub use chain::{Chain, ChainError, ConfigureError, Options, Step};
 pub use describe::{Description, Parameter, ParameterKind, Payload};
 pub use engine::{Engine, EngineError};
 pub use limits::Limits;
-pub use module::{LoadError, Module};
+pub use module::{LoadError, Module, digest};
 pub use record::{FaultKind, Level, LogLine, Metric, Record, Rejection, Verdict};
 pub use tables::Tables;

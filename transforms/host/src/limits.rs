@@ -25,7 +25,7 @@ pub struct Limits {
     pub call_per_record: Duration,
     /// The most that a call gets, however many records it has.
     pub call_max: Duration,
-    /// Time of `describe`, `configure` and instantiation, each.
+    /// Time of `describe`, `configure` and instantiation, each. Tried by `evil/spin-describe` and `evil/spin-configure`.
     pub start: Duration,
     /// How much more wall-clock than processor time a call may take.
     pub wall_factor: u32,
@@ -38,13 +38,15 @@ pub struct Limits {
     /// Bytes that a guest may pass to the host at once: a call's answer, or what it gives to a host function. Tried by
     /// `evil/output-bomb`.
     pub output_bytes: usize,
-    /// Records that one input may become. Tried by `evil/output-bomb`.
+    /// Records that one input may become, over the whole chain. Tried by `evil/output-bomb` and by a chain of splitters.
     pub output_records: usize,
+    /// Bytes that a batch may become; when a module is above it, what stands behind comes again in the next transaction.
+    pub batch_output_bytes: usize,
     /// Lines that one call may log; more are counted. Tried by `evil/log-bomb`.
     pub log_lines: usize,
     /// Bytes of one line; the rest is cut. Tried by `evil/log-bomb`.
     pub log_line_bytes: usize,
-    /// Names of metrics that a module may use. Tried by `evil/log-bomb`.
+    /// Names of metrics that a module may use, for as long as its chain lives. Tried by `evil/log-bomb`.
     pub metric_names: usize,
     /// Bytes of a reject's reason, and of any text that a fault carries; the rest is cut.
     pub reason_bytes: usize,
@@ -52,7 +54,8 @@ pub struct Limits {
     pub lookup_keys: usize,
     /// How long one transaction may hunt for poison; then the proven prefix is returned.
     pub hunt: Duration,
-    /// Records that may run out of time in one transaction before the breaker trips.
+    /// Records that may run out of time in one transaction before the breaker trips: what stands before the first of them
+    /// is returned, and where nothing does, the chain refuses to judge.
     pub time_outs: u32,
 }
 
@@ -73,6 +76,7 @@ impl Default for Limits {
             call_bytes: 4 << 20,
             output_bytes: 16 << 20,
             output_records: 1_000,
+            batch_output_bytes: 32 << 20,
             log_lines: 100,
             log_line_bytes: 1_024,
             metric_names: 32,

@@ -44,7 +44,7 @@ pub enum LoadError {
     #[error("the module's name `{0}` is not [a-z][a-z0-9-]* of at most 64 characters")]
     Name(String),
     /// Its version is none.
-    #[error("the module's version `{0}` is not a semantic version such as 1.4.0")]
+    #[error("the module's version `{0}` is not major.minor.patch such as 1.4.0; a pipeline can name no other")]
     Version(String),
     /// It reads a payload that this host does not write.
     #[error("the module reads JSON; this host gives Avro only")]
@@ -89,7 +89,7 @@ impl Module {
             .map_err(|fault| LoadError::Describe(fault.reason))?;
         let description = describe::check(description)?;
         let shape = description.schema.as_deref().map(Shape::parse).transpose().map_err(LoadError::Schema)?;
-        Ok(Self { engine: Arc::clone(engine), pre, description, shape, digest: hex(&Sha256::digest(wasm)) })
+        Ok(Self { engine: Arc::clone(engine), pre, description, shape, digest: digest(wasm) })
     }
 
     /// What the module says of itself.
@@ -144,6 +144,7 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<(), LoadError
     Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// SHA-256 of a component, 64 hexadecimal digits: as [`Module::digest`], without compiling it.
+pub fn digest(wasm: &[u8]) -> String {
+    Sha256::digest(wasm).iter().map(|byte| format!("{byte:02x}")).collect()
 }

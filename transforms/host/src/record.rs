@@ -30,6 +30,8 @@ pub enum Verdict {
 /// Why a record was rejected, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
+    /// The pipeline's own name for the step; one module may be in a chain twice.
+    pub alias: String,
     /// Label of the module.
     pub module: String,
     /// What happened.

@@ -25,16 +25,22 @@ pub(crate) enum Outcome {
     Emit(Vec<Record>),
 }
 
+/// What a record takes beside its value, about.
+const OVERHEAD: usize = 256;
+
 /// How much of its patience a transaction has used.
 #[derive(Debug, Default)]
 pub(crate) struct Hunt {
     pub(crate) spent: Duration,
     pub(crate) time_outs: u32,
+    /// Label of the module in which one record too many ran out of time.
+    pub(crate) tripped: Option<String>,
 }
 
 /// A module with its settings and an instance that is kept between calls.
 pub(crate) struct Stage {
     pub(crate) label: String,
+    alias: String,
     module: Arc<Module>,
     settings: Settings,
     shape: Arc<Shape>,
@@ -45,6 +51,7 @@ pub(crate) struct Stage {
 
 /// What a stage is made of.
 pub(crate) struct Parts {
+    pub(crate) alias: String,
     pub(crate) module: Arc<Module>,
     pub(crate) settings: Settings,
     pub(crate) shape: Arc<Shape>,
@@ -55,14 +62,24 @@ pub(crate) struct Parts {
 impl Stage {
     /// Starts an instance, so that a refusal is seen at once.
     pub(crate) fn new(parts: Parts) -> Result<Self, Fault> {
-        let Parts { module, settings, shape, tables, single_output } = parts;
+        let Parts { alias, module, settings, shape, tables, single_output } = parts;
         let instance = Instance::configured(&module, &settings, Arc::clone(&tables))?;
-        Ok(Self { label: module.label(), module, settings, shape, tables, single_output, instance: Some(instance) })
+        Ok(Self {
+            label: module.label(),
+            alias,
+            module,
+            settings,
+            shape,
+            tables,
+            single_output,
+            instance: Some(instance),
+        })
     }
 
-    /// Judges records in order. Fewer outcomes than records: the hunt's time is up. `spoken` gets what was said.
+    /// Judges records in order. Fewer outcomes than records: the hunt's time is up, the breaker has tripped, or what the
+    /// records become is enough for one transaction. `spoken` gets what was said.
     ///
-    /// `must` is how many outcomes have to come whatever the hunt costs, so that a transaction always moves on.
+    /// `must` is how many outcomes have to come whatever they cost, so that a transaction always moves on.
     pub(crate) fn judge(
         &mut self,
         records: &[Record],
@@ -72,7 +89,13 @@ impl Stage {
     ) -> Result<Vec<Outcome>, ChainError> {
         let mut outcomes = Vec::with_capacity(records.len());
         let mut rest = records;
+        let (mut bytes, mut counted) = (0_usize, 0);
         while !rest.is_empty() {
+            bytes = outcomes.iter().skip(counted).map(Outcome::size).fold(bytes, usize::saturating_add);
+            counted = outcomes.len();
+            if bytes > self.limits().batch_output_bytes && counted >= must {
+                break;
+            }
             let (call, later) = rest.split_at(self.call_len(rest));
             if let Err(fault) = self.call(call, &mut outcomes, spoken)? {
                 let done = self.hunt(call, fault, (must, hunt), &mut outcomes, spoken)?;
@@ -85,7 +108,7 @@ impl Stage {
         Ok(outcomes)
     }
 
-    fn limits(&self) -> &Arc<Limits> {
+    pub(crate) fn limits(&self) -> &Arc<Limits> {
         self.module.engine().limits()
     }
 
@@ -100,7 +123,8 @@ impl Stage {
         fitting.count().clamp(1, records.len().max(1))
     }
 
-    /// Finds the records that make a call fail, by halves, each tried on a fresh instance. False: the time is up.
+    /// Finds the records that make a call fail, by halves, each tried on a fresh instance. False: the time is up,
+    /// or the breaker has tripped.
     fn hunt(
         &mut self,
         records: &[Record],
@@ -124,7 +148,10 @@ impl Stage {
             match (result, part) {
                 (Ok(()), _) => {}
                 (Err(found), [_]) => {
-                    outcomes.push(self.blame(found, hunt)?);
+                    outcomes.push(self.blame(found, hunt));
+                    if hunt.tripped.is_some() {
+                        return Ok(false);
+                    }
                 }
                 (Err(found), _) => {
                     let (left, right) = part.split_at(part.len() / 2);
@@ -137,14 +164,14 @@ impl Stage {
     }
 
     /// The verdict on a record that failed alone, on a fresh instance.
-    fn blame(&self, fault: Fault, hunt: &mut Hunt) -> Result<Outcome, ChainError> {
+    fn blame(&self, fault: Fault, hunt: &mut Hunt) -> Outcome {
         if fault.kind == FaultKind::Deadline {
             hunt.time_outs += 1;
             if hunt.time_outs >= self.limits().time_outs {
-                return Err(ChainError::Breaker { module: self.label.clone(), time_outs: hunt.time_outs });
+                hunt.tripped = Some(self.label.clone());
             }
         }
-        Ok(Outcome::Reject(Rejection { module: self.label.clone(), kind: fault.kind, reason: fault.reason }))
+        self.reject(fault.kind, fault.reason)
     }
 
     /// One call. The outer error: the module cannot be started; the inner: this call failed, and nothing was added.
@@ -244,8 +271,24 @@ impl Stage {
     }
 
     fn reject(&self, kind: FaultKind, reason: String) -> Outcome {
+        Outcome::Reject(self.rejection(kind, reason))
+    }
+
+    /// A rejection by this module.
+    pub(crate) fn rejection(&self, kind: FaultKind, reason: String) -> Rejection {
         let reason = cut(reason, self.limits().reason_bytes);
-        Outcome::Reject(Rejection { module: self.label.clone(), kind, reason })
+        Rejection { alias: self.alias.clone(), module: self.label.clone(), kind, reason }
+    }
+}
+
+impl Outcome {
+    /// Roughly what it holds in memory.
+    fn size(&self) -> usize {
+        match self {
+            Self::Drop | Self::Reject(_) => OVERHEAD,
+            Self::Replace(value) => OVERHEAD + value.len(),
+            Self::Emit(records) => records.iter().map(|record| OVERHEAD + record.value.len()).sum(),
+        }
     }
 }
 

@@ -70,7 +70,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<Started> {
 
     let (measured, metrics) = metrics::registry();
     let runtime = tokio::runtime::Handle::current();
-    let materials = Materials { engine, registry, catalog: Arc::clone(&catalog), runtime };
+    let materials = Materials { engine, registry, catalog: Arc::clone(&catalog), runtime, counted: metrics.modules() };
     let broken = CancellationToken::new();
     let alarm = alarm(tasks, &broken);
     let manager = Arc::new(Manager::new(site, materials.clone(), metrics, tasks.clone(), alarm));

@@ -15,4 +15,6 @@ pub use fault::{Action, Call, Fault, Signal};
 pub use identity::Identity;
 pub use input::{Headers, Input, Outgoing};
 pub use positions::{Gap, Place};
+pub use producer_context::Refusal;
+pub(crate) use session::after;
 pub use session::{Gathered, Session};

@@ -1,6 +1,8 @@
-//! The metrics of this command and their names. Labels are the pipeline and the slot, never anything from a record.
+//! The metrics of this command and their names. Labels are the pipeline and the slot, never anything from a record; what
+//! modules count has their own names, of which there are not many.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -9,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use transform_host::Metric;
 
 use crate::work::Tally;
 
@@ -21,6 +24,22 @@ struct Pipeline {
 struct Slot {
     pipeline: String,
     slot: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct OfModule {
+    module: String,
+    name: String,
+}
+
+/// Series of modules' own counters in a process. A chain has few names, but each new chain may bring others.
+const MAX_MODULE_SERIES: usize = 1_000;
+
+/// What modules count, by the module's label and the name that it uses.
+#[derive(Debug, Clone, Default)]
+pub struct ModuleMetrics {
+    counters: Family<OfModule, Counter>,
+    known: Arc<Mutex<BTreeSet<OfModule>>>,
 }
 
 type Histograms = Family<Pipeline, Histogram, fn() -> Histogram>;
@@ -39,6 +58,7 @@ pub struct Metrics {
     commit_seconds: Histograms,
     batch_records: Histograms,
     open: Family<Slot, Gauge>,
+    modules: ModuleMetrics,
 }
 
 /// The metrics of one slot, with its labels resolved once.
@@ -75,6 +95,7 @@ impl Metrics {
             commit_seconds: Family::new_with_constructor(seconds),
             batch_records: Family::new_with_constructor(records),
             open: Family::default(),
+            modules: ModuleMetrics::default(),
         };
         metrics.name(registry.sub_registry_with_prefix("transforms"));
         metrics
@@ -92,6 +113,13 @@ impl Metrics {
         registry.register("commit_seconds", "time of offsets and commit of a transaction", self.commit_seconds.clone());
         registry.register("batch_records", "records of a transaction", self.batch_records.clone());
         registry.register("transaction_open_records", "records in the open transaction of a slot", self.open.clone());
+        registry.register("module_counter", "what modules count themselves", self.modules.counters.clone());
+    }
+
+    /// What modules count.
+    #[must_use]
+    pub fn modules(&self) -> ModuleMetrics {
+        self.modules.clone()
     }
 
     /// The metrics of one slot.
@@ -112,6 +140,22 @@ impl Metrics {
             batch_records: self.batch_records.get_or_create_owned(&by_pipeline),
             open: self.open.get_or_create_owned(&by_slot),
         }
+    }
+}
+
+impl ModuleMetrics {
+    /// Adds what a module counted.
+    pub fn count(&self, Metric { module, name, by }: Metric) {
+        let series = OfModule { module, name };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(&series) {
+            if known.len() >= MAX_MODULE_SERIES {
+                return;
+            }
+            known.insert(series.clone());
+        }
+        drop(known);
+        self.counters.get_or_create_owned(&series).inc_by(by);
     }
 }
 
@@ -159,4 +203,24 @@ pub fn registry() -> (Arc<Registry>, Metrics) {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     (Arc::new(registry), metrics)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_modules_count_is_exported_up_to_a_bound() {
+        let (registry, metrics) = registry();
+        let modules = metrics.modules();
+        for name in (0..2 * MAX_MODULE_SERIES).map(|number| format!("n{number}")) {
+            modules.count(Metric { module: "clean@1.0.0".to_owned(), name, by: 1 });
+        }
+        modules.count(Metric { module: "clean@1.0.0".to_owned(), name: "n0".to_owned(), by: 6 });
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let series = text.lines().filter(|line| line.starts_with("transforms_module_counter_total{"));
+        assert_eq!(series.count(), MAX_MODULE_SERIES);
+        assert!(text.contains(r#"transforms_module_counter_total{module="clean@1.0.0",name="n0"} 7"#), "{text}");
+    }
 }

@@ -6,5 +6,6 @@ pub mod divert;
 pub mod finish;
 mod json;
 pub mod read;
+mod storable;
 pub mod worker;
 pub mod writers;

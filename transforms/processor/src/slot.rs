@@ -2,16 +2,21 @@
 //! thread, because the transactional calls block. What a failure means is decided in [`crate::kafka::fault`]; here is
 //! how it is done.
 
+mod holder;
+mod stuck;
+
 use std::cell::Cell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::stuck::Stuck;
 use crate::control::Control;
 use crate::kafka::{Action, Fault, Gathered, Identity, Input, Outgoing, Session};
 use crate::metrics::SlotMetrics;
 use crate::status::{State, Status};
-use crate::work::{Hold, Tally, Work};
+use crate::work::{Factory, Hold, NoWork, Tally, Work};
 
 /// How long a poll waits for a first record; a stop or a change is noticed within this time.
 const POLL_WAIT: Duration = Duration::from_millis(100);
@@ -19,10 +24,6 @@ const POLL_WAIT: Duration = Duration::from_millis(100);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a failed slot looks whether it may try again; it is told as well.
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
-/// How often a slot that stands by looks whether the other holder of its identity is gone.
-const STAND_BY_PAUSE: Duration = Duration::from_secs(2);
-/// After so many looks without an answer of the broker it tries anyhow.
-const STAND_BY_TRIES: u32 = 10;
 
 /// Everything a slot needs to know.
 pub struct Slot {
@@ -53,6 +54,8 @@ enum End {
     /// Somebody asked for new clients.
     Asked,
     Fault(Fault),
+    /// Something else went wrong that need not go wrong again.
+    Again(String),
     /// Only another version of the pipeline, or a restart, can help.
     Failed {
         trace: String,
@@ -72,13 +75,9 @@ impl Slot {
         let mut backoff = BACKOFF.0;
         self.name_other_holder();
         while !self.control.is_stopped() {
-            let (version, restarts) = (self.control.version(), self.control.restarts());
+            let restarts = self.control.restarts();
             let life = Life::default();
-            // A panic (of a decoder, say) must not silence the slot for ever; the batch is not committed, so nothing is lost.
-            let ended = catch_unwind(AssertUnwindSafe(|| self.session(&life))).unwrap_or_else(|panic| End::Failed {
-                trace: format!("the slot panicked: {}", panic_text(panic.as_ref())),
-                version,
-            });
+            let ended = self.session(&life);
             self.status.set_in_flight(0);
             self.opened(0);
             if life.committed.get() {
@@ -91,18 +90,23 @@ impl Slot {
                 End::Fault(fault) => match fault.action() {
                     Action::StandBy => self.stand_by(&fault, life.member.take().as_deref()),
                     Action::Retry | Action::AbortAndRewind | Action::Rebuild => {
-                        self.restarting(&fault.to_string());
-                        self.control.wait(backoff);
-                        backoff = (backoff * 2).min(BACKOFF.1);
+                        self.start_over(&fault.to_string(), &mut backoff);
                     }
                 },
+                End::Again(trace) => self.start_over(&trace, &mut backoff),
             }
         }
         self.status.update(|report| report.state = State::Unassigned);
     }
 
+    fn start_over(&self, trace: &str, backoff: &mut Duration) {
+        self.restarting(trace);
+        self.control.wait(*backoff);
+        *backoff = (*backoff * 2).min(BACKOFF.1);
+    }
+
     fn session(&self, life: &Life) -> End {
-        let mut seat = match self.sit_down() {
+        let mut seat = match caught(|| self.sit_down()) {
             Ok(seat) => seat,
             Err(end) => return end,
         };
@@ -110,22 +114,30 @@ impl Slot {
             if let Some(member) = seat.member.take() {
                 life.member.set(Some(member));
             }
-            match self.turn(&mut seat) {
+            match caught(|| self.turn(&mut seat)) {
                 Ok(committed) => life.committed.set(committed || life.committed.get()),
                 Err(end) => break end,
             }
         };
-        if !seat.session.close() {
+        self.close(seat.session);
+        ended
+    }
+
+    fn close(&self, session: Session) {
+        if !session.close() {
             self.control.hung("closing a Kafka client did not end");
         }
-        ended
     }
 
     fn sit_down(&self) -> Result<Seat, End> {
         let (version, factory) = self.control.order();
         let restarts = self.control.restarts();
-        let work = factory.make().map_err(|trace| End::Failed { trace, version })?;
+        let work = made(factory.as_ref(), version)?;
         let session = Session::open(&self.brokers, &self.identity, &self.topics, self.control.accepted_gaps())?;
+        if let Err(fault) = session.settle() {
+            self.close(session);
+            return Err(fault.into());
+        }
         Ok(Seat {
             session,
             work,
@@ -137,6 +149,7 @@ impl Slot {
             member: None,
             batch: Vec::new(),
             out: Vec::new(),
+            stuck: Stuck::default(),
         })
     }
 
@@ -172,7 +185,7 @@ impl Slot {
         }
         if seat.version != self.control.version() {
             let (version, factory) = self.control.order();
-            seat.work = factory.make().map_err(|trace| End::Failed { trace, version })?;
+            seat.work = made(factory.as_ref(), version)?;
             seat.version = version;
         }
         if seat.paused != self.control.is_paused() {
@@ -188,18 +201,26 @@ impl Slot {
         let mut from = 0;
         while let Some(rest) = seat.batch.get(from..).filter(|rest| !rest.is_empty()) {
             seat.out.clear();
-            let tally = match seat.work.apply(rest, &mut seat.out) {
+            let (part, refused) = seat.stuck.part(rest);
+            let applied = match (refused, part) {
+                (Some(refusal), [input]) => seat.work.divert(input, &refusal.to_string(), &mut seat.out),
+                _ => seat.work.apply(part, &mut seat.out),
+            };
+            let tally = match applied {
                 Ok(tally) => tally,
                 Err(Hold::Wait { reason, pause }) => return self.hold(seat, reason, pause),
                 Err(Hold::Fail(trace)) => return Err(End::Failed { trace, version: seat.version }),
             };
-            let Some(done) = rest.get(..tally.done).filter(|done| !done.is_empty()) else {
+            let Some(done) = part.get(..tally.done).filter(|done| !done.is_empty()) else {
                 let trace = "the work did nothing; this is a defect".to_owned();
                 return Err(End::Failed { trace, version: seat.version });
             };
             match seat.session.transact(done, &seat.out, &|records| self.opened(records)) {
-                Ok(commit) => self.committed(seat, tally, commit),
-                Err(fault) => return self.recover(seat, fault),
+                Ok(commit) => {
+                    seat.stuck.committed(done);
+                    self.committed(seat, tally, commit);
+                }
+                Err(fault) => return self.recover(seat, fault, from..from + tally.done),
             }
             from += tally.done;
             self.status.set_in_flight(seat.batch.len() - from);
@@ -207,15 +228,23 @@ impl Slot {
         Ok(true)
     }
 
-    fn recover(&self, seat: &mut Seat, fault: Fault) -> Result<bool, End> {
+    /// Deals with a transaction of these records of the batch that failed.
+    fn recover(&self, seat: &mut Seat, fault: Fault, records: Range<usize>) -> Result<bool, End> {
         match fault.action() {
             Action::Retry | Action::AbortAndRewind => {
                 self.metrics.aborted();
-                tracing::info!(fault = %fault, "transaction is aborted and done again");
                 seat.session.abort()?;
                 self.opened(0);
+                let refusal = seat.session.refusal();
+                let why = refusal.as_ref().map_or_else(|| fault.to_string(), ToString::to_string);
+                tracing::info!(why, "transaction is aborted and done again");
+                let pace = seat.stuck.aborted(seat.batch.get(records).unwrap_or_default(), refusal);
+                if pace.shown {
+                    self.status.update(|report| (report.state, report.trace) = (State::Restarting, Some(why)));
+                    seat.troubled = true;
+                }
                 seat.session.rewind()?;
-                self.control.wait(BACKOFF.0);
+                self.control.wait(pace.pause);
                 Ok(false)
             }
             Action::Rebuild | Action::StandBy => Err(End::Fault(fault)),
@@ -245,7 +274,7 @@ impl Slot {
         self.metrics.committed(tally, commit);
         if std::mem::take(&mut seat.troubled) {
             tracing::info!(slot = self.identity.slot(), "records flow again");
-            self.status.update(|report| (report.trace, report.held) = (None, None));
+            self.status.update(|report| (report.state, report.trace, report.held) = (State::Running, None, None));
         }
     }
 
@@ -271,9 +300,12 @@ impl Slot {
             gaps = gaps.len(),
             "partitions assigned"
         );
+        seat.stuck.keep(&assigned);
         let state = if seat.paused { State::Paused } else { State::Running };
         self.status.update(|report| {
-            (report.state, report.assigned, report.gaps, report.trace) = (state, assigned, gaps, None);
+            (report.state, report.assigned, report.gaps) = (state, assigned, gaps);
+            // What was held may be another's now.
+            (report.trace, report.held) = (None, None);
         });
     }
 
@@ -300,49 +332,6 @@ impl Slot {
             self.control.wait(FAILED_PAUSE);
         }
     }
-
-    /// Somebody else took the identity. Taking it back would only start a fight, so wait until nobody has it.
-    fn stand_by(&self, fault: &Fault, own: Option<&str>) {
-        self.restarting(&fault.to_string());
-        for unanswered in 0..STAND_BY_TRIES {
-            self.control.wait(STAND_BY_PAUSE);
-            loop {
-                match self.identity.other_holder(&self.brokers, own) {
-                    Ok(None) => return,
-                    Err(_) => break,
-                    Ok(Some(other)) => {
-                        let trace = format!(
-                            "{fault}; member {other} has this identity too: stop one of them or give it another --instance"
-                        );
-                        self.status.update(|report| report.trace = Some(trace));
-                        self.control.wait(STAND_BY_PAUSE);
-                    }
-                }
-                if self.control.is_stopped() {
-                    return;
-                }
-            }
-            tracing::debug!(unanswered, "cannot ask who holds the identity");
-        }
-    }
-
-    /// Looks once, beside the start and not before it: a restart in place must not wait for this.
-    fn name_other_holder(&self) {
-        let (brokers, identity) = (self.brokers.clone(), self.identity.clone());
-        let look = move || {
-            if let Ok(Some(other)) = identity.other_holder(&brokers, None) {
-                tracing::warn!(
-                    slot = identity.slot(),
-                    other,
-                    "a member with this identity is in the group: it ended just now, or a second process runs with the \
-                     same --instance; taking over, a second process will stand by"
-                );
-            }
-        };
-        if let Err(error) = std::thread::Builder::new().name("look".to_owned()).spawn(look) {
-            tracing::debug!(error = %error, "cannot look for another holder of the identity");
-        }
-    }
 }
 
 /// What a slot has while its session lasts.
@@ -357,6 +346,20 @@ struct Seat {
     member: Option<String>,
     batch: Vec<Input>,
     out: Vec<Outgoing>,
+    stuck: Stuck,
+}
+
+/// A panic (of a decoder, say) must not silence the slot for ever. The batch is not committed, so nothing is lost.
+fn caught<T>(run: impl FnOnce() -> Result<T, End>) -> Result<T, End> {
+    let ended = catch_unwind(AssertUnwindSafe(run));
+    ended.unwrap_or_else(|panic| Err(End::Again(format!("the slot panicked: {}", panic_text(panic.as_ref())))))
+}
+
+fn made(factory: &dyn Factory, version: u64) -> Result<Box<dyn Work>, End> {
+    factory.make().map_err(|no| match no {
+        NoWork::Again(trace) => End::Again(trace),
+        NoWork::Never(trace) => End::Failed { trace, version },
+    })
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -13,6 +13,12 @@ pub trait Work {
     /// # Errors
     /// When nothing can be said about the batch now; nothing of it is written then.
     fn apply(&mut self, batch: &[Input], out: &mut Vec<Outgoing>) -> Result<Tally, Hold>;
+
+    /// Makes a dead letter of a record, because the broker refuses for good what became of it; `reason` has its words.
+    ///
+    /// # Errors
+    /// When there are no dead letters.
+    fn divert(&mut self, input: &Input, reason: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold>;
 }
 
 /// Makes the work of a slot; it is called again for each slot and each change of the pipeline.
@@ -20,8 +26,19 @@ pub trait Factory: Send + Sync {
     /// The work of one slot.
     ///
     /// # Errors
-    /// When the pipeline cannot run; the slot fails with this text.
-    fn make(&self) -> Result<Box<dyn Work>, String>;
+    /// When the pipeline cannot run.
+    fn make(&self) -> Result<Box<dyn Work>, NoWork>;
+}
+
+/// Why a pipeline cannot run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoWork {
+    /// It may when it is tried again: a module did not start in its time on a busy machine, say.
+    #[error("{0}")]
+    Again(String),
+    /// Another version of the pipeline can, or a human.
+    #[error("{0}")]
+    Never(String),
 }
 
 /// What became of a batch.

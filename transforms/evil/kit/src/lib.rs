@@ -38,6 +38,14 @@ pub fn emit<'a>(record: &Record<'a>, keys: &[&'a [u8]], out: &mut VerdictWriter)
     out.emit(&copies).expect("small");
 }
 
+/// Never comes back.
+pub fn spin() -> ! {
+    let mut turns = 0_u64;
+    loop {
+        turns = std::hint::black_box(turns.wrapping_add(1));
+    }
+}
+
 /// What a guest says of itself.
 pub fn description(name: &str) -> bindings::Description {
     bindings::Description {

@@ -47,7 +47,7 @@ fn names_and_versions_are_strict() {
     }
     for (version, fine) in [
         ("1.4.0", true),
-        ("0.0.1-rc.1", true),
+        ("0.0.1-rc.1", false),
         ("10.20.30", true),
         ("1.4", false),
         ("1.4.0.0", false),

@@ -92,6 +92,26 @@ fn what_one_module_splits_the_next_one_sees() {
     assert_eq!(verdicts[2], Verdict::Emit(vec![text("good", "fine")]));
 }
 
+#[test]
+fn a_chain_of_splitters_keeps_to_one_limit() {
+    let limited = |output_records| {
+        let engine = Engine::new(Limits { output_records, ..Limits::default() }).unwrap();
+        chain(&engine, &["splitter", "splitter"], Options::default()).apply(&batch(2, &[0], "x")).unwrap()
+    };
+    assert!(matches!(&limited(5)[..], [Verdict::Emit(five), Verdict::Emit(one)] if five.len() == 5 && one.len() == 1));
+    let words = "5 records from one input of the chain, the limit is 4";
+    assert!(matches!(&limited(4)[..], [Verdict::Reject(found), Verdict::Emit(_)] if found.reason == words));
+}
+
+#[test]
+fn a_rejection_names_the_step_and_not_only_the_module() {
+    let engine = engine();
+    let twice = |alias: &str| Step { alias: alias.to_owned(), ..step(&engine, "probe", &[]) };
+    let mut chain = Chain::new(&engine, vec![twice("first"), twice("second")], TEXT_SCHEMA).unwrap();
+    let verdicts = chain.apply(&[text("evil", "k")]).unwrap();
+    assert!(matches!(&verdicts[..], [Verdict::Reject(found)] if found.alias == "first"), "{verdicts:?}");
+}
+
 struct OneTable(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Tables for OneTable {

@@ -80,7 +80,7 @@ fn a_memory_bomb_costs_the_host_no_more_than_the_limit() {
         verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Reject(found) if found.kind == FaultKind::Memory));
     assert_eq!(memory.count(), 8);
     let grown = resident().saturating_sub(before);
-    // Other tests run beside this one; the eight bombs alone would be 512 MiB if they were kept.
+    // The bombs touch what they take: eight of them would be 512 MiB if they were kept. Other tests run beside this one.
     assert!(grown < 400 << 20, "{grown} bytes");
 }
 
@@ -126,6 +126,18 @@ fn what_a_guest_says_is_bounded() {
     let first = metrics.iter().find(|metric| metric.name == "counter_0").unwrap();
     assert_eq!(first.by, u64::MAX);
     assert_eq!((chain.take_logs(), chain.take_metrics()), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn names_that_are_new_in_each_call_do_not_fill_the_host() {
+    let limits = Limits::default();
+    let mut chain = chain(&engine(), &["log-bomb"], single());
+    let mut names = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        chain.apply(&batch(1, &[0], "n")).unwrap();
+        names.extend(chain.take_metrics().into_iter().map(|metric| metric.name));
+    }
+    assert_eq!(names.len(), limits.metric_names, "{names:?}");
 }
 
 #[test]

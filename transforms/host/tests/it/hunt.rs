@@ -59,6 +59,25 @@ fn three_time_outs_in_a_transaction_trip_the_breaker() {
 }
 
 #[test]
+fn what_stands_before_the_records_that_ran_out_of_time_is_kept() {
+    for modules in [&["spin"][..], &["log-bomb", "spin"]] {
+        let mut chain = chain(&engine(), modules, single());
+        let input = batch(12, &[4, 7, 9], "n");
+        let expected: Vec<_> = input[..4].iter().map(|record| Verdict::Emit(vec![record.clone()])).collect();
+        assert_eq!(chain.apply(&input).unwrap(), expected, "{modules:?}");
+        chain.begin();
+        assert!(matches!(chain.apply(&input[4..]), Err(ChainError::Breaker { time_outs: 3, .. })), "{modules:?}");
+    }
+}
+
+#[test]
+fn a_batch_that_becomes_too_much_is_cut_but_never_to_nothing() {
+    let limits = Limits { batch_output_bytes: 1, call_records: 10, ..Limits::default() };
+    let mut chain = chain(&Engine::new(limits).unwrap(), &["panic", "spin"], single());
+    assert_eq!(chain.apply(&batch(50, &[], "")).unwrap().len(), 10);
+}
+
+#[test]
 fn when_the_hunt_is_over_its_time_the_proven_prefix_comes_back() {
     let engine = Engine::new(Limits { hunt: Duration::ZERO, ..Limits::default() }).unwrap();
     let mut chain = chain(&engine, &["panic", "panic"], single());

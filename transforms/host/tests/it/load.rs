@@ -1,8 +1,8 @@
 //! What is refused when it is uploaded, and with which words.
 
-use transform_host::{Engine, Limits, LoadError, Payload};
+use transform_host::{Chain, ConfigureError, Engine, Limits, LoadError, Payload};
 
-use crate::guests::{engine, module, wasm};
+use crate::guests::{TEXT_SCHEMA, engine, module, step, wasm};
 
 fn refusal(wasm: &[u8]) -> LoadError {
     engine().load(wasm).expect_err("refused")
@@ -61,6 +61,15 @@ fn a_module_that_needs_more_than_the_limits_to_start_is_refused() {
         let error = Engine::new(limits).unwrap().load(wasm("clean")).expect_err("refused");
         assert!(matches!(&error, LoadError::Describe(reason) if reason.contains(words)), "{error}");
     }
+}
+
+#[test]
+fn a_module_that_never_starts_is_refused_in_time() {
+    let error = refusal(wasm("spin-describe"));
+    assert_eq!(error, LoadError::Describe("it ran out of time".to_owned()));
+    let error = Chain::new(&engine(), vec![step(&engine(), "spin-configure", &[])], TEXT_SCHEMA).err().unwrap();
+    let words = "cannot be started: it ran out of time";
+    assert!(matches!(error, ConfigureError::Start { .. }) && error.to_string().contains(words), "{error}");
 }
 
 #[test]

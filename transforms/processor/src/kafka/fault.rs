@@ -158,7 +158,7 @@ impl Fault {
 
     /// A fault that librdkafka reported.
     pub(super) fn of_failure(call: Call, failure: &Failure) -> Self {
-        Self { call, signal: signal(failure), text: failure.text.clone() }
+        Self { call, signal: signal(call, failure), text: failure.text.clone() }
     }
 
     /// A fault of our own finding.
@@ -167,7 +167,7 @@ impl Fault {
     }
 }
 
-fn signal(failure: &Failure) -> Signal {
+fn signal(call: Call, failure: &Failure) -> Signal {
     match failure.code {
         RDKafkaErrorCode::Fenced
         | RDKafkaErrorCode::ProducerFenced
@@ -175,6 +175,15 @@ fn signal(failure: &Failure) -> Signal {
         | RDKafkaErrorCode::FencedInstanceId => Signal::Fenced,
         RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => Signal::PositionLost,
         _ if failure.fatal => Signal::Fatal,
+        // What librdkafka retried until its time was up comes as "requires abort" and nothing else (TxnOffsetCommit does);
+        // whether one of the tries took effect is unknown all the same.
+        RDKafkaErrorCode::OperationTimedOut
+        | RDKafkaErrorCode::RequestTimedOut
+        | RDKafkaErrorCode::BrokerTransportFailure
+            if failure.requires_abort && matches!(call, Call::SendOffsets | Call::Commit | Call::Abort) =>
+        {
+            Signal::Indefinite
+        }
         _ if failure.requires_abort => Signal::RequiresAbort,
         // Before "retriable": librdkafka calls its own time-outs retriable, but how the call ended is unknown.
         RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut | RDKafkaErrorCode::MessageTimedOut => {

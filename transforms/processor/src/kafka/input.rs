@@ -10,7 +10,7 @@ use super::native;
 pub type Headers = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// A record that was read, copied out of the client.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     /// Where it lay.
     pub topic: Arc<str>,

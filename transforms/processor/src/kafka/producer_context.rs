@@ -1,14 +1,45 @@
-//! What the producer's own thread does: nothing but log. A record that could not be delivered makes the commit fail
-//! with "requires abort", so nobody has to count delivery reports.
+//! What the producer's own thread does: it logs, and keeps why the broker refused a record for good. A record that could
+//! not be delivered makes the commit fail with "requires abort", so nobody has to count delivery reports; but only they
+//! tell that doing the transaction again will not help.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::client;
 
-pub(super) struct Reports;
+/// A record of ours that the broker takes never, however often it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The topic that does not take it.
+    pub topic: String,
+    /// The broker's words.
+    pub text: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} refuses a record for good: {}", self.topic, self.text)
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Reports {
+    refusal: Mutex<Option<Refusal>>,
+}
+
+impl Reports {
+    /// What was refused since the last call; the first one, since the client gives up the rest of the transaction then.
+    pub(super) fn take(&self) -> Option<Refusal> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -24,8 +55,22 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = ();
 
     fn delivery(&self, report: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = report {
-            tracing::debug!(error = %error, "a record of this transaction was not delivered");
+        let Err((error, message)) = report else { return };
+        tracing::debug!(error = %error, "a record of this transaction was not delivered");
+        if error.rdkafka_error_code().is_some_and(is_for_good) {
+            let refusal = Refusal { topic: message.topic().to_owned(), text: error.to_string() };
+            self.refusal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refusal);
         }
     }
+}
+
+/// Whether it is the record's own fault. A missing permission is not: it would be everybody's, and somebody may grant it.
+fn is_for_good(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::MessageBatchTooLarge
+            | RDKafkaErrorCode::InvalidRecord
+            | RDKafkaErrorCode::InvalidTimestamp
+    )
 }

@@ -15,7 +15,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
 use super::positions::{self, Gap, Place};
-use super::producer_context::Reports;
+use super::producer_context::{Refusal, Reports};
 use super::rebalance::Rebalances;
 use super::{Call, Fault, Identity, Input, Outgoing, Signal, client, native};
 
@@ -56,25 +56,32 @@ pub struct Session {
 // === impl Session ===
 
 impl Session {
-    /// Makes both clients. The consumer joins the group while the producer settles what an earlier holder of the
-    /// identity left open; it is polled, and so looks up committed offsets, only after that.
+    /// Makes both clients; [`Session::settle`] comes next.
     ///
     /// # Errors
-    /// When a client cannot be made or the broker does not settle the identity in time.
+    /// When a client cannot be made.
     pub fn open(brokers: &str, identity: &Identity, topics: &[String], accepted: Vec<Gap>) -> Result<Self, Fault> {
         let opening = |error: KafkaError| Fault::of(Call::Open, &error);
         let producer = client::producer(brokers, identity);
         let producer: ThreadedProducer<Reports> =
-            ThreadedProducer::from_config_and_context(&producer, Reports).map_err(opening)?;
+            ThreadedProducer::from_config_and_context(&producer, Reports::default()).map_err(opening)?;
         let consumer = client::consumer(brokers, identity);
         let consumer = BaseConsumer::from_config_and_context(&consumer, Rebalances::new(accepted)).map_err(opening)?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(opening)?;
-        until(Instant::now() + client::TRANSACTION_TIMEOUT, |_| {
-            producer.init_transactions(INIT_STEP).map_err(|error| Fault::of(Call::Init, &error))
-        })?;
         let topics = topics.iter().map(|topic| (topic.clone(), Arc::from(topic.as_str()))).collect();
         Ok(Self { consumer, producer, topics, news: None })
+    }
+
+    /// Settles what an earlier holder of the identity left open. The consumer joins the group meanwhile; it is polled,
+    /// and so looks up committed offsets, only after that.
+    ///
+    /// # Errors
+    /// When the broker does not settle the identity in time. The session is of no use then, and must be closed.
+    pub fn settle(&self) -> Result<(), Fault> {
+        until(Instant::now() + client::TRANSACTION_TIMEOUT, |_| {
+            self.producer.init_transactions(INIT_STEP).map_err(|error| Fault::of(Call::Init, &error))
+        })
     }
 
     /// Gathers a batch: waits up to `wait` for a first record, then takes what is there until the batch is full or
@@ -145,6 +152,8 @@ impl Session {
         opened: &dyn Fn(usize),
     ) -> Result<Duration, Fault> {
         let consumer = &self.consumer;
+        // What an earlier transaction left behind says nothing of this one.
+        self.refusal();
         self.producer.begin_transaction().map_err(|error| Fault::of(Call::Begin, &error))?;
         opened(batch.len());
         let deadline = Instant::now() + CALL_DEADLINE;
@@ -182,6 +191,11 @@ impl Session {
         until(Instant::now() + CALL_DEADLINE, |left| {
             self.producer.abort_transaction(left).map_err(|error| Fault::of(Call::Abort, &error))
         })
+    }
+
+    /// What the broker refused for good in the transaction that was aborted just now.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.producer.context().take()
     }
 
     /// Goes back to the committed offsets.
@@ -235,6 +249,7 @@ impl Session {
     /// should end.
     #[must_use]
     pub fn close(self) -> bool {
+        self.consumer.context().close();
         let (done, closed) = std::sync::mpsc::sync_channel::<()>(1);
         let closer = std::thread::Builder::new().name("close".to_owned()).spawn(move || {
             drop(self);
@@ -246,7 +261,7 @@ impl Session {
 }
 
 /// The offsets after a batch: one past the last record of each partition.
-fn after(batch: &[Input]) -> BTreeMap<Place, i64> {
+pub(crate) fn after(batch: &[Input]) -> BTreeMap<Place, i64> {
     let mut next = BTreeMap::new();
     for input in batch {
         next.insert(Place { topic: Arc::clone(&input.topic), partition: input.partition }, input.offset + 1);

@@ -6,19 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::BaseConsumer;
 use service_kit::Tasks;
 use tokio::sync::Notify;
 
 use super::plan::{Materials, Plan};
+use super::topics;
 use crate::control::{Alarm, Control};
-use crate::kafka::Identity;
-use crate::kafka::client::{self, Log};
+use crate::kafka::{Identity, client};
 use crate::metrics::Metrics;
 use crate::slot::Slot;
 use crate::state::catalog::{Stored, Target};
-use crate::state::follow;
 use crate::status::{Report, Status};
 use crate::work::Factory;
 
@@ -140,11 +137,16 @@ impl Manager {
         self.nudge.notify_one();
     }
 
-    /// Lets the slots of a pipeline go on behind the gaps that they name now.
-    pub fn accept_gaps(&self, name: &str) {
-        if let Some(slots) = self.lock().get(name).and_then(|pipeline| pipeline.slots.as_ref()) {
-            slots.control.accept_gaps(slots.statuses.iter().flat_map(|status| status.report().gaps).collect());
+    /// Lets the slots of a pipeline go on behind the gaps that they name now; `false` when they name none.
+    pub fn accept_gaps(&self, name: &str) -> bool {
+        let pipelines = self.lock();
+        let Some(slots) = pipelines.get(name).and_then(|pipeline| pipeline.slots.as_ref()) else { return false };
+        let gaps: Vec<_> = slots.statuses.iter().flat_map(|status| status.report().gaps).collect();
+        let named = !gaps.is_empty();
+        if named {
+            slots.control.accept_gaps(gaps);
         }
+        named
     }
 
     /// Whether every pipeline does what it should.
@@ -187,6 +189,12 @@ impl Manager {
     fn needs_work(&self, name: &str, stored: &Arc<Stored>) -> bool {
         let mut pipelines = self.lock();
         let pipeline = pipelines.entry(name.to_owned()).or_default();
+        // Also while the pipeline waits for something else: what was running before still runs.
+        if let (Some(slots), Target::Started | Target::Paused) = (&pipeline.slots, stored.state)
+            && slots.control.is_paused() != (stored.state == Target::Paused)
+        {
+            slots.control.pause(stored.state == Target::Paused);
+        }
         if pipeline.stale || pipeline.waiting.is_some() {
             return true;
         }
@@ -195,8 +203,7 @@ impl Manager {
             return false;
         }
         let same = old.config == stored.config && old.modules == stored.modules;
-        if let (true, Some(slots), Target::Started | Target::Paused) = (same, &pipeline.slots, stored.state) {
-            slots.control.pause(stored.state == Target::Paused);
+        if let (true, Some(_), Target::Started | Target::Paused) = (same, &pipeline.slots, stored.state) {
             pipeline.stored = Some(Arc::clone(stored));
             return false;
         }
@@ -212,12 +219,13 @@ impl Manager {
             return;
         }
         let plan = match Plan::prepare(name, &stored, &self.materials).await {
+            Ok(plan) => plan,
+            Err(reason) => return self.wait_for(name, reason),
+        };
+        let plan = match self.with_topics(plan).await {
             Ok(plan) => Arc::new(plan),
             Err(reason) => return self.wait_for(name, reason),
         };
-        if let Err(reason) = self.topics_are_there(&plan).await {
-            return self.wait_for(name, reason);
-        }
         let paused = stored.state == Target::Paused;
         let replaced = {
             let mut pipelines = self.lock();
@@ -273,31 +281,14 @@ impl Manager {
         slots
     }
 
-    async fn topics_are_there(&self, plan: &Plan) -> Result<(), String> {
-        let wanted: Vec<String> = plan
-            .spec
-            .topics
-            .iter()
-            .chain([&plan.spec.output, &plan.spec.dropped])
-            .chain(&plan.spec.dead_letters)
-            .cloned()
-            .collect();
+    /// The plan with what the broker says of its topics, or which one is not there.
+    async fn with_topics(&self, mut plan: Plan) -> Result<Plan, String> {
         let config = client::inspector(&self.site.brokers, &self.site.client_id);
-        let asked = self.tasks.spawn_blocking(move || {
-            let inspector: BaseConsumer<Log> = BaseConsumer::from_config_and_context(&config, Log)?;
-            for topic in wanted {
-                if !follow::exists(&inspector, &topic)? {
-                    return Ok(Some(topic));
-                }
-            }
-            Ok::<_, rdkafka::error::KafkaError>(None)
-        });
-        match asked.await {
-            Ok(Ok(None)) => Ok(()),
-            Ok(Ok(Some(topic))) => Err(format!("topic {topic} is not there; `connectors apply` makes it")),
-            Ok(Err(error)) => Err(format!("the broker does not tell its topics: {error}")),
-            Err(error) => Err(format!("looking for topics ended early: {error}")),
-        }
+        let wanted = topics::Wanted::of(&plan.spec);
+        let runtime = self.materials.runtime.clone();
+        let asked = self.tasks.spawn_blocking(move || topics::ask(&config, &wanted, &runtime)).await;
+        plan.max_bytes = asked.map_err(|error| format!("looking for topics ended early: {error}"))??;
+        Ok(plan)
     }
 
     fn wait_for(&self, name: &str, reason: String) {

@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemas::registry::Registry;
-use transform_host::{Chain, Engine, Options};
+use transform_host::{Chain, ConfigureError, Engine, Options};
 
 use super::spec::{self, Fault, Spec};
+use crate::kafka::client::MAX_RECORD_BYTES;
+use crate::metrics::ModuleMetrics;
 use crate::names::key;
+use crate::record::divert::Module;
 use crate::record::finish::Output;
-use crate::record::worker::{Judge, PassThrough, Routes, Worker};
+use crate::record::worker::{Judge, Modules, PassThrough, Route, Routes, Worker};
 use crate::record::writers::{FromRegistry, Writers};
 use crate::state::catalog::{Catalog, Pin, Stored};
-use crate::work::{Factory, Work};
+use crate::work::{Factory, NoWork, Work};
 
 /// A pipeline that can run.
 pub struct Plan {
@@ -25,6 +28,9 @@ pub struct Plan {
     schema_text: Arc<str>,
     engine: Arc<Engine>,
     source: Arc<FromRegistry>,
+    counted: ModuleMetrics,
+    /// The largest record of each topic that is written, where the broker told it.
+    pub max_bytes: BTreeMap<String, usize>,
 }
 
 /// What plans are made with.
@@ -38,9 +44,11 @@ pub struct Materials {
     pub catalog: Arc<Catalog>,
     /// Where the registry's calls run when a slot asks.
     pub runtime: tokio::runtime::Handle,
+    /// Where what modules count goes.
+    pub counted: ModuleMetrics,
 }
 
-/// The modules that the steps of a config mean now.
+/// The modules that the steps of a config mean now. Blocks: a module may have to be compiled.
 ///
 /// # Errors
 /// A fault for each module that is not there and each parameter that it does not take.
@@ -80,7 +88,7 @@ impl Plan {
             let faults: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.key, fault.message)).collect();
             faults.join("; ")
         })?;
-        let steps = steps(&spec, stored, &materials.catalog)?;
+        let steps = tokio::task::block_in_place(|| steps(&spec, stored, &materials.catalog))?;
         let subject = format!("{}-value", spec.output);
         let registered = materials.registry.latest(&subject).await.map_err(|error| error.to_string())?;
         let source = FromRegistry {
@@ -95,15 +103,31 @@ impl Plan {
             schema_text: Arc::from(registered.schema),
             engine: Arc::clone(&materials.engine),
             source: Arc::new(source),
+            counted: materials.counted.clone(),
+            max_bytes: BTreeMap::new(),
         })
     }
 
     /// Makes the chain once to see that the modules take their parameters. Blocks.
     ///
     /// # Errors
-    /// What the modules say.
-    pub fn rehearse(&self) -> Result<(), String> {
-        self.make().map(|_| ())
+    /// What the modules say, or what else is wrong with the config.
+    pub fn rehearse(&self) -> Result<(), Fault> {
+        let output = Output::new(self.pinned, &self.schema_text).map_err(|why| Fault::new(key::OUTPUT, why))?;
+        self.one_version(&output).map_err(|why| Fault::new(key::TOPICS, why))?;
+        self.make().map(|_| ()).map_err(|error| Fault::new(key::TRANSFORMS, error.to_string()))
+    }
+
+    /// The stores keep the record with the higher offset, and offsets of different topics do not compare.
+    fn one_version(&self, output: &Output) -> Result<(), String> {
+        match self.spec.topics.len() {
+            topics if topics > 1 && output.is_versioned() => Err(format!(
+                "{topics} topics into {}, whose records carry received_offset as their version: offsets of different \
+                 topics do not compare; read one topic, or write to a topic whose schema has no received_offset",
+                self.spec.output
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Whether `other` can follow on this plan in running slots: it reads and writes the same topics with as many.
@@ -113,35 +137,45 @@ impl Plan {
         transport(self) == transport(other)
     }
 
-    fn judge(&self, output: &Output) -> Result<Box<dyn Judge>, String> {
+    fn judge(&self, output: &Output) -> Result<Box<dyn Judge>, NoWork> {
         if self.steps.is_empty() {
             return Ok(Box::new(PassThrough));
         }
         // The stores compare rows by the input's offset: two outputs of one input would be the same version.
         let options = Options { single_output: output.is_versioned(), ..Options::default() };
         let chain = Chain::with_options(&self.engine, self.steps.clone(), &self.schema_text, options);
-        Ok(Box::new(chain.map_err(|error| error.to_string())?))
+        let chain = chain.map_err(|error| match error {
+            // The same module described itself in time once, so a machine that is less busy may start it.
+            ConfigureError::Start { .. } => NoWork::Again(error.to_string()),
+            _ => NoWork::Never(error.to_string()),
+        })?;
+        Ok(Box::new(Modules { chain, counted: self.counted.clone() }))
     }
 }
 
 impl Factory for Plan {
-    fn make(&self) -> Result<Box<dyn Work>, String> {
-        let output = Output::new(self.pinned, &self.schema_text)?;
-        let parameters = self
-            .steps
-            .iter()
-            .map(|step| (step.module.label(), serde_json::to_string(&step.parameters).unwrap_or_default()));
+    fn make(&self) -> Result<Box<dyn Work>, NoWork> {
+        let output = Output::new(self.pinned, &self.schema_text).map_err(NoWork::Never)?;
+        self.one_version(&output).map_err(NoWork::Never)?;
+        let json = |step: &transform_host::Step| serde_json::to_string(&step.parameters).unwrap_or_default();
+        let last = self.steps.last().map(|step| Module { label: step.module.label(), parameters: json(step) });
+        let route = |topic: &str| Route {
+            topic: Arc::from(topic),
+            // Our producer takes no more than its own limit, whatever the topic does.
+            max_bytes: self.max_bytes.get(topic).copied().unwrap_or(MAX_RECORD_BYTES).min(MAX_RECORD_BYTES),
+        };
         let routes = Routes {
-            output: Arc::from(self.spec.output.as_str()),
-            dead_letters: self.spec.dead_letters.as_deref().map(Arc::from),
-            dropped: Arc::from(self.spec.dropped.as_str()),
+            output: route(&self.spec.output),
+            dead_letters: self.spec.dead_letters.as_deref().map(route),
+            dropped: route(&self.spec.dropped),
         };
         Ok(Box::new(Worker {
             routes,
             judge: self.judge(&output)?,
             output,
             writers: Writers::new(Arc::clone(&self.source) as _, Arc::clone(&self.schema_text)),
-            parameters: parameters.collect(),
+            parameters: self.steps.iter().map(|step| (step.alias.clone(), json(step))).collect(),
+            last,
         }))
     }
 }

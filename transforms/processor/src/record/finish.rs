@@ -14,6 +14,7 @@ use schemas::framing;
 use super::divert::{Reason, Stage};
 use super::json;
 use super::read::text_at;
+use super::storable;
 use super::writers::short;
 use crate::kafka::Input;
 
@@ -124,6 +125,9 @@ impl Output {
             return Err(Reason::new(Stage::Transformation, CLASS, "output has another order_id than its input"));
         }
         self.set_own_fields(&mut value, input)?;
+        if let Some(why) = storable::fault(&value) {
+            return Err(Reason::new(Stage::Transformation, CLASS, why));
+        }
         let mut framed = Vec::with_capacity(datum.len() + 256);
         framed.extend_from_slice(&framing::header(self.id));
         self.writer.write_value_ref(&mut framed, &value).map_err(|error| invalid("cannot be written", &error))?;

@@ -8,6 +8,7 @@ use schemas::framing;
 use schemas::order::OrderId;
 
 use super::divert::{Reason, Stage};
+use super::storable;
 use super::writers::{NoReader, Writers};
 use crate::kafka::Input;
 use crate::work::Hold;
@@ -24,6 +25,8 @@ pub mod class {
     pub const SCHEMA: &str = "orderflow.UnknownSchema";
     /// The bytes are not what the schema says, or cannot be read as the output.
     pub const AVRO: &str = "orderflow.UndecodableValue";
+    /// A field has a value that no store could keep.
+    pub const VALUE: &str = "orderflow.InvalidValue";
     /// The key is not the order's id.
     pub const KEY: &str = "orderflow.KeyMismatch";
     /// The order's id breaks its rule.
@@ -65,6 +68,9 @@ pub fn datum(input: &Input, writers: &mut Writers, id_at: Option<usize>) -> Resu
     let resolved = catch_unwind(AssertUnwindSafe(|| {
         let value = reader.read(datum).map_err(|error| broken(error.to_string()))?;
         identity(input, &value, id_at)?;
+        if let Some(why) = storable::fault(&value) {
+            return Err(Reason::new(Stage::Value, class::VALUE, why));
+        }
         reader.write(&value).map_err(|error| broken(error.to_string()))
     }));
     Ok(resolved.unwrap_or_else(|_| Err(broken(format!("the decoder of schema {id} broke on the value")))))

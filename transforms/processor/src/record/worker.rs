@@ -1,34 +1,54 @@
 //! The work of a slot: a batch of inputs becomes outputs, dead letters and markers, in the order of the inputs.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use schemas::names::headers as names;
 use transform_host::{Chain, ChainError, FaultKind, Record, Rejection, Verdict};
 
-use super::divert::{self, Reason, Stage};
-use super::finish::Output;
+use super::divert::{self, Module, Reason, Stage};
+use super::finish::{self, Output};
 use super::read;
 use super::writers::Writers;
-use crate::kafka::{Headers, Input, Outgoing, client::MAX_RECORD_BYTES};
+use crate::kafka::{Headers, Input, Outgoing};
+use crate::metrics::ModuleMetrics;
 use crate::work::{Hold, Tally, Work};
 
 /// The kind of failure when an output is larger than its topic takes.
 const TOO_LARGE: &str = "orderflow.OutputTooLarge";
+/// The kind of failure when the broker takes no output of the record.
+const REFUSED: &str = "orderflow.OutputRefused";
 
 /// How long a batch rests that made too many records run out of time.
 const BREAKER_PAUSE: Duration = Duration::from_secs(5);
+/// Reading a batch takes so long at most: each schema that the registry does not know costs it some calls, and the group
+/// waits for the slot.
+const READ_TIME: Duration = Duration::from_secs(2);
+/// What a transaction becomes is bounded, about: by bytes,
+const OUTPUT_BYTES: usize = 32 * 1024 * 1024;
+/// and by records.
+const OUTPUT_RECORDS: usize = 50_000;
+
+/// A topic that is written.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Its name.
+    pub topic: Arc<str>,
+    /// The largest record that it takes.
+    pub max_bytes: usize,
+}
 
 /// Where things go.
 #[derive(Debug, Clone)]
 pub struct Routes {
     /// Outputs.
-    pub output: Arc<str>,
+    pub output: Route,
     /// Dead letters; `None`: the first bad record stops the slot (`errors.tolerance=none`).
-    pub dead_letters: Option<Arc<str>>,
+    pub dead_letters: Option<Route>,
     /// Markers of what modules dropped.
-    pub dropped: Arc<str>,
+    pub dropped: Route,
 }
 
 /// Who judges records: the modules. In tests, a closure.
@@ -44,21 +64,32 @@ pub trait Judge {
     fn header(&self) -> &str;
 }
 
-impl Judge for Chain {
+/// The modules of a pipeline, with what they log and count.
+pub struct Modules {
+    /// The modules.
+    pub chain: Chain,
+    /// Where their counters go.
+    pub counted: ModuleMetrics,
+}
+
+impl Judge for Modules {
     fn begin(&mut self) {
-        Self::begin(self);
+        self.chain.begin();
     }
 
     fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
-        let verdicts = self.apply(records)?;
-        for line in self.take_logs() {
+        let verdicts = self.chain.apply(records);
+        for line in self.chain.take_logs() {
             log(&line);
         }
-        Ok(verdicts)
+        for metric in self.chain.take_metrics() {
+            self.counted.count(metric);
+        }
+        verdicts
     }
 
     fn header(&self) -> &str {
-        Self::header(self)
+        self.chain.header()
     }
 }
 
@@ -87,8 +118,10 @@ pub struct Worker {
     pub writers: Writers,
     /// The modules.
     pub judge: Box<dyn Judge>,
-    /// Each module's parameters as JSON, by its label.
+    /// Each step's parameters as JSON, by its alias.
     pub parameters: BTreeMap<String, String>,
+    /// The last module: what comes out wrong comes out of it.
+    pub last: Option<Module>,
 }
 
 /// What an input is before the verdicts.
@@ -101,29 +134,37 @@ impl Work for Worker {
     fn apply(&mut self, batch: &[Input], out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
         self.judge.begin();
         let (read, records) = self.read(batch)?;
-        let verdicts =
-            if records.is_empty() { Vec::new() } else { self.judge.judge(&records).map_err(|error| held(&error))? };
-        let mut verdicts = verdicts.into_iter();
-        let mut tally = Tally::default();
+        let mut verdicts = self.verdicts(batch, &read, &records)?.into_iter();
+        let (mut tally, mut room) = (Tally::default(), Room::default());
         for (input, read) in batch.iter().zip(read) {
             let outcome = match read {
                 Read::Bad(reason) => Err(reason),
                 Read::Record => match verdicts.next() {
                     Some(verdict) => self.outcome(input, verdict, out, &mut tally),
-                    // The hunt for poison ran out of time: what is done is committed, the rest comes again.
+                    // What the chain did not get to comes again: what is done is committed first.
                     None => break,
                 },
             };
             if let Err(reason) = outcome {
-                let Some(topic) = &self.routes.dead_letters else {
+                let Some(route) = &self.routes.dead_letters else {
                     return stop_at(input, &reason, tally);
                 };
-                out.push(sized(divert::dead_letter(input, topic, &reason))?);
+                out.push(dead_letter(input, route, &reason)?);
                 tally.dead += 1;
             }
             tally.done += 1;
+            if room.is_full(out) {
+                break;
+            }
         }
         Ok(tally)
+    }
+
+    fn divert(&mut self, input: &Input, reason: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
+        let reason = Reason::new(Stage::Produce, REFUSED, reason);
+        let Some(route) = &self.routes.dead_letters else { return stop_at(input, &reason, Tally::default()) };
+        out.push(dead_letter(input, route, &reason)?);
+        Ok(Tally { done: 1, dead: 1, ..Tally::default() })
     }
 }
 
@@ -131,16 +172,35 @@ impl Worker {
     fn read(&mut self, batch: &[Input]) -> Result<(Vec<Read>, Vec<Record>), Hold> {
         let mut records = Vec::with_capacity(batch.len());
         let mut read = Vec::with_capacity(batch.len());
+        let started = Instant::now();
         for input in batch {
-            match read::datum(input, &mut self.writers, self.output.order_id())? {
-                Ok(datum) => {
+            match read::datum(input, &mut self.writers, self.output.order_id()) {
+                Ok(Ok(datum)) => {
                     records.push(record(input, datum));
                     read.push(Read::Record);
                 }
-                Err(reason) => read.push(Read::Bad(reason)),
+                Ok(Err(reason)) => read.push(Read::Bad(reason)),
+                Err(hold) if read.is_empty() => return Err(hold),
+                // What stands before it is done first; then it is the first.
+                Err(_) => break,
+            }
+            if started.elapsed() > READ_TIME {
+                break;
             }
         }
         Ok((read, records))
+    }
+
+    fn verdicts(&mut self, batch: &[Input], read: &[Read], records: &[Record]) -> Result<Vec<Verdict>, Hold> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        match (self.judge.judge(records), read.first(), batch.first()) {
+            (Ok(verdicts), _, _) => Ok(verdicts),
+            (Err(error), Some(Read::Record), Some(input)) => Err(held(&error, input)),
+            // What stands before the first record needs no verdict, and is done first.
+            (Err(_), _, _) => Ok(Vec::new()),
+        }
     }
 
     fn outcome(
@@ -152,12 +212,12 @@ impl Worker {
     ) -> Result<(), Reason> {
         match verdict {
             Verdict::Drop { module } => {
-                out.push(divert::marker(input, &self.routes.dropped, &module));
+                out.push(self.marker(input, &module)?);
                 tally.dropped += 1;
                 Ok(())
             }
             Verdict::Emit(records) if records.is_empty() => {
-                out.push(divert::marker(input, &self.routes.dropped, self.judge.header()));
+                out.push(self.marker(input, self.judge.header())?);
                 tally.dropped += 1;
                 Ok(())
             }
@@ -173,26 +233,27 @@ impl Worker {
     }
 
     fn finished(&self, input: &Input, record: Record) -> Result<Outgoing, Reason> {
-        let value = self.output.framed(&record.value, input)?;
+        let unmade = |reason| Reason { module: self.last.clone(), ..reason };
+        // The codec meets bytes of a module: should they make it panic, that costs this record, not the slot.
+        let framed = catch_unwind(AssertUnwindSafe(|| self.output.framed(&record.value, input)));
+        let framed = framed.unwrap_or_else(|_| {
+            Err(Reason::new(Stage::Transformation, finish::CLASS, "the codec of the output broke on the value"))
+        });
+        let value = framed.map_err(unmade)?;
         let mut headers: Headers = input.headers.iter().filter(|(name, _)| divert::travels(name)).cloned().collect();
         divert::add(&mut headers, names::MODULES, self.judge.header());
         let output = Outgoing {
-            topic: Arc::clone(&self.routes.output),
+            topic: Arc::clone(&self.routes.output.topic),
             key: record.key,
             value: Some(value),
             timestamp_ms: input.timestamp_ms,
             headers,
         };
-        match output.size() {
-            size if size > MAX_RECORD_BYTES => Err(Reason::new(
-                Stage::Produce,
-                TOO_LARGE,
-                format!(
-                    "output is {size} bytes, its topic takes at most {MAX_RECORD_BYTES}; let the module make it smaller"
-                ),
-            )),
-            _ => Ok(output),
-        }
+        fitting(output, &self.routes.output, "output").map_err(unmade)
+    }
+
+    fn marker(&self, input: &Input, module: &str) -> Result<Outgoing, Reason> {
+        fitting(divert::marker(input, &self.routes.dropped.topic, module), &self.routes.dropped, "marker")
     }
 
     fn rejected(&self, rejection: Rejection) -> Reason {
@@ -203,8 +264,8 @@ impl Worker {
             FaultKind::Memory => "orderflow.ModuleMemory",
             FaultKind::Output => "orderflow.ModuleOutput",
         };
-        let parameters = self.parameters.get(&rejection.module).cloned().unwrap_or_else(|| "{}".to_owned());
-        let module = divert::Module { label: rejection.module, parameters };
+        let parameters = self.parameters.get(&rejection.alias).cloned().unwrap_or_else(|| "{}".to_owned());
+        let module = Module { label: rejection.module, parameters };
         Reason { module: Some(module), ..Reason::new(Stage::Transformation, class, rejection.reason) }
     }
 }
@@ -221,23 +282,55 @@ fn stop_at(input: &Input, reason: &Reason, tally: Tally) -> Result<Tally, Hold> 
     )))
 }
 
+/// What its topic would refuse is not written: the record is a dead letter then.
+fn fitting(outgoing: Outgoing, route: &Route, what: &str) -> Result<Outgoing, Reason> {
+    let (size, limit) = (outgoing.size(), route.max_bytes);
+    if size <= limit {
+        return Ok(outgoing);
+    }
+    let message =
+        format!("{what} is {size} bytes, {} takes at most {limit}; let the module make it smaller", route.topic);
+    Err(Reason::new(Stage::Produce, TOO_LARGE, message))
+}
+
 /// A dead letter must fit, or the record could go nowhere and would be tried for ever.
-fn sized(letter: Outgoing) -> Result<Outgoing, Hold> {
-    match letter.size() {
-        size if size > MAX_RECORD_BYTES => Err(Hold::Fail(format!(
-            "a dead letter for {} would have {size} bytes, the limit is {MAX_RECORD_BYTES}",
-            letter.topic
-        ))),
-        _ => Ok(letter),
+fn dead_letter(input: &Input, route: &Route, reason: &Reason) -> Result<Outgoing, Hold> {
+    let letter = divert::dead_letter(input, &route.topic, reason);
+    let (size, limit) = (letter.size(), route.max_bytes);
+    if size <= limit {
+        return Ok(letter);
+    }
+    Err(Hold::Fail(format!(
+        "a dead letter for {} would have {size} bytes, it takes at most {limit}; raise its max.message.bytes",
+        route.topic
+    )))
+}
+
+/// Nothing is diverted for a chain that cannot judge: the batch rests, and is tried again. `first` is where it begins.
+fn held(error: &ChainError, first: &Input) -> Hold {
+    match error {
+        // Each try costs processor time until the breaker opens again.
+        ChainError::Breaker { .. } => {
+            let (topic, partition, offset) = (&first.topic, first.partition, first.offset);
+            let reason = format!("{error}; the first is at offset {offset} of partition {partition} of {topic}");
+            Hold::Wait { reason, pause: BREAKER_PAUSE }
+        }
+        ChainError::Start { .. } => Hold::wait(error.to_string()),
     }
 }
 
-/// Nothing is diverted for a chain that cannot judge: the batch rests, and is tried again.
-fn held(error: &ChainError) -> Hold {
-    match error {
-        // Each try costs processor time until the breaker opens again.
-        ChainError::Breaker { .. } => Hold::Wait { reason: error.to_string(), pause: BREAKER_PAUSE },
-        ChainError::Start { .. } => Hold::wait(error.to_string()),
+/// Counts what a transaction becomes.
+#[derive(Default)]
+struct Room {
+    counted: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn is_full(&mut self, out: &[Outgoing]) -> bool {
+        self.bytes += out.iter().skip(self.counted).map(Outgoing::size).sum::<usize>();
+        self.counted = out.len();
+        self.bytes >= OUTPUT_BYTES || self.counted >= OUTPUT_RECORDS
     }
 }
 

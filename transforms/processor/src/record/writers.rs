@@ -94,6 +94,11 @@ impl Writers {
     /// # Errors
     /// [`Hold::Wait`] while nothing can be said about the id.
     pub fn reader(&mut self, id: u32) -> Result<Result<&'static Resolver, NoReader>, Hold> {
+        // The registry counts in 31 bits. It answers a larger number with an error that is no clear "no", and one such
+        // record would hold its partition for ever.
+        if i32::try_from(id).is_err() {
+            return Ok(Err(NoReader::Unknown));
+        }
         let stale = match self.readers.get(&id) {
             None => true,
             Some(Known::Unknown(since)) => since.elapsed() >= NEGATIVE_TTL,
@@ -189,6 +194,16 @@ mod tests {
             assert_eq!(writers.reader(2).unwrap().err(), Some(NoReader::Unknown));
         }
         assert_eq!(told.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn what_can_be_no_id_is_unknown_without_a_question() {
+        let (told, mut writers) = writers(|_| Err("the registry cannot parse such an id".to_owned()));
+        for id in [1 << 31, u32::MAX] {
+            assert_eq!(writers.reader(id).unwrap().err(), Some(NoReader::Unknown), "{id}");
+        }
+        assert_eq!(told.0.load(Ordering::Relaxed), 0);
+        assert!(writers.reader(i32::MAX.cast_unsigned()).is_err(), "the largest id is asked for");
     }
 
     #[test]

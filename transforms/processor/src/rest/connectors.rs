@@ -64,7 +64,7 @@ pub(super) fn validate(api: &Api, body: &Bytes) -> Result<Response, Problem> {
     let config = config(&parsed(body)?)?;
     let name = config.get(key::NAME).cloned().unwrap_or_else(|| "unnamed".to_owned());
     let faults = match spec::parse(&name, &config) {
-        Ok(spec) => plan::pins(&spec, &api.materials.catalog).err().unwrap_or_default(),
+        Ok(spec) => tokio::task::block_in_place(|| plan::pins(&spec, &api.materials.catalog)).err().unwrap_or_default(),
         Err(faults) => faults,
     };
     let mut keys: Vec<&String> = config.keys().chain(faults.iter().map(|fault| &fault.key)).collect();
@@ -105,8 +105,11 @@ pub(super) async fn one(api: &Arc<Api>, method: &str, name: &str, rest: &[&str])
             Ok(reply::empty(StatusCode::NO_CONTENT))
         }
         ("POST", ["offsets", "accept"]) => {
-            api.manager.accept_gaps(name);
-            Ok(reply::empty(StatusCode::ACCEPTED))
+            if api.manager.accept_gaps(name) {
+                return Ok(reply::empty(StatusCode::ACCEPTED));
+            }
+            let message = format!("no slot of {name} in this process names a gap, so there is nothing to accept");
+            Err(reply::refusal(StatusCode::CONFLICT, message))
         }
         (_, [] | ["config" | "status" | "pause" | "resume" | "stop" | "restart"] | ["offsets", "accept"]) => {
             Err(reply::refusal(StatusCode::METHOD_NOT_ALLOWED, "this method is not for this address"))
@@ -137,7 +140,8 @@ async fn aim(api: &Api, name: &str, stored: &Stored, state: Target, done: Status
 async fn save(api: &Arc<Api>, name: &str, config: Config) -> Result<Response, Problem> {
     complete(api)?;
     let spec = spec::parse(name, &config).map_err(|faults| reply::invalid(&faults))?;
-    let modules = plan::pins(&spec, &api.materials.catalog).map_err(|faults| reply::invalid(&faults))?;
+    let modules = tokio::task::block_in_place(|| plan::pins(&spec, &api.materials.catalog))
+        .map_err(|faults| reply::invalid(&faults))?;
     let old = api.materials.catalog.pipeline(name).and_then(Result::ok);
     let state = old.as_ref().map_or(Target::Started, |old| old.state);
     let stored = Stored { config, state, modules };
@@ -158,7 +162,7 @@ async fn rehearse(api: &Arc<Api>, name: &str, stored: &Stored) -> Result<(), Pro
     let rehearsed = api.tasks.spawn_blocking(move || plan.rehearse()).await;
     rehearsed
         .map_err(|error| reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("checking ended early: {error}")))?
-        .map_err(|reason| reply::invalid(&[Fault::new(key::TRANSFORMS, reason)]))
+        .map_err(|fault| reply::invalid(&[fault]))
 }
 
 async fn write(api: &Api, name: &str, stored: &Stored) -> Result<(), Problem> {

@@ -24,7 +24,8 @@ pub(super) fn list(api: &Api) -> Result<Response, Problem> {
         Ok(module) => described(&module),
         Err(reason) => json!({ "module": key, "error": reason }),
     };
-    let modules: Vec<Value> = api.materials.catalog.modules().into_iter().map(shown).collect();
+    let modules = tokio::task::block_in_place(|| api.materials.catalog.modules());
+    let modules: Vec<Value> = modules.into_iter().map(shown).collect();
     Ok(answer(StatusCode::OK, &Value::Array(modules)))
 }
 
@@ -37,20 +38,21 @@ pub(super) async fn upload(api: &Arc<Api>, wasm: Bytes) -> Result<Response, Prob
         .map_err(|error| reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("compiling ended early: {error}")))?
         .map_err(|error| reply::refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     let key = module_key(&module);
-    match api.materials.catalog.module(&key) {
-        Some(Ok(old)) if old.digest() == module.digest() => return Ok(answer(StatusCode::OK, &summary(&module))),
-        Some(Ok(old)) => {
+    let catalog = &api.materials.catalog;
+    match catalog.digest(&key) {
+        Some(old) if old == module.digest() => return Ok(answer(StatusCode::OK, &summary(&module))),
+        // What cannot be loaded may be replaced.
+        Some(old) if tokio::task::block_in_place(|| catalog.module(&key)).is_some_and(|loaded| loaded.is_ok()) => {
             let message = format!(
-                "{key} is here with digest {}, this one has {}; a version never changes: raise it",
-                old.digest(),
+                "{key} is here with digest {old}, this one has {}; a version never changes: raise it",
                 module.digest()
             );
             return Err(reply::refusal(StatusCode::CONFLICT, message));
         }
-        // What cannot be loaded may be replaced.
-        Some(Err(_)) | None => {}
+        Some(_) | None => {}
     }
     store(api, topics::TRANSFORMS_MODULES, &key, Some(&wasm)).await?;
+    catalog.keep(&module);
     tracing::info!(module = module.label(), "module is stored");
     Ok(answer(StatusCode::CREATED, &summary(&module)))
 }

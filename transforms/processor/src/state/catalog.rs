@@ -1,13 +1,14 @@
-//! Modules and pipelines as this process has read them from the state topics so far.
+//! Modules and pipelines as this process has read them from the state topics so far. A module is compiled when somebody
+//! needs it: every version that was ever uploaded is here, and a start must not wait for them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use schemas::names::topics;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use transform_host::{Engine, Module};
+use transform_host::{Engine, LoadError, Module, digest};
 
 use crate::pipeline::spec::Config;
 use crate::pipeline::version::Wanted;
@@ -47,9 +48,22 @@ pub struct Pin {
 /// A stored module: compiled, or why not.
 pub type Loaded = Result<Arc<Module>, String>;
 
+/// A module as it was read.
+struct Entry {
+    digest: String,
+    held: Mutex<Held>,
+}
+
+enum Held {
+    /// Nobody has needed it yet.
+    Bytes(Vec<u8>),
+    Module(Arc<Module>),
+    Broken(String),
+}
+
 #[derive(Default)]
 struct Inner {
-    modules: BTreeMap<String, Loaded>,
+    modules: BTreeMap<String, Arc<Entry>>,
     pipelines: BTreeMap<String, Result<Arc<Stored>, String>>,
     progress: BTreeMap<&'static str, Progress>,
 }
@@ -79,9 +93,8 @@ impl Catalog {
     pub fn apply(&self, topic: &'static str, offset: i64, key: &[u8], value: Option<&[u8]>) {
         let key = String::from_utf8_lossy(key).into_owned();
         if topic == topics::TRANSFORMS_MODULES {
-            // Compiling takes a while; nobody waits for the lock meanwhile.
-            let loaded = value.map(|wasm| self.load(&key, wasm));
-            put(&mut self.write().modules, key, loaded);
+            let entry = value.map(|wasm| Arc::new(Entry::new(wasm.to_vec())));
+            put(&mut self.write().modules, key, entry);
         } else {
             let stored =
                 value.map(|text| serde_json::from_slice(text).map(Arc::new).map_err(|error| error.to_string()));
@@ -134,26 +147,53 @@ impl Catalog {
         self.changes.subscribe()
     }
 
-    /// The module stored as `name@version`.
+    /// The digest of the module stored as `name@version`.
+    #[must_use]
+    pub fn digest(&self, key: &str) -> Option<String> {
+        self.read().modules.get(key).map(|entry| entry.digest.clone())
+    }
+
+    /// The module stored as `name@version`. Blocks while it is compiled, and nobody else does.
     #[must_use]
     pub fn module(&self, key: &str) -> Option<Loaded> {
-        self.read().modules.get(key).cloned()
+        let entry = self.read().modules.get(key).map(Arc::clone)?;
+        Some(entry.load(&self.engine, key))
     }
 
-    /// All modules by `name@version`.
+    /// All modules by `name@version`. Blocks as [`Catalog::module`].
     #[must_use]
     pub fn modules(&self) -> Vec<(String, Loaded)> {
-        self.read().modules.iter().map(|(key, loaded)| (key.clone(), loaded.clone())).collect()
+        let entries: Vec<_> = self.read().modules.iter().map(|(key, entry)| (key.clone(), Arc::clone(entry))).collect();
+        let load = |(key, entry): (String, Arc<Entry>)| {
+            let loaded = entry.load(&self.engine, &key);
+            (key, loaded)
+        };
+        entries.into_iter().map(load).collect()
     }
 
-    /// The newest module that `wanted` means.
+    /// Takes over a module that was compiled for an upload, so that it is not compiled again.
+    pub fn keep(&self, module: &Arc<Module>) {
+        if let Some(entry) =
+            self.read().modules.get(&module_key(module)).filter(|entry| entry.digest == module.digest())
+        {
+            *entry.lock() = Held::Module(Arc::clone(module));
+        }
+    }
+
+    /// The newest module that `wanted` means and that can be loaded. Blocks as [`Catalog::module`].
     #[must_use]
     pub fn newest(&self, wanted: &Wanted) -> Option<Arc<Module>> {
-        let inner = self.read();
-        let usable = inner.modules.values().filter_map(|loaded| loaded.as_ref().ok());
-        let named: Vec<_> = usable.filter(|module| module.description().name == wanted.name).collect();
-        let version = wanted.newest(named.iter().map(|module| module.description().version.as_str()))?;
-        named.iter().find(|module| module.description().version == version).map(|module| Arc::clone(module))
+        let keys: Vec<String> = self.read().modules.keys().cloned().collect();
+        let named =
+            |key: &String| key.split_once('@').filter(|(name, _)| *name == wanted.name).map(|(_, v)| v.to_owned());
+        let mut versions: Vec<String> = keys.iter().filter_map(named).collect();
+        while let Some(version) = wanted.newest(versions.iter().map(String::as_str)).map(str::to_owned) {
+            if let Some(Ok(module)) = self.module(&format!("{}@{version}", wanted.name)) {
+                return Some(module);
+            }
+            versions.retain(|other| *other != version);
+        }
+        None
     }
 
     /// The pipeline `name`, or why what is stored cannot be read.
@@ -168,12 +208,6 @@ impl Catalog {
         self.read().pipelines.clone()
     }
 
-    fn load(&self, key: &str, wasm: &[u8]) -> Loaded {
-        let module = self.engine.load(wasm).map_err(|error| error.to_string())?;
-        let own = module_key(&module);
-        if own == key { Ok(module) } else { Err(format!("it says that it is {own}")) }
-    }
-
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -184,6 +218,34 @@ impl Catalog {
 
     fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+impl Entry {
+    fn new(wasm: Vec<u8>) -> Self {
+        Self { digest: digest(&wasm), held: Mutex::new(Held::Bytes(wasm)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn load(&self, engine: &Arc<Engine>, key: &str) -> Loaded {
+        let mut held = self.lock();
+        let wasm = match &*held {
+            Held::Module(module) => return Ok(Arc::clone(module)),
+            Held::Broken(reason) => return Err(reason.clone()),
+            Held::Bytes(wasm) => wasm,
+        };
+        let loaded = match engine.load(wasm) {
+            Ok(module) if module_key(&module) == key => Ok(module),
+            Ok(module) => Err(format!("it says that it is {}", module_key(&module))),
+            // It described itself when it was uploaded. This machine may be busy, so the next one who needs it tries again.
+            Err(error @ LoadError::Describe(_)) => return Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        *held = loaded.clone().map_or_else(Held::Broken, Held::Module);
+        loaded
     }
 }
 

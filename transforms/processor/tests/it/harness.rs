@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::mocking::MockCluster;
@@ -16,7 +16,7 @@ use transforms::kafka::{Identity, Input, Outgoing};
 use transforms::metrics::{self, SlotMetrics};
 use transforms::slot::Slot;
 use transforms::status::Status;
-use transforms::work::{Factory, Hold, Tally, Work};
+use transforms::work::{Factory, Hold, NoWork, Tally, Work};
 
 pub(crate) const INPUT: &str = "in";
 pub(crate) const OUTPUT: &str = "out";
@@ -40,13 +40,32 @@ impl Mock {
 
     /// Writes records `from..to`, each with its number as key and value.
     pub(crate) fn write(&self, numbers: std::ops::Range<u64>) {
+        self.write_with(None, numbers);
+    }
+
+    /// Writes records `from..to` into one partition, each with its number as value.
+    pub(crate) fn write_under(&self, key: &str, numbers: std::ops::Range<u64>) {
+        self.write_with(Some(key), numbers);
+    }
+
+    fn write_with(&self, key: Option<&str>, numbers: std::ops::Range<u64>) {
         let producer: ThreadedProducer<_> =
             ClientConfig::new().set("bootstrap.servers", &self.brokers).set("linger.ms", "0").create().unwrap();
         for number in numbers {
             let text = number.to_string();
-            producer.send(BaseRecord::to(INPUT).key(&text).payload(&text)).map_err(|(error, _)| error).unwrap();
+            let key = key.unwrap_or(&text);
+            producer.send(BaseRecord::to(INPUT).key(key).payload(&text)).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(PATIENCE).unwrap();
+    }
+
+    /// Commits an offset of a partition of the input, as somebody who is not in the group.
+    pub(crate) fn commit(&self, group: &str, partition: i32, offset: i64) {
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).set("group.id", group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(INPUT, partition, Offset::Offset(offset)).unwrap();
+        consumer.commit(&list, CommitMode::Sync).unwrap();
     }
 
     /// Every committed record of the output, by number, with how often it is there.
@@ -99,12 +118,17 @@ impl Work for Copy {
         }));
         Ok(Tally { done: batch.len(), out: batch.len() as u64, ..Tally::default() })
     }
+
+    fn divert(&mut self, input: &Input, _: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
+        self.apply(std::slice::from_ref(input), out)?;
+        Ok(Tally { done: 1, dead: 1, ..Tally::default() })
+    }
 }
 
 pub(crate) struct Make<F>(pub(crate) F);
 
 impl<F: Fn() -> Box<dyn Work> + Send + Sync> Factory for Make<F> {
-    fn make(&self) -> Result<Box<dyn Work>, String> {
+    fn make(&self) -> Result<Box<dyn Work>, NoWork> {
         Ok((self.0)())
     }
 }

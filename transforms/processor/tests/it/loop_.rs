@@ -42,14 +42,16 @@ fn injected_faults_are_dealt_with_as_the_table_says_and_lose_nothing() {
     mock.write(0..written);
     let slot = Running::copying(&mock, "a");
     assert_eq!(mock.read(50), once(50), "before the faults");
-    for (name, api, error, expected) in [
-        ("coordinator loads", Api::EndTxn, Error::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, Does::Nothing),
-        ("not the coordinator", Api::EndTxn, Error::RD_KAFKA_RESP_ERR_NOT_COORDINATOR, Does::Nothing),
-        ("busy", Api::AddPartitionsToTxn, Error::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, Does::Nothing),
-        ("stale generation", Api::TxnOffsetCommit, Error::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, Does::Abort),
-        ("unknown member", Api::TxnOffsetCommit, Error::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, Does::Abort),
-        ("too large", Api::Produce, Error::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, Does::Abort),
-        ("invalid state", Api::EndTxn, Error::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Does::Rebuild),
+    for (name, api, errors, expected) in [
+        ("coordinator loads", Api::EndTxn, &[Error::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS][..], Does::Nothing),
+        ("not the coordinator", Api::EndTxn, &[Error::RD_KAFKA_RESP_ERR_NOT_COORDINATOR][..], Does::Nothing),
+        ("busy", Api::AddPartitionsToTxn, &[Error::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS][..], Does::Nothing),
+        ("stale generation", Api::TxnOffsetCommit, &[Error::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION][..], Does::Abort),
+        ("unknown member", Api::TxnOffsetCommit, &[Error::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID][..], Does::Abort),
+        ("too large", Api::Produce, &[Error::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE][..], Does::Abort),
+        // As often as librdkafka asks again until its time is up, and some more.
+        ("offsets time out", Api::TxnOffsetCommit, &[Error::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT; 20], Does::Rebuild),
+        ("invalid state", Api::EndTxn, &[Error::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE][..], Does::Rebuild),
     ] {
         let before = did(&slot);
         // Paused meanwhile, so that the error meets the slot and not the test's own producer.
@@ -57,8 +59,13 @@ fn injected_faults_are_dealt_with_as_the_table_says_and_lose_nothing() {
         slot.until("the pause", |status| status.report().state == State::Paused);
         mock.write(written..written + 50);
         written += 50;
-        mock.cluster.request_errors(api, &[error]);
+        mock.cluster.request_errors(api, errors);
         slot.control.pause(false);
+        if expected != Does::Nothing {
+            // What an aborted transaction wrote is seen in the mock, so the output does not tell that it is over.
+            slot.until(name, |_| did(&slot) != before);
+            mock.cluster.clear_request_errors(api);
+        }
         let seen = mock.read(usize::try_from(written).unwrap());
         assert_eq!(
             seen.keys().copied().collect::<Vec<_>>(),
@@ -77,6 +84,30 @@ fn injected_faults_are_dealt_with_as_the_table_says_and_lose_nothing() {
             assert!(seen.range(written - 50..).all(|(_, times)| *times == 1), "{name}: {seen:?}");
         }
     }
+}
+
+/// The mock refuses whole requests, so it refuses as often as the search needs: five times the whole, then 8, 4, 2 and 1
+/// records. All records have one key, and so are one request.
+#[test]
+fn a_record_that_the_broker_refuses_is_found_and_diverted_and_the_slot_says_so_meanwhile() {
+    let mock = Mock::start();
+    let slot = Running::copying(&mock, "a");
+    slot.until("the assignment", |status| status.report().assigned.len() == 4);
+    slot.control.pause(true);
+    slot.until("the pause", |status| status.report().state == State::Paused);
+    mock.write_under("k", 0..16);
+    mock.cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD; 9]);
+    slot.control.pause(false);
+    slot.until("the word", |status| {
+        let report = status.report();
+        report.state == State::Restarting && report.trace.is_some_and(|trace| trace.contains("out refuses a record"))
+    });
+    slot.until("the dead letter", |_| slot.metric("transforms_dead_letters_total") > 0.0);
+    slot.until("the end", |_| slot.metric("transforms_records_in_total") >= 16.0);
+    assert_eq!(slot.metric("transforms_dead_letters_total"), 1.0, "one record was to blame, and no other");
+    assert_eq!(slot.metric("transforms_records_out_total"), 15.0);
+    let report = slot.status.report();
+    assert_eq!((report.state, report.trace, report.rebuilds), (State::Running, None, 0));
 }
 
 /// How many transactions the slot gave up, and how often it made new clients.

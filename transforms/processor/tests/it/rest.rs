@@ -133,6 +133,57 @@ async fn a_pipeline_is_put_paused_kept_over_a_restart_and_deleted() {
     aside.drain(PATIENCE).await;
 }
 
+/// A guest that passes what it gets, and the same with another digest.
+fn module() -> (Vec<u8>, Vec<u8>) {
+    let evil = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../evil");
+    let out = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("evil");
+    let files = transform_host::build::guests(&evil, &out).unwrap_or_else(|error| panic!("{error}"));
+    let wasm = std::fs::read(files.iter().find(|file| file.ends_with("panic.wasm")).unwrap()).unwrap();
+    // A custom section behind the end, with nothing but its name in it.
+    let other = [&wasm[..], &[0, 2, 1, b'x']].concat();
+    (wasm, other)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_is_uploaded_once_pinned_and_there_after_a_restart() {
+    let (cluster, aside) = (cluster(), Tasks::new());
+    let registry = registry(&aside).await;
+    state_topics(&cluster);
+    let (wasm, other) = tokio::task::block_in_place(module);
+    let process = Process::start(&cluster, &registry).await;
+    process.until("/connectors", |status, _| status == 200).await;
+    for (wasm, expected) in [(&wasm, 201), (&wasm, 200), (&other, 409)] {
+        let post = process.http.post(format!("{}/modules", process.url)).header("content-type", "application/wasm");
+        assert_eq!(post.body(wasm.clone()).send().await.unwrap().status().as_u16(), expected);
+    }
+    let mut piped = config();
+    piped["transforms"] = json!("p");
+    piped["transforms.p.type"] = json!("panic@0.1");
+    assert_eq!(process.call("PUT", "/connectors/p/config", Some(piped.clone())).await.0, 201);
+    let running = |status: u16, body: &Value| status == 200 && body["tasks"][0]["state"] == "RUNNING";
+    process.until("/connectors/p/status", running).await;
+    let (status, refused) = process.call("POST", "/connectors/p/offsets/accept", None).await;
+    assert_eq!(status, 409, "there is no gap: {refused}");
+    piped["topics"] = json!("in,dead2");
+    let (status, body) = process.call("PUT", "/connectors/p/config", Some(piped)).await;
+    assert_eq!((status, &body["faults"][0]["key"]), (400, &json!("topics")), "versions would mix: {body}");
+    process.tasks.drain(PATIENCE).await;
+
+    let process = Process::start(&cluster, &registry).await;
+    process.until("/connectors/p/status", running).await;
+    let (_, modules) = process.call("GET", "/modules", None).await;
+    assert_eq!((modules[0]["name"].as_str(), modules[0]["version"].as_str()), (Some("panic"), Some("0.1.0")));
+    assert_eq!(process.call("GET", "/connectors/p", None).await.1["modules"]["p"]["digest"], modules[0]["digest"]);
+
+    // A pause is heeded even while the pipeline waits: for the registry, to be started over.
+    aside.drain(PATIENCE).await;
+    assert_eq!(process.call("POST", "/connectors/p/restart", None).await.0, 204);
+    process.until("/connectors/p/status", |_, body| body["connector"]["trace"].is_string()).await;
+    assert_eq!(process.call("PUT", "/connectors/p/pause", None).await.0, 202);
+    process.until("/connectors/p/status", |_, body| body["tasks"][0]["state"] == "PAUSED").await;
+    process.tasks.drain(PATIENCE).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn until_its_topics_exist_it_says_so_and_then_recovers() {
     let cluster = cluster();

@@ -10,6 +10,7 @@ use schemas::order::{Item, Order, Timestamp};
 use schemas::{Money, codec, framing};
 
 use super::*;
+use crate::kafka::client::MAX_RECORD_BYTES;
 use crate::record::writers::Source;
 
 const RECEIVED: u32 = 11;
@@ -18,9 +19,9 @@ const LABEL: &str = "clean@1.0.0+sha256:0123456789ab";
 
 type Answer = Box<dyn FnMut(&[Record]) -> Result<Vec<Verdict>, ChainError>>;
 
-struct Modules(Answer);
+struct Told(Answer);
 
-impl Judge for Modules {
+impl Judge for Told {
     fn begin(&mut self) {}
 
     fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
@@ -56,16 +57,21 @@ fn worker(judge: impl FnMut(&[Record]) -> Result<Vec<Verdict>, ChainError> + 'st
     let registry = Arc::new(AtomicBool::new(true));
     let worker = Worker {
         routes: Routes {
-            output: Arc::from("order_placed"),
-            dead_letters: Some(Arc::from("orders.dead-letter")),
-            dropped: Arc::from("orders.dropped"),
+            output: route("order_placed"),
+            dead_letters: Some(route("orders.dead-letter")),
+            dropped: route("orders.dropped"),
         },
         output: Output::new(PLACED, ORDER_PLACED_AVSC).unwrap(),
         writers: Writers::new(Arc::new(Known(Arc::clone(&registry))), Arc::from(ORDER_PLACED_AVSC)),
-        judge: Box::new(Modules(Box::new(judge))),
-        parameters: BTreeMap::from([(LABEL.to_owned(), r#"{"items.sum":"reject"}"#.to_owned())]),
+        judge: Box::new(Told(Box::new(judge))),
+        parameters: BTreeMap::from([("clean".to_owned(), r#"{"items.sum":"reject"}"#.to_owned())]),
+        last: Some(Module { label: LABEL.to_owned(), parameters: "{}".to_owned() }),
     };
     (registry, worker)
+}
+
+fn route(topic: &str) -> Route {
+    Route { topic: Arc::from(topic), max_bytes: MAX_RECORD_BYTES }
 }
 
 fn keep(records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
@@ -216,12 +222,14 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
     let (_, mut worker) = worker(|records| {
         let verdict = |(at, record): (usize, &Record)| match at {
             0 => Verdict::Reject(Rejection {
+                alias: "clean".to_owned(),
                 module: LABEL.to_owned(),
                 kind: FaultKind::Rejected,
                 reason: "no such currency".to_owned(),
             }),
             1 => Verdict::Drop { module: LABEL.to_owned() },
             2 => Verdict::Reject(Rejection {
+                alias: "clean".to_owned(),
                 module: LABEL.to_owned(),
                 kind: FaultKind::Trap,
                 reason: "unreachable".to_owned(),
@@ -285,19 +293,47 @@ fn only_the_proven_prefix_counts_as_done() {
 fn without_the_registry_nothing_is_diverted() {
     let (registry, mut worker) = worker(keep);
     registry.store(false, Ordering::Relaxed);
-    let batch = [input(0, None, None), input(1, Some(b"o"), Some(vec![0, 0, 0, 9, 9, 1]))];
+    let unknown = input(1, Some(b"o"), Some(vec![0, 0, 0, 9, 9, 1]));
     let mut out = Vec::new();
-    assert!(matches!(worker.apply(&batch, &mut out), Err(Hold::Wait { .. })));
+    assert!(matches!(worker.apply(std::slice::from_ref(&unknown), &mut out), Err(Hold::Wait { .. })));
+    // What stands before it needs no registry, and does not wait for it.
+    let batch = [input(0, None, None), unknown];
+    assert_eq!(worker.apply(&batch, &mut out).unwrap(), Tally { done: 1, out: 0, dead: 1, dropped: 0 });
     registry.store(true, Ordering::Relaxed);
     out.clear();
     assert_eq!(worker.apply(&batch, &mut out).unwrap().dead, 2);
+}
+
+/// A registry that is busy, and knows nothing.
+struct Slow;
+
+impl Source for Slow {
+    fn schema(&self, _: u32) -> Result<Option<String>, String> {
+        std::thread::sleep(READ_TIME / 5);
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_slow_registry_does_not_keep_the_slot_from_its_group() {
+    let (_, mut worker) = worker(keep);
+    worker.writers = Writers::new(Arc::new(Slow), Arc::from(ORDER_PLACED_AVSC));
+    let batch: Vec<Input> = (0..30).map(|id| input(id.into(), None, Some(vec![0, 0, 0, 9, id, 1]))).collect();
+    let tally = worker.apply(&batch, &mut Vec::new()).unwrap();
+    assert!((1..=6).contains(&tally.done), "{tally:?}");
 }
 
 #[test]
 fn a_chain_that_cannot_judge_holds_the_batch() {
     let (_, mut worker) = worker(|_| Err(ChainError::Breaker { module: LABEL.to_owned(), time_outs: 3 }));
     let held = worker.apply(&[input(0, Some(b"o"), Some(framed("o")))], &mut Vec::new());
-    assert!(matches!(held, Err(Hold::Wait { reason, .. }) if reason.contains("breaker")));
+    let words = "offset 0 of partition 3 of orders.received";
+    assert!(
+        matches!(held, Err(Hold::Wait { reason, .. }) if reason.contains("breaker") && reason.contains(words)),
+        "the record is named"
+    );
+    let batch = [input(0, None, None), input(1, Some(b"o"), Some(framed("o")))];
+    assert_eq!(worker.apply(&batch, &mut Vec::new()).unwrap().done, 1, "what stands before it needs no verdict");
 }
 
 #[test]
@@ -327,4 +363,71 @@ fn an_output_that_its_topic_would_not_take_is_a_dead_letter() {
     worker.apply(&[input(0, Some(b"o"), Some(framed("o")))], &mut out).unwrap();
     assert_eq!(header(&out[0], "__connect.errors.exception.class.name"), Some("orderflow.OutputTooLarge"));
     assert_eq!(header(&out[0], "__connect.errors.stage"), Some("KAFKA_PRODUCE"));
+}
+
+#[test]
+fn a_marker_that_its_topic_would_not_take_is_a_dead_letter() {
+    let (_, mut worker) =
+        worker(|records| Ok(records.iter().map(|_| Verdict::Drop { module: LABEL.to_owned() }).collect()));
+    worker.routes.dropped.max_bytes = 300;
+    let mut long = input(1, Some(b"o"), Some(framed("o")));
+    long.headers.push((b"traceparent".to_vec(), Some(vec![b'x'; 400])));
+    let mut out = Vec::new();
+    let tally = worker.apply(&[long], &mut out).unwrap();
+    assert_eq!((tally.dropped, tally.dead), (0, 1));
+    let message = header(&out[0], "__connect.errors.exception.message").unwrap();
+    assert!(message.contains("orders.dropped takes at most 300"), "{message}");
+}
+
+#[test]
+fn what_the_broker_refuses_is_a_dead_letter_with_its_words() {
+    let (_, mut worker) = worker(keep);
+    let refused = input(7, Some(b"o"), Some(framed("o")));
+    let mut out = Vec::new();
+    let tally = worker.divert(&refused, "order_placed refuses a record for good: Broker: Invalid record", &mut out);
+    assert_eq!(tally.unwrap(), Tally { done: 1, out: 0, dead: 1, dropped: 0 });
+    assert_eq!((&*out[0].topic, &out[0].value), ("orders.dead-letter", &refused.value));
+    assert_eq!(header(&out[0], "__connect.errors.stage"), Some("KAFKA_PRODUCE"));
+    assert!(header(&out[0], "__connect.errors.exception.message").unwrap().ends_with("Invalid record"));
+    worker.routes.dead_letters = None;
+    let stopped = worker.divert(&refused, "no", &mut Vec::new());
+    assert!(matches!(stopped, Err(Hold::Fail(trace)) if trace.contains("offset 7")));
+}
+
+#[test]
+fn what_no_store_could_keep_is_a_dead_letter_that_names_the_field() {
+    let mut zero = order("o");
+    zero.customer = "a\0b".to_owned();
+    let mut late = order("o");
+    late.created_at = Timestamp(i64::MAX);
+    for (order, field) in [(zero, "field customer holds U+0000"), (late, "field created_at is a time outside")] {
+        let mut value = framing::header(RECEIVED).to_vec();
+        codec::encode(&order, &mut value);
+        let (_, mut worker) = worker(keep);
+        let mut out = Vec::new();
+        worker.apply(&[input(0, Some(b"o"), Some(value))], &mut out).unwrap();
+        assert_eq!(header(&out[0], "__connect.errors.exception.class.name"), Some("orderflow.InvalidValue"));
+        let message = header(&out[0], "__connect.errors.exception.message").unwrap();
+        assert!(message.starts_with(field) && !message.contains('\0'), "{message}");
+    }
+}
+
+#[test]
+fn what_comes_out_wrong_names_the_last_module() {
+    let (_, mut worker) =
+        worker(|records| Ok(vec![Verdict::Emit(vec![Record { value: vec![1], ..records[0].clone() }])]));
+    let mut out = Vec::new();
+    worker.apply(&[input(0, Some(b"o"), Some(framed("o")))], &mut out).unwrap();
+    assert_eq!(header(&out[0], "orderflow.module"), Some(LABEL));
+}
+
+#[test]
+fn a_transaction_becomes_no_more_than_its_limit() {
+    let copies = OUTPUT_RECORDS / 10;
+    let (_, mut worker) =
+        worker(move |records| Ok(records.iter().map(|record| Verdict::Emit(vec![record.clone(); copies])).collect()));
+    let batch: Vec<Input> = (0..30).map(|offset| input(offset, Some(b"o"), Some(framed("o")))).collect();
+    let mut out = Vec::new();
+    assert_eq!(worker.apply(&batch, &mut out).unwrap().done, 10);
+    assert_eq!(out.len(), OUTPUT_RECORDS);
 }

@@ -1,0 +1,72 @@
+//! What the broker says of a pipeline's topics: that they are there, and the largest record that each one takes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaResult;
+
+use super::spec::Spec;
+use crate::kafka::client::Log;
+use crate::state::follow;
+
+/// The setting of a topic.
+const MAX_BYTES: &str = "max.message.bytes";
+/// How long the broker may take to tell settings.
+const ASK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The topics of a pipeline.
+pub(super) struct Wanted {
+    read: Vec<String>,
+    written: Vec<String>,
+}
+
+impl Wanted {
+    pub(super) fn of(spec: &Spec) -> Self {
+        let written = [&spec.output, &spec.dropped].into_iter().chain(&spec.dead_letters).cloned().collect();
+        Self { read: spec.topics.clone(), written }
+    }
+}
+
+/// The largest record of each topic that is written. Empty when the broker does not say: then our own limit holds, and
+/// what the broker refuses all the same is found when it does. Blocks.
+///
+/// # Errors
+/// Which topic is not there.
+pub(super) fn ask(
+    config: &ClientConfig,
+    wanted: &Wanted,
+    runtime: &tokio::runtime::Handle,
+) -> Result<BTreeMap<String, usize>, String> {
+    let silent = |error: rdkafka::error::KafkaError| format!("the broker does not tell its topics: {error}");
+    let inspector: BaseConsumer<Log> = BaseConsumer::from_config_and_context(config, Log).map_err(silent)?;
+    for topic in wanted.read.iter().chain(&wanted.written) {
+        if !follow::exists(&inspector, topic).map_err(silent)? {
+            return Err(format!("topic {topic} is not there; `connectors apply` makes it"));
+        }
+    }
+    Ok(limits(config, &wanted.written, runtime).unwrap_or_else(|error| {
+        tracing::warn!(error = %error, "the broker does not tell {MAX_BYTES} of its topics; our own limit holds");
+        BTreeMap::new()
+    }))
+}
+
+fn limits(
+    config: &ClientConfig,
+    topics: &[String],
+    runtime: &tokio::runtime::Handle,
+) -> KafkaResult<BTreeMap<String, usize>> {
+    let admin: AdminClient<Log> = AdminClient::from_config_and_context(config, Log)?;
+    let asked: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let options = AdminOptions::new().request_timeout(Some(ASK_TIMEOUT));
+    let told = runtime.block_on(admin.describe_configs(&asked, &options))?;
+    // The answers come in the order of the questions; one topic may keep its settings to itself.
+    let limit = |(topic, told): (&String, Result<rdkafka::admin::ConfigResource, _>)| {
+        let text = told.ok()?.get(MAX_BYTES)?.value.clone()?;
+        Some((topic.clone(), text.parse().ok()?))
+    };
+    Ok(topics.iter().zip(told).filter_map(limit).collect())
+}

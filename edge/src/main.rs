@@ -37,7 +37,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     tasks.stopping().await;
     app.drain().await;
     match tasks.broken() {
-        Some(task) => bail!("task {task} ended before its time; whoever started this process should start it again"),
+        Some(part) => bail!("{part} ended before its time; whoever started this process should start it again"),
         None => Ok(()),
     }
 }

@@ -59,12 +59,18 @@ impl Tasks {
                 Err(error) => panic_message(error),
             };
             tracing::error!(task = name, reason, "vital task ended, stopping the process");
-            let _ = tasks.broken.set(name);
-            tasks.stop();
+            tasks.fail(name);
         });
     }
 
-    /// The vital task that ended before its time, if one did.
+    /// Stops the process in order because this part of it is broken for good: `main` then fails by [`Tasks::broken`].
+    pub fn fail(&self, part: &'static str) {
+        // The first one is the cause of the others.
+        let _ = self.broken.set(part);
+        self.stop();
+    }
+
+    /// The part that ended before its time or broke, if one did.
     #[must_use]
     pub fn broken(&self) -> Option<&'static str> {
         self.broken.get().copied()

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use schemas::names::topics;
 use schemas::registry::Registry;
 use service_kit::{Admin, Door, Readiness, Tasks, http, signals};
-use tokio_util::sync::CancellationToken;
 use transform_host::{Engine, Limits};
 
 use crate::config::Config;
@@ -31,29 +30,20 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     signals::watch(&tasks)?;
-    let started = start(config, &tasks).await?;
+    start(config, &tasks).await?;
     tasks.stopping().await;
     tasks.drain(GRACE).await;
-    anyhow::ensure!(
-        !started.broken.is_cancelled(),
-        "a Kafka client hung; whoever started this process should start it again"
-    );
-    Ok(())
+    match tasks.broken() {
+        Some(part) => bail!("{part} hung or ended before its time; whoever started this process should start it again"),
+        None => Ok(()),
+    }
 }
 
-/// A process that serves.
-pub struct Started {
-    /// Where the REST API listens.
-    pub address: SocketAddr,
-    /// Cancelled when the process must end because a client hangs.
-    pub broken: CancellationToken,
-}
-
-/// Starts everything; it runs as tasks of `tasks`.
+/// Starts everything, as tasks of `tasks`; answers where the REST API listens.
 ///
 /// # Errors
 /// When something that cannot come later is missing: the port, the engine.
-pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<Started> {
+pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> {
     let listener = http::bind(config.listen).await?;
     let address = listener.local_addr()?;
     let engine = Engine::new(Limits { module_bytes: MODULE_BYTES, ..Limits::default() })?;
@@ -71,27 +61,26 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<Started> {
     let (measured, metrics) = metrics::registry();
     let runtime = tokio::runtime::Handle::current();
     let materials = Materials { engine, registry, catalog: Arc::clone(&catalog), runtime, counted: metrics.modules() };
-    let broken = CancellationToken::new();
-    let alarm = alarm(tasks, &broken);
+    let alarm = alarm(tasks);
     let manager = Arc::new(Manager::new(site, materials.clone(), metrics, tasks.clone(), alarm));
-    tasks.spawn(Arc::clone(&manager).run());
+    tasks.spawn_vital("pipelines' manager", Arc::clone(&manager).run());
 
     let door = Door::loopback().with_hosts(config.hosts);
     let admin = Admin::new(readiness(&catalog, &manager), measured, door.clone());
     let worker = address.to_string();
     let api = Api { admin, door, manager, materials, writer, tasks: tasks.clone(), worker };
-    tasks.spawn(http::serve(listener, Service(Arc::new(api)), http::Limits::default(), tasks.clone()));
+    let serving = http::serve(listener, Service(Arc::new(api)), http::Limits::default(), tasks.clone());
+    tasks.spawn_vital("REST port", serving);
     tracing::info!(listen = %address, instance = config.instance, kafka = config.kafka, "transforms serves");
-    Ok(Started { address, broken })
+    Ok(address)
 }
 
 /// A client that hangs cannot be got rid of, only the process can.
-fn alarm(tasks: &Tasks, broken: &CancellationToken) -> control::Alarm {
-    let (tasks, broken) = (tasks.clone(), broken.clone());
+fn alarm(tasks: &Tasks) -> control::Alarm {
+    let tasks = tasks.clone();
     Arc::new(move |what: &str| {
         tracing::error!(what, "process must end");
-        broken.cancel();
-        tasks.stop();
+        tasks.fail("Kafka client");
     })
 }
 

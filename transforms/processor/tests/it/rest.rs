@@ -51,12 +51,8 @@ impl Process {
             instance: "test".to_owned(),
             hosts: Vec::new(),
         };
-        let started = app::start(config, &tasks).await.unwrap();
-        Self {
-            url: format!("http://{}", started.address),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
-            tasks,
-        }
+        let address = app::start(config, &tasks).await.unwrap();
+        Self { url: format!("http://{}", address), http: reqwest::Client::builder().no_proxy().build().unwrap(), tasks }
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {

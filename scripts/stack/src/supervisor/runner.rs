@@ -117,6 +117,12 @@ impl Runner {
         let launch = self.prepare().await?;
         let layout = &self.shared.context.layout;
         let child = launch.spawn(layout.dir(), self.service, &layout.log(self.service))?;
+        if let Some(pid) = child.id()
+            && let Err(fault) = processes::remember(layout.dir(), self.service, pid)
+        {
+            // It only matters to the run after this one, and there the mark is the first way.
+            warn!(service = %self.service, %fault, "cannot write its number down");
+        }
         info!(service = %self.service, pid = child.id(), "started");
         self.enter(State::Starting, child.id(), "");
         Ok(child)

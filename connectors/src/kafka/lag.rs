@@ -75,7 +75,7 @@ impl Reader {
             .set("queued.max.messages.kbytes", "1024")
             .set("reconnect.backoff.max.ms", "2000")
             .create()
-            .map_err(|source| KafkaError::Client { servers: servers.to_owned(), source })?;
+            .map_err(|cause| KafkaError::Client { servers: servers.to_owned(), cause })?;
         Ok(Self { consumer, servers: servers.to_owned(), group: group.to_owned() })
     }
 
@@ -172,8 +172,8 @@ impl Reader {
         Ok(())
     }
 
-    fn failed(&self, source: ClientError) -> KafkaError {
-        KafkaError::Client { servers: self.servers.clone(), source }
+    fn failed(&self, cause: ClientError) -> KafkaError {
+        KafkaError::Client { servers: self.servers.clone(), cause }
     }
 }
 

@@ -173,7 +173,8 @@ async fn modules_are_uploaded_in_order_and_a_refused_one_stops_it() {
     assert_eq!(lines, [("a.wasm".to_owned(), Change::Created), ("b.wasm".to_owned(), Change::Unchanged)]);
 
     stub.say(|_, _| (409, json!({"title": "conflict", "detail": "clean@1.0.0 exists with another digest"})));
-    let err = modules::apply(&target(&stub, LONG), &folder, &mut |_| {}).await.unwrap_err().to_string();
+    let err = modules::apply(&target(&stub, LONG), &folder, &mut |_| {}).await.unwrap_err();
+    let err = format!("{:#}", anyhow::Error::from(err));
     assert!(err.contains("a.wasm") && err.contains("another digest"), "{err}");
     fs::remove_dir_all(&folder).unwrap();
 }

@@ -17,8 +17,10 @@ mod up;
 
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     // The servers' users must be able to read what we and our tools write; what they must not is written with a mode of
-    // its own.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    // its own. What psql writes is its caller's.
+    if !matches!(cli.command, Command::Psql { .. }) {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    }
     let mut options = cli.options()?;
     match cli.command {
         Command::Up(arguments) => return up::up(options, &arguments),

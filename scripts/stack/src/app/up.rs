@@ -49,7 +49,7 @@ fn start(mut options: Options, arguments: &UpArgs, progress: &Progress) -> anyho
     // Before the look at the ports: one of ours that is dying may still hold one.
     let left = Stack::clear_leftovers(&options.dir)?;
     if left > 0 {
-        progress.say(&format!("killed {left} processes that an earlier run had left behind"));
+        progress.say(&format!("killed what an earlier run had left behind (processes: {left})"));
     }
     let deploys = arguments.deploys(&options.services);
     let layout = Layout::prepare(&options.dir)?;

@@ -77,7 +77,7 @@ fn a_port_that_a_leftover_of_ours_holds_is_free() {
     eventually("it listens", || listens(port));
     let setting = format!("postgres={port}");
     let (said, words) = run(&mut folder.command(&["up", "--services", "postgres", "--port", &setting]));
-    assert!(said.contains("PostgreSQL") && words.contains("killed 1 processes"), "{words}");
+    assert!(said.contains("PostgreSQL") && words.contains("left behind (processes: 1)"), "{words}");
     leftover.wait().unwrap();
     Stack::attach(folder.path()).unwrap().down().unwrap();
 }

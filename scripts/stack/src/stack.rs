@@ -342,11 +342,21 @@ impl Drop for Stack {
 /// If something does not end.
 fn down(layout: &Layout, how: &Request) -> Result<(), StackError> {
     let end = Instant::now() + DOWN;
+    let supervisor = || std::fs::read_to_string(layout.supervisor_pid()).unwrap_or_default();
+    let pid = supervisor();
     let asked = ask(layout, how, DOWN);
-    // Whoever answered or not: it is down when the lock is free and no process is left.
-    while layout.try_own()?.is_none() {
+    loop {
+        // Whoever answered or not: it is down when the lock is free and no process is left. Held until then: what another
+        // start has just begun is none of ours.
+        if let Some(_held) = layout.try_own()? {
+            return sweep(layout).map(|_| ());
+        }
+        // An `up` that waited for this end has the lock already, and swept before it started anything.
+        let now = supervisor();
+        if !pid.is_empty() && !now.is_empty() && now != pid {
+            return Ok(());
+        }
         if Instant::now() >= end {
-            let pid = std::fs::read_to_string(layout.supervisor_pid()).unwrap_or_default();
             return Err(StackError::Supervisor(format!(
                 "the supervisor (pid {pid}) did not end in {} s ({}); kill -9 it and run `stack down` again",
                 DOWN.as_secs(),
@@ -355,7 +365,6 @@ fn down(layout: &Layout, how: &Request) -> Result<(), StackError> {
         }
         std::thread::sleep(LOOK_AGAIN);
     }
-    sweep(layout).map(|_| ())
 }
 
 fn unexpected() -> StackError {

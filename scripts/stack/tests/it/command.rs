@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use stack::{Service, Stack};
 
-use crate::support::{Folder, eventually, listens, processes_of, run, supervisor_pid};
+use crate::support::{Folder, eventually, listens, processes_of, run, signal, supervisor_pid};
 
 const UP: [&str; 4] = ["up", "--free-ports", "--services", "postgres"];
 
@@ -100,7 +100,8 @@ fn down_stops_a_stack_whose_command_is_gone_and_says_what_it_cannot_do() {
     let (_, words) = run(down().arg("--wipe"));
     assert!(words.contains("`--wipe`") && words.contains("cargo build") && words.contains("exit status: 1"), "{words}");
     let stack = folder.start([Service::Postgres]);
-    crate::support::signal(supervisor_pid(folder.path()), "KILL");
+    signal(supervisor_pid(folder.path()), "KILL");
+    eventually("it is dead", || processes_of(folder.path()).is_empty());
     let (_, words) = run(&mut down());
     assert!(words.contains("was killed") && words.contains("exit status: 1"), "{words}");
     drop(stack);

@@ -67,6 +67,10 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let left = processes_of(&self.0);
+        // A test that failed may have released it before.
+        if let Ok(stack) = Stack::attach(&self.0) {
+            stack.down().ok();
+        }
         std::fs::remove_dir_all(&self.0).ok();
         assert!(left.is_empty() || std::thread::panicking(), "left behind: {left:?}");
     }

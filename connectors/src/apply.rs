@@ -90,11 +90,11 @@ impl fmt::Display for Line {
 /// Where the account goes, line by line.
 pub type Out<'a> = &'a mut (dyn FnMut(Line) + Send);
 
-/// Why the deploy step stopped. What was done before stays done; the next run goes on from there.
+/// Why the deploy step stopped; the cause is the error's source, which the command prints after it. What was done before stays done; the next run goes on from there.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// Kafka.
-    #[error("topics: {0}")]
+    #[error("topics")]
     Kafka(#[from] KafkaError),
     /// Topics that cannot be brought to what is wanted.
     #[error("topics: {}", .0.join("; "))]
@@ -103,7 +103,7 @@ pub enum ApplyError {
     #[error("topics.json of this build is broken")]
     TopicsFile(#[source] serde_json::Error),
     /// The registry.
-    #[error("subject {subject}: {source}")]
+    #[error("subject {subject}")]
     Registry {
         /// The subject.
         subject: &'static str,
@@ -111,7 +111,7 @@ pub enum ApplyError {
         source: schemas::registry::Error,
     },
     /// PostgreSQL.
-    #[error("table {table}: {source}")]
+    #[error("table {table}")]
     Postgres {
         /// The file's table.
         table: String,
@@ -119,7 +119,7 @@ pub enum ApplyError {
         source: PostgresError,
     },
     /// Elasticsearch.
-    #[error("index {index}: {source}")]
+    #[error("index {index}")]
     Elastic {
         /// The index.
         index: String,
@@ -127,7 +127,7 @@ pub enum ApplyError {
         source: ElasticError,
     },
     /// A module file.
-    #[error("module {}: {source}", path.display())]
+    #[error("module {}", path.display())]
     ModuleFile {
         /// The file.
         path: PathBuf,
@@ -135,7 +135,7 @@ pub enum ApplyError {
         source: std::io::Error,
     },
     /// `transforms` or Kafka Connect.
-    #[error("{kind} {name}: {source}")]
+    #[error("{kind} {name}")]
     Connect {
         /// What kind of thing.
         kind: &'static str,
@@ -185,5 +185,25 @@ pub async fn apply(target: &Target, all: &Deployment, modules: Option<&Path>, ou
 impl Transient for schemas::registry::Error {
     fn is_transient(&self) -> bool {
         Self::is_transient(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let source = PostgresError::Away { address: "p:1".to_owned(), reason: "refused".to_owned() };
+        let table = ApplyError::Postgres { table: "t".to_owned(), source };
+        let code = rdkafka::types::RDKafkaErrorCode::OperationTimedOut;
+        let cause = rdkafka::error::KafkaError::MetadataFetch(code);
+        let kafka = ApplyError::Kafka(KafkaError::Client { servers: "k:1".to_owned(), cause });
+        for (err, once) in
+            [(table, "refused"), (kafka, "Timed out"), (ApplyError::Topics(vec!["no".to_owned()]), "topics: no")]
+        {
+            let told = format!("{:#}", anyhow::Error::from(err));
+            assert_eq!(told.matches(once).count(), 1, "{told}");
+        }
     }
 }

@@ -56,6 +56,8 @@ pub struct Part {
 pub const RUNNING: &str = "RUNNING";
 /// The state of something that Connect will not start again by itself.
 pub const FAILED: &str = "FAILED";
+/// The states in which an operator holds a connector.
+const HELD: [&str; 2] = ["PAUSED", "STOPPED"];
 
 /// A connector as the list shows it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -308,6 +310,12 @@ impl Status {
     #[must_use]
     pub fn all_running(&self, tasks: usize) -> bool {
         self.connector.state == RUNNING && self.tasks.len() == tasks && self.tasks.iter().all(|t| t.state == RUNNING)
+    }
+
+    /// Paused or stopped by an operator; Connect keeps that until somebody resumes it.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        HELD.contains(&self.connector.state.as_str())
     }
 
     /// How many of connector and tasks are FAILED.

@@ -35,6 +35,9 @@ pub enum ElasticError {
         /// Its words.
         reason: String,
     },
+    /// Somebody else has just made the index.
+    #[error("the index is there already: {0}")]
+    Exists(String),
     /// It answers and refuses.
     #[error(
         "Elasticsearch refuses ({status}): {reason}; a field's type and a fixed setting cannot be changed in place: \
@@ -56,6 +59,7 @@ impl Transient for ElasticError {
         match self {
             Self::Http(HttpError::Away { .. }) | Self::Busy { .. } => true,
             Self::Http(HttpError::TooLong { .. } | HttpError::Client(_))
+            | Self::Exists(_)
             | Self::Refused { .. }
             | Self::Unreadable(_) => false,
         }
@@ -87,9 +91,13 @@ impl Elastic {
     /// # Errors
     /// [`ElasticError`].
     pub async fn apply(&self, index: &Index) -> Result<Change, ElasticError> {
-        let there = self.call(Method::GET, &format!("/{}", index.name), Body::Empty).await;
-        let there = match there {
-            Err(ElasticError::Refused { status: 404, .. }) => return self.create(index).await,
+        let look = async || self.call(Method::GET, &format!("/{}", index.name), Body::Empty).await;
+        let there = match look().await {
+            Err(ElasticError::Refused { status: 404, .. }) => match self.create(index).await {
+                // Another deploy step was quicker; what it made is looked at as what was there.
+                Err(ElasticError::Exists(_)) => look().await?,
+                made => return made,
+            },
             there => there?,
         };
         // Under an alias the one key is the index's own name.
@@ -132,6 +140,9 @@ fn refusal(answer: &Answer) -> ElasticError {
     let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let reason = at(&document, "/error/reason").as_str().map_or_else(|| answer.excerpt(), str::to_owned);
     let status = answer.status.as_u16();
+    if at(&document, "/error/type").as_str() == Some("resource_already_exists_exception") {
+        return ElasticError::Exists(reason);
+    }
     match answer.status {
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => ElasticError::Busy { status, reason },
         code if code.is_server_error() => ElasticError::Busy { status, reason },

@@ -13,12 +13,12 @@ use crate::retry::Transient;
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaError {
     /// The client could not do it.
-    #[error("Kafka at {servers}: {source}")]
+    #[error("Kafka at {servers}: {cause}")]
     Client {
         /// The bootstrap servers.
         servers: String,
-        /// The cause.
-        source: ClientError,
+        /// The cause, told above.
+        cause: ClientError,
     },
     /// The broker refused it for one topic.
     #[error("Kafka refuses topic {topic}: {code}")]
@@ -36,7 +36,7 @@ pub enum KafkaError {
 impl Transient for KafkaError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Client { source, .. } => source.rdkafka_error_code().is_none_or(is_transient),
+            Self::Client { cause, .. } => cause.rdkafka_error_code().is_none_or(is_transient),
             Self::Topic { code, .. } => is_transient(*code),
             Self::Cut => false,
         }

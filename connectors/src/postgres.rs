@@ -15,6 +15,14 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Changing a table waits for the sink's batch, not for more.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Two deploy steps at once would deadlock on the table's catalogue rows: the second waits for the first to end, which
+/// gives the lock back with its connection. The number is `orderflw` in ASCII; it need only be ours.
+const TAKE_TURN: &str = "set lock_timeout = '30s'; select pg_advisory_lock(8030591472428805239)";
+
+/// What is missing where PostgreSQL does not know who asks.
+const WHO_ASKS: &str =
+    "set POSTGRES_USER and POSTGRES_PASSWORD; eval \"$(target/release/stack env)\" sets them for the native stack";
+
 /// Everything in the current schema that a table's file can make, in one line.
 const FINGERPRINT: &str = "
 select md5(coalesce(string_agg(line, E'\\n' order by line), '')) from (
@@ -53,6 +61,14 @@ pub enum PostgresError {
         /// The cause.
         reason: String,
     },
+    /// It answers, and cannot do it beside what else goes on there.
+    #[error("PostgreSQL at {address} is busy ({reason}); it can be asked again")]
+    Busy {
+        /// Host, port, database.
+        address: String,
+        /// Its words.
+        reason: String,
+    },
     /// It answers and refuses.
     #[error("PostgreSQL at {address} refuses: {reason}")]
     Refused {
@@ -66,7 +82,7 @@ pub enum PostgresError {
 impl Transient for PostgresError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Away { .. } => true,
+            Self::Away { .. } | Self::Busy { .. } => true,
             Self::Refused { .. } => false,
         }
     }
@@ -97,7 +113,7 @@ impl Postgres {
     pub async fn apply(&self, table: &Table) -> Result<Change, PostgresError> {
         let ask = format!("select to_regclass('{}') is not null", table.name.replace('\'', "''"));
         self.within(APPLY_TIMEOUT, async |client| {
-            client.batch_execute("set lock_timeout = '30s'").await?;
+            client.batch_execute(TAKE_TURN).await?;
             let (there, before) = (one(client, &ask).await?, one(client, FINGERPRINT).await?);
             client.batch_execute(&table.sql).await?;
             let after = one(client, FINGERPRINT).await?;
@@ -135,7 +151,6 @@ impl Postgres {
         PostgresError::Away { address: self.address.clone(), reason }
     }
 
-    /// Classes 08 (connection), 53 (resources), 57 (operator: shutting down, starting up) and 55P03 (a lock) pass.
     fn classify(&self, err: &tokio_postgres::Error) -> PostgresError {
         let Some(refusal) = err.as_db_error() else {
             let cause = std::error::Error::source(err).map_or_else(String::new, |cause| format!(": {cause}"));
@@ -143,10 +158,36 @@ impl Postgres {
         };
         let code = refusal.code().code();
         let reason = format!("{} ({code})", refusal.message());
-        if ["08", "53", "57", "55P03"].iter().any(|class| code.starts_with(class)) {
-            self.away(reason)
-        } else {
-            PostgresError::Refused { address: self.address.clone(), reason }
+        let address = self.address.clone();
+        match Refusal::of(code, refusal.message()) {
+            Refusal::Away => self.away(reason),
+            Refusal::Busy => PostgresError::Busy { address, reason },
+            Refusal::Stranger => PostgresError::Refused { address, reason: format!("{reason}; {WHO_ASKS}") },
+            Refusal::Final => PostgresError::Refused { address, reason },
+        }
+    }
+}
+
+/// What an error code means for whoever asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    Away,
+    Busy,
+    Stranger,
+    Final,
+}
+
+impl Refusal {
+    /// Away: classes 08 (connection) and 57 (operator: shutting down, starting up). Busy: 40 (deadlock, serialization),
+    /// 53 (resources), 55P03 (a lock), and the one internal error that says that another session changed the same thing.
+    fn of(code: &str, message: &str) -> Self {
+        match code {
+            "28P01" | "28000" => Self::Stranger,
+            "55P03" => Self::Busy,
+            "XX000" if message == "tuple concurrently updated" => Self::Busy,
+            code if ["08", "57"].iter().any(|class| code.starts_with(class)) => Self::Away,
+            code if ["40", "53"].iter().any(|class| code.starts_with(class)) => Self::Busy,
+            _ => Self::Final,
         }
     }
 }
@@ -158,4 +199,28 @@ async fn one(client: &Client, query: &str) -> Result<Option<String>, tokio_postg
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refusal;
+
+    #[test]
+    fn what_passes_is_told_from_what_does_not() {
+        for (code, message, expected) in [
+            ("28P01", "password authentication failed for user \"orders\"", Refusal::Stranger),
+            ("28000", "no pg_hba.conf entry", Refusal::Stranger),
+            ("40P01", "deadlock detected", Refusal::Busy),
+            ("40001", "could not serialize access", Refusal::Busy),
+            ("53300", "too many connections", Refusal::Busy),
+            ("55P03", "canceling statement due to lock timeout", Refusal::Busy),
+            ("XX000", "tuple concurrently updated", Refusal::Busy),
+            ("XX000", "cache lookup failed", Refusal::Final),
+            ("57P03", "the database system is starting up", Refusal::Away),
+            ("08006", "connection failure", Refusal::Away),
+            ("42601", "syntax error", Refusal::Final),
+        ] {
+            assert_eq!(Refusal::of(code, message), expected, "{code} {message}");
+        }
+    }
 }

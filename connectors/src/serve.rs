@@ -119,19 +119,10 @@ impl Supervisor {
     /// The state for the healer: Connect's, with what is known of progress and of time.
     fn state(&mut self, name: &str, status: &Status) -> State {
         let patient = self.patients.entry(name.to_owned()).or_default();
-        let mut state = state(status);
-        if state == State::Changing {
-            let since = *patient.changing_since.get_or_insert_with(Instant::now);
-            if CHANGING_LIMIT <= since.elapsed() {
-                state = State::Stuck;
-            }
-        } else {
-            patient.changing_since = None;
+        match patient.timed(Instant::now(), state(status)) {
+            State::Running if self.board.is_stuck(name) => State::Stuck,
+            state => state,
         }
-        if state == State::Running && self.board.is_stuck(name) {
-            state = State::Stuck;
-        }
-        state
     }
 
     /// Asks the targets: each round while something is wrong, now and then while all is well.
@@ -171,13 +162,14 @@ impl Supervisor {
         }
     }
 
-    async fn restart(&self, name: &str, reason: Reason) {
+    async fn restart(&mut self, name: &str, reason: Reason) {
         let only_failed = reason != Reason::Stuck;
         match self.connect.restart(name, only_failed).await {
             Ok(()) => {
                 info!(connector = name, reason = reason.word(), "restarted");
                 self.metrics.restarts(name, reason.word()).inc();
                 self.board.restarted(name, !only_failed);
+                self.patients.entry(name.to_owned()).or_default().restarted();
             }
             Err(err) => {
                 warn!(connector = name, reason = reason.word(), error = %err, "kafka connect did not take the restart");
@@ -187,9 +179,26 @@ impl Supervisor {
     }
 }
 
+impl Patient {
+    /// What Connect has been at work on for too long does not come out of it.
+    fn timed(&mut self, now: Instant, state: State) -> State {
+        if state != State::Changing {
+            self.changing_since = None;
+            return state;
+        }
+        let since = *self.changing_since.get_or_insert(now);
+        if CHANGING_LIMIT <= now - since { State::Stuck } else { State::Changing }
+    }
+
+    /// It is at work because of us now, and gets its full time anew: else each look would restart it once more.
+    fn restarted(&mut self) {
+        self.changing_since = None;
+    }
+}
+
 fn state(status: &Status) -> State {
     let connector = status.connector.state.as_str();
-    if matches!(connector, "PAUSED" | "STOPPED") {
+    if status.is_held() {
         State::Held
     } else if 0 < status.failed() {
         State::Failed
@@ -219,5 +228,25 @@ fn report(name: &str, before: Option<State>, state: State, status: &Status, wait
         State::Running if before.is_some_and(|before| before != State::Held) => info!(connector = name, "runs again"),
         State::Held => info!(connector = name, state = status.connector.state, "held by an operator, left alone"),
         State::Running | State::Changing => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_gives_a_connector_that_connect_is_at_work_on_its_full_time_anew() {
+        let (mut patient, start) = (Patient::default(), Instant::now());
+        let at = |patient: &mut Patient, second| patient.timed(start + Duration::from_secs(second), State::Changing);
+        assert_eq!(at(&mut patient, 0), State::Changing);
+        assert_eq!(at(&mut patient, 60), State::Stuck);
+        patient.restarted();
+        for second in [61, 120] {
+            assert_eq!(at(&mut patient, second), State::Changing, "second {second}");
+        }
+        assert_eq!(at(&mut patient, 121), State::Stuck);
+        assert_eq!(patient.timed(start, State::Running), State::Running);
+        assert_eq!(at(&mut patient, 200), State::Changing);
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::connect::{Connect, ConnectError, RUNNING, Settings, Status};
 use crate::http::{Body, Http};
 use crate::kafka::KafkaError;
-use crate::kafka::lag::Reader;
+use crate::kafka::lag::{Looked, Place, Reader};
 use crate::names::sink_group;
 use crate::serve::admin::HEALING;
 
@@ -98,7 +98,7 @@ pub async fn gather(sources: &Sources) -> Report {
     report
 }
 
-fn row(kind: &'static str, status: &Status, lags: &BTreeMap<String, i64>, healing: &Value) -> Row {
+fn row(kind: &'static str, status: &Status, lags: &Lags, healing: &Value) -> Row {
     let told = healing.get("connectors").and_then(|connectors| connectors.get(&status.name)?.get("healing")?.as_str());
     Row {
         name: status.name.clone(),
@@ -106,7 +106,7 @@ fn row(kind: &'static str, status: &Status, lags: &BTreeMap<String, i64>, healin
         state: status.connector.state.clone(),
         running: status.tasks.iter().filter(|task| task.state == RUNNING).count(),
         tasks: status.tasks.len(),
-        lag: lags.get(&status.name).copied(),
+        lag: lags.get(&status.name).copied().flatten(),
         failure: status.failure(),
         healing: told.filter(|_| kind == "sink").map(str::to_owned),
     }
@@ -145,8 +145,11 @@ async fn healing(supervisor: &str) -> Value {
     }
 }
 
+/// By connector; nothing where it could not be seen in time.
+type Lags = BTreeMap<String, Option<i64>>;
+
 /// Kafka's client blocks; all groups are asked in one blocking piece of work.
-async fn lags(servers: &str, asked: &[(&'static str, Status, Settings)]) -> Result<BTreeMap<String, i64>, KafkaError> {
+async fn lags(servers: &str, asked: &[(&'static str, Status, Settings)]) -> Result<Lags, KafkaError> {
     let groups: Vec<(String, String, Vec<String>)> = asked
         .iter()
         .map(|(kind, status, settings)| {
@@ -164,12 +167,14 @@ async fn lags(servers: &str, asked: &[(&'static str, Status, Settings)]) -> Resu
     work.await.map_err(|_| KafkaError::Cut)?
 }
 
-/// A partition where only markers of transactions are left counts nothing.
-fn lag(servers: &str, group: &str, topics: &[String]) -> Result<i64, KafkaError> {
+/// A partition where only markers of transactions are left counts nothing; with one that nobody could look into, the
+/// sum is unknown.
+fn lag(servers: &str, group: &str, topics: &[String]) -> Result<Option<i64>, KafkaError> {
     let reader = Reader::new(servers, group)?;
     let waiting: Vec<_> = reader.places(topics)?.into_iter().filter(|place| 0 < place.lag()).collect();
-    let unread = if waiting.is_empty() { Default::default() } else { reader.unread(&waiting)? };
-    Ok(waiting.iter().filter(|place| unread.contains(&place.spot)).map(|place| place.lag()).sum())
+    let looked = if waiting.is_empty() { Looked::default() } else { reader.unread(&waiting)? };
+    let unread = waiting.iter().filter(|place| looked.unread.contains(&place.spot));
+    Ok(looked.unknown.is_empty().then(|| unread.map(Place::lag).sum()))
 }
 
 /// The report as a table for people.

@@ -1,4 +1,5 @@
-//! Sinks: validated by their plugin, put only where they differ, and waited for until every task runs.
+//! Sinks: validated by their plugin, put only where they differ, and waited for until every task runs. One that an
+//! operator has paused or stopped gets its settings and stays held: a deploy step must not undo that in silence.
 
 use std::time::Duration;
 
@@ -29,8 +30,7 @@ pub async fn apply(target: &Target, sinks: &[Connector], out: Out<'_>) -> Result
     }
     // Waited for together: Connect starts them in one rebalance.
     for (sink, change) in done {
-        running(target, sink).await?;
-        let note = format!("{} tasks RUNNING", sink.tasks());
+        let note = running(target, sink).await?;
         out(Line { kind: "sink", name: sink.name.clone(), change, note });
     }
     Ok(())
@@ -67,11 +67,21 @@ fn same(there: &Settings, wanted: &Settings) -> bool {
         && wanted.iter().all(|(key, value)| key == "name" || there.get(key) == Some(value))
 }
 
-async fn running(target: &Target, sink: &Connector) -> Result<(), ApplyError> {
+/// Waits until it runs or is known to be held; answers which, in words.
+async fn running(target: &Target, sink: &Connector) -> Result<String, ApplyError> {
     let deadline = target.deadline();
     loop {
         let state = match target.connect.status(&sink.name).await {
-            Ok(Some(status)) if status.all_running(sink.tasks()) => return Ok(()),
+            Ok(Some(status)) if status.all_running(sink.tasks()) => {
+                return Ok(format!("{} tasks RUNNING", sink.tasks()));
+            }
+            Ok(Some(status)) if status.is_held() => {
+                let (state, base) = (&status.connector.state, target.connect.base());
+                return Ok(format!(
+                    "held by operator ({state}), left so; curl -X PUT {base}/connectors/{}/resume",
+                    sink.name
+                ));
+            }
             Ok(Some(status)) => status.failure().unwrap_or_else(|| {
                 let states: Vec<&str> = status.parts().map(|part| part.state.as_str()).collect();
                 format!("connector and tasks are {}", states.join(", "))

@@ -43,7 +43,7 @@ impl Admin {
             .set("bootstrap.servers", servers)
             .set("client.id", "connectors-apply")
             .create()
-            .map_err(|source| KafkaError::Client { servers: servers.to_owned(), source })?;
+            .map_err(|cause| KafkaError::Client { servers: servers.to_owned(), cause })?;
         Ok(Self { client: Arc::new(client), servers: servers.to_owned() })
     }
 
@@ -117,8 +117,8 @@ impl Admin {
         )
     }
 
-    fn failed(&self, source: ClientError) -> KafkaError {
-        KafkaError::Client { servers: self.servers.clone(), source }
+    fn failed(&self, cause: ClientError) -> KafkaError {
+        KafkaError::Client { servers: self.servers.clone(), cause }
     }
 }
 

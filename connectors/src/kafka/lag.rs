@@ -40,6 +40,15 @@ impl Place {
     }
 }
 
+/// What looking at places came to. A place in neither set has markers of transactions only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// There is a record at or after the committed offset.
+    pub unread: BTreeSet<Spot>,
+    /// Kafka showed neither a record nor the end in time: nothing is known.
+    pub unknown: BTreeSet<Spot>,
+}
+
 /// Reads one group's positions. All calls block; each has a time limit.
 pub struct Reader {
     consumer: BaseConsumer,
@@ -66,7 +75,7 @@ impl Reader {
             .set("queued.max.messages.kbytes", "1024")
             .set("reconnect.backoff.max.ms", "2000")
             .create()
-            .map_err(|source| KafkaError::Client { servers: servers.to_owned(), source })?;
+            .map_err(|cause| KafkaError::Client { servers: servers.to_owned(), cause })?;
         Ok(Self { consumer, servers: servers.to_owned(), group: group.to_owned() })
     }
 
@@ -121,44 +130,50 @@ impl Reader {
             .collect())
     }
 
-    /// Those of the places that have a record at or after the committed offset.
+    /// Which of the places have a record at or after the committed offset, and of which that could not be seen in time.
     ///
     /// # Errors
     /// [`KafkaError`].
-    pub fn unread(&self, places: &[Place]) -> Result<BTreeSet<Spot>, KafkaError> {
-        let mut list = TopicPartitionList::new();
-        for Place { spot: (topic, partition), committed, .. } in places {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*committed)).map_err(|e| self.failed(e))?;
+    pub fn unread(&self, places: &[Place]) -> Result<Looked, KafkaError> {
+        let mut looked = Looked::default();
+        let deadline = Instant::now() + LOOK_LIMIT;
+        // One topic at a time: the end comes per partition and without the topic's name.
+        let topics: BTreeSet<&String> = places.iter().map(|place| &place.spot.0).collect();
+        for topic in topics {
+            let mut list = TopicPartitionList::new();
+            let mut open = BTreeSet::new();
+            for Place { spot, committed, .. } in places.iter().filter(|place| place.spot.0 == *topic) {
+                list.add_partition_offset(topic, spot.1, Offset::Offset(*committed)).map_err(|e| self.failed(e))?;
+                open.insert(spot.clone());
+            }
+            self.consumer.assign(&list).map_err(|e| self.failed(e))?;
+            let found = self.look(open, deadline, &mut looked);
+            self.consumer.unassign().map_err(|e| self.failed(e))?;
+            found?;
         }
-        self.consumer.assign(&list).map_err(|e| self.failed(e))?;
-        let found = self.look(places);
-        self.consumer.unassign().map_err(|e| self.failed(e))?;
-        found
+        Ok(looked)
     }
 
-    fn look(&self, places: &[Place]) -> Result<BTreeSet<Spot>, KafkaError> {
-        let (mut open, mut found) =
-            (places.iter().map(|place| place.spot.clone()).collect::<BTreeSet<_>>(), BTreeSet::new());
-        let deadline = Instant::now() + LOOK_LIMIT;
+    fn look(&self, mut open: BTreeSet<Spot>, deadline: Instant, looked: &mut Looked) -> Result<(), KafkaError> {
         while !open.is_empty() && Instant::now() < deadline {
             match self.consumer.poll(Duration::from_millis(100)) {
                 None => {}
                 Some(Ok(record)) => {
                     let spot = spot(record.topic(), record.partition());
                     if open.remove(&spot) {
-                        found.insert(spot);
+                        looked.unread.insert(spot);
                     }
                 }
-                // The end comes per partition and without the topic's name; a group of ours has one topic mostly.
                 Some(Err(ClientError::PartitionEOF(partition))) => open.retain(|(_, open)| *open != partition),
                 Some(Err(err)) => return Err(self.failed(err)),
             }
         }
-        Ok(found)
+        looked.unknown.append(&mut open);
+        Ok(())
     }
 
-    fn failed(&self, source: ClientError) -> KafkaError {
-        KafkaError::Client { servers: self.servers.clone(), source }
+    fn failed(&self, cause: ClientError) -> KafkaError {
+        KafkaError::Client { servers: self.servers.clone(), cause }
     }
 }
 

@@ -4,12 +4,12 @@
 //! An offset that is left need not be a record (transactions leave markers), so a partition that rests is first looked
 //! at; only from a record that was seen waiting does the time count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::kafka::lag::{Place, Spot};
+use crate::kafka::lag::{Looked, Place, Spot};
 
 /// A partition with offsets left rests for so long before anyone looks.
 const LOOK_AFTER: Duration = Duration::from_secs(4);
@@ -91,11 +91,12 @@ impl Progress {
         verdict
     }
 
-    /// These places were looked at; those in `unread` have records, the others only markers.
-    pub fn looked(&mut self, now: Instant, places: &[Place], unread: &BTreeSet<Spot>) {
-        for place in places {
+    /// These places were looked at. What could not be seen is looked at again: taken for empty, a sink that hangs over
+    /// its one waiting order would never be healed.
+    pub fn looked(&mut self, now: Instant, places: &[Place], looked: &Looked) {
+        for place in places.iter().filter(|place| !looked.unknown.contains(&place.spot)) {
             if let Some(memory) = self.spots.get_mut(&place.spot) {
-                memory.sight = match unread.contains(&place.spot) {
+                memory.sight = match looked.unread.contains(&place.spot) {
                     true => Sight::Unread { since: now },
                     false => Sight::Empty { end: place.end },
                 };

@@ -35,8 +35,12 @@ pub async fn watch(servers: String, board: Board, metrics: Arc<Metrics>, tasks: 
             round(&servers, &board, &metrics, &mut watched);
             watched
         });
-        let Ok(back) = round.await else { return };
-        watched = back;
+        watched = match round.await {
+            Ok(back) => back,
+            // A fault of ours is no reason to watch no more in silence: whoever holds this task sees it.
+            Err(fault) if fault.is_panic() => std::panic::resume_unwind(fault.into_panic()),
+            Err(_) => return,
+        };
         if tasks.until_stop(tokio::time::sleep(EVERY)).await.is_none() {
             return;
         }
@@ -82,8 +86,8 @@ fn one(servers: &str, name: &str, entry: &Entry, watched: &mut BTreeMap<String, 
     let now = Instant::now();
     let verdict = progress.observe(now, &places, &owners);
     if !verdict.look.is_empty() {
-        let unread = reader.unread(&verdict.look)?;
-        progress.looked(now, &verdict.look, &unread);
+        let looked = reader.unread(&verdict.look)?;
+        progress.looked(now, &verdict.look, &looked);
     }
     let stuck = entry.running && !verdict.stuck.is_empty();
     let lag = progress.lag(&places);

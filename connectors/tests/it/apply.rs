@@ -7,7 +7,7 @@ use connectors::apply::{ApplyError, Change, Target, modules, pipelines, sinks};
 use connectors::config::Postgres as PostgresSettings;
 use connectors::connect::Connect;
 use connectors::elastic::Elastic;
-use connectors::files::Connector;
+use connectors::files::{Connector, Index};
 use connectors::names::{JDBC_CLASS, PIPELINE_CLASS};
 use connectors::postgres::Postgres;
 use serde_json::{Value, json};
@@ -115,6 +115,26 @@ async fn a_sink_that_does_not_come_up_is_named_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_sink_that_an_operator_holds_gets_its_settings_and_stays_held() {
+    for (state, tasks) in [("PAUSED", &["PAUSED", "PAUSED"][..]), ("STOPPED", &[])] {
+        let stub = Stub::start(move |line, _| match line {
+            "GET /connectors/s/config" => (200, json!({"name": "s", "topics": "other"})),
+            "GET /connectors/s/status" => {
+                let mut held = status("s", tasks);
+                held["connector"]["state"] = json!(state);
+                (200, held)
+            }
+            _ => (200, json!({"configs": []})),
+        })
+        .await;
+        let mut lines = Vec::new();
+        sinks::apply(&target(&stub, LONG), &[sink()], &mut |line| lines.push(line.to_string())).await.unwrap();
+        assert!(lines[0].contains("updated") && lines[0].contains(&format!("held by operator ({state})")), "{lines:?}");
+        assert_eq!(stub.asked("PUT /connectors/s"), ["PUT /connectors/s/config"], "nobody resumes it");
+    }
+}
+
+#[tokio::test]
 async fn a_pipeline_is_given_again_and_told_by_what_changed() {
     let given = [("connector.class", PIPELINE_CLASS), ("topics", "a"), ("output.topic", "b")];
     let mut there: Option<Value> = None;
@@ -153,7 +173,27 @@ async fn modules_are_uploaded_in_order_and_a_refused_one_stops_it() {
     assert_eq!(lines, [("a.wasm".to_owned(), Change::Created), ("b.wasm".to_owned(), Change::Unchanged)]);
 
     stub.say(|_, _| (409, json!({"title": "conflict", "detail": "clean@1.0.0 exists with another digest"})));
-    let err = modules::apply(&target(&stub, LONG), &folder, &mut |_| {}).await.unwrap_err().to_string();
+    let err = modules::apply(&target(&stub, LONG), &folder, &mut |_| {}).await.unwrap_err();
+    let err = format!("{:#}", anyhow::Error::from(err));
     assert!(err.contains("a.wasm") && err.contains("another digest"), "{err}");
     fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn an_index_that_another_deploy_step_has_just_made_counts_as_there() {
+    let mut looks = 0;
+    let stub = Stub::start(move |line, _| match line {
+        "GET /i" => {
+            looks += 1;
+            if looks == 1 { (404, json!({})) } else { (200, json!({"i": {"mappings": {"dynamic": "strict"}}})) }
+        }
+        _ => (
+            400,
+            json!({"error": {"type": "resource_already_exists_exception", "reason": "index [i/x] already exists"}}),
+        ),
+    })
+    .await;
+    let index = Index { name: "i".to_owned(), body: json!({"mappings": {"dynamic": "strict"}}) };
+    assert_eq!(Elastic::new(&stub.url()).unwrap().apply(&index).await.unwrap(), Change::Unchanged);
+    assert_eq!(stub.asked("PUT "), ["PUT /i"]);
 }

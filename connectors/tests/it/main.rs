@@ -6,5 +6,6 @@
 mod apply;
 mod command;
 mod lag;
+mod postgres;
 mod serve;
 mod stub;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 use service_kit::{Tasks, http as kit};
 
+/// A test that asserts inside its answers would fail in the server's task, unheard; the stub's end tells it.
+type Faults = Arc<Mutex<Vec<String>>>;
 type Answers = Box<dyn FnMut(&str, &[u8]) -> (u16, Value) + Send>;
 
 /// A server at an address of its own; it ends with the test.
@@ -17,7 +20,15 @@ pub(crate) struct Stub {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
     answers: Arc<Mutex<Answers>>,
+    faults: Faults,
     tasks: Tasks,
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        let faults = self.faults.lock().unwrap();
+        assert!(faults.is_empty() || std::thread::panicking(), "asked, and not as expected: {faults:?}");
+    }
 }
 
 impl Stub {
@@ -36,11 +47,13 @@ impl Stub {
         let answers: Arc<Mutex<Answers>> = Arc::new(Mutex::new(Box::new(answers)));
         let asked = Arc::new(Mutex::new(Vec::new()));
         let tasks = Tasks::new();
-        let (seen, say) = (Arc::clone(&asked), Arc::clone(&answers));
-        let service =
-            tower::service_fn(move |request: Request<Incoming>| answer(request, Arc::clone(&seen), Arc::clone(&say)));
+        let faults = Faults::default();
+        let (seen, say, told) = (Arc::clone(&asked), Arc::clone(&answers), Arc::clone(&faults));
+        let service = tower::service_fn(move |request: Request<Incoming>| {
+            answer(request, Arc::clone(&seen), Arc::clone(&say), Arc::clone(&told))
+        });
         tasks.spawn(kit::serve(listener, service, kit::Limits::default(), tasks.clone()));
-        Self { address, asked, answers, tasks }
+        Self { address, asked, answers, faults, tasks }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -71,11 +84,17 @@ async fn answer(
     mut request: Request<Incoming>,
     asked: Arc<Mutex<Vec<String>>>,
     answers: Arc<Mutex<Answers>>,
+    faults: Faults,
 ) -> Result<kit::Response, Infallible> {
     let line = format!("{} {}", request.method(), request.uri().path_and_query().map_or("", |path| path.as_str()));
     let body = kit::read_body(request.body_mut(), 1 << 20, Duration::from_secs(5)).await.unwrap_or_default();
     asked.lock().unwrap().push(line.clone());
-    let (status, value) = (*answers.lock().unwrap())(&line, &body);
+    let mut answers = answers.lock().unwrap();
+    let answered = std::panic::catch_unwind(AssertUnwindSafe(|| (*answers)(&line, &body)));
+    let (status, value) = answered.unwrap_or_else(|_| {
+        faults.lock().unwrap().push(line);
+        (500, json!({"message": "the test did not expect this"}))
+    });
     Ok(kit::json(StatusCode::from_u16(status).unwrap(), &value))
 }
 

@@ -9,14 +9,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use stack::layout::Layout;
 use stack::progress::Progress;
-use stack::{Options, Service, ServiceStatus, Stack, StackError, State, deploy, install, logs};
+use stack::{Service, ServiceStatus, Stack, StackError, State, install, logs};
 
-use crate::cli::{Cli, Command, UpArgs};
+use crate::cli::{Cli, Command};
+
+mod up;
 
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    // The servers' users must be able to read what we and our tools write; what they must not is written with a mode of
+    // its own. What psql writes is its caller's.
+    if !matches!(cli.command, Command::Psql { .. }) {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    }
     let mut options = cli.options()?;
     match cli.command {
-        Command::Up(arguments) => up(options, &arguments)?,
+        Command::Up(arguments) => return up::up(options, &arguments),
         Command::Down { wipe } => down(&options.dir, wipe)?,
         Command::Status { json } => return status(&options.dir, json),
         Command::Logs { name, lines, follow } => show_logs(&options.dir, name, lines, follow)?,
@@ -39,106 +46,12 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(mut options: Options, arguments: &UpArgs) -> anyhow::Result<()> {
-    let progress = Progress::default();
-    let deploys = !arguments.no_deploy && Service::ALL.iter().all(|service| options.has(*service));
-    match Stack::attach(&options.dir) {
-        Ok(stack) => return up_again(&options, &stack, deploys, &progress),
-        Err(StackError::NotRunning(_)) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let layout = Layout::prepare(&options.dir)?;
-    options.dir = layout.dir().to_owned();
-    options.check_machine()?;
-    if options.services.iter().any(|service| service.is_java()) {
-        install::ensure(&mut options, &progress)?;
-    }
-    if deploys {
-        deploy::build_modules(&options, &layout.modules(), &progress)?;
-    }
-    progress.say("starting the services");
-    // Until it is released, the stack ends with this process, however that ends: nothing half-started is left.
-    let stack = Stack::begin(options.clone())?;
-    wait(&stack, &progress)?;
-    if deploys {
-        deploy(&options, &stack, &progress)?;
-    }
-    let dir = stack.layout().dir().to_owned();
-    stack.release()?;
-    progress.say("up");
-    goodbye(&Stack::attach(&dir)?)
-}
-
-/// On a stack that runs: starts what is down, replaces what was built anew, deploys what was edited.
-fn up_again(options: &Options, stack: &Stack, deploys: bool, progress: &Progress) -> anyhow::Result<()> {
-    progress.say(&format!("already running in {}", stack.layout().dir().display()));
-    for status in stack.status()? {
-        if matches!(status.state, State::Stopped | State::Failed) {
-            progress.say(&stack.start_again(status.service)?);
-        } else if status.runs_an_old_build() {
-            progress.say(&format!("{} was built anew: {}", status.service, stack.restart(status.service)?));
-        }
-    }
-    if deploys {
-        deploy::build_modules(options, &stack.layout().modules(), progress)?;
-    }
-    wait(stack, progress)?;
-    if deploys {
-        deploy(options, stack, progress)?;
-    }
-    goodbye(stack)
-}
-
-fn wait(stack: &Stack, progress: &Progress) -> Result<(), StackError> {
-    stack.wait_all_ready(|status| match status.state {
-        State::Ready => progress.say(&format!("{} is ready (port {})", status.service, words(&status.ports))),
-        State::Pausing => progress.say(&format!("{} died ({}) and is started again", status.service, status.note)),
-        State::Waiting | State::Starting | State::Stopped | State::Failed => {}
-    })
-}
-
-fn deploy(options: &Options, stack: &Stack, progress: &Progress) -> Result<(), StackError> {
-    deploy::apply(options, stack, progress)?;
-    deploy::wait_for_path(options, stack, progress)
-}
-
-/// The last lines of `up`: where everything is and what to type next.
-fn goodbye(stack: &Stack) -> anyhow::Result<()> {
-    let (endpoints, mut out) = (stack.endpoints(), std::io::stdout());
-    let local = |url: &str| url.replace("127.0.0.1", "localhost");
-    let postgres = format!("{}:{} (scripts/psql)", endpoints.postgres.host, endpoints.postgres.port);
-    for (service, name, url) in [
-        (Service::Edge, "orders", format!("{}/api/orders", local(&endpoints.edge))),
-        (Service::Transforms, "transforms", local(&endpoints.transforms)),
-        (Service::Connect, "Kafka Connect", local(&endpoints.connect)),
-        (Service::Registry, "schema registry", local(&endpoints.registry)),
-        (Service::Kafka, "Kafka", endpoints.kafka.clone()),
-        (Service::Postgres, "PostgreSQL", postgres),
-        (Service::Elasticsearch, "Elasticsearch", local(&endpoints.elasticsearch)),
-    ] {
-        if stack.services().contains(&service) {
-            writeln!(out, "{name:16} {url}")?;
-        }
-    }
-    if stack.services().contains(&Service::Edge) {
-        let edge = local(&endpoints.edge).replace("http://", "");
-        writeln!(
-            out,
-            "\nPost an order:\n  curl -i {edge}/api/orders -H 'content-type: application/json' -d '{{\"orderId\":\"my-order-123\",\"amount\":99.99,\"customer\":\"john_doe\"}}'"
-        )?;
-        writeln!(out, "  scripts/psql -c 'SELECT * FROM order_placed ORDER BY created_at DESC LIMIT 10;'")?;
-        let elasticsearch = local(&endpoints.elasticsearch).replace("http://", "");
-        writeln!(out, "  curl '{elasticsearch}/order_placed/_search?pretty'")?;
-    }
-    Ok(())
-}
-
 fn down(dir: &Path, wipe: bool) -> anyhow::Result<()> {
     let progress = Progress::default();
     match Stack::attach(dir) {
         Ok(stack) => {
             progress.say(&format!("stopping the stack in {}", stack.layout().dir().display()));
-            stop(stack, &progress)?;
+            stop(stack, &progress, Stack::down)?;
             progress.say("stopped; the data is kept");
         }
         Err(StackError::NotRunning(_)) => {
@@ -155,9 +68,9 @@ fn down(dir: &Path, wipe: bool) -> anyhow::Result<()> {
 }
 
 /// Stops it, and says now and then what is still stopping: a JVM's first clean stop writes its class archive.
-fn stop(stack: Stack, progress: &Progress) -> Result<(), StackError> {
+fn stop(stack: Stack, progress: &Progress, how: fn(Stack) -> Result<(), StackError>) -> Result<(), StackError> {
     let watched = Stack::attach(stack.layout().dir())?;
-    let (mut told, stopping) = (Instant::now(), std::thread::spawn(move || stack.down()));
+    let (mut told, stopping) = (Instant::now(), std::thread::spawn(move || how(stack)));
     while !stopping.is_finished() {
         if told.elapsed() >= Duration::from_secs(5) {
             told = Instant::now();

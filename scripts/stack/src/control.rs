@@ -33,6 +33,10 @@ pub(crate) enum Request {
     Release,
     /// Stop everything and end.
     Down,
+    /// The same for a start that failed: no server gets the time to write its class archive.
+    Abandon,
+    /// Whether it takes no orders any more.
+    Stopping,
 }
 
 /// Answered by the supervisor.
@@ -43,6 +47,8 @@ pub(crate) enum Response {
     Done(String),
     /// See [`Request::Status`].
     Status(Vec<ServiceStatus>),
+    /// See [`Request::Stopping`].
+    Stopping(bool),
     /// Not done, and why.
     Fault(String),
 }

@@ -59,16 +59,29 @@ fn failed(program: &str, failure: &ToolFailure, log: &Path) -> StackError {
     ))
 }
 
-/// Waits until an order would go all the way: the edge and the transforms are ready, every sink and its tasks run.
+/// A sink that an operator has paused or stopped. That is kept, and no fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its name.
+    pub sink: String,
+    /// Connect's word for it.
+    pub state: String,
+}
+
+/// Waits until an order would go all the way: the edge and the transforms are ready, every sink and its tasks run, but
+/// for those that an operator holds; these are given back.
 ///
 /// # Errors
 /// If they do not in time; the error says which, and why.
-pub fn wait_for_path(options: &Options, stack: &Stack, progress: &Progress) -> Result<(), StackError> {
+pub fn wait_for_path(options: &Options, stack: &Stack, progress: &Progress) -> Result<Vec<Held>, StackError> {
     progress.say("deploy: waiting until orders can flow");
     let sinks = sinks_of(&options.root.join("connectors"))?;
     let end = Instant::now() + PATH_DEADLINE;
     loop {
-        let Err(lacks) = path_is_open(stack, &sinks) else { return Ok(()) };
+        let lacks = match path_is_open(stack, &sinks) {
+            Ok(held) => return Ok(held),
+            Err(lacks) => lacks,
+        };
         if Instant::now() >= end {
             let logs = stack.layout().logs();
             return Err(StackError::Deploy(format!(
@@ -81,8 +94,8 @@ pub fn wait_for_path(options: &Options, stack: &Stack, progress: &Progress) -> R
     }
 }
 
-fn path_is_open(stack: &Stack, sinks: &[String]) -> Result<(), String> {
-    let endpoints = stack.endpoints();
+fn path_is_open(stack: &Stack, sinks: &[String]) -> Result<Vec<Held>, String> {
+    let (endpoints, mut held) = (stack.endpoints(), Vec::new());
     for (name, url) in [("edge", &endpoints.edge_admin), ("transforms", &endpoints.transforms)] {
         let answer = http::get(&format!("{url}/readyz"), ASK_AGAIN * 10).map_err(|error| format!("{name}: {error}"))?;
         if answer.status != 200 {
@@ -92,9 +105,11 @@ fn path_is_open(stack: &Stack, sinks: &[String]) -> Result<(), String> {
     for sink in sinks {
         let url = format!("{}/connectors/{sink}/status", endpoints.connect);
         let answer = http::get(&url, ASK_AGAIN * 10).map_err(|error| format!("connect: {error}"))?;
-        runs(&answer.body).map_err(|state| format!("the sink {sink} does not run: {state}"))?;
+        let state = runs(&answer.body).map_err(|state| format!("the sink {sink} does not run: {state}"))?;
+        held.extend(state.map(|state| Held { sink: sink.clone(), state }));
     }
-    probe::http_ok(&format!("{}/healthz", endpoints.connectors)).map_err(|lacks| format!("connectors: {lacks}"))
+    probe::http_ok(&format!("{}/healthz", endpoints.connectors)).map_err(|lacks| format!("connectors: {lacks}"))?;
+    Ok(held)
 }
 
 /// Kafka Connect's answer about one connector.
@@ -111,14 +126,18 @@ struct Part {
     trace: String,
 }
 
-fn runs(body: &str) -> Result<(), String> {
+/// Whether it runs, or the state in which an operator holds it.
+fn runs(body: &str) -> Result<Option<String>, String> {
     let status: ConnectorStatus = serde_json::from_str(body)
         .map_err(|_| format!("Connect says {}", body.chars().take(200).collect::<String>()))?;
+    if ["PAUSED", "STOPPED"].contains(&status.connector.state.as_str()) {
+        return Ok(Some(status.connector.state));
+    }
     if status.tasks.is_empty() {
         return Err("it has no tasks yet".to_owned());
     }
     let stuck = status.tasks.iter().chain([&status.connector]).find(|part| part.state != "RUNNING");
-    stuck.map_or(Ok(()), |part| Err(format!("{} {}", part.state, part.trace.lines().next().unwrap_or_default())))
+    stuck.map_or(Ok(None), |part| Err(format!("{} {}", part.state, part.trace.lines().next().unwrap_or_default())))
 }
 
 /// One connector file, as far as it matters here.
@@ -155,15 +174,16 @@ mod tests {
     use super::runs;
 
     #[test]
-    fn a_connector_runs_when_it_and_all_its_tasks_do() {
+    fn a_connector_runs_when_it_and_all_its_tasks_do_or_is_held() {
         for (body, expected) in [
-            (r#"{"connector":{"state":"RUNNING"},"tasks":[{"state":"RUNNING"}]}"#, Ok(())),
+            (r#"{"connector":{"state":"RUNNING"},"tasks":[{"state":"RUNNING"}]}"#, Ok(None)),
             (r#"{"connector":{"state":"RUNNING"},"tasks":[]}"#, Err("it has no tasks yet")),
             (
                 r#"{"connector":{"state":"RUNNING"},"tasks":[{"state":"FAILED","trace":"why\n at x"}]}"#,
                 Err("FAILED why"),
             ),
-            (r#"{"connector":{"state":"PAUSED"},"tasks":[{"state":"RUNNING"}]}"#, Err("PAUSED ")),
+            (r#"{"connector":{"state":"PAUSED"},"tasks":[{"state":"PAUSED"}]}"#, Ok(Some("PAUSED".to_owned()))),
+            (r#"{"connector":{"state":"STOPPED"},"tasks":[]}"#, Ok(Some("STOPPED".to_owned()))),
             (r#"{"error_code":404}"#, Err("Connect says {\"error_code\":404}")),
         ] {
             assert_eq!(runs(body), expected.map_err(str::to_owned), "{body}");

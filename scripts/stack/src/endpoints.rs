@@ -104,3 +104,26 @@ impl Endpoints {
         .to_vec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `eval "$(stack env)"` is the way in for whoever runs `connectors` by hand.
+    #[test]
+    fn the_environment_has_every_address_and_secret_that_connectors_reads() {
+        let mut ports = Ports::default();
+        ports.set(PortName::Registry, 18085);
+        let told = Endpoints::new(&ports, "pass".to_owned()).environment();
+        let settings = include_str!("../../../connectors/src/config.rs");
+        let names: Vec<&str> = settings.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(names.contains(&"POSTGRES_PASSWORD") && names.contains(&"CONNECTORS_URL"), "{names:?}");
+        // A loopback stack has no token; the rest is about files and the listener.
+        let own = ["TRANSFORMS_TOKEN", "CONNECTORS_DIR", "CONNECTORS_LISTEN", "CONNECTORS_HOSTS"];
+        for name in names.into_iter().filter(|name| !own.contains(name)) {
+            assert!(told.iter().any(|(told, value)| told == name && !value.is_empty()), "{name} is not in `stack env`");
+        }
+        let registry = ("SCHEMA_REGISTRY_URL".to_owned(), "http://127.0.0.1:18085/apis/ccompat/v7".to_owned());
+        assert!(told.contains(&registry), "moved ports are told: {told:?}");
+    }
+}

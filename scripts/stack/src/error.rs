@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Service;
+use crate::install::disk;
 
 /// Why a stack could not be fetched, started, asked or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum StackError {
     },
     /// There is too little room, before or while writing.
     #[error(
-        "the disk of {path} is full: {free_mb} MB are free, {needed_mb} MB are needed; free some space, or choose another place with ORDERFLOW_STACK_DIR",
+        "the disk of {path} is full: {free_mb} MB are free, {needed_mb} MB are needed; free some space, or choose another place with {elsewhere}",
         path = path.display()
     )]
     DiskFull {
@@ -30,6 +31,8 @@ pub enum StackError {
         free_mb: u64,
         /// What the next step needs.
         needed_mb: u64,
+        /// The setting that says where it lies.
+        elsewhere: &'static str,
     },
     /// Somebody else listens on a port that a server of ours needs.
     #[error(
@@ -111,8 +114,7 @@ impl StackError {
         let path = path.to_owned();
         move |source| {
             if source.kind() == io::ErrorKind::StorageFull {
-                let free_mb = crate::install::disk::free_mb(&path).unwrap_or(0);
-                return Self::DiskFull { path, free_mb, needed_mb: crate::install::disk::RUNNING_MB };
+                return disk::full(&path, disk::RUNNING_MB, disk::STACK_DIR);
             }
             Self::File { action, path, source }
         }

@@ -3,7 +3,7 @@
 //! What is to be fetched stands in the `pom.xml` files of `scripts/stack/servers/` and `connectors/plugins/`;
 //! that it is what it was when somebody last looked, in `scripts/stack/servers/servers.lock`.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -41,13 +41,16 @@ fn lock_file(root: &Path) -> PathBuf {
 pub fn ensure(options: &mut Options, progress: &Progress) -> Result<(), StackError> {
     options.resolve()?;
     let parent = parent_of_servers(options);
-    jdk::ensure(options, progress)?;
+    // Before anything is fetched, also the JDK: two runs would remove each other's half-made folders.
     let _turn = take_turn(&parent, progress)?;
+    jdk::ensure(options, progress)?;
     let stamp = stamp(&options.root)?;
     if fs::read_to_string(options.servers.join(STAMP)).is_ok_and(|found| found == stamp) {
         progress.say("servers: fetched and unpacked already");
         return Ok(());
     }
+    // Now, before minutes of fetching; and held until they are replaced.
+    let _unused = replaceable(&options.servers)?;
     disk::check(&parent, disk::INSTALLING_MB)?;
     let new = parent.join("servers.new");
     clear(&new)?;
@@ -97,6 +100,35 @@ pub(crate) fn check_installed(options: &Options) -> Result<(), StackError> {
         what: format!("the servers' files in {}", options.servers.display()),
         remedy: "scripts/up fetches them, or `stack fetch` alone".to_owned(),
     })
+}
+
+/// Held for as long as a stack runs from these files: whoever would replace them sees it. Their stamp is the lock, so that
+/// a stack need not be able to write there.
+pub(crate) fn hold(options: &Options) -> Result<File, StackError> {
+    let path = options.servers.join(STAMP);
+    let stamp = File::open(&path).map_err(StackError::file("open", &path))?;
+    match stamp.try_lock_shared() {
+        Ok(()) => Ok(stamp),
+        Err(TryLockError::WouldBlock) => Err(StackError::Setting(format!(
+            "the servers in {} are being replaced by another run; start again when it is done",
+            options.servers.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(StackError::file("lock", &path)(error)),
+    }
+}
+
+/// Refuses to take the files from under a stack that runs from them.
+fn replaceable(servers: &Path) -> Result<Option<File>, StackError> {
+    let path = servers.join(STAMP);
+    let Ok(stamp) = File::open(&path) else { return Ok(None) };
+    match stamp.try_lock() {
+        Ok(()) => Ok(Some(stamp)),
+        Err(TryLockError::WouldBlock) => Err(StackError::Setting(format!(
+            "the servers in {} are of an earlier version, and a stack runs from them; stop it first: scripts/down (a private one: `stack --dir DIR down`)",
+            servers.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(StackError::file("lock", &path)(error)),
+    }
 }
 
 /// What is fetched once lies beside the servers: the JDK, class archives, the fetch log.
@@ -159,5 +191,30 @@ fn clear(path: &Path) -> Result<(), StackError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StackError::file("remove", path)(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Service;
+
+    #[test]
+    fn servers_from_which_a_stack_runs_are_not_replaced() {
+        let dir = std::env::temp_dir().join(format!("stack-replace-{}", std::process::id()));
+        let mut options = Options::private(&dir, [Service::Kafka]);
+        options.servers = dir.join("servers");
+        assert!(replaceable(&options.servers).unwrap().is_none(), "there are none yet");
+        fs::create_dir_all(&options.servers).unwrap();
+        fs::write(options.servers.join(STAMP), "of an earlier version").unwrap();
+        let (one, other) = (hold(&options).unwrap(), hold(&options).unwrap());
+        drop(one);
+        let fault = replaceable(&options.servers).unwrap_err().to_string();
+        assert!(fault.contains("scripts/down") && fault.contains("servers"), "{fault}");
+        drop(other);
+        let replacing = replaceable(&options.servers).unwrap();
+        let fault = hold(&options).unwrap_err().to_string();
+        assert!(replacing.is_some() && fault.contains("are being replaced"), "{fault}");
+        fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -99,7 +99,7 @@ impl Launch {
     }
 }
 
-fn open_log(path: &Path) -> Result<File, StackError> {
+pub(crate) fn open_log(path: &Path) -> Result<File, StackError> {
     File::options().create(true).append(true).open(path).map_err(StackError::file("open", path))
 }
 

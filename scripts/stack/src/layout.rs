@@ -72,6 +72,17 @@ impl Layout {
         self.dir.join("data").join(service.name())
     }
 
+    /// Whether a server has run here before.
+    #[must_use]
+    pub fn has_data(&self) -> bool {
+        fs::read_dir(self.dir.join("data")).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    /// Where a server puts what it needs while it runs: beside its data, since /tmp may be small, or swept.
+    pub(crate) fn scratch(&self, service: Service) -> PathBuf {
+        self.dir.join("data/tmp").join(service.name())
+    }
+
     /// A server's rendered settings.
     #[must_use]
     pub fn config(&self, service: Service) -> PathBuf {

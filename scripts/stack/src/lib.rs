@@ -41,5 +41,5 @@ pub use error::StackError;
 pub use options::{Options, PortChoice};
 pub use servers::{LOG4J, settings};
 pub use service::Service;
-pub use stack::Stack;
+pub use stack::{DOWN, Stack};
 pub use supervisor::supervise;

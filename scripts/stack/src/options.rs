@@ -9,7 +9,7 @@ use crate::ports::{PortName, Ports};
 use crate::{Service, StackError, launch, servers};
 
 /// Which ports the servers get.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PortChoice {
     /// These numbers; a taken one is a fault.
     Fixed(Ports),

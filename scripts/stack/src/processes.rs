@@ -1,24 +1,59 @@
 //! Processes as /proc shows them: whether one lives, its children, and what an earlier run left behind.
+//!
+//! Ours are known twice: by a mark in their environment, and by the number that was written down when they were started.
+//! The second way is for a root that may not look into other users' processes, as in a container without SYS_PTRACE.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::Service;
+use crate::{Service, StackError};
 
 /// Every process of a stack carries the stack's folder and its own service in these variables; children inherit them.
 pub(crate) const MARK: &str = "ORDERFLOW_STACK_MARK";
 /// See [`MARK`].
 pub(crate) const SERVICE_MARK: &str = "ORDERFLOW_STACK_SERVICE";
 
+/// What everybody may read of a process.
+#[derive(Debug, Clone)]
+struct Stat {
+    pid: u32,
+    name: String,
+    lives: bool,
+    parent: u32,
+    group: u32,
+    /// In ticks since the machine started: with the number, it is one process and no other.
+    began: u64,
+}
+
+impl Stat {
+    fn of(pid: u32) -> Option<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name may hold anything, also brackets; the fields after it are numbered from 3.
+        let (head, rest) = text.rsplit_once(") ")?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        Some(Self {
+            pid,
+            name: head.split_once('(')?.1.to_owned(),
+            lives: !fields.first()?.starts_with(['Z', 'X']),
+            parent: fields.get(1)?.parse().ok()?,
+            group: fields.get(2)?.parse().ok()?,
+            began: fields.get(19)?.parse().ok()?,
+        })
+    }
+}
+
+fn numbers() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()))
+}
+
 /// Whether a process is there and not a zombie: in a container nobody may reap.
 pub(crate) fn lives(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .ok()
-        .and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| !rest.starts_with(['Z', 'X'])))
-        .unwrap_or(false)
+    Stat::of(pid).is_some_and(|stat| stat.lives)
 }
 
 /// Whether this is a living PostgreSQL process, of whichever folder.
@@ -62,6 +97,46 @@ pub(crate) fn worker(service: Service, main: u32) -> u32 {
     }
 }
 
+fn note(dir: &Path, service: Service) -> PathBuf {
+    dir.join("run").join(format!("{service}.pid"))
+}
+
+/// Writes down which process a service is.
+pub(crate) fn remember(dir: &Path, service: Service, pid: u32) -> Result<(), StackError> {
+    let (path, began) = (note(dir, service), Stat::of(pid).map_or(0, |stat| stat.began));
+    fs::write(&path, format!("{pid} {began}\n")).map_err(StackError::file("write", &path))
+}
+
+/// The process that was written down, while it is the same one, with all that it started; of one that is dead, what is
+/// left of its group under the service's name: a stranger may have got the dead one's number, and died, too.
+fn remembered(dir: &Path, service: Service, all: &[Stat]) -> Vec<u32> {
+    let noted = fs::read_to_string(note(dir, service)).unwrap_or_default();
+    let mut words = noted.split_whitespace();
+    let (Some(Ok(main)), Some(Ok(began))) = (words.next().map(str::parse::<u32>), words.next().map(str::parse::<u64>))
+    else {
+        return Vec::new();
+    };
+    match all.iter().find(|stat| stat.pid == main) {
+        Some(stat) if stat.began != began => Vec::new(),
+        Some(stat) if stat.lives => {
+            let mut found = BTreeSet::from([main]);
+            // Parents need not come before their children in /proc.
+            while let Some(child) = all
+                .iter()
+                .find(|stat| !found.contains(&stat.pid) && (stat.group == main || found.contains(&stat.parent)))
+            {
+                found.insert(child.pid);
+            }
+            found.into_iter().collect()
+        }
+        Some(_) | None => all
+            .iter()
+            .filter(|stat| stat.group == main && stat.name == service.process())
+            .map(|stat| stat.pid)
+            .collect(),
+    }
+}
+
 /// The living processes of a stack, or of one of its services; never ourselves.
 pub(crate) fn of_stack(dir: &Path, service: Option<Service>) -> Vec<u32> {
     let mark = format!("{MARK}={}", dir.display());
@@ -76,14 +151,12 @@ pub(crate) fn of_stack(dir: &Path, service: Option<Service>) -> Vec<u32> {
                 fs::read_link(process.join("cwd")).is_ok_and(|folder| folder == *data) && is_named_postgres(process)
             })
     };
-    let mut found = Vec::new();
-    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        if pid != std::process::id() && belongs(&process.path()) && lives(pid) {
-            found.push(pid);
-        }
-    }
-    found
+    let all: Vec<Stat> = numbers().filter_map(Stat::of).collect();
+    let marked = all.iter().map(|stat| stat.pid).filter(|pid| belongs(Path::new(&format!("/proc/{pid}"))));
+    let services = service.map_or_else(|| Service::ALL.to_vec(), |service| vec![service]);
+    let noted = services.into_iter().flat_map(|service| remembered(dir, service, &all));
+    let found: BTreeSet<u32> = marked.chain(noted).filter(|pid| *pid != std::process::id() && lives(*pid)).collect();
+    found.into_iter().collect()
 }
 
 /// Kills what is left of a stack or service and waits until it is gone; says how many there were, or which would not go.
@@ -102,3 +175,6 @@ pub(crate) fn sweep(dir: &Path, service: Option<Service>, deadline: Duration) ->
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! Says what is being done and how long it has taken, one line a step, on standard error; and runs long tools with it.
 
-use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -58,7 +57,8 @@ impl Progress {
         if let Some(parent) = log.parent() {
             std::fs::create_dir_all(parent).map_err(|error| failed(error.to_string()))?;
         }
-        let out = File::create(log).map_err(|error| failed(format!("cannot write {}: {error}", log.display())))?;
+        crate::launch::turn_over(log);
+        let out = crate::launch::open_log(log).map_err(|error| failed(error.to_string()))?;
         let err = out.try_clone().map_err(|error| failed(error.to_string()))?;
         let spawned = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
         let mut child = spawned.map_err(|error| ToolFailure {

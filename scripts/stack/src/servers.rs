@@ -51,6 +51,8 @@ impl Context {
             .arg("-Xms128m")
             .arg("-Duser.timezone=UTC")
             .arg("-XX:+ExitOnOutOfMemoryError");
+        let scratch = self.scratch_of(service, user.as_ref())?;
+        launch = launch.arg(format!("-Djava.io.tmpdir={}", scratch.display()));
         if self.options.fast_jvm {
             launch = launch.arg("-XX:TieredStopAtLevel=1");
         }
@@ -109,6 +111,20 @@ impl Context {
         fs::create_dir_all(&data).map_err(StackError::file("make", &data))?;
         user::give(&data, user)?;
         Ok(data)
+    }
+
+    /// Makes the folder of a server's passing files anew, empty: a killed server cleans nothing up.
+    fn scratch_of(&self, service: Service, user: Option<&User>) -> Result<PathBuf, StackError> {
+        let scratch = self.layout.scratch(service);
+        match fs::remove_dir_all(&scratch) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StackError::file("remove", &scratch)(error));
+            }
+            _ => {}
+        }
+        fs::create_dir_all(&scratch).map_err(StackError::file("make", &scratch))?;
+        user::give(&scratch, user)?;
+        Ok(scratch)
     }
 
     fn write_config(&self, service: Service, name: &str, text: &str) -> Result<PathBuf, StackError> {

@@ -62,6 +62,11 @@ impl Service {
         }
     }
 
+    /// What the system calls its process.
+    pub(crate) const fn process(self) -> &'static str {
+        if self.is_java() { "java" } else { self.name() }
+    }
+
     /// Whether it is one of our three commands.
     #[must_use]
     pub const fn is_ours(self) -> bool {

@@ -15,7 +15,7 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// How long an order to one service may take: its deadline for a clean stop, and some.
 const ORDER: Duration = Duration::from_secs(150);
 /// How long everything may take to stop: the waves' deadlines, and some.
-const DOWN: Duration = Duration::from_secs(480);
+pub const DOWN: Duration = Duration::from_secs(480);
 /// Between two looks at a status.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Lines of a log in an error.
@@ -26,7 +26,7 @@ const TAIL: usize = 12;
 pub struct Stack {
     layout: Layout,
     endpoints: Endpoints,
-    services: Vec<Service>,
+    options: Options,
     owned: Option<Owned>,
 }
 
@@ -68,8 +68,8 @@ impl Stack {
         let text = serde_json::to_string(&options).map_err(|error| StackError::Setting(error.to_string()))?;
         write_private(&layout.options(), &text)?;
         crate::launch::turn_over(&layout.supervisor_log());
-        let log = std::fs::File::create(layout.supervisor_log())
-            .map_err(StackError::file("write", &layout.supervisor_log()))?;
+        // Appends: whoever bounds a log that is being written to cuts it, and the next line must not leave a hole.
+        let log = crate::launch::open_log(&layout.supervisor_log())?;
         let mut command = Command::new(&program);
         command.arg("supervise").arg("--dir").arg(layout.dir()).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
@@ -78,7 +78,7 @@ impl Stack {
         let mut owned = Owned { supervisor, _alive: alive };
         match greeting(&mut owned.supervisor) {
             Some(Greeting::Started(endpoints)) => {
-                Ok(Self { layout, endpoints: *endpoints, services: options.services, owned: Some(owned) })
+                Ok(Self { layout, endpoints: *endpoints, options, owned: Some(owned) })
             }
             Some(Greeting::Fault(fault)) => {
                 let _ = owned.supervisor.wait();
@@ -103,7 +103,7 @@ impl Stack {
         }
         let options: Options = read_json(&layout.options())?;
         let endpoints = read_json(&layout.endpoints())?;
-        Ok(Self { layout, endpoints, services: options.services, owned: None })
+        Ok(Self { layout, endpoints, options, owned: None })
     }
 
     /// Where its services listen.
@@ -121,7 +121,28 @@ impl Stack {
     /// The services that it runs.
     #[must_use]
     pub fn services(&self) -> &[Service] {
-        &self.services
+        &self.options.services
+    }
+
+    /// What it was started with.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Whether it can be asked no more: it stops, or has not begun to listen.
+    ///
+    /// # Errors
+    /// If the supervisor answers something else.
+    pub fn is_stopping(&self) -> Result<bool, StackError> {
+        match ask(&self.layout, &Request::Stopping, ANSWER) {
+            Ok(Response::Stopping(stopping)) => Ok(stopping),
+            // A supervisor that was built before this question was there.
+            Ok(Response::Fault(_)) => Ok(false),
+            Ok(Response::Done(_) | Response::Status(_)) => Err(unexpected()),
+            Err(StackError::NotRunning(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// How every service is.
@@ -132,7 +153,7 @@ impl Stack {
         match ask(&self.layout, &Request::Status, ANSWER)? {
             Response::Status(all) => Ok(all),
             Response::Fault(fault) => Err(StackError::Supervisor(fault)),
-            Response::Done(words) => Err(StackError::Supervisor(format!("unexpected answer: {words}"))),
+            Response::Done(_) | Response::Stopping(_) => Err(unexpected()),
         }
     }
 
@@ -190,7 +211,7 @@ impl Stack {
         match ask(&self.layout, request, ORDER)? {
             Response::Done(words) => Ok(words),
             Response::Fault(fault) => Err(StackError::Supervisor(fault)),
-            Response::Status(_) => Err(StackError::Supervisor("unexpected answer".to_owned())),
+            Response::Status(_) | Response::Stopping(_) => Err(unexpected()),
         }
     }
 
@@ -249,15 +270,20 @@ impl Stack {
         Ok(())
     }
 
-    /// Ends what a stack left behind whose supervisor was killed.
+    /// Ends what a stack left behind whose supervisor was killed, and says how many processes that were.
     ///
     /// # Errors
     /// If something does not end.
-    pub fn clear_leftovers(dir: &Path) -> Result<(), StackError> {
-        match Layout::open(dir) {
-            Ok(layout) => sweep(&layout),
-            Err(_) => Ok(()),
-        }
+    pub fn clear_leftovers(dir: &Path) -> Result<usize, StackError> {
+        let Ok(layout) = Layout::open(dir) else { return Ok(0) };
+        // Held meanwhile: what another start has just begun is no leftover.
+        let _held = match layout.try_own() {
+            Ok(Some(lock)) => Some(lock),
+            Ok(None) => return Err(StackError::AlreadyRunning(layout.dir().to_owned())),
+            Err(StackError::NotRunning(_)) => None,
+            Err(error) => return Err(error),
+        };
+        sweep(&layout)
     }
 
     /// Removes the data, logs and settings of a stack that does not run. What was fetched and built stays.
@@ -277,9 +303,25 @@ impl Stack {
     ///
     /// # Errors
     /// If something does not end.
-    pub fn down(mut self) -> Result<(), StackError> {
-        self.owned = None;
-        down(&self.layout)
+    pub fn down(self) -> Result<(), StackError> {
+        self.end(&Request::Down)
+    }
+
+    /// The same for a start that failed: quickly, and without what a clean stop would save for the next start.
+    ///
+    /// # Errors
+    /// If something does not end.
+    pub fn abandon(self) -> Result<(), StackError> {
+        self.end(&Request::Abandon)
+    }
+
+    fn end(mut self, how: &Request) -> Result<(), StackError> {
+        let owned = self.owned.take();
+        let ended = down(&self.layout, how);
+        if let (Ok(()), Some(mut owned)) = (&ended, owned) {
+            let _ = owned.supervisor.wait();
+        }
+        ended
     }
 }
 
@@ -287,7 +329,7 @@ impl Drop for Stack {
     fn drop(&mut self) {
         if let Some(mut owned) = self.owned.take() {
             // If the supervisor does not hear us, its end of the pipe tells it.
-            let _ = down(&self.layout);
+            let _ = down(&self.layout, &Request::Down);
             drop(owned._alive.take());
             let _ = owned.supervisor.wait();
         }
@@ -298,13 +340,23 @@ impl Drop for Stack {
 ///
 /// # Errors
 /// If something does not end.
-pub(crate) fn down(layout: &Layout) -> Result<(), StackError> {
+fn down(layout: &Layout, how: &Request) -> Result<(), StackError> {
     let end = Instant::now() + DOWN;
-    let asked = ask(layout, &Request::Down, DOWN);
-    // Whoever answered or not: it is down when the lock is free and no process is left.
-    while layout.try_own()?.is_none() {
+    let supervisor = || std::fs::read_to_string(layout.supervisor_pid()).unwrap_or_default();
+    let pid = supervisor();
+    let asked = ask(layout, how, DOWN);
+    loop {
+        // Whoever answered or not: it is down when the lock is free and no process is left. Held until then: what another
+        // start has just begun is none of ours.
+        if let Some(_held) = layout.try_own()? {
+            return sweep(layout).map(|_| ());
+        }
+        // An `up` that waited for this end has the lock already, and swept before it started anything.
+        let now = supervisor();
+        if !pid.is_empty() && !now.is_empty() && now != pid {
+            return Ok(());
+        }
         if Instant::now() >= end {
-            let pid = std::fs::read_to_string(layout.supervisor_pid()).unwrap_or_default();
             return Err(StackError::Supervisor(format!(
                 "the supervisor (pid {pid}) did not end in {} s ({}); kill -9 it and run `stack down` again",
                 DOWN.as_secs(),
@@ -313,11 +365,14 @@ pub(crate) fn down(layout: &Layout) -> Result<(), StackError> {
         }
         std::thread::sleep(LOOK_AGAIN);
     }
-    sweep(layout)
 }
 
-fn sweep(layout: &Layout) -> Result<(), StackError> {
-    processes::sweep(layout.dir(), None, Duration::from_secs(10)).map(|_| ()).map_err(|pids| {
+fn unexpected() -> StackError {
+    StackError::Supervisor("the supervisor gave an answer to another question; is it of another build?".to_owned())
+}
+
+fn sweep(layout: &Layout) -> Result<usize, StackError> {
+    processes::sweep(layout.dir(), None, Duration::from_secs(10)).map_err(|pids| {
         StackError::Supervisor(format!("processes of the stack do not end: {pids:?}; end them by hand"))
     })
 }

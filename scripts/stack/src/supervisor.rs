@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,6 +26,8 @@ mod runner;
 
 /// How long leftovers may take to go after a kill -9.
 const SWEEP_DEADLINE: Duration = Duration::from_secs(10);
+/// How long each service of a start that failed may take to stop.
+const HURRIED: Duration = Duration::from_secs(10);
 /// How often the size of the logs is looked at.
 const LOG_CHECK: Duration = Duration::from_secs(10);
 
@@ -56,9 +59,23 @@ pub(super) struct Snapshot {
 pub(super) struct Shared {
     pub(super) context: Context,
     pub(super) slots: BTreeMap<Service, Slot>,
+    /// Set before anything is stopped: from then on nothing is started any more, neither on request nor after a death.
+    pub(super) ending: AtomicBool,
+    /// Nobody waits for what a clean stop would save.
+    pub(super) hurried: AtomicBool,
 }
 
 impl Shared {
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
+    }
+
+    /// How long a service may take to stop.
+    pub(super) fn stop_deadline(&self, service: Service) -> Duration {
+        let deadline = service.stop_deadline(self.context.writes_archive(service));
+        if self.hurried.load(Ordering::SeqCst) { deadline.min(HURRIED) } else { deadline }
+    }
+
     pub(super) fn status(&self) -> Vec<ServiceStatus> {
         let one = |(service, slot): (&Service, &Slot)| {
             let snapshot = slot.status.borrow().clone();
@@ -80,6 +97,8 @@ impl Shared {
 /// Why the supervisor ends.
 pub(super) enum End {
     Asked(oneshot::Sender<()>),
+    /// Asked after a start that failed.
+    Abandoned(oneshot::Sender<()>),
     OwnerGone,
     Signal,
 }
@@ -107,6 +126,7 @@ pub fn supervise(dir: &Path) -> Result<(), StackError> {
 struct Prepared {
     context: Context,
     _owned: fs::File,
+    _servers: Option<fs::File>,
     _block: Option<Block>,
 }
 
@@ -124,11 +144,11 @@ fn prepare(dir: &Path) -> Result<Prepared, StackError> {
             )));
         }
     }
-    let java_home = if options.services.iter().any(|service| service.is_java()) {
+    let (java_home, servers) = if options.services.iter().any(|service| service.is_java()) {
         install::check_installed(&options)?;
-        Some(install::jdk::find(&options)?)
+        (Some(install::jdk::find(&options)?), Some(install::hold(&options)?))
     } else {
-        None
+        (None, None)
     };
     let (ports, block) = match &options.ports {
         PortChoice::Fixed(ports) => {
@@ -145,11 +165,12 @@ fn prepare(dir: &Path) -> Result<Prepared, StackError> {
     let text = serde_json::to_string(&endpoints).map_err(|error| StackError::Setting(error.to_string()))?;
     write_private(&layout.endpoints(), &text)?;
     write_private(&layout.supervisor_pid(), &std::process::id().to_string())?;
-    Ok(Prepared { context: Context { options, layout, ports, endpoints, java_home }, _owned: owned, _block: block })
+    let context = Context { options, layout, ports, endpoints, java_home };
+    Ok(Prepared { context, _owned: owned, _servers: servers, _block: block })
 }
 
 fn run(prepared: Prepared) -> Result<(), StackError> {
-    let Prepared { context, _owned, _block } = prepared;
+    let Prepared { context, _owned, _servers, _block } = prepared;
     let endpoints = context.endpoints.clone();
     let layout = context.layout.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -183,13 +204,15 @@ async fn live(context: Context, endpoints: &Endpoints) -> Result<(), StackError>
     greet(&Greeting::Started(Box::new(endpoints.clone())));
     let end = ended.recv().await;
     info!(because = end.as_ref().map_or("nobody can ask", End::words), "stopping");
+    shared.hurried.store(matches!(end, Some(End::Abandoned(_) | End::OwnerGone)), Ordering::SeqCst);
+    shared.ending.store(true, Ordering::SeqCst);
     stop_all(&shared).await;
     runners.abort_all();
     if let Err(pids) = processes::sweep(shared.context.layout.dir(), None, SWEEP_DEADLINE) {
         warn!(?pids, "processes that do not end");
     }
     info!("stopped");
-    if let Some(End::Asked(reply)) = end {
+    if let Some(End::Asked(reply) | End::Abandoned(reply)) = end {
         // The desk hands the answer on; give it the time to.
         let _ = reply.send(());
         let _ = tokio::time::timeout(Duration::from_secs(1), answering.join_next()).await;
@@ -201,6 +224,7 @@ impl End {
     const fn words(&self) -> &'static str {
         match self {
             Self::Asked(_) => "it was asked for",
+            Self::Abandoned(_) => "the start failed",
             Self::OwnerGone => "the process that started the stack is gone",
             Self::Signal => "of a signal",
         }
@@ -220,7 +244,8 @@ fn share(context: Context) -> (Arc<Shared>, Inboxes) {
         inboxes.push((*service, inbox));
         launch::turn_over(&context.layout.log(*service));
     }
-    (Arc::new(Shared { context, slots }), inboxes)
+    let (ending, hurried) = (AtomicBool::new(false), AtomicBool::new(false));
+    (Arc::new(Shared { context, slots, ending, hurried }), inboxes)
 }
 
 /// Stops wave after wave; each runner keeps its own deadline.
@@ -250,13 +275,13 @@ async fn signals(ends: mpsc::Sender<End>) {
 }
 
 /// Standard input is a pipe from the starter: its end means that the starter is gone, however it went.
-fn watch_owner(ends: &mpsc::Sender<End>) -> Arc<std::sync::atomic::AtomicBool> {
-    let released = Arc::new(std::sync::atomic::AtomicBool::new(false));
+fn watch_owner(ends: &mpsc::Sender<End>) -> Arc<AtomicBool> {
+    let released = Arc::new(AtomicBool::new(false));
     let (flag, ends) = (Arc::clone(&released), ends.clone());
     std::thread::spawn(move || {
         let mut rest = Vec::new();
         let _ = std::io::stdin().take(1 << 10).read_to_end(&mut rest);
-        if !flag.load(std::sync::atomic::Ordering::SeqCst) {
+        if !flag.load(Ordering::SeqCst) {
             let _ = ends.blocking_send(End::OwnerGone);
         }
     });

@@ -12,27 +12,33 @@ fn partitions(places: &[Place]) -> Vec<i32> {
     places.iter().map(|place| place.spot.1).collect()
 }
 
-/// A run in which looking finds a record in the partitions of `records`.
+/// A run in which looking finds a record in the partitions of `records`, and nothing at all while it is `blind`.
 struct Run {
     progress: Progress,
     start: Instant,
     records: Vec<i32>,
+    blind: bool,
     owners: BTreeMap<Spot, String>,
 }
 
 impl Run {
     fn new(records: &[i32], owners: &[(i32, &str)]) -> Self {
         let owners = owners.iter().map(|(p, owner)| (("t".to_owned(), *p), (*owner).to_owned())).collect();
-        Self { progress: Progress::default(), start: Instant::now(), records: records.to_vec(), owners }
+        Self { progress: Progress::default(), start: Instant::now(), records: records.to_vec(), blind: false, owners }
     }
 
     /// The partitions that are stuck at this second.
     fn at(&mut self, second: u64, places: &[Place]) -> Vec<i32> {
         let now = self.start + Duration::from_secs(second);
         let verdict = self.progress.observe(now, places, &self.owners);
-        let unread =
-            verdict.look.iter().map(|place| place.spot.clone()).filter(|(_, p)| self.records.contains(p)).collect();
-        self.progress.looked(now, &verdict.look, &unread);
+        let spots = || verdict.look.iter().map(|place| place.spot.clone());
+        let looked = match self.blind {
+            true => Looked { unknown: spots().collect(), ..Looked::default() },
+            false => {
+                Looked { unread: spots().filter(|(_, p)| self.records.contains(p)).collect(), ..Looked::default() }
+            }
+        };
+        self.progress.looked(now, &verdict.look, &looked);
         partitions(&verdict.stuck)
     }
 }
@@ -77,9 +83,22 @@ fn markers_of_transactions_are_looked_at_once_and_are_no_lag() {
     assert_eq!(progress.lag(&idle), 1);
     let seen = progress.observe(start + LOOK_AFTER, &idle, &NOBODY).look;
     assert_eq!(partitions(&seen), [0]);
-    progress.looked(start + LOOK_AFTER, &seen, &BTreeSet::new());
+    progress.looked(start + LOOK_AFTER, &seen, &Looked::default());
     assert_eq!(progress.lag(&idle), 0);
     assert_eq!(progress.observe(start + STUCK_AFTER * 5, &idle, &NOBODY), Verdict::default());
+}
+
+#[test]
+fn what_could_not_be_seen_is_not_taken_for_empty() {
+    let (mut run, here) = (Run::new(&[0], &[]), [place(0, 5, 6)]);
+    run.blind = true;
+    for second in 0..10 {
+        assert_eq!(run.at(second, &here), [0; 0]);
+        assert_eq!(run.progress.lag(&here), 1);
+    }
+    run.blind = false;
+    (10..70).for_each(|second| assert_eq!(run.at(second, &here), [0; 0], "second {second}"));
+    assert_eq!(run.at(70, &here), [0], "the one order that waits makes it stuck");
 }
 
 #[test]

@@ -9,11 +9,27 @@ pub(crate) const INSTALLING_MB: u64 = 2_500;
 /// Starting: the servers' first files and some orders.
 pub(crate) const RUNNING_MB: u64 = 700;
 
+/// The setting for where a stack lies.
+pub(crate) const STACK_DIR: &str = "ORDERFLOW_STACK_DIR";
+/// The settings for where the fetching tools keep what they fetched, or unpack it.
+pub(super) const MAVEN_DIR: &str = "<localRepository> in ~/.m2/settings.xml";
+pub(super) const PIP_DIR: &str = "TMPDIR and PIP_CACHE_DIR";
+
+/// Whether a tool's own words say that a disk is full.
+pub(crate) fn says_full(output: &str) -> bool {
+    output.contains("No space left on device") || output.contains("Disk quota exceeded")
+}
+
+/// The fault, with what is free now.
+pub(crate) fn full(path: &Path, needed_mb: u64, elsewhere: &'static str) -> StackError {
+    StackError::DiskFull { path: path.to_owned(), free_mb: free_mb(path).unwrap_or(0), needed_mb, elsewhere }
+}
+
 /// Refuses a disk with less room than that.
 pub(crate) fn check(path: &Path, needed_mb: u64) -> Result<(), StackError> {
     let free_mb = free_mb(path).map_err(|error| StackError::file("look at the disk of", path)(error))?;
     if free_mb < needed_mb {
-        return Err(StackError::DiskFull { path: path.to_owned(), free_mb, needed_mb });
+        return Err(StackError::DiskFull { path: path.to_owned(), free_mb, needed_mb, elsewhere: STACK_DIR });
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::disk;
 use crate::progress::Progress;
 use crate::{Options, StackError, launch::Launch, user};
 
@@ -73,6 +74,9 @@ pub(super) fn ensure(options: &Options, progress: &Progress) -> Result<(), Stack
                 what: format!("a JDK of at least {OLDEST}, and pip to fetch one"),
                 remedy,
             });
+        }
+        if disk::says_full(&failure.output) {
+            return Err(disk::full(parent, disk::RUNNING_MB, disk::PIP_DIR));
         }
         return Err(StackError::Fetch { what: "a JDK", reason: failure.first_error(), log });
     }

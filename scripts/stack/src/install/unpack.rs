@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::disk;
 use crate::StackError;
 
 /// Drivers of other databases in the JDBC sink's archive.
@@ -29,7 +30,11 @@ pub(super) fn tar(archive: &Path, into: &Path) -> Result<(), StackError> {
     if output.status.success() {
         return Ok(());
     }
-    Err(failed(String::from_utf8_lossy(&output.stderr).lines().next_back().unwrap_or_default().to_owned()))
+    let said = String::from_utf8_lossy(&output.stderr);
+    if disk::says_full(&said) {
+        return Err(disk::full(into, disk::INSTALLING_MB, disk::STACK_DIR));
+    }
+    Err(failed(said.lines().next_back().unwrap_or_default().to_owned()))
 }
 
 /// Unpacks a zip whose files all lie in one top folder, without that folder.

@@ -6,7 +6,7 @@ use std::path::Path;
 /// Words for the listener of a port: "pid 4242 (java)", or that it is unknown.
 pub(super) fn of(port: u16) -> String {
     let sockets = listening(port);
-    let unknown = || "a process that cannot be named (another user's, or outside this container)".to_owned();
+    let unknown = || "a process that cannot be named (another user's, or out of sight of this container)".to_owned();
     let Ok(processes) = fs::read_dir("/proc") else { return unknown() };
     for process in processes.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };

@@ -7,9 +7,9 @@ use crate::launch::{Launch, unprivileged};
 use crate::ports::{PortName, Ports};
 use crate::{Service, StackError, user};
 
-/// Lines of the shipped `jvm.options` that we leave out: a module that not every JDK has, and files in the
-/// working folder that grow.
-const UNWANTED: [&str; 3] = ["jdk.incubator.vector", "-Xlog:gc", "-XX:ErrorFile"];
+/// Lines of the shipped `jvm.options` that we leave out: a module that not every JDK has, files in the working folder
+/// that grow, and a heap's whole content on the disk each time that it was too small.
+const UNWANTED: [&str; 4] = ["jdk.incubator.vector", "-Xlog:gc", "-XX:ErrorFile", "HeapDumpOnOutOfMemoryError"];
 
 pub(super) fn launch(context: &Context) -> Result<Launch, StackError> {
     let service = Service::Elasticsearch;
@@ -25,12 +25,15 @@ pub(super) fn launch(context: &Context) -> Result<Launch, StackError> {
     // It writes a keystore there.
     user::give(&config, user.as_ref())?;
     let java = context.java_home()?.display().to_string();
+    let scratch = context.scratch_of(service, user.as_ref())?.display().to_string();
     let heap = context.options.heap_mb;
     let fast = if context.options.fast_jvm { " -XX:TieredStopAtLevel=1" } else { "" };
     Ok(Launch::new(home.join("bin/elasticsearch"), &data)
         .env("ES_JAVA_HOME", java)
         .env("ES_PATH_CONF", config.display().to_string())
         .env("ES_JAVA_OPTS", format!("-Xms{heap}m -Xmx{heap}m{fast}"))
+        // The shipped options make it the server's java.io.tmpdir.
+        .env("ES_TMPDIR", scratch)
         .env("CLI_JAVA_OPTS", "-Xmx32m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
         .run_as(user))
 }
@@ -78,8 +81,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_that_small_jdks_lack_is_not_asked_for() {
-        let kept = jvm_options("-XX:+UseG1GC\n20-:--add-modules=jdk.incubator.vector\n-Xlog:gc*:file=gc.log\n");
+    fn what_small_jdks_lack_and_what_fills_disks_is_not_asked_for() {
+        let kept = jvm_options(
+            "-XX:+UseG1GC\n20-:--add-modules=jdk.incubator.vector\n-Xlog:gc*:file=gc.log\n-XX:+HeapDumpOnOutOfMemoryError\n",
+        );
         assert_eq!(kept, "-XX:+UseG1GC\n");
     }
 

@@ -20,6 +20,9 @@ const MAX_OPEN: usize = 32;
 /// How long the question itself may take to arrive.
 const QUESTION: Duration = Duration::from_secs(5);
 
+/// To whoever orders something of a stack that ends.
+const STOPPING: &str = "the stack is stopping; `scripts/up` waits for that and starts it again";
+
 #[derive(Clone)]
 pub(super) struct Desk {
     shared: Arc<Shared>,
@@ -82,7 +85,9 @@ impl Desk {
                 self.released.store(true, Ordering::SeqCst);
                 Response::Done("released".to_owned())
             }
-            Request::Down => return (self.down().await, true),
+            Request::Stopping => Response::Stopping(self.shared.is_ending()),
+            Request::Down => return (self.down(End::Asked).await, true),
+            Request::Abandon => return (self.down(End::Abandoned).await, true),
         };
         (response, false)
     }
@@ -91,6 +96,9 @@ impl Desk {
         let Some(slot) = self.shared.slots.get(&service) else {
             return Response::Fault(format!("this stack does not run {service}"));
         };
+        if self.shared.is_ending() {
+            return Response::Fault(STOPPING.to_owned());
+        }
         let (reply, answer) = oneshot::channel();
         let asked = slot.orders.send(order(reply)).await;
         match (asked, answer.await) {
@@ -98,13 +106,13 @@ impl Desk {
                 info!(%service, %words, "on request");
                 Response::Done(words)
             }
-            _ => Response::Fault("the stack is stopping".to_owned()),
+            _ => Response::Fault(STOPPING.to_owned()),
         }
     }
 
-    async fn down(&self) -> Response {
+    async fn down(&self, end: fn(oneshot::Sender<()>) -> End) -> Response {
         let (reply, answer) = oneshot::channel();
-        match (self.ends.send(End::Asked(reply)).await, answer.await) {
+        match (self.ends.send(end(reply)).await, answer.await) {
             (Ok(()), Ok(())) => Response::Done("stopped".to_owned()),
             _ => Response::Fault("the stack is stopping already".to_owned()),
         }

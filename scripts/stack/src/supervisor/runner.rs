@@ -59,7 +59,7 @@ pub(super) async fn run(shared: Arc<Shared>, service: Service, inbox: mpsc::Rece
     let mut runner = Runner { shared, service, inbox, deaths: Deaths::default(), wanted: true };
     runner.wait_for_needs().await;
     loop {
-        if runner.wanted {
+        if runner.wanted && !runner.shared.is_ending() {
             runner.run_once().await;
         } else {
             match runner.inbox.recv().await {
@@ -117,6 +117,12 @@ impl Runner {
         let launch = self.prepare().await?;
         let layout = &self.shared.context.layout;
         let child = launch.spawn(layout.dir(), self.service, &layout.log(self.service))?;
+        if let Some(pid) = child.id()
+            && let Err(fault) = processes::remember(layout.dir(), self.service, pid)
+        {
+            // It only matters to the run after this one, and there the mark is the first way.
+            warn!(service = %self.service, %fault, "cannot write its number down");
+        }
         info!(service = %self.service, pid = child.id(), "started");
         self.enter(State::Starting, child.id(), "");
         Ok(child)
@@ -218,7 +224,7 @@ impl Runner {
     async fn end(&self, child: &mut Child, pid: u32) -> String {
         processes::signal_group(pid, Signal::CONT);
         processes::signal(pid, self.service.stop_signal());
-        let deadline = self.service.stop_deadline(self.shared.context.writes_archive(self.service));
+        let deadline = self.shared.stop_deadline(self.service);
         let (how, is_clean) = match tokio::time::timeout(deadline, child.wait()).await {
             Ok(status) => (words(&status), status.is_ok_and(clean)),
             Err(_) => {

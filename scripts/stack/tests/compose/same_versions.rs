@@ -53,7 +53,7 @@ fn rust_is_the_pinned_toolchain() {
     assert!(image.contains(&format!("FROM rust:{channel}-")), "rust-toolchain.toml says {channel}");
     assert!(image.contains(&format!("ENV RUSTUP_TOOLCHAIN={channel}\n")), "rust-toolchain.toml says {channel}");
     let workflow = text(".github/workflows/compose.yml");
-    assert!(workflow.contains(&format!("container: rust:{channel}-")), "the workflow tests with another Rust");
+    assert!(workflow.contains(&format!("image: rust:{channel}-")), "the workflow tests with another Rust");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stack::{Service, Stack, StackError, State};
 
-use crate::support::{Folder, eventually, listens, processes_of, signal, supervisor_pid};
+use crate::support::{Folder, eventually, listens, processes_of, run, signal, supervisor_pid};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -60,16 +60,56 @@ fn nothing_is_left_when_the_value_is_dropped() {
 /// Elasticsearch's launcher and Kafka's JVM would live on: each is tied in its own way.
 #[test]
 fn a_killed_supervisor_leaves_no_orphan() {
+    // As in a container whose first process does not reap: what dies without its parent stays as a zombie.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let folder = Folder::new("orphans");
-    let stack = folder.start([Service::Postgres, Service::Kafka, Service::Elasticsearch]);
+    let all = [Service::Postgres, Service::Kafka, Service::Elasticsearch];
+    let stack = folder.start(all);
+    folder.sql("create table kept (n int); insert into kept values (42)");
     assert!(processes_of(folder.path()).len() >= 5, "{:?}", processes_of(folder.path()));
     signal(supervisor_pid(folder.path()), "KILL");
     eventually("all processes gone", || processes_of(folder.path()).is_empty());
     // The folder can be used again at once, with its data.
     drop(stack);
-    // A first try may be refused: a test beside this one may hold the port for a moment.
-    let again = folder.start([Service::Postgres]);
-    assert_eq!(again.status_of(Service::Postgres).unwrap().state, State::Ready);
+    let again = folder.start(all);
+    assert_eq!(folder.sql("select n from kept"), "42");
+    for service in all {
+        assert_eq!(again.status_of(service).unwrap().restarts, 0, "{service} took a dead process for a living one");
+    }
+}
+
+/// The greeting is long past, but nothing is ready and nobody has released it.
+#[test]
+fn a_starter_that_is_killed_takes_what_it_has_begun_with_it() {
+    let folder = Folder::new("starter");
+    let mut starter = folder.command(&["up", "--free-ports", "--services", "postgres"]).spawn().unwrap();
+    eventually("a supervisor", || folder.path().join("run/supervisor.pid").exists());
+    starter.kill().unwrap();
+    starter.wait().unwrap();
+    eventually("all processes gone", || processes_of(folder.path()).is_empty());
+    assert!(matches!(Stack::attach(folder.path()), Err(StackError::NotRunning(_))));
+}
+
+#[test]
+fn a_stack_that_is_stopping_takes_no_orders_and_up_waits_for_it() {
+    let folder = Folder::new("stopping");
+    let (options, begun) = folder.slow_to_stop();
+    let stack = Stack::begin(options).unwrap();
+    let attached = Stack::attach(folder.path()).unwrap();
+    assert!(!attached.is_stopping().unwrap());
+    eventually("the edge", || begun.exists());
+    let stopping = std::thread::spawn(move || stack.down());
+    eventually("it stops", || attached.is_stopping().unwrap());
+    for fault in [attached.start_again(Service::Edge), attached.restart(Service::Edge)] {
+        let fault = fault.unwrap_err().to_string();
+        assert!(fault.contains("the stack is stopping"), "{fault}");
+    }
+    let (said, words) = run(&mut folder.command(&["up", "--free-ports", "--services", "postgres"]));
+    assert!(said.contains("PostgreSQL") && words.contains("waiting for it"), "{said}{words}");
+    stopping.join().unwrap().unwrap();
+    let again = Stack::attach(folder.path()).unwrap();
+    assert_eq!(again.services(), [Service::Postgres]);
+    again.down().unwrap();
 }
 
 #[test]

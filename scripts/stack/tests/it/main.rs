@@ -2,6 +2,8 @@
 //! where their own ways matter. The whole set is started by the end-to-end tests of `promise`.
 
 #[cfg(test)]
+mod command;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod machine;

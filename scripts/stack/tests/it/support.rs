@@ -1,6 +1,7 @@
 //! Private stacks in folders that go away, and waiting for conditions.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use stack::{Options, Service, Stack};
@@ -25,6 +26,39 @@ impl Folder {
         options
     }
 
+    /// Options with a stand-in for the edge, which takes its time to stop and is never ready; and the file that tells that
+    /// it has begun.
+    pub(crate) fn slow_to_stop(&self) -> (Options, PathBuf) {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let mut options = self.options([Service::Edge]);
+        let binaries = self.0.join("binaries");
+        std::fs::create_dir_all(&binaries).unwrap();
+        symlink(options.binaries.join("stack"), binaries.join("stack")).unwrap();
+        let edge = binaries.join("edge");
+        std::fs::write(&edge, "#!/bin/sh\ntrap 'sleep 3; exit 0' TERM\n: >\"$0.begun\"\nwhile :; do sleep 0.1; done\n")
+            .unwrap();
+        std::fs::set_permissions(&edge, std::fs::Permissions::from_mode(0o755)).unwrap();
+        options.binaries = binaries;
+        (options, edge.with_extension("begun"))
+    }
+
+    /// The command `stack` on this folder, without what the caller's environment says about stacks.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stack"));
+        let ours =
+            std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("ORDERFLOW_"));
+        ours.for_each(|name| _ = command.env_remove(name));
+        command.arg("--dir").arg(&self.0).args(arguments);
+        command
+    }
+
+    /// What a statement gives in the running stack's database.
+    pub(crate) fn sql(&self, statement: &str) -> String {
+        let (output, said) = run(&mut self.command(&["psql", "-qAtc", statement]));
+        assert!(said.is_empty(), "{statement}: {said}");
+        output
+    }
+
     pub(crate) fn start<const N: usize>(&self, services: [Service; N]) -> Stack {
         Stack::start(self.options(services)).unwrap()
     }
@@ -33,9 +67,21 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let left = processes_of(&self.0);
+        // A test that failed may have released it before.
+        if let Ok(stack) = Stack::attach(&self.0) {
+            stack.down().ok();
+        }
         std::fs::remove_dir_all(&self.0).ok();
         assert!(left.is_empty() || std::thread::panicking(), "left behind: {left:?}");
     }
+}
+
+/// What a command writes: data, and words; which of them it ends with is the caller's to know.
+pub(crate) fn run(command: &mut Command) -> (String, String) {
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim().to_owned();
+    let words = text(output.stderr);
+    (text(output.stdout), if output.status.success() { words } else { format!("{words}\n{}", output.status) })
 }
 
 /// Every process with the folder in its environment, arguments or working folder, found without the crate's help.
@@ -65,7 +111,7 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 pub(crate) fn signal(pid: u32, name: &str) {
-    let status = std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
     assert!(status.success());
 }
 

@@ -1,7 +1,7 @@
 //! kill -9 of each process in the thick of an open-loop load; at the end every counter is zero, with nobody touching
 //! anything. How each is struck, and what proves that it was hit: [`crate::strikes`].
 //!
-//! `PROMISE_ROUNDS` and `PROMISE_RATE` make it longer and harder: see `scripts/faults`.
+//! `PROMISE_ROUNDS`, `PROMISE_RATE` and `PROMISE_VICTIMS` make it longer, harder, or aim it: see `scripts/faults`.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -50,7 +50,7 @@ pub(crate) fn each_in_turn(house: &mut House) {
     let load = Load::start(house, rate);
     let path = path(house);
     let mut outages = Vec::new();
-    for victim in (0..rounds).flat_map(|_| VICTIMS) {
+    for victim in (0..rounds).flat_map(|_| victims()) {
         load.steady();
         house.stack.wait_all_ready(|_| {}).unwrap();
         outages.push(strike(house, victim, &load));
@@ -63,6 +63,14 @@ pub(crate) fn each_in_turn(house: &mut House) {
         ledger::read(&house.ledger_path).unwrap().into_iter().filter(|entry| entry.seq >= first).collect();
     report(&entries, &outages, rate);
     well_again(house);
+}
+
+/// All, or those that are named, comma-separated.
+fn victims() -> Vec<Service> {
+    match std::env::var("PROMISE_VICTIMS") {
+        Ok(names) if !names.is_empty() => names.split(',').map(|name| name.parse().unwrap()).collect(),
+        _ => VICTIMS.to_vec(),
+    }
 }
 
 /// An open-loop load in the background; it ends with this value, also when the test fails.

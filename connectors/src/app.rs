@@ -4,10 +4,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use prometheus_client::registry::Registry;
 use service_kit::{Admin, Door, Readiness, Tasks, http, signals};
-use tokio::task::{JoinError, JoinHandle};
 
 use crate::apply::{self, Target};
 use crate::config::{Apply, Serve, Servers, Status};
@@ -89,7 +88,7 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
     let door = Door::loopback().with_hosts(options.hosts.iter().cloned());
     let pages = Pages::new(Admin::new(readiness, Arc::new(numbers), door.clone()), door, board.clone());
     let listener = http::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
-    tasks.spawn(http::serve(listener, pages, http::Limits::default(), tasks.clone()));
+    tasks.spawn_vital("port", http::serve(listener, pages, http::Limits::default(), tasks.clone()));
 
     let probes = Probes {
         postgres: Postgres::new(&servers.postgres),
@@ -97,34 +96,18 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
         registry: schemas::registry::Registry::new(&servers.registry)?,
     };
     let connect = Connect::new(&servers.connect)?;
-    let watcher = tasks.spawn(serve::watch(servers.kafka.clone(), board.clone(), Arc::clone(&metrics), tasks.clone()));
+    // Without either of them `/healthz` would say that all is well while nobody heals.
+    let watcher = serve::watch(servers.kafka.clone(), board.clone(), Arc::clone(&metrics), tasks.clone());
+    tasks.spawn_vital("watcher of positions", watcher);
     let supervisor = Supervisor::new(connect, probes, board, metrics, answering);
-    let supervisor = tasks.spawn(supervisor.run(tasks.clone()));
+    tasks.spawn_vital("supervisor of the sinks", supervisor.run(tasks.clone()));
     tracing::info!(listen = %options.listen, connect = servers.connect, "watching the sinks");
 
-    let ended = until_stop(&tasks, supervisor, watcher).await;
+    tasks.stopping().await;
     tasks.drain(GRACE).await;
-    ended
-}
-
-/// A part that ends before the stop, as by a panic, would leave `/healthz` saying that all is well while nobody heals:
-/// the process ends instead, and whoever runs it starts it again.
-async fn until_stop(tasks: &Tasks, supervisor: Part, watcher: Part) -> anyhow::Result<()> {
-    tokio::select! {
-        // First: a part that ends because of the stop ends after it.
-        biased;
-        () = tasks.stopping() => Ok(()),
-        ended = supervisor => Err(ended_early("the supervisor of the sinks", ended)),
-        ended = watcher => Err(ended_early("the watcher of positions", ended)),
-    }
-}
-
-type Part = JoinHandle<Option<()>>;
-
-fn ended_early(part: &str, ended: Result<Option<()>, JoinError>) -> anyhow::Error {
-    match ended {
-        Ok(_) => anyhow!("{part} ended by itself; start `connectors serve` again"),
-        Err(fault) => anyhow!("{part} ended by a fault of this program ({fault}); start `connectors serve` again"),
+    match tasks.broken() {
+        Some(part) => bail!("the {part} ended before its time; whoever started this process should start it again"),
+        None => Ok(()),
     }
 }
 
@@ -134,30 +117,4 @@ fn transforms(servers: &Servers) -> anyhow::Result<Connect> {
         "" => client,
         token => client.with_token(token),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn told(tasks: &Tasks, watcher: impl Future<Output = ()> + Send + 'static) -> Option<String> {
-        let supervisor = tasks.spawn(tasks.clone().stop_token().cancelled_owned());
-        let watcher = tasks.spawn(watcher);
-        until_stop(tasks, supervisor, watcher).await.err().map(|err| err.to_string())
-    }
-
-    #[tokio::test]
-    async fn a_part_that_dies_ends_the_process_with_its_name_and_reason() {
-        let fault = told(&Tasks::new(), async { panic!("out of bounds") }).await.unwrap();
-        assert!(fault.contains("watcher of positions") && fault.contains("out of bounds"), "{fault}");
-        let fault = told(&Tasks::new(), async {}).await.unwrap();
-        assert!(fault.contains("ended by itself"), "{fault}");
-    }
-
-    #[tokio::test]
-    async fn a_part_that_ends_with_the_stop_is_no_fault() {
-        let tasks = Tasks::new();
-        let stop = tasks.clone();
-        assert_eq!(told(&tasks, async move { stop.stop() }).await, None);
-    }
 }

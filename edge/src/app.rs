@@ -26,12 +26,13 @@ use tower_http::{
 };
 
 use crate::{
+    batch::Batches,
     body::Bodies,
     check::Rules,
     config::Config,
     health,
     metrics::{Metrics, Outcome},
-    orders::Orders,
+    orders::{AnswerBody, Orders},
     publish::{self, Publisher},
     refusal::Refusal,
     request_id,
@@ -86,8 +87,9 @@ impl App {
         tasks.spawn(schema_id.clone().resolve(Registry::new(&config.registry)?, schema_known, tasks.clone()));
 
         let last_call = CancellationToken::new();
-        let bodies = Bodies::new(config.max_body_bytes, last_call.clone());
-        let orders = Orders { bodies, rules, schema_id, publisher: Arc::clone(&publisher), metrics };
+        let bodies = Bodies::new(config.max_body_bytes, config.max_batch_bytes, last_call.clone());
+        let batches = Batches::new(config.max_batch_orders, tasks.clone());
+        let orders = Orders { bodies, rules, schema_id, publisher: Arc::clone(&publisher), batches, metrics };
         let limits = kit::Limits { connections: open_files::connections(CONNECTIONS), ..kit::Limits::default() };
         tasks.spawn_vital("orders' port", kit::serve(listener, service(orders), limits, tasks.clone()));
 
@@ -138,7 +140,7 @@ fn service(orders: Orders) -> impl OrdersService {
 fn around<A, R>(metrics: Metrics, answer: A) -> impl OrdersService
 where
     A: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
-    R: Future<Output = kit::Response> + Send + 'static,
+    R: Future<Output = Response<AnswerBody>> + Send + 'static,
 {
     let nosniff =
         SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -1,4 +1,5 @@
-//! Reads the body of a POST: JSON in UTF-8, not compressed, bounded in bytes, time and memory. Does not parse it.
+//! Reads the body of a POST: JSON in UTF-8, not compressed, bounded in bytes, time and memory. Does not parse it; but its
+//! type and first byte say whether it is one order, which is read whole, or a batch, which is `batch`'s to read.
 
 use std::time::Duration;
 
@@ -9,9 +10,14 @@ use service_kit::http::{BodyError, discard, read_body_with};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    batch::Format,
     publish::{Permit, Permits},
-    refusal::Refusal,
+    refusal::{Refusal, Unit},
 };
+
+mod begun;
+
+use begun::Begun;
 
 /// For the whole body, however it trickles.
 pub const BODY_TIME: Duration = Duration::from_secs(5);
@@ -22,6 +28,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// What a body is charged before anything of it has come, unless it announces less. As many connections as the edge
 /// takes can announce what they like without using the memory up.
 const FIRST_SHARE: usize = 16 * 1024;
+const LINES: [&str; 3] = ["application/x-ndjson", "application/ndjson", "application/jsonl"];
 /// For how long, and for how many times the limit, the rest of a body that is refused is thrown away.
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 const DISCARD_LIMITS: usize = 8;
@@ -30,50 +37,107 @@ const DISCARD_LIMITS: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Bodies {
     limit: usize,
+    batch_limit: usize,
     permits: Permits,
     last_call: CancellationToken,
 }
 
+/// What was posted, with its share of the memory.
+#[derive(Debug)]
+pub enum Posted {
+    /// One order, whole.
+    Order(Bytes, Permit),
+    /// A batch: how it is written, and what has come of it.
+    Batch(Format, Bytes, Permit),
+}
+
+/// What the content type says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Json,
+    Lines,
+}
+
 impl Bodies {
-    /// Bodies of at most `limit` bytes, which are read until `last_call`.
+    /// Bodies of at most `limit` bytes, or of `batch_limit` for a batch, which are read until `last_call`.
     #[must_use]
-    pub fn new(limit: usize, last_call: CancellationToken) -> Self {
-        Self { limit, permits: Permits::new(MAX_BODIES, MAX_BODY_BYTES.max(limit)), last_call }
+    pub fn new(limit: usize, batch_limit: usize, last_call: CancellationToken) -> Self {
+        Self { limit, batch_limit, permits: Permits::new(MAX_BODIES, MAX_BODY_BYTES.max(limit)), last_call }
     }
 
-    /// The whole body, with its share of the memory. After an error the rest of the body may still come: see
-    /// [`Bodies::forget`].
+    /// The largest order, in bytes.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The largest batch, in bytes.
+    #[must_use]
+    pub fn batch_limit(&self) -> usize {
+        self.batch_limit
+    }
+
+    /// Cancelled when bodies are not waited for any longer.
+    #[must_use]
+    pub fn last_call(&self) -> &CancellationToken {
+        &self.last_call
+    }
+
+    /// The whole body of an order, or the beginning of a batch. After an error the rest of the body may still come: see
+    /// [`Bodies::forget`]; `begun` says whether the client was let write.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn read<B>(&self, headers: &HeaderMap, body: &mut B) -> Result<(Bytes, Permit), Refusal>
+    pub async fn read<B>(&self, headers: &HeaderMap, body: &mut B, begun: &mut bool) -> Result<Posted, Refusal>
     where
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        check_headers(headers)?;
+        let kind = check_headers(headers)?;
         if self.last_call.is_cancelled() {
             return Err(Refusal::Draining);
         }
-        let announced = body.size_hint().exact();
-        if announced.is_some_and(|size| (self.limit as u64) < size) {
-            return Err(BodyError::TooLarge { limit: self.limit, announced }.into());
-        }
-        let announced = announced.and_then(|size| usize::try_from(size).ok()).unwrap_or(FIRST_SHARE);
-        let mut permit = self.permits.take(announced.min(FIRST_SHARE)).ok_or(Refusal::Crowded)?;
-        let admit = |size| if permit.cover(size) { Ok(()) } else { Err(Refusal::Crowded) };
-        let bytes = tokio::select! {
+        let announced = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
+        let memory = self.permits.take(announced.unwrap_or(FIRST_SHARE).min(FIRST_SHARE)).ok_or(Refusal::Crowded)?;
+        *begun = true;
+        let read = tokio::time::timeout(BODY_TIME, self.read_as(kind, body, memory));
+        tokio::select! {
             biased; // a body that is here is taken
-            read = read_body_with(body, self.limit, BODY_TIME, admit) => read?,
-            () = self.last_call.cancelled() => return Err(Refusal::Draining),
+            read = read => read.unwrap_or(Err(BodyError::Slow { within: BODY_TIME }.into())),
+            () = self.last_call.cancelled() => Err(Refusal::Draining),
+        }
+    }
+
+    async fn read_as<B>(&self, kind: Kind, body: &mut B, mut memory: Permit) -> Result<Posted, Refusal>
+    where
+        B: Body + Unpin,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let announced = body.size_hint().exact();
+        let mut body = Begun::read(body, kind == Kind::Json, self.limit).await?;
+        let mut admit = |size| if memory.cover(size) { Ok(()) } else { Err(Refusal::Crowded) };
+        let format = match kind {
+            Kind::Lines => Format::Lines,
+            Kind::Json if body.first_byte() == Some(b'[') => Format::Array,
+            Kind::Json => {
+                let bytes = read_body_with(&mut body, self.limit, BODY_TIME, admit).await?;
+                return Ok(Posted::Order(bytes, memory));
+            }
         };
-        Ok((bytes, permit))
+        if let Some(size) = announced
+            && (self.batch_limit as u64) < size
+        {
+            return Err(Refusal::BatchTooLarge { unit: Unit::Bytes, limit: self.batch_limit, size, is_whole: true });
+        }
+        let first = body.into_first();
+        admit(first.len())?;
+        Ok(Posted::Batch(format, first, memory))
     }
 
     /// Throws the rest of a refused body away, so that its client reads the answer and not a reset. Holds no memory.
-    pub async fn forget<B: Body + Unpin>(&self, headers: &HeaderMap, body: &mut B) {
+    pub async fn forget<B: Body + Unpin>(&self, headers: &HeaderMap, body: &mut B, begun: bool) {
         // A client that waits for "100 Continue" has not sent anything yet.
-        if headers.contains_key(header::EXPECT) {
+        if !begun && headers.contains_key(header::EXPECT) {
             return;
         }
         let rest = discard(body, self.limit * DISCARD_LIMITS, DISCARD_TIME);
@@ -81,32 +145,38 @@ impl Bodies {
     }
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_headers(headers: &HeaderMap) -> Result<Kind, Refusal> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(kind), None) = (types.next(), types.next()) else { return Err(Refusal::MediaType) };
-    if !kind.to_str().is_ok_and(is_json) {
-        return Err(Refusal::MediaType);
-    }
+    let kind = kind.to_str().ok().and_then(kind_of).ok_or(Refusal::MediaType)?;
     let codings = headers.get_all(header::CONTENT_ENCODING).iter();
     for coding in codings {
         if !coding.as_bytes().eq_ignore_ascii_case(b"identity") {
             return Err(Refusal::Encoding);
         }
     }
-    Ok(())
+    Ok(kind)
 }
 
-/// `application/json`, with no parameter but `charset=utf-8`.
-fn is_json(kind: &str) -> bool {
-    let mut parts = kind.split(';').map(str::trim);
-    let json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
-    json && parts.all(|parameter| {
+/// `application/json`, or one of the names under which JSON in lines goes, for none of which there is a standard; with
+/// no parameter but `charset=utf-8`.
+fn kind_of(media_type: &str) -> Option<Kind> {
+    let mut parts = media_type.split(';').map(str::trim);
+    let essence = parts.next()?;
+    let is = |known: &&str| essence.eq_ignore_ascii_case(known);
+    let kind = match () {
+        () if is(&"application/json") => Kind::Json,
+        () if LINES.iter().any(is) => Kind::Lines,
+        () => return None,
+    };
+    let utf8 = parts.all(|parameter| {
         parameter.is_empty()
             || parameter.split_once('=').is_some_and(|(name, value)| {
                 let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
                 name.eq_ignore_ascii_case("charset") && value.eq_ignore_ascii_case("utf-8")
             })
-    })
+    });
+    utf8.then_some(kind)
 }
 
 #[cfg(test)]
@@ -117,14 +187,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_charged_as_it_comes_and_refused_when_the_memory_is_taken() {
-        let bodies = Bodies { limit: 100_000, permits: Permits::new(9, 50_000), last_call: CancellationToken::new() };
+        let (permits, last_call) = (Permits::new(9, 50_000), CancellationToken::new());
+        let bodies = Bodies { limit: 100_000, batch_limit: 100_000, permits, last_call };
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
-        let read = async |size: usize| bodies.read(&headers, &mut Full::new(Bytes::from(vec![b'x'; size]))).await;
+        let read = async |size: usize| {
+            let mut body = Full::new(Bytes::from(vec![b'x'; size]));
+            match bodies.read(&headers, &mut body, &mut false).await? {
+                Posted::Order(bytes, memory) => Ok((bytes, memory)),
+                Posted::Batch(..) => panic!("one order was posted"),
+            }
+        };
         let (_, first) = read(40_000).await.unwrap();
         assert_eq!(bodies.permits.taken(), (1, 40_000));
-        assert!(matches!(read(20_000).await, Err(Refusal::Crowded)));
+        drop(first);
+        let (_, first) = read(30_000).await.unwrap();
+        assert!(matches!(read(20_001).await, Err(Refusal::Crowded)));
         assert!(matches!(read(100_001).await, Err(Refusal::Body(_))), "too large at any time, so that is what is told");
-        assert_eq!(bodies.permits.taken(), (1, 40_000), "a refusal keeps nothing");
+        assert_eq!(bodies.permits.taken(), (1, 30_000), "a refusal keeps nothing");
         drop(first);
         let (body, second) = read(50_000).await.unwrap();
         assert_eq!((body.len(), bodies.permits.taken()), (50_000, (1, 50_000)));
@@ -142,7 +221,7 @@ mod tests {
             "application/json; charset=\"UTF-8\"",
             "application/json ;",
         ] {
-            assert!(is_json(kind), "{kind}");
+            assert!(kind_of(kind) == Some(Kind::Json), "{kind}");
         }
         for kind in [
             "",
@@ -154,7 +233,7 @@ mod tests {
             "application/json; profile=x",
             "application/x-www-form-urlencoded",
         ] {
-            assert!(!is_json(kind), "{kind}");
+            assert!(kind_of(kind).is_none(), "{kind}");
         }
     }
 }

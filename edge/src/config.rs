@@ -37,6 +37,12 @@ pub struct Args {
     /// The largest body, in bytes
     #[arg(long, env = "EDGE_MAX_BODY_BYTES", default_value_t = 1024 * 1024)]
     pub max_body_bytes: usize,
+    /// The most orders in one batch
+    #[arg(long, env = "EDGE_MAX_BATCH_ORDERS", default_value_t = 10_000)]
+    pub max_batch_orders: usize,
+    /// The largest body of a batch, in bytes; each order of it is bounded by --max-body-bytes
+    #[arg(long, env = "EDGE_MAX_BATCH_BYTES", default_value_t = 16 * 1024 * 1024)]
+    pub max_batch_bytes: usize,
     /// Seconds to finish open requests after a stop, before they are cut
     #[arg(long, env = "EDGE_DRAIN_SECONDS", default_value_t = 8)]
     pub drain_seconds: u64,
@@ -64,6 +70,10 @@ pub struct Config {
     pub instance: String,
     /// The largest body.
     pub max_body_bytes: usize,
+    /// The most orders in one batch.
+    pub max_batch_orders: usize,
+    /// The largest body of a batch.
+    pub max_batch_bytes: usize,
     /// Time to finish.
     pub drain: Duration,
 }
@@ -80,6 +90,8 @@ impl fmt::Display for Faults {
 
 const MIN_BODY: usize = 1024;
 const MAX_BODY: usize = 16 * 1024 * 1024;
+const MAX_BATCH_ORDERS: usize = 1_000_000;
+const MAX_BATCH_BYTES: usize = 1024 * 1024 * 1024;
 /// After a stop a body that was begun gets 1 second, its order a deadline of 5, and the flush 1: see `app`.
 const MIN_DRAIN: u64 = 8;
 const MAX_DRAIN: u64 = 600;
@@ -102,6 +114,14 @@ impl TryFrom<Args> for Config {
         expect(
             (MIN_BODY..=MAX_BODY).contains(&args.max_body_bytes),
             "--max-body-bytes: from 1024 to 16777216 is possible",
+        );
+        expect(
+            (1..=MAX_BATCH_ORDERS).contains(&args.max_batch_orders),
+            "--max-batch-orders: from 1 to 1000000 is possible",
+        );
+        expect(
+            (args.max_body_bytes..=MAX_BATCH_BYTES).contains(&args.max_batch_bytes),
+            "--max-batch-bytes: from --max-body-bytes, so that a batch of one order fits, to 1073741824 is possible",
         );
         expect(
             args.listen != args.admin_listen || args.listen.port() == 0,
@@ -133,6 +153,8 @@ impl TryFrom<Args> for Config {
                 order_schema,
                 instance,
                 max_body_bytes: args.max_body_bytes,
+                max_batch_orders: args.max_batch_orders,
+                max_batch_bytes: args.max_batch_bytes,
                 drain: Duration::from_secs(args.drain_seconds),
             }),
             _ => Err(Faults(faults)),
@@ -169,6 +191,8 @@ mod tests {
             "--kafka=",
             "--registry=localhost",
             "--max-body-bytes=9",
+            "--max-batch-orders=0",
+            "--max-batch-bytes=8",
             "--drain-seconds=7",
             "--instance=a b",
             "--admin-listen=127.0.0.1:8080",
@@ -179,6 +203,8 @@ mod tests {
             "--kafka",
             "--registry",
             "--max-body-bytes",
+            "--max-batch-orders",
+            "--max-batch-bytes",
             "--drain-seconds",
             "--instance",
             "--admin-listen",

@@ -26,6 +26,8 @@ pub mod publish;
 
 pub mod receipt;
 
+pub mod batch;
+
 pub mod refusal;
 
 pub mod health;

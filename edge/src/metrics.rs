@@ -47,6 +47,19 @@ pub enum Outcome {
     ClientGone,
 }
 
+/// How a batch ended; the one label of `orderflow_edge_batches`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum BatchEnd {
+    /// Each of its orders has a receipt.
+    Complete,
+    /// It was not taken to its end; the last receipt says why.
+    CutShort,
+    /// The client hung up before it had all receipts; records that were handed over are still settled.
+    ClientGone,
+    /// A fault of ours, or the end of a drain's time.
+    Broken,
+}
+
 /// What became of a message; the one label of `orderflow_edge_messages`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Settled {
@@ -72,6 +85,17 @@ impl EncodeLabelValue for Outcome {
     }
 }
 
+impl EncodeLabelValue for BatchEnd {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Complete => "complete",
+            Self::CutShort => "cut_short",
+            Self::ClientGone => "client_gone",
+            Self::Broken => "broken",
+        })
+    }
+}
+
 impl EncodeLabelValue for Settled {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         encoder.write_str(match self {
@@ -88,6 +112,11 @@ struct ByOutcome {
 }
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
+struct ByEnd {
+    ended: BatchEnd,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
 struct ByPersistence {
     persisted: Settled,
 }
@@ -99,6 +128,7 @@ pub struct Metrics(Arc<All>);
 #[derive(Debug)]
 struct All {
     requests: Family<ByOutcome, Counter>,
+    batches: Family<ByEnd, Counter>,
     in_flight: Gauge<i64, AtomicI64>,
     messages: Family<ByPersistence, Counter>,
     publish_seconds: Histogram,
@@ -110,7 +140,14 @@ struct All {
 #[derive(Debug)]
 pub struct Request<'a> {
     metrics: &'a Metrics,
-    outcome: Outcome,
+    outcome: Option<Outcome>,
+}
+
+/// Counts one batch while it lives; its orders are counted one by one, with [`Metrics::ended`].
+#[derive(Debug)]
+pub struct Batch {
+    metrics: Metrics,
+    ended: BatchEnd,
 }
 
 impl Metrics {
@@ -119,6 +156,7 @@ impl Metrics {
     pub fn new(registry: &mut Registry) -> Self {
         let all = Arc::new(All {
             requests: Family::default(),
+            batches: Family::default(),
             in_flight: Gauge::default(),
             messages: Family::default(),
             // 0.25 ms to 8 s, so that the deadline of 5 s lies within.
@@ -127,7 +165,9 @@ impl Metrics {
             queue: Mutex::default(),
         });
         let edge = registry.sub_registry_with_prefix("orderflow_edge");
-        edge.register("requests", "Requests by how they ended", all.requests.clone());
+        let requests = "Requests by how they ended; each order of a batch counts as one";
+        edge.register("requests", requests, all.requests.clone());
+        edge.register("batches", "Batches from which orders were taken, by how they ended", all.batches.clone());
         edge.register("in_flight_requests", "Requests that are being worked on", all.in_flight.clone());
         edge.register("messages", "Messages by what became of them", all.messages.clone());
         edge.register("publish_seconds", "From handing a message over to its report", all.publish_seconds.clone());
@@ -140,7 +180,14 @@ impl Metrics {
     #[must_use]
     pub fn request(&self) -> Request<'_> {
         self.0.in_flight.inc();
-        Request { metrics: self, outcome: Outcome::ClientGone }
+        Request { metrics: self, outcome: Some(Outcome::ClientGone) }
+    }
+
+    /// A batch begins; it ends when the guard is dropped.
+    #[must_use]
+    pub fn batch(&self) -> Batch {
+        self.0.in_flight.inc();
+        Batch { metrics: self.clone(), ended: BatchEnd::Broken }
     }
 
     /// Counts a request that ended in a way its guard could not see.
@@ -173,15 +220,39 @@ impl Metrics {
 impl Request<'_> {
     /// How the request ended.
     pub fn end(mut self, outcome: Outcome) {
-        self.outcome = outcome;
+        self.outcome = Some(outcome);
+    }
+
+    /// The request was a batch, which is counted on its own.
+    pub fn goes_on(mut self) {
+        self.outcome = None;
+    }
+}
+
+impl Batch {
+    /// How the batch ended.
+    pub fn end(mut self, ended: BatchEnd) {
+        self.ended = ended;
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.metrics.0.batches.get_or_create(&ByEnd { ended: self.ended }).inc();
+        self.metrics.0.in_flight.dec();
+        if std::thread::panicking() {
+            self.metrics.ended(Outcome::Panicked);
+        }
     }
 }
 
 impl Drop for Request<'_> {
     fn drop(&mut self) {
         // A panic is counted where it is caught, with its answer.
-        if !std::thread::panicking() {
-            self.metrics.ended(self.outcome);
+        if let Some(outcome) = self.outcome
+            && !std::thread::panicking()
+        {
+            self.metrics.ended(outcome);
         }
         self.metrics.0.in_flight.dec();
     }
@@ -216,6 +287,8 @@ mod tests {
         let metrics = Metrics::new(&mut registry);
         drop(metrics.request());
         metrics.request().end(Outcome::Accepted);
+        metrics.request().goes_on();
+        metrics.batch().end(BatchEnd::CutShort);
         let open = metrics.request();
         metrics.settled(Persistence::Stored, Duration::from_millis(3));
         let permits = Permits::new(10, 1000);
@@ -226,6 +299,7 @@ mod tests {
         for line in [
             r#"orderflow_edge_requests_total{outcome="client_gone"} 1"#,
             r#"orderflow_edge_requests_total{outcome="accepted"} 1"#,
+            r#"orderflow_edge_batches_total{ended="cut_short"} 1"#,
             "orderflow_edge_in_flight_requests 1",
             r#"orderflow_edge_messages_total{persisted="yes"} 1"#,
             "orderflow_edge_publish_seconds_count 1",

@@ -1,23 +1,24 @@
 //! `POST /api/orders`: one order on its way from the request to the receipt. Read this file to know what the edge does.
 //!
 //! Nothing between a body that is read whole and the record being handed over waits, so a client that hangs up either
-//! hung up before its order was anywhere, or changes nothing.
+//! hung up before its order was anywhere, or changes nothing. The same holds for each order of a batch: see `batch`.
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, request};
+use http::{HeaderMap, Method, Request, Response, request};
 use http_body::Body;
+use http_body_util::Either;
 use schemas::{codec, framing, names};
-use service_kit::http::Response;
+use service_kit::http as kit;
 use tower_http::request_id::RequestId;
 
 use crate::{
-    body::Bodies,
+    batch::{self, Batch, Batches, Begun, Receipts},
+    body::{Bodies, Posted},
     check::Rules,
     convert, json,
     metrics::{Metrics, Outcome},
-    publish::{InFlight, Permit, Placed, Publisher, Record, Unavailable, settings},
+    publish::{InFlight, Placed, Publisher, Record, Unavailable, settings},
     receipt::Receipt,
     refusal::Refusal,
     request_id,
@@ -42,9 +43,14 @@ pub struct Orders {
     pub schema_id: SchemaId,
     /// The way to Kafka.
     pub publisher: Arc<Publisher>,
+    /// What batches need beside all this.
+    pub batches: Batches,
     /// What is counted.
     pub metrics: Metrics,
 }
+
+/// The body of an answer: whole, or the receipts of a batch as they come.
+pub type AnswerBody = Either<kit::Body, Receipts>;
 
 /// An order that is stored.
 struct Stored {
@@ -53,54 +59,76 @@ struct Stored {
     schema_id: u32,
 }
 
+/// What became of a request that was not refused.
+enum Taken {
+    Order(Stored),
+    Batch(Receipts),
+}
+
 impl Orders {
     /// Answers any request.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response
+    pub async fn answer<B>(self: &Arc<Self>, request: Request<B>) -> Response<AnswerBody>
     where
-        B: Body + Unpin,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
         let counted = self.metrics.request();
         let id = request.extensions().get::<RequestId>().cloned();
         let id = request_id::text(id.as_ref());
-        match self.take(request, id).await {
-            Ok(Stored { order_id, placed, schema_id }) => {
+        let answer = match self.take(request, id).await {
+            Ok(Taken::Order(Stored { order_id, placed, schema_id })) => {
                 counted.end(Outcome::Accepted);
                 Receipt::new(&order_id, self.publisher.topic(), placed, id, schema_id).response()
+            }
+            Ok(Taken::Batch(receipts)) => {
+                counted.goes_on();
+                return batch::response(receipts);
             }
             Err(refusal) => {
                 counted.end(refusal.outcome());
                 refusal.problem().with("requestId", id).into_response()
             }
-        }
+        };
+        answer.map(Either::Left)
     }
 
-    /// The way of one order.
-    async fn take<B>(&self, request: Request<B>, id: &str) -> Result<Stored, Refusal>
+    /// The way of one order, or to the first order of a batch.
+    async fn take<B>(self: &Arc<Self>, request: Request<B>, id: &str) -> Result<Taken, Refusal>
     where
-        B: Body + Unpin,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
         let (head, mut body) = request.into_parts();
-        let (deadline, body, memory) = match self.read(&head, &mut body).await {
+        let mut begun = false;
+        let (deadline, posted) = match self.read(&head, &mut body, &mut begun).await {
             Ok(read) => read,
             Err(refusal) => {
                 if refusal.is_early() {
-                    self.bodies.forget(&head.headers, &mut body).await;
+                    self.bodies.forget(&head.headers, &mut body, begun).await;
                 }
                 return Err(refusal);
             }
         };
-        let schema_id = self.schema_id.get().ok_or(Refusal::Unavailable(Unavailable::Schema))?;
+        let (body, memory) = match posted {
+            Posted::Order(body, memory) => (body, memory),
+            Posted::Batch(format, first, memory) => {
+                let begun = Begun { format, first, memory, deadline, headers: head.headers, id: id.to_owned() };
+                return self.begin_batch(begun, body).await.map(Taken::Batch);
+            }
+        };
+        let schema_id = self.schema_id()?;
         let (order_id, value) = self.encode(&body, schema_id)?;
         let in_flight = self.hand_over(&order_id, &value, &head.headers, id)?;
         drop((body, value, memory)); // librdkafka has its copy; what waits has a budget of its own
         let placed = in_flight.settled(deadline).await?;
-        Ok(Stored { order_id, placed, schema_id })
+        Ok(Taken::Order(Stored { order_id, placed, schema_id }))
     }
 
     /// What is asked for, and the whole body.
-    async fn read<B>(&self, head: &request::Parts, body: &mut B) -> Result<(Duration, Bytes, Permit), Refusal>
+    async fn read<B>(
+        &self,
+        head: &request::Parts,
+        body: &mut B,
+        begun: &mut bool,
+    ) -> Result<(Duration, Posted), Refusal>
     where
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -112,12 +140,35 @@ impl Orders {
             return Err(Refusal::Method(head.method.clone()));
         }
         let deadline = deadline(&head.headers)?;
-        let (body, memory) = self.bodies.read(&head.headers, body).await?;
-        Ok((deadline, body, memory))
+        Ok((deadline, self.bodies.read(&head.headers, body, begun).await?))
+    }
+
+    /// Works on a batch in a task of its own, unless nothing could be taken from it now.
+    async fn begin_batch<B>(self: &Arc<Self>, begun: Begun, mut body: B) -> Result<Receipts, Refusal>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
+    {
+        let admitted = self.publisher.broker().admits().map_err(|reason| Refusal::from(Unavailable::Broker(reason)));
+        let share = admitted.and_then(|()| Ok((self.schema_id()?, self.batches.share()?)));
+        match share {
+            Ok((schema_id, share)) => {
+                let (batch, receipts) = Batch::new(Arc::clone(self), begun, body, schema_id, share);
+                self.batches.tasks.spawn(batch.run());
+                Ok(receipts)
+            }
+            Err(refusal) => {
+                self.bodies.forget(&begun.headers, &mut body, true).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    fn schema_id(&self) -> Result<u32, Refusal> {
+        self.schema_id.get().ok_or(Refusal::Unavailable(Unavailable::Schema))
     }
 
     /// From the body to the record's key and value.
-    fn encode(&self, body: &[u8], schema_id: u32) -> Result<(String, Vec<u8>), Refusal> {
+    pub(crate) fn encode(&self, body: &[u8], schema_id: u32) -> Result<(String, Vec<u8>), Refusal> {
         let json = json::parse(body)?;
         self.rules.check(&json).map_err(Refusal::Invalid)?;
         let order = convert::order(&json, timestamp::now()).map_err(Refusal::Invalid)?;
@@ -130,7 +181,14 @@ impl Orders {
         Ok((order.order_id.as_str().to_owned(), value))
     }
 
-    fn hand_over(&self, key: &str, value: &[u8], request: &HeaderMap, id: &str) -> Result<InFlight, Refusal> {
+    /// Gives the record to Kafka.
+    pub(crate) fn hand_over(
+        &self,
+        key: &str,
+        value: &[u8],
+        request: &HeaderMap,
+        id: &str,
+    ) -> Result<InFlight, Refusal> {
         let mut headers = vec![(names::headers::REQUEST_ID, id.as_bytes())];
         headers.extend(trace(request).map(|trace| (names::headers::TRACEPARENT, trace)));
         let record = Record { key: key.as_bytes(), value, headers: &headers };

@@ -212,11 +212,37 @@ impl InFlight {
     pub async fn settled(self, deadline: Duration) -> Result<Placed, PublishError> {
         match tokio::time::timeout(deadline, self.report).await {
             Ok(Ok(report)) => settle(report, self.size),
-            // The producer went without a report; it gives one for every message, so this is a doubt, not a loss.
-            Ok(Err(_)) => Err(PublishError::InDoubt(InDoubt::Unconfirmed("the producer ended".to_owned()))),
+            Ok(Err(_)) => Err(no_report()),
             Err(_) => Err(PublishError::InDoubt(InDoubt::Deadline(deadline))),
         }
     }
+
+    /// The same by a point in time, `deadline` after the record was handed over. A report that has come counts, however
+    /// late it is asked for. What was not waited for to its end can be waited for again.
+    ///
+    /// # Errors
+    /// As [`InFlight::settled`].
+    pub async fn settled_by(&mut self, end: Instant, deadline: Duration) -> Result<Placed, PublishError> {
+        match tokio::time::timeout_at(end.into(), &mut self.report).await {
+            Ok(Ok(report)) => settle(report, self.size),
+            Ok(Err(_)) => Err(no_report()),
+            Err(_) => Err(PublishError::InDoubt(InDoubt::Deadline(deadline))),
+        }
+    }
+
+    /// What is known now; `None` while there is no report. Once told it is not told again.
+    pub fn settled_now(&mut self) -> Option<Result<Placed, PublishError>> {
+        match self.report.try_recv() {
+            Ok(report) => Some(settle(report, self.size)),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(no_report())),
+        }
+    }
+}
+
+/// The producer went without a report; it gives one for every message, so this is a doubt, not a loss.
+fn no_report() -> PublishError {
+    PublishError::InDoubt(InDoubt::Unconfirmed("the producer ended".to_owned()))
 }
 
 /// What a delivery report means for the client.

@@ -26,6 +26,26 @@ pub struct Receipt<'a> {
     pub schema_id: u32,
 }
 
+/// The same for one line of a batch.
+#[derive(Clone, Debug, Serialize)]
+pub struct LineReceipt<'a> {
+    /// The line, from 1.
+    pub line: usize,
+    /// Always 202.
+    pub status: u16,
+    /// What a single order gets.
+    #[serde(flatten)]
+    pub receipt: Receipt<'a>,
+}
+
+impl<'a> LineReceipt<'a> {
+    /// A receipt for this line.
+    #[must_use]
+    pub fn new(line: usize, receipt: Receipt<'a>) -> Self {
+        Self { line, status: StatusCode::ACCEPTED.as_u16(), receipt }
+    }
+}
+
 impl<'a> Receipt<'a> {
     /// A receipt for an order that the broker acknowledged.
     #[must_use]

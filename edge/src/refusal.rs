@@ -1,13 +1,14 @@
 //! Every way in which the edge says no, and what it tells the client: status, kind, whether the order may be stored,
 //! and whether to send it again. All of them are problem answers (RFC 9457). Nothing of the order's values is in one.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 use service_kit::http::{BodyError, Problem};
 
 use crate::{
+    batch::Form,
     check::Violations,
     json::Malformed,
     metrics::Outcome,
@@ -24,7 +25,7 @@ pub enum Refusal {
     #[error("{0} is not served here; orders are posted")]
     Method(Method),
     /// Not JSON in UTF-8.
-    #[error("content-type must be application/json (charset utf-8)")]
+    #[error("content-type must be application/json or, for a batch, application/x-ndjson (charset utf-8)")]
     MediaType,
     /// A coding of the content that is not decoded here.
     #[error("content-encoding must be identity: bodies are not decompressed here")]
@@ -51,6 +52,24 @@ pub enum Refusal {
     /// Not JSON that we take.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// A batch whose orders cannot be told apart any more.
+    #[error(transparent)]
+    BatchForm(#[from] Form),
+    /// More than a batch may have; what lies beyond was not taken.
+    #[error(
+        "a batch has at most {limit} {unit}, this one has {}{size}; send what is beyond in another batch",
+        at_least(.is_whole)
+    )]
+    BatchTooLarge {
+        /// What there is too much of.
+        unit: Unit,
+        /// How much is allowed.
+        limit: usize,
+        /// How much there is.
+        size: u64,
+        /// Whether that is all; else it is as far as was looked.
+        is_whole: bool,
+    },
     /// Rules are broken.
     #[error("{} of the order's rules {} broken", .0.total, if .0.total == 1 { "is" } else { "are" })]
     Invalid(Violations),
@@ -74,6 +93,15 @@ pub enum Refusal {
     /// A fault of ours.
     #[error("the edge failed on this request; it is logged")]
     Panicked,
+}
+
+/// What a batch may have too much of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unit {
+    /// Orders.
+    Orders,
+    /// Bytes.
+    Bytes,
 }
 
 /// What a client may do after a refusal.
@@ -109,7 +137,7 @@ impl Refusal {
         }
     }
 
-    /// Status, kind and title. The kind is part of the interface: it never changes.
+    /// Status, kind and title. The kind is part of the interface: it never changes. `PROBLEMS.md` has a section for each.
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "nothing is here"),
@@ -122,6 +150,8 @@ impl Refusal {
             }
             Self::Body(BodyError::Slow { .. }) => (StatusCode::BAD_REQUEST, "body-slow", "body came too slowly"),
             Self::Body(BodyError::Broken(_)) => (StatusCode::BAD_REQUEST, "body-broken", "body broke off"),
+            Self::BatchForm(_) => (StatusCode::BAD_REQUEST, "batch-form", "batch is not well formed"),
+            Self::BatchTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "batch-too-large", "batch is too large"),
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "body is not JSON that is taken here"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "order breaks its rules"),
             Self::RecordTooLarge { .. } | Self::TopicTooNarrow(_) => {
@@ -153,6 +183,8 @@ impl Refusal {
             | Self::Encoding
             | Self::Deadline { .. }
             | Self::Body(BodyError::TooLarge { .. })
+            | Self::BatchForm(_)
+            | Self::BatchTooLarge { .. }
             | Self::Malformed(_)
             | Self::Invalid(_)
             | Self::RecordTooLarge { .. }
@@ -165,6 +197,9 @@ impl Refusal {
         match self {
             Self::Body(BodyError::TooLarge { limit, announced }) => {
                 vec![("limit", json!(limit)), ("size", announced.map_or(Value::Null, Value::from))]
+            }
+            Self::BatchTooLarge { unit, limit, size, .. } => {
+                vec![("limit", json!(limit)), ("size", json!(size)), ("unit", json!(unit.to_string()))]
             }
             Self::RecordTooLarge { size, limit } => vec![("limit", json!(limit)), ("size", json!(size))],
             Self::TopicTooNarrow(size) => vec![("size", json!(size))],
@@ -190,11 +225,14 @@ impl Refusal {
             | Self::Encoding
             | Self::Deadline { .. }
             | Self::Body(BodyError::TooLarge { .. })
+            | Self::BatchTooLarge { .. }
+            | Self::BatchForm(Form::Trailing)
             | Self::Crowded => true,
             // It had its time, or nothing more comes.
             Self::Body(BodyError::Slow { .. } | BodyError::Broken(_)) | Self::Draining => false,
             // The body was read.
-            Self::Malformed(_)
+            Self::BatchForm(Form::Unfinished)
+            | Self::Malformed(_)
             | Self::Invalid(_)
             | Self::RecordTooLarge { .. }
             | Self::TopicTooNarrow(_)
@@ -210,15 +248,35 @@ impl Refusal {
         match self {
             Self::NotFound | Self::Method(_) => Outcome::NotServed,
             Self::MediaType | Self::Encoding => Outcome::Unsupported,
-            Self::Body(BodyError::TooLarge { .. }) | Self::RecordTooLarge { .. } | Self::TopicTooNarrow(_) => {
-                Outcome::TooLarge
-            }
-            Self::Deadline { .. } | Self::Body(_) | Self::Malformed(_) => Outcome::Malformed,
+            Self::Body(BodyError::TooLarge { .. })
+            | Self::BatchTooLarge { .. }
+            | Self::RecordTooLarge { .. }
+            | Self::TopicTooNarrow(_) => Outcome::TooLarge,
+            Self::Deadline { .. } | Self::Body(_) | Self::BatchForm(_) | Self::Malformed(_) => Outcome::Malformed,
             Self::Invalid(_) => Outcome::Invalid,
             Self::Crowded | Self::Draining | Self::Unavailable(_) => Outcome::Unavailable,
             Self::InDoubt(_) => Outcome::InDoubt,
             Self::Panicked => Outcome::Panicked,
         }
+    }
+}
+
+fn at_least(is_whole: &bool) -> &'static str {
+    if *is_whole { "" } else { "at least " }
+}
+
+impl From<Unavailable> for Refusal {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable)
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Orders => "orders",
+            Self::Bytes => "bytes",
+        })
     }
 }
 
@@ -241,3 +299,6 @@ impl Retry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

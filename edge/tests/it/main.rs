@@ -8,6 +8,8 @@
     reason = "a helper that fails fails its test"
 )]
 
+mod batch_trouble;
+mod batches;
 mod command;
 mod drain;
 mod orders;

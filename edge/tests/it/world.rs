@@ -56,31 +56,36 @@ impl World {
 
     /// An edge that is ready and goes by another schema.
     pub(crate) async fn with_schema(schema: String) -> Self {
-        let world = Self::start(true, StubRegistry::start().await, Some(schema)).await;
+        Self::with(|config| config.order_schema = schema).await
+    }
+
+    /// An edge that is ready and has other settings.
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let world = Self::start(true, StubRegistry::start().await, change).await;
         world.until_ready().await;
         world
     }
 
     /// An edge that has just begun; the topic is there if asked for.
     pub(crate) async fn started(topic: bool) -> Self {
-        Self::start(topic, StubRegistry::start().await, None).await
+        Self::start(topic, StubRegistry::start().await, |_| {}).await
     }
 
     /// An edge that has just begun, with a registry that fails.
     pub(crate) async fn started_without_registry() -> Self {
         let registry = StubRegistry::start().await;
         registry.fail(true);
-        Self::start(true, registry, None).await
+        Self::start(true, registry, |_| {}).await
     }
 
-    async fn start(topic: bool, registry: StubRegistry, schema: Option<String>) -> Self {
+    async fn start(topic: bool, registry: StubRegistry, change: impl FnOnce(&mut Config)) -> Self {
         let kafka = MockCluster::new(1).unwrap();
         if topic {
             kafka.create_topic(topics::ORDERS_RECEIVED, PARTITIONS, 1).unwrap();
         }
         let tasks = Tasks::new();
         let mut config = config(&kafka.bootstrap_servers(), &registry.url());
-        config.order_schema = schema.unwrap_or(config.order_schema);
+        change(&mut config);
         let app = App::start(config, tasks.clone()).await.unwrap();
         Self { kafka, registry, tasks, app }
     }
@@ -201,6 +206,12 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// The receipts of a batch.
+    pub(crate) fn receipts(&self) -> Vec<Value> {
+        let lines = self.text.lines();
+        lines.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
@@ -235,6 +246,13 @@ pub(crate) async fn post(address: SocketAddr, body: &str, headers: &[(&str, &str
     talk(address, request(body, headers).as_bytes()).await.expect("an answer")
 }
 
+/// Posts lines as a batch.
+pub(crate) async fn post_lines(address: SocketAddr, lines: &str) -> Answer {
+    post(address, lines, &[NDJSON]).await
+}
+
+pub(crate) const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
+
 pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     talk(address, request.as_bytes()).await.expect("an answer")
@@ -250,7 +268,22 @@ pub(crate) async fn talk(address: SocketAddr, sent: &[u8]) -> Option<Answer> {
     let text = String::from_utf8(read).unwrap();
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, head: head.to_owned(), text: body.to_owned() })
+    let text = if head.contains("transfer-encoding: chunked") { dechunked(body)? } else { body.to_owned() };
+    Some(Answer { status, head: head.to_owned(), text })
+}
+
+/// The text in a chunked body; `None` when it has no end.
+pub(crate) fn dechunked(mut body: &str) -> Option<String> {
+    let mut text = String::new();
+    loop {
+        let (size, rest) = body.split_once("\r\n")?;
+        let size = usize::from_str_radix(size, 16).ok()?;
+        if size == 0 {
+            return Some(text);
+        }
+        text.push_str(rest.get(..size)?);
+        body = rest.get(size + 2..)?;
+    }
 }
 
 // === the reader of the topic ===

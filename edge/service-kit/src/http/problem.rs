@@ -67,6 +67,12 @@ impl Problem {
         self.members.get(name)
     }
 
+    /// The members alone, for a problem that is one of several in an answer.
+    #[must_use]
+    pub fn into_members(self) -> Map<String, Value> {
+        self.members
+    }
+
     /// The answer.
     #[must_use]
     pub fn into_response(self) -> Response {

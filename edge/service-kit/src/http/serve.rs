@@ -3,6 +3,7 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use http_body_util::BodyExt;
 use hyper::{
     body::{Body, Incoming},
     server::conn::http1,
@@ -116,9 +117,15 @@ async fn connection<S, B>(
     let service = hyper::service::service_fn(move |request| {
         let (open, answer) = (heads.begin(), service.call(request));
         async move {
-            let answer = answer.await;
-            drop(open);
-            answer
+            // The request is answered when the answer's body is sent: until then what comes is the rest of its body
+            // and no head.
+            let Ok(answer) = answer.await;
+            Ok::<_, Infallible>(answer.map(|body| {
+                body.map_err(move |error| {
+                    let _ = &open;
+                    error
+                })
+            }))
         }
     });
     // Without a timer hyper's head timeout does nothing. It begins when the last request is answered, so it is the idle

@@ -251,3 +251,29 @@ async fn a_refused_body_can_be_read_as_an_answer_by_the_client() {
     let answer = talk(address, &post).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("1000 bytes"), "{answer}");
 }
+
+/// An answer may begin before its request's body has come: what comes then is no head, and has no head's deadline.
+#[tokio::test]
+async fn the_rest_of_a_body_is_not_taken_for_a_head_while_it_is_answered() {
+    let tasks = Tasks::new();
+    let listener = http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let echo =
+        tower::service_fn(async |request: Request| Ok::<_, Infallible>(::http::Response::new(request.into_body())));
+    tasks.spawn(http::serve(listener, echo, LIMITS, tasks.clone()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(KEEP.replace("\r\n\r\n", "\r\ncontent-length: 5\r\n\r\n").as_bytes()).await.unwrap();
+    let mut read = String::new();
+    for piece in ["h", "e", "l", "l", "o"] {
+        tokio::time::sleep(LIMITS.head_time / 2).await;
+        stream.write_all(piece.as_bytes()).await.unwrap();
+        while !read.ends_with(piece) {
+            let mut more = [0; 512];
+            let count = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut more)).await;
+            let count = count.expect("an echo in time").unwrap();
+            assert!(0 < count, "closed after {read}");
+            read.push_str(std::str::from_utf8(&more[..count]).unwrap());
+        }
+    }
+    assert!(read.ends_with("hello"), "{read}");
+}

@@ -1,0 +1,96 @@
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use super::*;
+use crate::check::Violation;
+
+static PAGE: LazyLock<String> =
+    LazyLock::new(|| std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/PROBLEMS.md")).unwrap());
+
+/// One of each kind, in the order of the page.
+fn samples() -> Vec<Refusal> {
+    let violation = |pointer: &str, rule: &str, detail: &str| Violation {
+        pointer: pointer.to_owned(),
+        rule: rule.to_owned(),
+        detail: detail.to_owned(),
+    };
+    let violations = vec![
+        violation("/customer", "required", "is required"),
+        violation("/items/0/quantity", "minimum", "value is less than the minimum of 1"),
+    ];
+    let announced = Some(1_204_224);
+    vec![
+        Refusal::Malformed(crate::json::parse(br#"{"orderId":"a","orderId":"b"}"#).unwrap_err()),
+        Refusal::Invalid(Violations { total: 2, listed: violations }),
+        Refusal::RecordTooLarge { size: 262_301, limit: 262_144 },
+        Refusal::Body(BodyError::TooLarge { limit: 1_048_576, announced }),
+        Refusal::BatchTooLarge { unit: Unit::Orders, limit: 10_000, size: 10_007, is_whole: true },
+        Refusal::BatchForm(Form::Unfinished),
+        Refusal::MediaType,
+        Refusal::Encoding,
+        Refusal::Deadline { name: "x-deadline-ms", min: 200, max: 5000 },
+        Refusal::Body(BodyError::Slow { within: Duration::from_secs(5) }),
+        Refusal::Body(BodyError::Broken("reset".into())),
+        Refusal::NotFound,
+        Refusal::Method(Method::GET),
+        Refusal::Unavailable(Unavailable::Broker("no broker can be reached".to_owned())),
+        Refusal::InDoubt(InDoubt::Deadline(Duration::from_secs(5))),
+        Refusal::Panicked,
+    ]
+}
+
+/// The section of the page for a kind.
+fn section(slug: &str) -> &'static str {
+    let begin = PAGE.find(&format!("\n## {slug}\n")).unwrap_or_else(|| panic!("PROBLEMS.md has no section {slug}"));
+    let section = &PAGE[begin + 1..];
+    &section[..section[1..].find("\n## ").map_or(section.len(), |end| end + 1)]
+}
+
+#[test]
+fn the_page_has_each_kind_and_no_other() {
+    let samples: BTreeSet<&str> = samples().iter().map(|sample| sample.kind().1).collect();
+    // The kinds as they stand in the code, so that a new one cannot be forgotten here.
+    let code = include_str!("../refusal.rs");
+    let quoted = code.lines().filter(|line| line.contains("StatusCode::")).filter_map(|line| line.split('"').nth(1));
+    assert_eq!(samples, quoted.collect(), "each kind in the code has a sample here");
+    let headings = PAGE.lines().filter_map(|line| line.strip_prefix("## "));
+    assert_eq!(samples, headings.collect(), "PROBLEMS.md has a section for each kind and no other");
+}
+
+#[test]
+fn the_page_says_of_each_kind_what_the_edge_answers() {
+    for sample in samples() {
+        let (status, slug, _) = sample.kind();
+        let section = section(slug);
+        let row = format!("| {} | `{}` | `{}` |", status.as_u16(), sample.persisted(), sample.retry().name());
+        assert!(section.contains(&row), "{slug}: {row}");
+        let example = section.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
+        let example: Value = serde_json::from_str(example.unwrap_or_default()).expect(slug);
+        let answer = Value::Object(sample.problem().with("requestId", "8f7d6b1e").into_members());
+        assert_eq!(example, answer, "{slug}: the example is not what is answered: {answer:#}");
+    }
+}
+
+#[test]
+fn kinds_that_share_a_section_agree_with_it() {
+    for (twin, slug) in [
+        (Refusal::TopicTooNarrow(300_000), "order-too-large"),
+        (Refusal::BatchForm(Form::Trailing), "batch-form"),
+        (Refusal::Crowded, "unavailable"),
+        (Refusal::Draining, "unavailable"),
+        (Refusal::Unavailable(Unavailable::QueueFull), "unavailable"),
+        (Refusal::Unavailable(Unavailable::NotSent("timed out".to_owned())), "unavailable"),
+        (Refusal::Unavailable(Unavailable::Schema), "unavailable"),
+        (Refusal::InDoubt(InDoubt::Unconfirmed("no error code".to_owned())), "in-doubt"),
+    ] {
+        let (status, kind, _) = twin.kind();
+        let row = format!("| {} | `{}` | `{}` |", status.as_u16(), twin.persisted(), twin.retry().name());
+        assert_eq!(kind, slug);
+        assert!(section(slug).contains(&row), "{twin:?}: {row}");
+    }
+}
+
+#[test]
+fn a_batch_that_is_too_large_is_told_both_numbers_and_the_way_out() {
+    let bytes = Refusal::BatchTooLarge { unit: Unit::Bytes, limit: 100, size: 120, is_whole: false }.to_string();
+    assert_eq!(bytes, "a batch has at most 100 bytes, this one has at least 120; send what is beyond in another batch");
+}

@@ -23,7 +23,11 @@ impl Folder {
         let sleep = sleep.display();
         command.env_clear().args(["-c", &format!("{sleep} 60 & {sleep} 61; true")]).current_dir("/");
         let main = command.process_group(0).spawn().unwrap();
-        while children(main.id()).len() < 2 {
+        // A child has the shell's name until it has become the other program.
+        let named = |pid: &u32| Stat::of(*pid).is_some_and(|stat| stat.name == service.process());
+        let end = Instant::now() + Duration::from_secs(10);
+        while children(main.id()).iter().filter(|pid| named(pid)).count() < 2 {
+            assert!(Instant::now() < end, "the children have not begun");
             std::thread::yield_now();
         }
         let child = children(main.id()).into_iter().min().unwrap();

@@ -37,6 +37,13 @@ fn the_commands_of_the_readme_do_what_it_says() {
     wait_for("the order in both stores", VISIBLE, Duration::from_millis(50), stored);
     println!("scripts/psql and _search show it {:.1} s after the POST", posted.elapsed().as_secs_f32());
 
+    let batch = section(&readme(), "   printf '", "--data-binary @-").replace("localhost:8080", edge(&stack));
+    let receipts = run(&dir, &batch);
+    println!("a batch, one line of it bad:\n{receipts}");
+    let [good, bad] = receipts.lines().collect::<Vec<_>>()[..] else { panic!("two receipts, not {receipts}") };
+    assert!(good.contains(r#""orderId":"a-1""#) && good.contains(r#""status":202"#), "{good}");
+    assert!(bad.contains(r#""persisted":"no""#) && bad.contains("/amount"), "{bad}");
+
     // An edited file is deployed by hand; what is the same stays as it is.
     let by_hand =
         r#"eval "$(target/release/stack env)" && target/release/connectors apply && target/release/connectors status"#;
@@ -62,6 +69,22 @@ fn the_commands_of_the_readme_do_what_it_says() {
     run(&dir, "scripts/down --wipe");
     assert_eq!(processes_of(&dir), Vec::<String>::new());
     assert!(!dir.join("data").exists(), "--wipe removes the data");
+}
+
+/// What stands in the README from `begin` to `end`, both with it.
+fn section<'a>(readme: &'a str, begin: &str, end: &str) -> &'a str {
+    let from = readme.find(begin).expect("it is there");
+    let to = readme[from..].find(end).expect("it has an end") + end.len();
+    &readme[from..from + to]
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// Where this stack's edge listens, as a user writes it.
+fn edge(stack: &Stack) -> &str {
+    stack.endpoints().edge.trim_start_matches("http://")
 }
 
 /// Types a line as a user does, in the checkout, with nothing of the test's environment but where things are; answers

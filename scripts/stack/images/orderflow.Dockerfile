@@ -17,7 +17,7 @@ RUN target/release/transforms build transforms/modules --out /modules
 FROM debian:bookworm-slim AS runtime
 # curl is for the health checks.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates curl \
+    && apt-get install -y --no-install-recommends ca-certificates curl libssl3 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin orderflow
 USER orderflow

@@ -16,7 +16,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use schemas::{names::topics, registry::Registry};
-use service_kit::{Admin, Door, Readiness, Tasks, http as kit, open_files, tasks::Drained};
+use service_kit::{Admin, Door, Readiness, Reloads, Tasks, http as kit, open_files, tasks::Drained};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_http::{
@@ -56,6 +56,8 @@ pub struct App {
     pub address: SocketAddr,
     /// Where the operator looks.
     pub admin_address: SocketAddr,
+    /// What SIGHUP reads anew.
+    pub reloads: Reloads,
     publisher: Arc<Publisher>,
     tasks: Tasks,
     admin_tasks: Tasks,
@@ -73,6 +75,7 @@ impl App {
         let admin_listener = kit::bind(config.admin_listen).await?;
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
 
+        let reloads = Reloads::default();
         let rules = Rules::compile(&config.order_schema).context("cannot use the order schema")?;
         let mut registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut registry);
@@ -100,7 +103,7 @@ impl App {
         let limits = kit::Limits { connections: ADMIN_CONNECTIONS, ..kit::Limits::default() };
         admin_tasks.spawn(kit::serve(admin_listener, admin, limits, admin_tasks.clone()));
         tracing::info!(listen = %address, admin = %admin_address, instance = config.instance, "edge listens");
-        Ok(Self { address, admin_address, publisher, tasks, admin_tasks, last_call, drain: config.drain })
+        Ok(Self { address, admin_address, reloads, publisher, tasks, admin_tasks, last_call, drain: config.drain })
     }
 
     /// Takes nothing new, finishes what was begun, and settles what was handed over; never longer than the drain's time.

@@ -34,6 +34,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     signals::watch(&tasks).context("cannot watch for signals")?;
     let app = App::start(config, tasks.clone()).await?;
+    signals::reload_on_hangup(app.reloads.clone(), &tasks).context("cannot watch for SIGHUP")?;
     tasks.stopping().await;
     app.drain().await;
     match tasks.broken() {

@@ -1,11 +1,11 @@
-//! Signals: SIGTERM or SIGINT stops the service in order; a second one ends the process at once.
+//! Signals: SIGTERM or SIGINT stops the service in order; a second one ends the process at once; SIGHUP reads files anew.
 //! It does not drain: the owner of `main` does, after `Tasks::stopping`.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::Tasks;
+use crate::{Reloads, Tasks};
 
 /// The exit code after a second signal, as a shell shows it for SIGINT.
 const EXIT_AT_ONCE: i32 = 130;
@@ -23,6 +23,16 @@ pub fn watch(tasks: &Tasks) -> io::Result<()> {
         reason = "it must outlive the drain to hear the second signal, so the drain must not wait for it"
     )]
     tokio::spawn(listen(tasks, terminate, interrupt));
+    Ok(())
+}
+
+/// Reads the parts anew at each SIGHUP; must be called inside a runtime.
+///
+/// # Errors
+/// When the handler cannot be installed.
+pub fn reload_on_hangup(reloads: Reloads, tasks: &Tasks) -> io::Result<()> {
+    let hangup = signal(SignalKind::hangup())?;
+    tasks.spawn(reloads.at_each(hangup, tasks.clone()));
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod batch_trouble;
 mod batches;
 mod command;
 mod drain;
+mod fast_path;
 mod orders;
 mod refusals;
 mod trouble;

@@ -209,12 +209,8 @@ impl InFlight {
     ///
     /// # Errors
     /// See [`PublishError`]; each says whether the record may be in the topic.
-    pub async fn settled(self, deadline: Duration) -> Result<Placed, PublishError> {
-        match tokio::time::timeout(deadline, self.report).await {
-            Ok(Ok(report)) => settle(report, self.size),
-            Ok(Err(_)) => Err(no_report()),
-            Err(_) => Err(PublishError::InDoubt(InDoubt::Deadline(deadline))),
-        }
+    pub async fn settled(mut self, deadline: Duration) -> Result<Placed, PublishError> {
+        self.settled_by(Instant::now() + deadline, deadline).await
     }
 
     /// The same by a point in time, `deadline` after the record was handed over. A report that has come counts, however

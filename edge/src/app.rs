@@ -30,6 +30,7 @@ use crate::{
     body::Bodies,
     check::Rules,
     config::Config,
+    fast::FastPath,
     health,
     metrics::{Metrics, Outcome},
     orders::{AnswerBody, Orders},
@@ -79,6 +80,7 @@ impl App {
         let rules = Rules::compile(&config.order_schema).context("cannot use the order schema")?;
         let mut registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut registry);
+        let fast = FastPath::new(&config.order_schema, &mut registry);
         let publisher = Publisher::new(&config.kafka, &config.instance, topics::ORDERS_RECEIVED, metrics.clone())
             .context("cannot make the Kafka producer")?;
         let publisher = Arc::new(publisher);
@@ -92,7 +94,7 @@ impl App {
         let last_call = CancellationToken::new();
         let bodies = Bodies::new(config.max_body_bytes, config.max_batch_bytes, last_call.clone());
         let batches = Batches::new(config.max_batch_orders, tasks.clone());
-        let orders = Orders { bodies, rules, schema_id, publisher: Arc::clone(&publisher), batches, metrics };
+        let orders = Orders { bodies, rules, fast, schema_id, publisher: Arc::clone(&publisher), batches, metrics };
         let limits = kit::Limits { connections: open_files::connections(CONNECTIONS), ..kit::Limits::default() };
         tasks.spawn_vital("orders' port", kit::serve(listener, service(orders), limits, tasks.clone()));
 

@@ -20,6 +20,10 @@ pub mod timestamp;
 
 pub mod convert;
 
+pub mod fast;
+
+pub mod differential;
+
 pub mod schema_id;
 
 pub mod publish;

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, Method, Request, Response, request};
 use http_body::Body;
 use http_body_util::Either;
-use schemas::{codec, framing, names};
+use schemas::{codec, framing, names, order::Timestamp};
 use service_kit::http as kit;
 use tower_http::request_id::RequestId;
 
@@ -16,7 +16,9 @@ use crate::{
     batch::{self, Batch, Batches, Begun, Receipts},
     body::{Bodies, Posted},
     check::Rules,
-    convert, json,
+    convert,
+    fast::FastPath,
+    json,
     metrics::{Metrics, Outcome},
     publish::{InFlight, Placed, Publisher, Record, Unavailable, settings},
     receipt::Receipt,
@@ -39,6 +41,8 @@ pub struct Orders {
     pub bodies: Bodies,
     /// The schema that was given at start.
     pub rules: Rules,
+    /// The way around it for most orders.
+    pub fast: FastPath,
     /// The id that records carry.
     pub schema_id: SchemaId,
     /// The way to Kafka.
@@ -169,16 +173,11 @@ impl Orders {
 
     /// From the body to the record's key and value.
     pub(crate) fn encode(&self, body: &[u8], schema_id: u32) -> Result<(String, Vec<u8>), Refusal> {
-        let json = json::parse(body)?;
-        self.rules.check(&json).map_err(Refusal::Invalid)?;
-        let order = convert::order(&json, timestamp::now()).map_err(Refusal::Invalid)?;
-        let mut value = Vec::with_capacity(body.len());
-        value.extend_from_slice(&framing::header(schema_id));
-        codec::encode(&order, &mut value);
-        if MAX_RECORD < value.len() {
-            return Err(Refusal::RecordTooLarge { size: value.len(), limit: MAX_RECORD });
+        let received_at = timestamp::now();
+        match self.fast.encode(body, schema_id, received_at) {
+            Some(encoded) => Ok(encoded),
+            None => encode_in_full(&self.rules, body, schema_id, received_at),
         }
-        Ok((order.order_id.as_str().to_owned(), value))
     }
 
     /// Gives the record to Kafka.
@@ -194,6 +193,28 @@ impl Orders {
         let record = Record { key: key.as_bytes(), value, headers: &headers };
         Ok(self.publisher.send(record)?)
     }
+}
+
+/// The full way from the body to the record's key and value: it decides, and explains each refusal.
+///
+/// # Errors
+/// What is wrong with the body.
+pub fn encode_in_full(
+    rules: &Rules,
+    body: &[u8],
+    schema_id: u32,
+    received_at: Timestamp,
+) -> Result<(String, Vec<u8>), Refusal> {
+    let json = json::parse(body)?;
+    rules.check(&json).map_err(Refusal::Invalid)?;
+    let order = convert::order(&json, received_at).map_err(Refusal::Invalid)?;
+    let mut value = Vec::with_capacity(body.len());
+    value.extend_from_slice(&framing::header(schema_id));
+    codec::encode(&order, &mut value);
+    if MAX_RECORD < value.len() {
+        return Err(Refusal::RecordTooLarge { size: value.len(), limit: MAX_RECORD });
+    }
+    Ok((order.order_id.as_str().to_owned(), value))
 }
 
 /// How long the client wants to wait for the broker.

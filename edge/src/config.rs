@@ -1,8 +1,17 @@
-//! Settings: first as they were given (flags and environment), then checked, with all faults reported at once.
+//! Settings: first as they were given (flags, environment, file), then checked, with all faults reported at once.
 
-use std::{fmt, fs, io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, fmt, fs, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use service_kit::telemetry;
+
+use crate::check::Rules;
+
+mod file;
+pub mod given;
+mod near;
+mod print;
+
+pub use given::Given;
 
 /// What was given.
 #[derive(Clone, Debug, clap::Parser)]
@@ -49,6 +58,9 @@ pub struct Args {
     /// How to log
     #[command(flatten)]
     pub telemetry: telemetry::Args,
+    /// Where settings are, and what to do with them
+    #[command(flatten)]
+    pub source: given::Args,
 }
 
 /// What is used.
@@ -76,6 +88,26 @@ pub struct Config {
     pub max_batch_bytes: usize,
     /// Time to finish.
     pub drain: Duration,
+    /// How all this was read, so that it can be read anew; absent if it was not.
+    pub source: Option<Source>,
+}
+
+/// The words of the command and what they led to.
+#[derive(Clone, Debug)]
+pub struct Source {
+    words: Vec<OsString>,
+    given: Given,
+}
+
+/// What was read of all settings.
+#[derive(Debug)]
+pub struct Settings {
+    /// The flags that are no settings, and how to log.
+    pub args: Option<Args>,
+    /// Where each comes from.
+    pub given: Given,
+    /// What is used.
+    pub config: Result<Config, Faults>,
 }
 
 /// Everything that is wrong with the settings.
@@ -95,6 +127,48 @@ const MAX_BATCH_BYTES: usize = 1024 * 1024 * 1024;
 /// After a stop a body that was begun gets 1 second, its order a deadline of 5, and the flush 1: see `app`.
 const MIN_DRAIN: u64 = 8;
 const MAX_DRAIN: u64 = 600;
+
+impl Faults {
+    /// One by one.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl Settings {
+    /// Reads flags, environment and file, and all that they name. Blocks on the file system.
+    ///
+    /// # Errors
+    /// When help is asked for, or the words are not those of the command.
+    pub fn read(words: &[OsString]) -> Result<Self, clap::Error> {
+        let mut faults = Vec::new();
+        let (args, given) = Given::read::<Args>(words, &mut faults)?;
+        let config = args.clone().map(Config::try_from);
+        let config = match config {
+            Some(Ok(config)) if faults.is_empty() => {
+                Ok(Config { source: Some(Source { words: words.to_vec(), given: given.clone() }), ..config })
+            }
+            Some(Err(Faults(more))) => {
+                faults.extend(more.iter().map(|fault| given.located(fault)));
+                Err(Faults(faults))
+            }
+            Some(Ok(_)) | None => Err(Faults(faults)),
+        };
+        Ok(Self { args, given, config })
+    }
+}
+
+impl Source {
+    /// The same words read anew, and the names of the settings whose values are others now.
+    ///
+    /// # Errors
+    /// What is wrong now.
+    pub fn again(&self) -> Result<(Config, Vec<String>), Faults> {
+        let settings = Settings::read(&self.words).map_err(|error| Faults(vec![error.to_string()]))?;
+        let changed = self.given.changed(&settings.given).into_iter().map(str::to_owned).collect();
+        Ok((settings.config?, changed))
+    }
+}
 
 impl TryFrom<Args> for Config {
     type Error = Faults;
@@ -143,6 +217,14 @@ impl TryFrom<Args> for Config {
                 faults.push(format!("--order-schema: cannot read {}: {error}", path.display()));
             }),
         };
+        if let (Some(path), Ok(order_schema)) = (&args.order_schema, &order_schema)
+            && let Err(error) = Rules::compile(order_schema)
+        {
+            faults.push(format!("--order-schema: {}: {:#}", path.display(), anyhow::Error::new(error)));
+        }
+        if let Err(error) = telemetry::check(&args.telemetry) {
+            faults.push(format!("--log: {error}"));
+        }
         match order_schema {
             Ok(order_schema) if faults.is_empty() => Ok(Self {
                 listen: args.listen,
@@ -156,6 +238,7 @@ impl TryFrom<Args> for Config {
                 max_batch_orders: args.max_batch_orders,
                 max_batch_bytes: args.max_batch_bytes,
                 drain: Duration::from_secs(args.drain_seconds),
+                source: None,
             }),
             _ => Err(Faults(faults)),
         }

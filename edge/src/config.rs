@@ -4,6 +4,8 @@ use std::{fmt, fs, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use service_kit::telemetry;
 
+use crate::publish::{Security, security::SecurityArgs};
+
 /// What was given.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(
@@ -25,6 +27,9 @@ pub struct Args {
     /// Kafka's brokers
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092")]
     pub kafka: String,
+    /// How to be known to Kafka
+    #[command(flatten)]
+    pub kafka_security: SecurityArgs,
     /// The schema registry's Confluent API
     #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
     pub registry: String,
@@ -62,6 +67,10 @@ pub struct Config {
     pub admin_hosts: Vec<String>,
     /// Kafka's brokers.
     pub kafka: String,
+    /// Who we are for Kafka.
+    pub kafka_security: Security,
+    /// Where that was read from.
+    pub kafka_security_args: SecurityArgs,
     /// The registry's address.
     pub registry: String,
     /// The text of the order's JSON Schema.
@@ -137,6 +146,7 @@ impl TryFrom<Args> for Config {
                 && instance.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)),
             "--instance: 1 to 64 of letters, digits, dot, underscore and hyphen are possible",
         );
+        let kafka_security = args.kafka_security.check(&mut faults);
         let order_schema = match &args.order_schema {
             None => Ok(schemas::contracts::ORDER_SCHEMA_JSON.to_owned()),
             Some(path) => fs::read_to_string(path).map_err(|error: io::Error| {
@@ -149,6 +159,8 @@ impl TryFrom<Args> for Config {
                 admin_listen: args.admin_listen,
                 admin_hosts: args.admin_hosts,
                 kafka: args.kafka,
+                kafka_security,
+                kafka_security_args: args.kafka_security,
                 registry: args.registry,
                 order_schema,
                 instance,
@@ -197,6 +209,7 @@ mod tests {
             "--instance=a b",
             "--admin-listen=127.0.0.1:8080",
             "--order-schema=/nowhere/x.json",
+            "--kafka-tls-ca=/nowhere/ca.pem",
         ]);
         let text = faults.unwrap_err().to_string();
         for flag in [
@@ -209,6 +222,7 @@ mod tests {
             "--instance",
             "--admin-listen",
             "--order-schema",
+            "--kafka-tls-ca",
         ] {
             assert!(text.contains(flag), "{flag}: {text}");
         }

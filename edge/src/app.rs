@@ -81,9 +81,11 @@ impl App {
         let mut registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut registry);
         let fast = FastPath::new(&config.order_schema, &mut registry);
-        let publisher = Publisher::new(&config.kafka, &config.instance, topics::ORDERS_RECEIVED, metrics.clone())
+        let (security, topic) = (config.kafka_security, topics::ORDERS_RECEIVED);
+        let publisher = Publisher::new(&config.kafka, security, &config.instance, topic, metrics.clone())
             .context("cannot make the Kafka producer")?;
         let publisher = Arc::new(publisher);
+        publish::security::read_anew(&reloads, config.kafka_security_args, &publisher);
         let readiness = Readiness::new();
         let schema_known = health::conditions(&readiness, publisher.broker(), &tasks);
         let schema_id = SchemaId::default();

@@ -4,7 +4,10 @@ use std::{ffi::OsString, fmt, fs, io, net::SocketAddr, path::PathBuf, time::Dura
 
 use service_kit::telemetry;
 
-use crate::check::Rules;
+use crate::{
+    check::Rules,
+    publish::{Security, security::SecurityArgs},
+};
 
 mod file;
 pub mod given;
@@ -34,6 +37,9 @@ pub struct Args {
     /// Kafka's brokers
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092")]
     pub kafka: String,
+    /// How to be known to Kafka
+    #[command(flatten)]
+    pub kafka_security: SecurityArgs,
     /// The schema registry's Confluent API
     #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
     pub registry: String,
@@ -74,6 +80,10 @@ pub struct Config {
     pub admin_hosts: Vec<String>,
     /// Kafka's brokers.
     pub kafka: String,
+    /// Who we are for Kafka.
+    pub kafka_security: Security,
+    /// Where that was read from.
+    pub kafka_security_args: SecurityArgs,
     /// The registry's address.
     pub registry: String,
     /// The text of the order's JSON Schema.
@@ -211,6 +221,7 @@ impl TryFrom<Args> for Config {
                 && instance.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)),
             "--instance: 1 to 64 of letters, digits, dot, underscore and hyphen are possible",
         );
+        let kafka_security = args.kafka_security.check(&mut faults);
         let order_schema = match &args.order_schema {
             None => Ok(schemas::contracts::ORDER_SCHEMA_JSON.to_owned()),
             Some(path) => fs::read_to_string(path).map_err(|error: io::Error| {
@@ -231,6 +242,8 @@ impl TryFrom<Args> for Config {
                 admin_listen: args.admin_listen,
                 admin_hosts: args.admin_hosts,
                 kafka: args.kafka,
+                kafka_security,
+                kafka_security_args: args.kafka_security,
                 registry: args.registry,
                 order_schema,
                 instance,
@@ -280,6 +293,7 @@ mod tests {
             "--instance=a b",
             "--admin-listen=127.0.0.1:8080",
             "--order-schema=/nowhere/x.json",
+            "--kafka-tls-ca=/nowhere/ca.pem",
         ]);
         let text = faults.unwrap_err().to_string();
         for flag in [
@@ -292,6 +306,7 @@ mod tests {
             "--instance",
             "--admin-listen",
             "--order-schema",
+            "--kafka-tls-ca",
         ] {
             assert!(text.contains(flag), "{flag}: {text}");
         }

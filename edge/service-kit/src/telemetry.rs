@@ -7,7 +7,8 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 /// The flags of a command's logs; `#[command(flatten)]` them.
 #[derive(Clone, Debug, clap::Args)]
-#[group(id = "logs")]
+// Beside the `Args` that it is flattened into: clap names groups after types, and both would be called the same.
+#[group(skip)]
 pub struct Args {
     /// What to log: a level, or `target=level` pairs separated by commas
     #[arg(long = "log", env = "ORDERFLOW_LOG", default_value = "info", global = true)]

@@ -9,7 +9,7 @@ use rdkafka::{
     producer::ThreadedProducer,
 };
 
-use super::context::Context;
+use super::{context::Context, security::Security};
 
 /// The longest time a client may wait for its answer, and what it gets unless it asks for less.
 pub const DEADLINE: Duration = Duration::from_secs(5);
@@ -59,6 +59,7 @@ const SETTINGS: [(&str, &str); 24] = [
 /// A producer with these settings.
 pub(super) fn create(
     servers: &str,
+    security: &Security,
     client_id: &str,
     context: Context,
 ) -> Result<ThreadedProducer<Context>, KafkaError> {
@@ -67,6 +68,7 @@ pub(super) fn create(
     for (name, value) in SETTINGS {
         config.set(name, value);
     }
+    security.apply(&mut config);
     config.set_log_level(RDKafkaLogLevel::Info);
     ThreadedProducer::from_config_and_context(&config, context)
 }

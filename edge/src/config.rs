@@ -4,6 +4,8 @@ use std::{fmt, fs, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use service_kit::telemetry;
 
+use crate::transport::{self, Transport};
+
 /// What was given.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(
@@ -46,6 +48,9 @@ pub struct Args {
     /// Seconds to finish open requests after a stop, before they are cut
     #[arg(long, env = "EDGE_DRAIN_SECONDS", default_value_t = 8)]
     pub drain_seconds: u64,
+    /// How orders come in
+    #[command(flatten)]
+    pub transport: transport::Args,
     /// How to log
     #[command(flatten)]
     pub telemetry: telemetry::Args,
@@ -76,6 +81,8 @@ pub struct Config {
     pub max_batch_bytes: usize,
     /// Time to finish.
     pub drain: Duration,
+    /// How orders come in.
+    pub transport: Transport,
 }
 
 /// Everything that is wrong with the settings.
@@ -143,6 +150,7 @@ impl TryFrom<Args> for Config {
                 faults.push(format!("--order-schema: cannot read {}: {error}", path.display()));
             }),
         };
+        let transport = Transport::check(args.transport, &mut faults);
         match order_schema {
             Ok(order_schema) if faults.is_empty() => Ok(Self {
                 listen: args.listen,
@@ -156,6 +164,7 @@ impl TryFrom<Args> for Config {
                 max_batch_orders: args.max_batch_orders,
                 max_batch_bytes: args.max_batch_bytes,
                 drain: Duration::from_secs(args.drain_seconds),
+                transport,
             }),
             _ => Err(Faults(faults)),
         }
@@ -197,6 +206,8 @@ mod tests {
             "--instance=a b",
             "--admin-listen=127.0.0.1:8080",
             "--order-schema=/nowhere/x.json",
+            "--max-connections=9",
+            "--tls-cert=/nowhere/cert.pem",
         ]);
         let text = faults.unwrap_err().to_string();
         for flag in [
@@ -209,6 +220,8 @@ mod tests {
             "--instance",
             "--admin-listen",
             "--order-schema",
+            "--max-connections",
+            "--tls-key",
         ] {
             assert!(text.contains(flag), "{flag}: {text}");
         }

@@ -68,10 +68,11 @@ async fn lasts(mut stream: TcpStream) -> Duration {
 #[tokio::test]
 async fn who_asks_for_nothing_is_not_kept() {
     let tasks = Tasks::new();
-    let address = start(&tasks, MANY, answer_hello).await;
+    let address = start(&tasks, Limits { idle_time: Duration::from_secs(60), ..MANY }, answer_hello).await;
     let silent = connect(address, &[]).await;
     let mut half = TcpStream::connect(address).await.unwrap();
     half.write_all(&PREFACE[..10]).await.unwrap();
+    let address = start(&tasks, MANY, answer_hello).await;
     let mut idle = connect(address, &[]).await;
     idle.write_all(&get(1, "/")).await.unwrap();
     until(&mut idle, DATA).await.unwrap();
@@ -151,7 +152,9 @@ async fn a_flood_of_resets_is_told_to_calm_down() {
 #[tokio::test]
 async fn a_head_in_endless_pieces_ends_the_connection() {
     let tasks = Tasks::new();
-    let address = start(&tasks, MANY, answer_hello).await;
+    let long = Duration::from_secs(60);
+    let limits = Limits { head_time: long, idle_time: long, ..MANY };
+    let address = start(&tasks, limits, answer_hello).await;
     for piece in [Vec::new(), block(&[("a", "b")]), block(&[("a", &"b".repeat(126))]).repeat(100)] {
         let mut stream = connect(address, &[]).await;
         let mut flood = frame(HEADERS, END_STREAM, 1, &head("GET", "/", &[]));

@@ -7,6 +7,7 @@ use service_kit::telemetry;
 use crate::{
     check::Rules,
     publish::{Security, security::SecurityArgs},
+    transport::{self, Transport},
 };
 
 mod file;
@@ -61,6 +62,9 @@ pub struct Args {
     /// Seconds to finish open requests after a stop, before they are cut
     #[arg(long, env = "EDGE_DRAIN_SECONDS", default_value_t = 8)]
     pub drain_seconds: u64,
+    /// How orders come in
+    #[command(flatten)]
+    pub transport: transport::Args,
     /// How to log
     #[command(flatten)]
     pub telemetry: telemetry::Args,
@@ -98,6 +102,8 @@ pub struct Config {
     pub max_batch_bytes: usize,
     /// Time to finish.
     pub drain: Duration,
+    /// How orders come in.
+    pub transport: Transport,
     /// How all this was read, so that it can be read anew; absent if it was not.
     pub source: Option<Source>,
 }
@@ -236,6 +242,7 @@ impl TryFrom<Args> for Config {
         if let Err(error) = telemetry::check(&args.telemetry) {
             faults.push(format!("--log: {error}"));
         }
+        let transport = Transport::check(args.transport, &mut faults);
         match order_schema {
             Ok(order_schema) if faults.is_empty() => Ok(Self {
                 listen: args.listen,
@@ -252,6 +259,7 @@ impl TryFrom<Args> for Config {
                 max_batch_bytes: args.max_batch_bytes,
                 drain: Duration::from_secs(args.drain_seconds),
                 source: None,
+                transport,
             }),
             _ => Err(Faults(faults)),
         }
@@ -294,6 +302,8 @@ mod tests {
             "--admin-listen=127.0.0.1:8080",
             "--order-schema=/nowhere/x.json",
             "--kafka-tls-ca=/nowhere/ca.pem",
+            "--max-connections=9",
+            "--tls-cert=/nowhere/cert.pem",
         ]);
         let text = faults.unwrap_err().to_string();
         for flag in [
@@ -307,6 +317,8 @@ mod tests {
             "--admin-listen",
             "--order-schema",
             "--kafka-tls-ca",
+            "--max-connections",
+            "--tls-key",
         ] {
             assert!(text.contains(flag), "{flag}: {text}");
         }

@@ -12,7 +12,11 @@ mod batch_trouble;
 mod batches;
 mod command;
 mod drain;
+#[path = "../../service-kit/tests/it/frames.rs"]
+mod frames;
+mod hostile;
 mod orders;
 mod refusals;
+mod tls;
 mod trouble;
 mod world;

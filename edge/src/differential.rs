@@ -13,11 +13,13 @@ use crate::{
 };
 
 mod bodies;
+mod headers;
 mod mutate;
 mod random;
 mod values;
 
 pub use bodies::{body, ordinary};
+pub use headers::headers;
 pub use mutate::mutated;
 pub use random::Random;
 

@@ -107,3 +107,5 @@ impl FastPath {
         taken
     }
 }
+#[cfg(test)]
+mod tests;

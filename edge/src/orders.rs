@@ -233,3 +233,6 @@ fn trace(headers: &HeaderMap) -> Option<&[u8]> {
     let trace = headers.get(names::headers::TRACEPARENT)?.as_bytes();
     request_id::is_traceparent(trace).then_some(trace)
 }
+
+#[cfg(test)]
+mod tests;

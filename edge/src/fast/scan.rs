@@ -200,3 +200,25 @@ fn stops(word: u64) -> u64 {
     let control = word.wrapping_sub(ONES * 0x20) & !word;
     (quote | backslash | control) & HIGHS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_ends_where_one_byte_after_the_other_would_have_ended_it() {
+        for len in 0..40 {
+            for stop in 0..=255_u8 {
+                for before in [b'a', 0x20, 0x7f, 0x80, 0xff, b'!', b'#', b'[', b']'] {
+                    let mut bytes = vec![before; len];
+                    bytes.extend([stop, before, 0, b'"', 0x1f, b'\\', b'"', before, before]);
+                    let found = run(&bytes).unwrap();
+                    let expected = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20)).unwrap();
+                    let ascii = bytes[..expected].is_ascii();
+                    assert_eq!((found.len, found.stop, found.ascii), (expected, bytes[expected], ascii), "{bytes:?}");
+                }
+            }
+            assert!(run(&vec![b'a'; len]).is_none(), "a string that does not end");
+        }
+    }
+}

@@ -56,6 +56,18 @@ const SETTINGS: [(&str, &str); 24] = [
     ("statistics.interval.ms", "0"),
 ];
 
+/// All settings of a producer; what measures the edge measures beside it with the very same.
+#[must_use]
+pub fn config(servers: &str, client_id: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", servers).set("client.id", client_id);
+    for (name, value) in SETTINGS {
+        config.set(name, value);
+    }
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
+}
+
 /// A producer with these settings.
 pub(super) fn create(
     servers: &str,
@@ -63,13 +75,8 @@ pub(super) fn create(
     client_id: &str,
     context: Context,
 ) -> Result<ThreadedProducer<Context>, KafkaError> {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", servers).set("client.id", client_id);
-    for (name, value) in SETTINGS {
-        config.set(name, value);
-    }
+    let mut config = config(servers, client_id);
     security.apply(&mut config);
-    config.set_log_level(RDKafkaLogLevel::Info);
     ThreadedProducer::from_config_and_context(&config, context)
 }
 

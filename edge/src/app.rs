@@ -3,16 +3,13 @@
 use std::{
     any::Any,
     convert::Infallible,
-    error::Error,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
-use http_body::Body;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use schemas::{names::topics, registry::Registry};
@@ -40,8 +37,6 @@ use crate::{
     schema_id::SchemaId,
 };
 
-/// Clients that are connected at once; further ones wait in the kernel's backlog.
-const CONNECTIONS: usize = 4096;
 /// Operators that are connected at once. Few, so that they need no more handles than are kept for the service itself.
 const ADMIN_CONNECTIONS: usize = 64;
 /// After a stop a body that was begun has so long to come, so that its order is still answered within the drain's time.
@@ -81,9 +76,11 @@ impl App {
         let mut registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut registry);
         let fast = FastPath::new(&config.order_schema, &mut registry);
-        let publisher = Publisher::new(&config.kafka, &config.instance, topics::ORDERS_RECEIVED, metrics.clone())
+        let (security, topic) = (config.kafka_security, topics::ORDERS_RECEIVED);
+        let publisher = Publisher::new(&config.kafka, security, &config.instance, topic, metrics.clone())
             .context("cannot make the Kafka producer")?;
         let publisher = Arc::new(publisher);
+        publish::security::read_anew(&reloads, config.kafka_security_args, &publisher);
         let readiness = Readiness::new();
         let schema_known = health::conditions(&readiness, publisher.broker(), &tasks);
         let schema_id = SchemaId::default();
@@ -95,8 +92,13 @@ impl App {
         let bodies = Bodies::new(config.max_body_bytes, config.max_batch_bytes, last_call.clone());
         let batches = Batches::new(config.max_batch_orders, tasks.clone());
         let orders = Orders { bodies, rules, fast, schema_id, publisher: Arc::clone(&publisher), batches, metrics };
-        let limits = kit::Limits { connections: open_files::connections(CONNECTIONS), ..kit::Limits::default() };
-        tasks.spawn_vital("orders' port", kit::serve(listener, service(orders), limits, tasks.clone()));
+        let connections = open_files::connections(config.transport.max_connections);
+        let limits = kit::Limits { connections, ..kit::Limits::default() };
+        let tls = config.transport.tls;
+        if let Some(tls) = tls.clone() {
+            reloads.add("certificate", move || tls.reload());
+        }
+        tasks.spawn_vital("orders' port", kit::serve_with(listener, service(orders), limits, tls, tasks.clone()));
 
         // Apart from the rest, so that an operator can watch the drain.
         let admin_tasks = Tasks::new();
@@ -132,7 +134,7 @@ impl App {
 }
 
 /// The service of the orders' port.
-fn service(orders: Orders) -> impl OrdersService {
+fn service(orders: Orders) -> impl kit::Answers {
     let metrics = orders.metrics.clone();
     let orders = Arc::new(orders);
     around(metrics, move |request| {
@@ -142,7 +144,7 @@ fn service(orders: Orders) -> impl OrdersService {
 }
 
 /// What stands around an answer: every answer has a request id, and a fault of ours has an answer too.
-fn around<A, R>(metrics: Metrics, answer: A) -> impl OrdersService
+fn around<A, R>(metrics: Metrics, answer: A) -> impl kit::Answers
 where
     A: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Response<AnswerBody>> + Send + 'static,
@@ -175,30 +177,6 @@ fn panicked(metrics: &Metrics, id: Option<&RequestId>, panic: Box<dyn Any + Send
     let id = request_id::text(id);
     tracing::error!(request.id = id, panic = message.unwrap_or("no message"), "a request panicked");
     Refusal::Panicked.problem().with("requestId", id).into_response()
-}
-
-/// A name for what hyper serves.
-trait OrdersService:
-    Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible, Future: Send>
-    + Clone
-    + Send
-    + Sync
-    + 'static
-{
-    /// The body of an answer.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
-}
-
-impl<S, B> OrdersService for S
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
-{
-    type Body = B;
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 
 pub mod config;
 
+pub mod transport;
+
 pub mod app;
 
 pub mod orders;

@@ -1,17 +1,29 @@
 //! The command `edge`: reads its settings, starts, waits for a signal, drains. Everything else is in the library.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, io::Write, process::ExitCode};
 
 use anyhow::{Context, bail};
-use clap::Parser;
 use edge::{
     app::App,
-    config::{Args, Config},
+    config::{Config, Settings},
 };
 use service_kit::{Tasks, signals, telemetry};
 
 fn main() -> ExitCode {
-    match start(Args::parse()) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let Settings { args, given, config } = Settings::read(&words).unwrap_or_else(|error| error.exit());
+    let asked = args.as_ref().map(|args| args.source.clone()).unwrap_or_default();
+    let ended = match config {
+        Err(faults) if asked.check => {
+            faults.iter().for_each(|fault| eprintln!("edge: {fault}"));
+            return ExitCode::FAILURE;
+        }
+        Err(faults) => Err(faults.into()),
+        Ok(_) if asked.check => say("ok\n"),
+        Ok(_) if asked.print_config => say(&given.to_string()),
+        Ok(config) => start(config, &args.map(|args| args.telemetry).unwrap_or_default()),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("edge: {error:#}");
@@ -20,9 +32,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(args: Args) -> anyhow::Result<()> {
-    telemetry::init(&args.telemetry)?;
-    let config = Config::try_from(args)?;
+/// To standard output; whoever reads it may have gone.
+fn say(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+}
+
+fn start(config: Config, telemetry: &telemetry::Args) -> anyhow::Result<()> {
+    telemetry::init(telemetry)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let ended = runtime.block_on(run(config));
     // What blocks now has had its deadline.

@@ -4,7 +4,7 @@
 //! neither recalled nor forgotten when its client hangs up: the delivery report settles it. Does not know HTTP.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -17,13 +17,16 @@ use tokio::sync::oneshot;
 
 mod broker;
 mod context;
+mod permission;
 mod permits;
+pub mod security;
 pub mod settings;
 mod supervisor;
 
 pub use broker::Broker;
 pub use context::{Persistence, Report};
 pub use permits::{Permit, Permits};
+pub use security::Security;
 pub use supervisor::supervise;
 
 use crate::metrics::Metrics;
@@ -72,8 +75,8 @@ pub enum Unavailable {
     /// As many orders wait for the broker as we let wait.
     #[error("as many orders wait for the broker as may wait")]
     QueueFull,
-    /// librdkafka gave the message up without having sent it.
-    #[error("the broker did not take the order in time ({0})")]
+    /// The broker refused it, or librdkafka gave it up without having sent it.
+    #[error("the broker did not take the order ({0})")]
     NotSent(String),
     /// The schema registry has not told the schema's id yet.
     #[error("the schema registry has not told the id of the schema yet")]
@@ -105,6 +108,7 @@ type Kafka = ThreadedProducer<Context>;
 pub struct Publisher {
     kafka: RwLock<Arc<Kafka>>,
     servers: String,
+    security: Mutex<Security>,
     client_id: String,
     topic: &'static str,
     broker: Arc<Broker>,
@@ -117,15 +121,22 @@ impl Publisher {
     ///
     /// # Errors
     /// When librdkafka refuses the settings.
-    pub fn new(servers: &str, instance: &str, topic: &'static str, metrics: Metrics) -> Result<Self, KafkaError> {
+    pub fn new(
+        servers: &str,
+        security: Security,
+        instance: &str,
+        topic: &'static str,
+        metrics: Metrics,
+    ) -> Result<Self, KafkaError> {
         let broker = Arc::new(Broker::new());
         let client_id = format!("edge-{instance}");
-        let kafka = settings::create(servers, &client_id, Context::new(&broker, &metrics))?;
+        let kafka = settings::create(servers, &security, &client_id, Context::new(&broker, &metrics))?;
         let permits = Permits::new(settings::MAX_ORDERS, settings::MAX_BYTES);
         metrics.watch_queue(&permits);
         Ok(Self {
             kafka: RwLock::new(Arc::new(kafka)),
             servers: servers.to_owned(),
+            security: Mutex::new(security),
             client_id,
             topic,
             broker,
@@ -178,6 +189,10 @@ impl Publisher {
                 self.broker.ask_for_supervisor();
                 Unavailable::Broker("the producer broke and is being replaced".to_owned()).into()
             }
+            Some(code) if permission::is_refusal(code) => {
+                self.broker.forbidden(permission::FORBIDDEN);
+                Unavailable::Broker(permission::FORBIDDEN.to_owned()).into()
+            }
             code => Unavailable::NotSent(describe(code)).into(),
         }
     }
@@ -195,9 +210,37 @@ impl Publisher {
         Arc::clone(&self.kafka.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Goes on as somebody else, or with a newer certificate: the next order is handed to a new producer, and what the
+    /// old one was given it settles. Says whether anything changed. Blocks for as long as a producer takes to be made.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the settings; then everything stays as it was.
+    pub fn secure(&self, security: Security) -> Result<bool, KafkaError> {
+        let mut known = self.security.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == security {
+            return Ok(false);
+        }
+        let before = std::mem::replace(&mut *known, security);
+        drop(known);
+        match self.replace() {
+            Ok(old) => {
+                // Not by the caller: it would wait for a broker that may be away.
+                std::thread::spawn(move || old.flush(settings::MESSAGE_TIMEOUT));
+                self.broker.ask_for_permission();
+                Ok(true)
+            }
+            Err(error) => {
+                *self.security.lock().unwrap_or_else(PoisonError::into_inner) = before;
+                Err(error)
+            }
+        }
+    }
+
     /// A new producer in place of a broken one. The old one is given back; its messages are still to be settled.
     fn replace(&self) -> Result<Arc<Kafka>, KafkaError> {
-        let fresh = settings::create(&self.servers, &self.client_id, Context::new(&self.broker, &self.metrics))?;
+        let security = self.security.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let context = Context::new(&self.broker, &self.metrics);
+        let fresh = settings::create(&self.servers, &security, &self.client_id, context)?;
         self.metrics.producer_replaced();
         let mut kafka = self.kafka.write().unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::replace(&mut kafka, Arc::new(fresh)))
@@ -209,12 +252,8 @@ impl InFlight {
     ///
     /// # Errors
     /// See [`PublishError`]; each says whether the record may be in the topic.
-    pub async fn settled(self, deadline: Duration) -> Result<Placed, PublishError> {
-        match tokio::time::timeout(deadline, self.report).await {
-            Ok(Ok(report)) => settle(report, self.size),
-            Ok(Err(_)) => Err(no_report()),
-            Err(_) => Err(PublishError::InDoubt(InDoubt::Deadline(deadline))),
-        }
+    pub async fn settled(mut self, deadline: Duration) -> Result<Placed, PublishError> {
+        self.settled_by(Instant::now() + deadline, deadline).await
     }
 
     /// The same by a point in time, `deadline` after the record was handed over. A report that has come counts, however

@@ -7,6 +7,8 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 /// The flags of a command's logs; `#[command(flatten)]` them.
 #[derive(Clone, Debug, clap::Args)]
+// Beside the `Args` that it is flattened into: clap names groups after types, and both would be called the same.
+#[group(skip)]
 pub struct Args {
     /// What to log: a level, or `target=level` pairs separated by commas
     #[arg(long = "log", env = "ORDERFLOW_LOG", default_value = "info", global = true)]
@@ -49,14 +51,24 @@ pub enum Error {
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),
 }
 
+/// Whether logging can be set up so.
+///
+/// # Errors
+/// When the filter cannot be read.
+pub fn check(args: &Args) -> Result<(), Error> {
+    filter(args).map(drop)
+}
+
+fn filter(args: &Args) -> Result<EnvFilter, Error> {
+    EnvFilter::try_new(&args.filter).map_err(|source| Error::Filter { filter: args.filter.clone(), source })
+}
+
 /// Sets the process's logging up; call it once, first in `main`.
 ///
 /// # Errors
 /// When the filter cannot be read or logging was set up before.
 pub fn init(args: &Args) -> Result<(), Error> {
-    let filter =
-        EnvFilter::try_new(&args.filter).map_err(|source| Error::Filter { filter: args.filter.clone(), source })?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter(args)?);
     match args.format {
         Format::Human => {
             let colours = std::io::stderr().is_terminal();

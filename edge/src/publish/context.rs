@@ -12,7 +12,7 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use super::{Broker, Permit, Placed};
+use super::{Broker, Permit, Placed, permission};
 use crate::metrics::Metrics;
 
 /// What librdkafka says about one message.
@@ -85,6 +85,7 @@ impl ProducerContext for Context {
         self.metrics.settled(persistence, begun.elapsed());
         match persistence {
             Persistence::Stored => self.broker.stored(),
+            _ if error.is_some_and(permission::is_refusal) => self.broker.forbidden(permission::FORBIDDEN),
             Persistence::NotStored | Persistence::InDoubt => self.broker.ask_for_supervisor(),
         }
         // Nobody may be waiting any more: the client hung up or its deadline passed.
@@ -97,6 +98,10 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.broker.lost("no broker can be reached"),
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => {
+                tracing::debug!(kafka.error = %error, kafka.reason = reason, "a broker does not take us");
+                self.broker.refused(permission::cause(reason));
+            }
             Some(RDKafkaErrorCode::Fatal) => {
                 tracing::error!(kafka.reason = reason, "producer broke");
                 self.broker.ask_for_supervisor();

@@ -9,7 +9,7 @@ use rdkafka::{
     producer::ThreadedProducer,
 };
 
-use super::context::Context;
+use super::{context::Context, security::Security};
 
 /// The longest time a client may wait for its answer, and what it gets unless it asks for less.
 pub const DEADLINE: Duration = Duration::from_secs(5);
@@ -56,18 +56,27 @@ const SETTINGS: [(&str, &str); 24] = [
     ("statistics.interval.ms", "0"),
 ];
 
-/// A producer with these settings.
-pub(super) fn create(
-    servers: &str,
-    client_id: &str,
-    context: Context,
-) -> Result<ThreadedProducer<Context>, KafkaError> {
+/// All settings of a producer; what measures the edge measures beside it with the very same.
+#[must_use]
+pub fn config(servers: &str, client_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", servers).set("client.id", client_id);
     for (name, value) in SETTINGS {
         config.set(name, value);
     }
     config.set_log_level(RDKafkaLogLevel::Info);
+    config
+}
+
+/// A producer with these settings.
+pub(super) fn create(
+    servers: &str,
+    security: &Security,
+    client_id: &str,
+    context: Context,
+) -> Result<ThreadedProducer<Context>, KafkaError> {
+    let mut config = config(servers, client_id);
+    security.apply(&mut config);
     ThreadedProducer::from_config_and_context(&config, context)
 }
 

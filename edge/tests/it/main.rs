@@ -13,7 +13,11 @@ mod batches;
 mod command;
 mod drain;
 mod fast_path;
+#[path = "../../service-kit/tests/it/frames.rs"]
+mod frames;
+mod hostile;
 mod orders;
 mod refusals;
+mod tls;
 mod trouble;
 mod world;

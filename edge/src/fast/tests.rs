@@ -161,6 +161,57 @@ fn no_place_of_the_schema_is_passed_over() {
     }
 }
 
+/// Both sides of each bound, in one unit of what it counts; the full way says the same.
+#[test]
+fn each_keyword_holds_at_its_bound() {
+    let one = r#"[{"sku":"s","quantity":2,"unitPrice":1}]"#.to_owned();
+    let decimal = json!({ "x-decimal": { "precision": 3, "scale": 1 } });
+    let range = json!({ "x-range": { "from": "2020-01-01T00:00:00Z", "before": "2020-01-02T00:00:00Z" } });
+    let cases: Vec<(&str, Value, &str, String, String)> = vec![
+        ("amount", decimal.clone(), "amount", "99.9".into(), "100".into()),
+        ("amount", decimal, "amount", "99.9".into(), "99.95".into()),
+        ("amount", json!({ "minimum": 1.5 }), "amount", "1.5".into(), "1.49".into()),
+        ("amount", json!({ "maximum": 20 }), "amount", "20.00".into(), "20.01".into()),
+        ("amount", json!({ "type": "integer" }), "amount", "3".into(), "3.5".into()),
+        ("customer", json!({ "minLength": 2 }), "customer", r#""éé""#.into(), r#""é""#.into()),
+        ("customer", json!({ "maxLength": 2 }), "customer", r#""\ud83d\ude00é""#.into(), r#""abc""#.into()),
+        ("customer", json!({ "pattern": "\\S" }), "customer", r#""\u3000.""#.into(), r#""\u3000\ufeff""#.into()),
+        ("customer", json!({ "pattern": "^[ab]{2}[c-e_]{1,2}$" }), "customer", r#""abe_""#.into(), r#""abe_c""#.into()),
+        ("email", json!({ "pattern": "^[^@]+@[^@]+$" }), "email", r#""a@b""#.into(), r#""a@b@""#.into()),
+        ("items", json!({ "minItems": 1 }), "items", one.clone(), "[]".into()),
+        ("items", json!({ "maxItems": 0 }), "items", "[]".into(), one),
+        (
+            "createdAt",
+            range.clone(),
+            "createdAt",
+            r#""2020-01-01T00:00:00Z""#.into(),
+            r#""2019-12-31T23:59:59.999Z""#.into(),
+        ),
+        ("createdAt", range, "createdAt", r#""2020-01-01T23:59:59.999Z""#.into(), r#""2020-01-02T00:00:00Z""#.into()),
+        (
+            "createdAt",
+            json!({ "maxLength": 20 }),
+            "createdAt",
+            r#""2020-01-01T00:00:00Z""#.into(),
+            r#""2020-01-01T00:00:00.0Z""#.into(),
+        ),
+    ];
+    for (name, rule, member, good, bad) in cases {
+        let schema = json!({ "properties": { name: rule } }).to_string();
+        let rules = Rules::compile(&schema).unwrap();
+        let fast = Fast::compile(&schema).unwrap();
+        for (raw, is_good) in [(good, true), (bad, false)] {
+            let mut members = vec![("orderId", r#""a""#), ("amount", "1"), ("customer", r#""c""#)];
+            members.retain(|(name, _)| *name != member);
+            members.push((member, &raw));
+            let members: Vec<String> = members.iter().map(|(name, raw)| format!("\"{name}\":{raw}")).collect();
+            let body = format!("{{{}}}", members.join(","));
+            let full = encode_in_full(&rules, body.as_bytes(), 1, RECEIVED_AT).is_ok();
+            assert_eq!((takes(&fast, &body), full), (is_good, is_good), "{schema}: {body}");
+        }
+    }
+}
+
 #[test]
 fn which_way_orders_take_is_counted() {
     let counted = |schema: &str| {

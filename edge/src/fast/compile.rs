@@ -62,12 +62,15 @@ pub(super) fn order(schema: &Value) -> Covered<OrderRules> {
 
 fn items(place: &Place<'_>, rules: &mut ItemsRule) -> Covered<()> {
     let mut elements = None;
-    place.each_keyword(&mut |at| match (at.keyword, at.value) {
-        ("type", Value::String(kind)) if kind == "array" => Ok(()),
-        ("minItems", min) => Ok(rules.min = rules.min.max(at.size(min)?)),
-        ("maxItems", max) => Ok(rules.max = rules.max.min(at.size(max)?)),
-        ("items", _) if elements.is_none() => Ok(elements = Some(at.place()?)),
-        _ => Err(at.unknown()),
+    place.each_keyword(&mut |at| {
+        match (at.keyword, at.value) {
+            ("type", Value::String(kind)) if kind == "array" => {}
+            ("minItems", min) => rules.min = rules.min.max(at.size(min)?),
+            ("maxItems", max) => rules.max = rules.max.min(at.size(max)?),
+            ("items", _) if elements.is_none() => elements = Some(at.place()?),
+            _ => return Err(at.unknown()),
+        }
+        Ok(())
     })?;
     let Some(elements) = elements else { return Ok(()) };
     let object = object(&elements, &ITEM)?;
@@ -112,24 +115,29 @@ fn time(place: &Place<'_>, rule: &mut TimeRule) -> Covered<()> {
 
 /// A number of two decimals; for a whole number that is what the record asks for.
 fn number(place: &Place<'_>, rule: &mut NumberRule) -> Covered<()> {
-    place.each_keyword(&mut |at| match (at.keyword, at.value) {
-        ("type", Value::String(kind)) if kind == "number" => Ok(()),
-        ("type", Value::String(kind)) if kind == "integer" => Ok(rule.unit = rule.unit.max(100)),
-        ("minimum", min) => Ok(rule.min = rule.min.max(hundredths(min).ok_or_else(|| at.unknown())?)),
-        ("maximum", max) => Ok(rule.max = rule.max.min(hundredths(max).ok_or_else(|| at.unknown())?)),
-        ("x-decimal", decimal) => {
-            let member = |name| decimal.get(name).and_then(Value::as_u64).and_then(|value| u32::try_from(value).ok());
-            let power = |power: Option<u32>| power.and_then(|power| 10_i64.checked_pow(power));
-            let (precision, scale) = (member("precision"), member("scale"));
-            let unit = power(scale.and_then(|scale| Money::SCALE.checked_sub(scale)));
-            let whole = precision.zip(scale).and_then(|(precision, scale)| precision.checked_sub(scale));
-            let limit = power(whole.map(|whole| whole.saturating_add(Money::SCALE)));
-            let (Some(unit), Some(limit)) = (unit, limit) else { return Err(at.unknown()) };
-            (rule.unit, rule.max) = (rule.unit.max(unit), rule.max.min(limit - 1));
-            Ok(())
+    place.each_keyword(&mut |at| {
+        match (at.keyword, at.value) {
+            ("type", Value::String(kind)) if kind == "number" => {}
+            ("type", Value::String(kind)) if kind == "integer" => rule.unit = rule.unit.max(100),
+            ("minimum", min) => rule.min = rule.min.max(hundredths(min).ok_or_else(|| at.unknown())?),
+            ("maximum", max) => rule.max = rule.max.min(hundredths(max).ok_or_else(|| at.unknown())?),
+            ("x-decimal", value) => {
+                let (unit, limit) = decimal(value).ok_or_else(|| at.unknown())?;
+                (rule.unit, rule.max) = (rule.unit.max(unit), rule.max.min(limit - 1));
+            }
+            _ => return Err(at.unknown()),
         }
-        _ => Err(at.unknown()),
+        Ok(())
     })
+}
+
+/// What `x-decimal` asks for, in hundredths: of what the number is a multiple, and what it stays below.
+fn decimal(value: &Value) -> Option<(i64, i64)> {
+    let member = |name| value.get(name).and_then(Value::as_u64).and_then(|value| u32::try_from(value).ok());
+    let (precision, scale) = (member("precision")?, member("scale")?);
+    let unit = 10_i64.checked_pow(Money::SCALE.checked_sub(scale)?)?;
+    let limit = 10_i64.checked_pow(precision.checked_sub(scale)?.checked_add(Money::SCALE)?)?;
+    Some((unit, limit))
 }
 
 /// A bound in hundredths, if the float that jsonschema compares with is the one nearest to a number with two decimals

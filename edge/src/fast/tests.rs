@@ -132,25 +132,25 @@ fn a_schema_with_anything_that_is_not_known_has_no_fast_path() {
 /// Wherever in the schema a keyword is added that is not known here.
 #[test]
 fn no_place_of_the_schema_is_passed_over() {
-    fn schemas(value: &Value, pointer: String, found: &mut Vec<String>) {
+    fn schemas(value: &Value, pointer: &str, found: &mut Vec<String>) {
         let Some(members) = value.as_object() else { return };
-        found.push(pointer.clone());
+        found.push(pointer.to_owned());
         for (key, value) in members {
             let pointer = format!("{pointer}/{key}");
             match (key.as_str(), value) {
                 ("properties" | "$defs", Value::Object(named)) => {
-                    named.iter().for_each(|(name, value)| schemas(value, format!("{pointer}/{name}"), found));
+                    named.iter().for_each(|(name, value)| schemas(value, &format!("{pointer}/{name}"), found));
                 }
                 ("allOf", Value::Array(all)) => {
-                    all.iter().enumerate().for_each(|(at, value)| schemas(value, format!("{pointer}/{at}"), found));
+                    all.iter().enumerate().for_each(|(at, value)| schemas(value, &format!("{pointer}/{at}"), found));
                 }
-                ("items", value) => schemas(value, pointer, found),
+                ("items", value) => schemas(value, &pointer, found),
                 _ => {}
             }
         }
     }
     let mut places = Vec::new();
-    schemas(&shipped(), String::new(), &mut places);
+    schemas(&shipped(), "", &mut places);
     assert!(20 < places.len(), "{places:?}");
     for place in places {
         let mut schema = shipped();

@@ -31,6 +31,7 @@ use crate::{
     check::Rules,
     config::Config,
     health,
+    limits::{self, Limits},
     metrics::{Metrics, Outcome},
     orders::{AnswerBody, Orders},
     publish::{self, Publisher},
@@ -90,8 +91,13 @@ impl App {
         tasks.spawn(schema_id.clone().resolve(Registry::new(&config.registry)?, schema_known, tasks.clone()));
 
         let last_call = CancellationToken::new();
-        let bodies = Bodies::new(config.max_body_bytes, config.max_batch_bytes, last_call.clone());
-        let batches = Batches::new(config.max_batch_orders, tasks.clone());
+        let limits = limits::Current::new(Limits::from(&config));
+        if let Some(source) = config.source {
+            let limits = limits.clone();
+            reloads.add("limits", move || limits.reload(&source));
+        }
+        let bodies = Bodies::new(limits, last_call.clone());
+        let batches = Batches::new(tasks.clone());
         let orders = Orders { bodies, rules, schema_id, publisher: Arc::clone(&publisher), batches, metrics };
         let limits = kit::Limits { connections: open_files::connections(CONNECTIONS), ..kit::Limits::default() };
         tasks.spawn_vital("orders' port", kit::serve(listener, service(orders), limits, tasks.clone()));

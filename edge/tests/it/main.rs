@@ -14,5 +14,6 @@ mod command;
 mod drain;
 mod orders;
 mod refusals;
+mod settings;
 mod trouble;
 mod world;

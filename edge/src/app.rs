@@ -26,6 +26,7 @@ use tower_http::{
 };
 
 use crate::{
+    access::Warnings,
     batch::Batches,
     body::Bodies,
     check::Rules,
@@ -88,6 +89,7 @@ impl App {
         let schema_id = SchemaId::default();
 
         tasks.spawn_vital("publish supervisor", publish::supervise(Arc::clone(&publisher), tasks.clone()));
+        tasks.spawn(publisher.show_statistics(tasks.clone()));
         tasks.spawn(schema_id.clone().resolve(Registry::new(&config.registry)?, schema_known, tasks.clone()));
 
         let last_call = CancellationToken::new();
@@ -98,16 +100,28 @@ impl App {
         }
         let bodies = Bodies::new(limits, last_call.clone());
         let batches = Batches::new(tasks.clone());
-        let orders = Orders { bodies, rules, schema_id, publisher: Arc::clone(&publisher), batches, metrics };
-        let limits = kit::Limits { connections: open_files::connections(CONNECTIONS), ..kit::Limits::default() };
-        tasks.spawn_vital("orders' port", kit::serve(listener, service(orders), limits, tasks.clone()));
+        let orders = Orders {
+            bodies,
+            rules,
+            schema_id,
+            publisher: Arc::clone(&publisher),
+            batches,
+            metrics,
+            warnings: Warnings::default(),
+        };
+        let connections = kit::Connections::new(open_files::connections(CONNECTIONS));
+        orders.metrics.watch_connections(&connections);
+        orders.metrics.watch_bodies(orders.bodies.memory());
+        let port = kit::serve_counted(listener, service(orders), kit::Limits::default(), connections, tasks.clone());
+        tasks.spawn_vital("orders' port", port);
 
         // Apart from the rest, so that an operator can watch the drain.
         let admin_tasks = Tasks::new();
         let door = Door::loopback().with_hosts(config.admin_hosts);
         let admin = Admin::new(readiness, Arc::new(registry), door);
         let limits = kit::Limits { connections: ADMIN_CONNECTIONS, ..kit::Limits::default() };
-        admin_tasks.spawn(kit::serve(admin_listener, admin, limits, admin_tasks.clone()));
+        admin_tasks.spawn_vital("admin port", kit::serve(admin_listener, admin, limits, admin_tasks.clone()));
+        tasks.fail_with(&admin_tasks);
         tracing::info!(listen = %address, admin = %admin_address, instance = config.instance, "edge listens");
         Ok(Self { address, admin_address, reloads, publisher, tasks, admin_tasks, last_call, drain: config.drain })
     }
@@ -174,6 +188,7 @@ where
 #[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
 fn panicked(metrics: &Metrics, id: Option<&RequestId>, panic: Box<dyn Any + Send>) -> kit::Response {
     metrics.ended(Outcome::Panicked);
+    metrics.refused(Refusal::Panicked.slug());
     // The message of a panic is ours; it goes to the log only.
     let message = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
     let id = request_id::text(id);

@@ -16,9 +16,10 @@ use service_kit::{Tasks, http::BodyError};
 use tokio::time::Instant;
 
 use crate::{
+    access,
     json::{self, Json},
     limits::Limits,
-    metrics::{self, BatchEnd, Outcome},
+    metrics::{self, BatchEnd, Outcome, Stage},
     orders::{AnswerBody, Orders},
     publish::{InFlight, Permit, Permits, Placed, PublishError},
     receipt::{LineReceipt, Receipt},
@@ -254,12 +255,15 @@ where
             }
             Text::GivenUp => return Err((Refusal::Crowded, None)),
         };
+        let begun = Instant::now();
         let (order_id, value) =
             self.orders.encode(&text, self.schema_id).map_err(|refusal| (refusal, order_id(&text)))?;
         let Begun { headers, id, deadline, .. } = &self.begun;
         match self.orders.hand_over(&order_id, &value, headers, id) {
             Ok(in_flight) => {
-                Ok(Fate::HandedOver { order_id, size: value.len(), in_flight, end: Instant::now() + *deadline })
+                self.orders.metrics.took(Stage::Check, in_flight.begun().saturating_duration_since(begun.into()));
+                let end = in_flight.begun() + *deadline;
+                Ok(Fate::HandedOver { order_id, size: value.len(), in_flight, end: end.into() })
             }
             Err(refusal) => Err((refusal, Some(order_id))),
         }
@@ -323,6 +327,7 @@ where
     /// Counts a refusal, and gives its receipt.
     fn refuse(&self, line: usize, order_id: Option<&str>, refusal: &Refusal) -> Vec<u8> {
         self.orders.metrics.ended(refusal.outcome());
+        access::line_refused(&self.orders.metrics, &self.orders.warnings, &self.begun.id, line, refusal);
         let mut problem = refusal.problem().with("requestId", self.begun.id.as_str()).with("line", line);
         if let Some(order_id) = order_id {
             problem = problem.with("orderId", order_id);
@@ -421,7 +426,12 @@ where
             self.receipts.finish();
             return self.counted.end(BatchEnd::Complete);
         };
-        tracing::debug!(request.id = self.begun.id, batch.orders = self.taken, refusal = %refusal, "batch is cut short");
+        tracing::debug!(
+            request.id = self.begun.id,
+            batch.orders = self.taken,
+            reason = refusal.slug(),
+            "batch is cut short"
+        );
         self.out = self.refuse(line, None, &refusal);
         self.send();
         if refusal.is_early() && !is_whole {

@@ -8,6 +8,8 @@ pub mod app;
 
 pub mod orders;
 
+pub mod access;
+
 pub mod request_id;
 
 pub mod limits;

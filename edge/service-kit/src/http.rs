@@ -7,7 +7,7 @@ mod timed;
 
 pub use body::{BodyError, discard, read_body, read_body_with};
 pub use problem::{PROBLEM_JSON, Problem, json};
-pub use serve::{Limits, bind, serve};
+pub use serve::{Connections, Limits, bind, serve, serve_counted};
 
 /// The body of every answer: one piece of bytes.
 pub type Body = http_body_util::Full<bytes::Bytes>;

@@ -59,7 +59,7 @@ impl Edge {
 }
 
 /// Two ports that are free now.
-async fn free_ports() -> (SocketAddr, SocketAddr) {
+pub(crate) async fn free_ports() -> (SocketAddr, SocketAddr) {
     let bind = || tokio::net::TcpListener::bind("127.0.0.1:0");
     let (a, b) = (bind().await.unwrap(), bind().await.unwrap());
     (a.local_addr().unwrap(), b.local_addr().unwrap())

@@ -16,4 +16,5 @@ mod orders;
 mod refusals;
 mod settings;
 mod trouble;
+mod watching;
 mod world;

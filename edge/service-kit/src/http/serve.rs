@@ -1,7 +1,16 @@
 //! The accept loop: limits connections, heads and the time a head may take; accept errors never end it; on a stop
 //! it takes nothing new and lets open requests finish. How long that may last is `Tasks::drain`'s deadline.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use http_body_util::BodyExt;
 use hyper::{
@@ -53,6 +62,49 @@ impl Default for Limits {
     }
 }
 
+/// The connections of one listener: how many are open, and how many may be. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    places: Arc<Semaphore>,
+    open: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+/// One of them while it is open.
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Connections {
+    /// At most so many.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        let limit = limit.min(Semaphore::MAX_PERMITS);
+        Self { places: Arc::new(Semaphore::new(limit)), open: Arc::default(), limit }
+    }
+
+    /// How many are open now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(&self.open))
+    }
+
+    /// How many may be open.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+}
+
 /// Binds a listener; the error names the address, because "address in use" alone helps nobody.
 ///
 /// # Errors
@@ -76,8 +128,29 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let places = Arc::new(Semaphore::new(limits.connections));
-    while let Some((stream, place)) = tasks.until_stop(accept(&listener, &places)).await {
+    serve_counted(listener, service, limits, Connections::new(limits.connections), tasks).await;
+}
+
+/// The same for connections that somebody else looks at; their limit holds, not that of `limits`.
+pub async fn serve_counted<S, B>(
+    listener: TcpListener,
+    service: S,
+    limits: Limits,
+    connections: Connections,
+    tasks: Tasks,
+) where
+    S: Service<::http::Request<Incoming>, Response = ::http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    while let Some((stream, place)) = tasks.until_stop(accept(&listener, &connections.places)).await {
+        let place = (place, connections.begin());
         tasks.spawn(connection(stream, place, service.clone(), limits, tasks.clone()));
     }
 }
@@ -98,7 +171,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, 
 
 async fn connection<S, B>(
     stream: TcpStream,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: (Option<OwnedSemaphorePermit>, Open),
     service: S,
     limits: Limits,
     tasks: Tasks,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     batch::Format,
+    limits::{self, Limits},
     publish::{Permit, Permits},
     refusal::{Refusal, Unit},
 };
@@ -36,8 +37,7 @@ const DISCARD_LIMITS: usize = 8;
 /// Reads bodies up to a limit, as many at once as memory is set aside for.
 #[derive(Clone, Debug)]
 pub struct Bodies {
-    limit: usize,
-    batch_limit: usize,
+    limits: limits::Current,
     permits: Permits,
     last_call: CancellationToken,
 }
@@ -59,22 +59,23 @@ enum Kind {
 }
 
 impl Bodies {
-    /// Bodies of at most `limit` bytes, or of `batch_limit` for a batch, which are read until `last_call`.
+    /// Bodies within these limits, which are read until `last_call`.
     #[must_use]
-    pub fn new(limit: usize, batch_limit: usize, last_call: CancellationToken) -> Self {
-        Self { limit, batch_limit, permits: Permits::new(MAX_BODIES, MAX_BODY_BYTES.max(limit)), last_call }
+    pub fn new(limits: limits::Current, last_call: CancellationToken) -> Self {
+        // The largest body that can be set fits.
+        Self { limits, permits: Permits::new(MAX_BODIES, MAX_BODY_BYTES), last_call }
     }
 
-    /// The largest order, in bytes.
+    /// What holds now.
     #[must_use]
-    pub fn limit(&self) -> usize {
-        self.limit
+    pub fn limits(&self) -> Limits {
+        self.limits.get()
     }
 
-    /// The largest batch, in bytes.
+    /// The memory that is set aside for bodies.
     #[must_use]
-    pub fn batch_limit(&self) -> usize {
-        self.batch_limit
+    pub fn memory(&self) -> &Permits {
+        &self.permits
     }
 
     /// Cancelled when bodies are not waited for any longer.
@@ -113,21 +114,21 @@ impl Bodies {
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let announced = body.size_hint().exact();
-        let mut body = Begun::read(body, kind == Kind::Json, self.limit).await?;
+        let (announced, limits) = (body.size_hint().exact(), self.limits());
+        let mut body = Begun::read(body, kind == Kind::Json, limits.body).await?;
         let mut admit = |size| if memory.cover(size) { Ok(()) } else { Err(Refusal::Crowded) };
         let format = match kind {
             Kind::Lines => Format::Lines,
             Kind::Json if body.first_byte() == Some(b'[') => Format::Array,
             Kind::Json => {
-                let bytes = read_body_with(&mut body, self.limit, BODY_TIME, admit).await?;
+                let bytes = read_body_with(&mut body, limits.body, BODY_TIME, admit).await?;
                 return Ok(Posted::Order(bytes, memory));
             }
         };
         if let Some(size) = announced
-            && (self.batch_limit as u64) < size
+            && (limits.batch_bytes as u64) < size
         {
-            return Err(Refusal::BatchTooLarge { unit: Unit::Bytes, limit: self.batch_limit, size, is_whole: true });
+            return Err(Refusal::BatchTooLarge { unit: Unit::Bytes, limit: limits.batch_bytes, size, is_whole: true });
         }
         let first = body.into_first();
         admit(first.len())?;
@@ -140,7 +141,7 @@ impl Bodies {
         if !begun && headers.contains_key(header::EXPECT) {
             return;
         }
-        let rest = discard(body, self.limit * DISCARD_LIMITS, DISCARD_TIME);
+        let rest = discard(body, self.limits().body * DISCARD_LIMITS, DISCARD_TIME);
         let _ = self.last_call.run_until_cancelled(rest).await;
     }
 }
@@ -188,7 +189,8 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_charged_as_it_comes_and_refused_when_the_memory_is_taken() {
         let (permits, last_call) = (Permits::new(9, 50_000), CancellationToken::new());
-        let bodies = Bodies { limit: 100_000, batch_limit: 100_000, permits, last_call };
+        let limits = limits::Current::new(Limits { body: 100_000, batch_bytes: 100_000, batch_orders: 1 });
+        let bodies = Bodies { limits, permits, last_call };
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
         let read = async |size: usize| {
             let mut body = Full::new(Bytes::from(vec![b'x'; size]));

@@ -165,7 +165,11 @@ impl Settings {
                 Ok(Config { source: Some(Source { words: words.to_vec(), given: given.clone() }), ..config })
             }
             Some(Err(Faults(more))) => {
-                faults.extend(more.iter().map(|fault| given.located(fault)));
+                // Of a value that could not be read, nothing else is known.
+                let names = |fault: &str| fault.split([':', ' ']).next().unwrap_or_default().to_owned();
+                let known: Vec<String> = faults.iter().map(|fault| names(fault)).collect();
+                let news = more.iter().filter(|fault| !known.contains(&names(fault)));
+                faults.extend(news.map(|fault| given.located(fault)));
                 Err(Faults(faults))
             }
             Some(Ok(_)) | None => Err(Faults(faults)),

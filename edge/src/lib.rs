@@ -10,7 +10,11 @@ pub mod app;
 
 pub mod orders;
 
+pub mod access;
+
 pub mod request_id;
+
+pub mod limits;
 
 pub mod body;
 

@@ -3,7 +3,10 @@
 //! Nothing between a body that is read whole and the record being handed over waits, so a client that hangs up either
 //! hung up before its order was anywhere, or changes nothing. The same holds for each order of a batch: see `batch`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderMap, Method, Request, Response, request};
 use http_body::Body;
@@ -13,13 +16,14 @@ use service_kit::http as kit;
 use tower_http::request_id::RequestId;
 
 use crate::{
+    access::{Access, Warnings},
     batch::{self, Batch, Batches, Begun, Receipts},
     body::{Bodies, Posted},
     check::Rules,
     convert,
     fast::FastPath,
     json,
-    metrics::{Metrics, Outcome},
+    metrics::{Metrics, Stage},
     publish::{InFlight, Placed, Publisher, Record, Unavailable, settings},
     receipt::Receipt,
     refusal::Refusal,
@@ -51,6 +55,8 @@ pub struct Orders {
     pub batches: Batches,
     /// What is counted.
     pub metrics: Metrics,
+    /// What the log says of faults that are not the clients'.
+    pub warnings: Warnings,
 }
 
 /// The body of an answer: whole, or the receipts of a batch as they come.
@@ -75,20 +81,20 @@ impl Orders {
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
-        let counted = self.metrics.request();
         let id = request.extensions().get::<RequestId>().cloned();
         let id = request_id::text(id.as_ref());
-        let answer = match self.take(request, id).await {
+        let access = Access::begin(&self.metrics, &self.warnings, id, &request);
+        let answer = match self.take(request, id, access.begun()).await {
             Ok(Taken::Order(Stored { order_id, placed, schema_id })) => {
-                counted.end(Outcome::Accepted);
+                access.accepted();
                 Receipt::new(&order_id, self.publisher.topic(), placed, id, schema_id).response()
             }
             Ok(Taken::Batch(receipts)) => {
-                counted.goes_on();
+                access.goes_on();
                 return batch::response(receipts);
             }
             Err(refusal) => {
-                counted.end(refusal.outcome());
+                access.refused(&refusal);
                 refusal.problem().with("requestId", id).into_response()
             }
         };
@@ -96,7 +102,7 @@ impl Orders {
     }
 
     /// The way of one order, or to the first order of a batch.
-    async fn take<B>(self: &Arc<Self>, request: Request<B>, id: &str) -> Result<Taken, Refusal>
+    async fn take<B>(self: &Arc<Self>, request: Request<B>, id: &str, begun_at: Instant) -> Result<Taken, Refusal>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
@@ -118,9 +124,12 @@ impl Orders {
                 return self.begin_batch(begun, body).await.map(Taken::Batch);
             }
         };
+        let whole = Instant::now();
+        self.metrics.took(Stage::Read, whole.saturating_duration_since(begun_at));
         let schema_id = self.schema_id()?;
         let (order_id, value) = self.encode(&body, schema_id)?;
         let in_flight = self.hand_over(&order_id, &value, &head.headers, id)?;
+        self.metrics.took(Stage::Check, in_flight.begun().saturating_duration_since(whole));
         drop((body, value, memory)); // librdkafka has its copy; what waits has a budget of its own
         let placed = in_flight.settled(deadline).await?;
         Ok(Taken::Order(Stored { order_id, placed, schema_id }))
@@ -229,8 +238,11 @@ fn deadline(headers: &HeaderMap) -> Result<Duration, Refusal> {
     })
 }
 
-fn trace(headers: &HeaderMap) -> Option<&[u8]> {
-    let trace = headers.get(names::headers::TRACEPARENT)?.as_bytes();
+/// The client's `traceparent`, if it is one and the only one. None is made: the edge has no spans of its own.
+pub(crate) fn trace(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut traces = headers.get_all(names::headers::TRACEPARENT).iter();
+    let (Some(trace), None) = (traces.next(), traces.next()) else { return None };
+    let trace = trace.as_bytes();
     request_id::is_traceparent(trace).then_some(trace)
 }
 

@@ -13,6 +13,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ThreadedProducer},
 };
+use service_kit::Tasks;
 use tokio::sync::oneshot;
 
 mod broker;
@@ -21,16 +22,19 @@ mod permission;
 mod permits;
 pub mod security;
 pub mod settings;
+mod statistics;
 mod supervisor;
 
 pub use broker::Broker;
 pub use context::{Persistence, Report};
 pub use permits::{Permit, Permits};
 pub use security::Security;
+pub use statistics::{BrokerStatistics, Statistics, TopicStatistics, Window};
 pub use supervisor::supervise;
 
 use crate::metrics::Metrics;
 use context::{Context, Delivery};
+use statistics::Newest;
 
 /// What is published: one order.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +104,7 @@ pub enum InDoubt {
 pub struct InFlight {
     report: oneshot::Receiver<Report>,
     size: usize,
+    begun: Instant,
 }
 
 type Kafka = ThreadedProducer<Context>;
@@ -114,6 +119,7 @@ pub struct Publisher {
     broker: Arc<Broker>,
     permits: Permits,
     metrics: Metrics,
+    statistics: Newest,
 }
 
 impl Publisher {
@@ -128,9 +134,9 @@ impl Publisher {
         topic: &'static str,
         metrics: Metrics,
     ) -> Result<Self, KafkaError> {
-        let broker = Arc::new(Broker::new());
+        let (broker, statistics) = (Arc::new(Broker::new()), Newest::default());
         let client_id = format!("edge-{instance}");
-        let kafka = settings::create(servers, &security, &client_id, Context::new(&broker, &metrics))?;
+        let kafka = settings::create(servers, &security, &client_id, Context::new(&broker, &metrics, &statistics))?;
         let permits = Permits::new(settings::MAX_ORDERS, settings::MAX_BYTES);
         metrics.watch_queue(&permits);
         Ok(Self {
@@ -142,6 +148,7 @@ impl Publisher {
             broker,
             permits,
             metrics,
+            statistics,
         })
     }
 
@@ -149,6 +156,11 @@ impl Publisher {
     #[must_use]
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
+    }
+
+    /// Shows what librdkafka counts, until the service stops.
+    pub fn show_statistics(&self, tasks: Tasks) -> impl Future<Output = ()> + Send + use<> {
+        statistics::show(self.statistics.subscribe(), self.metrics.clone(), tasks)
     }
 
     /// The topic that is written to.
@@ -167,7 +179,8 @@ impl Publisher {
         let size = record.value.len();
         let permit = self.permits.take(record.key.len() + size).ok_or(Unavailable::QueueFull)?;
         let (reply, report) = oneshot::channel();
-        let delivery = Box::new(Delivery::new(reply, permit, Instant::now()));
+        let begun = Instant::now();
+        let delivery = Box::new(Delivery::new(reply, permit, begun));
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         for (key, value) in record.headers {
             headers = headers.insert(Header { key, value: Some(*value) });
@@ -175,7 +188,7 @@ impl Publisher {
         let message =
             BaseRecord::with_opaque_to(self.topic, delivery).key(record.key).payload(record.value).headers(headers);
         match self.kafka().send(message) {
-            Ok(()) => Ok(InFlight { report, size }),
+            Ok(()) => Ok(InFlight { report, size, begun }),
             Err((error, _)) => Err(self.refused(&error, size)),
         }
     }
@@ -239,7 +252,7 @@ impl Publisher {
     /// A new producer in place of a broken one. The old one is given back; its messages are still to be settled.
     fn replace(&self) -> Result<Arc<Kafka>, KafkaError> {
         let security = self.security.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let context = Context::new(&self.broker, &self.metrics);
+        let context = Context::new(&self.broker, &self.metrics, &self.statistics);
         let fresh = settings::create(&self.servers, &security, &self.client_id, context)?;
         self.metrics.producer_replaced();
         let mut kafka = self.kafka.write().unwrap_or_else(PoisonError::into_inner);
@@ -248,12 +261,18 @@ impl Publisher {
 }
 
 impl InFlight {
-    /// Waits for the delivery report, at most for `deadline`.
+    /// When it was handed over.
+    #[must_use]
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// Waits for the delivery report, at most for `deadline` from the handing over.
     ///
     /// # Errors
     /// See [`PublishError`]; each says whether the record may be in the topic.
     pub async fn settled(mut self, deadline: Duration) -> Result<Placed, PublishError> {
-        self.settled_by(Instant::now() + deadline, deadline).await
+        self.settled_by(self.begun + deadline, deadline).await
     }
 
     /// The same by a point in time, `deadline` after the record was handed over. A report that has come counts, however

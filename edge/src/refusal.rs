@@ -165,7 +165,21 @@ impl Refusal {
         }
     }
 
-    fn persisted(&self) -> &'static str {
+    /// The kind alone; there is a fixed set of them, and nothing of a request is in one.
+    #[must_use]
+    pub fn slug(&self) -> &'static str {
+        self.kind().1
+    }
+
+    /// The status of an answer that is nothing but this.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.kind().0
+    }
+
+    /// Whether the order may be stored.
+    #[must_use]
+    pub fn persisted(&self) -> &'static str {
         match self {
             Self::InDoubt(_) | Self::Panicked => "possibly",
             _ => "no",

@@ -30,6 +30,8 @@ pub struct Args {
 }
 
 const CONFIG: &str = "config";
+/// What is to be done instead of serving, by id.
+const ACTS: [(&str, &str); 2] = [("check", "--check"), ("print_config", "--print-config")];
 const NO_SETTINGS: [&str; 5] = [CONFIG, "check", "print-config", "help", "version"];
 /// What an argument's name ends in if its value is a secret.
 const SECRETS: [&str; 3] = ["password", "secret", "token"];
@@ -99,7 +101,8 @@ impl Given {
                 setting.origin = Origin::Default;
             }
         }
-        let words = std::iter::once(program).chain(given.0.iter().flat_map(Setting::words));
+        let acts = ACTS.into_iter().filter(|(id, _)| found.get_flag(id)).map(|(_, flag)| OsString::from(flag));
+        let words = std::iter::once(program).chain(acts).chain(given.0.iter().flat_map(Setting::words));
         let parsed = command.try_get_matches_from(words).and_then(|found| {
             given.take_defaults(&found);
             A::from_arg_matches(&found)

@@ -12,7 +12,7 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use super::{Broker, Permit, Placed, permission};
+use super::{Broker, Permit, Placed, permission, statistics::Newest};
 use crate::metrics::Metrics;
 
 /// What librdkafka says about one message.
@@ -56,11 +56,12 @@ impl Delivery {
 pub(super) struct Context {
     broker: Arc<Broker>,
     metrics: Metrics,
+    statistics: Newest,
 }
 
 impl Context {
-    pub(super) fn new(broker: &Arc<Broker>, metrics: &Metrics) -> Self {
-        Self { broker: Arc::clone(broker), metrics: metrics.clone() }
+    pub(super) fn new(broker: &Arc<Broker>, metrics: &Metrics, statistics: &Newest) -> Self {
+        Self { broker: Arc::clone(broker), metrics: metrics.clone(), statistics: statistics.clone() }
     }
 }
 
@@ -115,5 +116,8 @@ impl ClientContext for Context {
         tracing::debug!(target: "librdkafka", level = ?level, facility, "{message}");
     }
 
-    fn stats_raw(&self, _: &[u8]) {}
+    /// The crate would parse all of it here and log it.
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.statistics.send_replace(statistics.to_vec());
+    }
 }

@@ -35,6 +35,12 @@ impl Permits {
         Some(Permit { _order: order, bytes })
     }
 
+    /// Orders and bytes that may be taken.
+    #[must_use]
+    pub fn limits(&self) -> (usize, usize) {
+        self.limits
+    }
+
     /// Orders and bytes that are taken now.
     #[must_use]
     pub fn taken(&self) -> (usize, usize) {

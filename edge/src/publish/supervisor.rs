@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::{
         metrics::Metrics,
-        publish::{Broker, Security, context::Context},
+        publish::{Broker, Security, context::Context, statistics::Newest},
     };
 
     #[test]
@@ -230,7 +230,8 @@ mod tests {
     fn one_partition_without_a_leader_is_not_the_whole_topic() {
         let mock = MockCluster::new(1).unwrap();
         mock.create_topic("t", 3, 1).unwrap();
-        let context = Context::new(&Arc::new(Broker::new()), &Metrics::new(&mut Registry::default()));
+        let context =
+            Context::new(&Arc::new(Broker::new()), &Metrics::new(&mut Registry::default()), &Newest::default());
         let kafka = settings::create(&mock.bootstrap_servers(), &Security::default(), "test", context).unwrap();
         let long = Duration::from_secs(10);
         assert_eq!(ask(&kafka, "t", long), Ok((1, vec![])));

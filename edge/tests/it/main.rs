@@ -17,6 +17,8 @@ mod frames;
 mod hostile;
 mod orders;
 mod refusals;
+mod settings;
 mod tls;
 mod trouble;
+mod watching;
 mod world;

@@ -1,5 +1,6 @@
-//! Reads the body of a POST: JSON in UTF-8, not compressed, bounded in bytes, time and memory. Does not parse it; but its
-//! type and first byte say whether it is one order, which is read whole, or a batch, which is `batch`'s to read.
+//! Reads the body of a POST: JSON in UTF-8, its content coding undone, bounded in bytes, time and memory. Does not parse
+//! it; but its type and first byte say whether it is one order, which is read whole, or a batch, which is `batch`'s to
+//! read.
 
 use std::time::Duration;
 
@@ -12,12 +13,18 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     batch::Format,
     publish::{Permit, Permits},
-    refusal::{Refusal, Unit},
+    refusal::{Measured, Refusal, Unit},
 };
 
 mod begun;
+mod coding;
+mod decoded;
+mod decoder;
 
 use begun::Begun;
+pub use coding::{ACCEPTED, Coding};
+pub use decoded::Decoded;
+use decoder::Memory;
 
 /// For the whole body, however it trickles.
 pub const BODY_TIME: Duration = Duration::from_secs(5);
@@ -39,6 +46,7 @@ pub struct Bodies {
     limit: usize,
     batch_limit: usize,
     permits: Permits,
+    decoders: Memory,
     last_call: CancellationToken,
 }
 
@@ -62,7 +70,8 @@ impl Bodies {
     /// Bodies of at most `limit` bytes, or of `batch_limit` for a batch, which are read until `last_call`.
     #[must_use]
     pub fn new(limit: usize, batch_limit: usize, last_call: CancellationToken) -> Self {
-        Self { limit, batch_limit, permits: Permits::new(MAX_BODIES, MAX_BODY_BYTES.max(limit)), last_call }
+        let permits = Permits::new(MAX_BODIES, MAX_BODY_BYTES.max(limit));
+        Self { limit, batch_limit, permits, decoders: Memory::default(), last_call }
     }
 
     /// The largest order, in bytes.
@@ -88,19 +97,22 @@ impl Bodies {
     ///
     /// # Errors
     /// The refusal.
-    pub async fn read<B>(&self, headers: &HeaderMap, body: &mut B, begun: &mut bool) -> Result<Posted, Refusal>
+    pub async fn read<B>(&self, headers: &HeaderMap, body: &mut Decoded<B>, begun: &mut bool) -> Result<Posted, Refusal>
     where
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let kind = check_headers(headers)?;
+        let (kind, coding) = check_headers(headers)?;
         if self.last_call.is_cancelled() {
             return Err(Refusal::Draining);
         }
         let announced = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
         let memory = self.permits.take(announced.unwrap_or(FIRST_SHARE).min(FIRST_SHARE)).ok_or(Refusal::Crowded)?;
         *begun = true;
-        let read = tokio::time::timeout(BODY_TIME, self.read_as(kind, body, memory));
+        if let Some(coding) = coding {
+            body.decode(coding, self.limit, self.decoders.clone());
+        }
+        let read = tokio::time::timeout(BODY_TIME, self.read_as(kind, announced, body, memory));
         tokio::select! {
             biased; // a body that is here is taken
             read = read => read.unwrap_or(Err(BodyError::Slow { within: BODY_TIME }.into())),
@@ -108,54 +120,61 @@ impl Bodies {
         }
     }
 
-    async fn read_as<B>(&self, kind: Kind, body: &mut B, mut memory: Permit) -> Result<Posted, Refusal>
+    /// `announced` is the size on the wire, if the client told it.
+    async fn read_as<B>(
+        &self,
+        kind: Kind,
+        announced: Option<usize>,
+        body: &mut Decoded<B>,
+        mut memory: Permit,
+    ) -> Result<Posted, Refusal>
     where
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let announced = body.size_hint().exact();
-        let mut body = Begun::read(body, kind == Kind::Json, self.limit).await?;
+        if kind == Kind::Lines {
+            body.is_batch(self.batch_limit);
+        }
+        let mut begun = Begun::read(body, kind == Kind::Json, self.limit).await?;
         let mut admit = |size| if memory.cover(size) { Ok(()) } else { Err(Refusal::Crowded) };
         let format = match kind {
             Kind::Lines => Format::Lines,
-            Kind::Json if body.first_byte() == Some(b'[') => Format::Array,
+            Kind::Json if begun.first_byte() == Some(b'[') => Format::Array,
+            Kind::Json if announced.is_some_and(|size| self.limit < size) => {
+                let announced = announced.map(|size| size as u64);
+                return Err(BodyError::TooLarge { limit: self.limit, announced }.into());
+            }
             Kind::Json => {
-                let bytes = read_body_with(&mut body, self.limit, BODY_TIME, admit).await?;
+                let bytes = read_body_with(&mut begun, self.limit, BODY_TIME, admit).await?;
                 return Ok(Posted::Order(bytes, memory));
             }
         };
-        if let Some(size) = announced
-            && (self.batch_limit as u64) < size
-        {
-            return Err(Refusal::BatchTooLarge { unit: Unit::Bytes, limit: self.batch_limit, size, is_whole: true });
+        let (limit, unit) = (self.batch_limit, Unit::Bytes(Measured::Wire));
+        if let Some(size) = announced.filter(|size| limit < *size) {
+            return Err(Refusal::BatchTooLarge { unit, limit, size: size as u64, is_whole: true });
         }
-        let first = body.into_first();
+        let first = begun.into_first();
+        body.is_batch(limit);
         admit(first.len())?;
         Ok(Posted::Batch(format, first, memory))
     }
 
     /// Throws the rest of a refused body away, so that its client reads the answer and not a reset. Holds no memory.
-    pub async fn forget<B: Body + Unpin>(&self, headers: &HeaderMap, body: &mut B, begun: bool) {
+    pub async fn forget<B: Body + Unpin>(&self, headers: &HeaderMap, body: &mut Decoded<B>, begun: bool) {
         // A client that waits for "100 Continue" has not sent anything yet.
         if !begun && headers.contains_key(header::EXPECT) {
             return;
         }
-        let rest = discard(body, self.limit * DISCARD_LIMITS, DISCARD_TIME);
+        let rest = discard(body.stop_decoding(), self.limit * DISCARD_LIMITS, DISCARD_TIME);
         let _ = self.last_call.run_until_cancelled(rest).await;
     }
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<Kind, Refusal> {
+fn check_headers(headers: &HeaderMap) -> Result<(Kind, Option<Coding>), Refusal> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(kind), None) = (types.next(), types.next()) else { return Err(Refusal::MediaType) };
     let kind = kind.to_str().ok().and_then(kind_of).ok_or(Refusal::MediaType)?;
-    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
-    for coding in codings {
-        if !coding.as_bytes().eq_ignore_ascii_case(b"identity") {
-            return Err(Refusal::Encoding);
-        }
-    }
-    Ok(kind)
+    Ok((kind, coding::of(headers)?))
 }
 
 /// `application/json`, or one of the names under which JSON in lines goes, for none of which there is a standard; with
@@ -188,10 +207,11 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_charged_as_it_comes_and_refused_when_the_memory_is_taken() {
         let (permits, last_call) = (Permits::new(9, 50_000), CancellationToken::new());
-        let bodies = Bodies { limit: 100_000, batch_limit: 100_000, permits, last_call };
+        let decoders = Memory::default();
+        let bodies = Bodies { limit: 100_000, batch_limit: 100_000, permits, decoders, last_call };
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
         let read = async |size: usize| {
-            let mut body = Full::new(Bytes::from(vec![b'x'; size]));
+            let mut body = Decoded::new(Full::new(Bytes::from(vec![b'x'; size])));
             match bodies.read(&headers, &mut body, &mut false).await? {
                 Posted::Order(bytes, memory) => Ok((bytes, memory)),
                 Posted::Batch(..) => panic!("one order was posted"),

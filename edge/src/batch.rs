@@ -7,7 +7,7 @@
 
 use std::{collections::VecDeque, io::Write as _, sync::Arc, time::Duration};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Either};
@@ -17,13 +17,14 @@ use tokio::time::Instant;
 
 use crate::{
     access,
+    body::Decoded,
     json::{self, Json},
     limits::Limits,
     metrics::{self, BatchEnd, Outcome, Stage},
     orders::{AnswerBody, Orders},
     publish::{InFlight, Permit, Permits, Placed, PublishError},
     receipt::{LineReceipt, Receipt},
-    refusal::{Refusal, Unit},
+    refusal::{Measured, Refusal, Unit},
 };
 
 mod input;
@@ -100,7 +101,7 @@ pub(crate) struct Batch<B> {
     schema_id: u32,
     /// What held when it began.
     limits: Limits,
-    input: Input<B>,
+    input: Input<Decoded<B>>,
     /// Orders that were taken.
     taken: usize,
     /// Lines beyond the limit, which are only counted; the first of them.
@@ -150,7 +151,7 @@ where
     pub(crate) fn new(
         orders: Arc<Orders>,
         mut begun: Begun,
-        body: B,
+        body: Decoded<B>,
         schema_id: u32,
         share: Permit,
     ) -> (Self, Receipts) {
@@ -221,7 +222,7 @@ where
     fn end_at_limit(&mut self) {
         let (limit, size) = (self.limits.batch_bytes, self.input.bytes as u64);
         if (limit as u64) < size {
-            let too_large = Refusal::BatchTooLarge { unit: Unit::Bytes, limit, size, is_whole: false };
+            let too_large = Refusal::BatchTooLarge { unit: Unit::Bytes(Measured::Wire), limit, size, is_whole: false };
             self.input.end(End::Refused(too_large));
         }
     }
@@ -251,7 +252,7 @@ where
         let text = match text {
             Text::Whole(text) => text,
             Text::TooLong(size) => {
-                return Err((BodyError::TooLarge { limit, announced: Some(size as u64) }.into(), None));
+                return Err((Refusal::DecodedTooLarge { limit, size: Some(size as u64) }, None));
             }
             Text::GivenUp => return Err((Refusal::Crowded, None)),
         };
@@ -366,8 +367,8 @@ where
             () = last_call.cancelled(), if is_open => Event::LastCall,
             settled = settled, if may_answer => Event::Settled(settled),
             piece = self.input.body.frame(), if wants_more => Event::Came(piece.map(|piece| match piece {
-                Ok(frame) => Ok(frame.into_data().map_or_else(|_| Bytes::new(), whole)), // trailers are no data
-                Err(error) => Err(BodyError::Broken(error.into())),
+                Ok(frame) => Ok(frame.into_data().unwrap_or_default()), // trailers are no data
+                Err(error) => Err(BodyError::Broken(error)),
             })),
             () = tokio::time::sleep_until(silence), if wants_more => Event::Silence,
             () = self.receipts.changed() => Event::ReceiptsRead,
@@ -453,10 +454,6 @@ where
         tracing::debug!(request.id = self.begun.id, batch.orders = taken, batch.open = open, "client of a batch left");
         self.counted.end(BatchEnd::ClientGone);
     }
-}
-
-fn whole(mut data: impl Buf) -> Bytes {
-    data.copy_to_bytes(data.remaining())
 }
 
 /// The order's id in a body that was refused, if it is one.

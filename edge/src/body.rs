@@ -1,5 +1,6 @@
-//! Reads the body of a POST: JSON in UTF-8, not compressed, bounded in bytes, time and memory. Does not parse it; but its
-//! type and first byte say whether it is one order, which is read whole, or a batch, which is `batch`'s to read.
+//! Reads the body of a POST: JSON in UTF-8, its content coding undone, bounded in bytes, time and memory. Does not parse
+//! it; but its type and first byte say whether it is one order, which is read whole, or a batch, which is `batch`'s to
+//! read.
 
 use std::time::Duration;
 
@@ -13,12 +14,18 @@ use crate::{
     batch::Format,
     limits::{self, Limits},
     publish::{Permit, Permits},
-    refusal::{Refusal, Unit},
+    refusal::{Measured, Refusal, Unit},
 };
 
 mod begun;
+mod coding;
+mod decoded;
+mod decoder;
 
 use begun::Begun;
+pub use coding::{ACCEPTED, Coding};
+pub use decoded::Decoded;
+use decoder::Memory;
 
 /// For the whole body, however it trickles.
 pub const BODY_TIME: Duration = Duration::from_secs(5);
@@ -39,6 +46,7 @@ const DISCARD_LIMITS: usize = 8;
 pub struct Bodies {
     limits: limits::Current,
     permits: Permits,
+    decoders: Memory,
     last_call: CancellationToken,
 }
 
@@ -63,7 +71,8 @@ impl Bodies {
     #[must_use]
     pub fn new(limits: limits::Current, last_call: CancellationToken) -> Self {
         // The largest body that can be set fits.
-        Self { limits, permits: Permits::new(MAX_BODIES, MAX_BODY_BYTES), last_call }
+        let permits = Permits::new(MAX_BODIES, MAX_BODY_BYTES);
+        Self { limits, permits, decoders: Memory::default(), last_call }
     }
 
     /// What holds now.
@@ -89,19 +98,23 @@ impl Bodies {
     ///
     /// # Errors
     /// The refusal.
-    pub async fn read<B>(&self, headers: &HeaderMap, body: &mut B, begun: &mut bool) -> Result<Posted, Refusal>
+    pub async fn read<B>(&self, headers: &HeaderMap, body: &mut Decoded<B>, begun: &mut bool) -> Result<Posted, Refusal>
     where
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let kind = check_headers(headers)?;
+        let (kind, coding) = check_headers(headers)?;
         if self.last_call.is_cancelled() {
             return Err(Refusal::Draining);
         }
         let announced = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
         let memory = self.permits.take(announced.unwrap_or(FIRST_SHARE).min(FIRST_SHARE)).ok_or(Refusal::Crowded)?;
         *begun = true;
-        let read = tokio::time::timeout(BODY_TIME, self.read_as(kind, body, memory));
+        let limits = self.limits();
+        if let Some(coding) = coding {
+            body.decode(coding, limits.body, self.decoders.clone());
+        }
+        let read = tokio::time::timeout(BODY_TIME, self.read_as(kind, limits, announced, body, memory));
         tokio::select! {
             biased; // a body that is here is taken
             read = read => read.unwrap_or(Err(BodyError::Slow { within: BODY_TIME }.into())),
@@ -109,54 +122,62 @@ impl Bodies {
         }
     }
 
-    async fn read_as<B>(&self, kind: Kind, body: &mut B, mut memory: Permit) -> Result<Posted, Refusal>
+    /// `announced` is the size on the wire, if the client told it.
+    async fn read_as<B>(
+        &self,
+        kind: Kind,
+        limits: Limits,
+        announced: Option<usize>,
+        body: &mut Decoded<B>,
+        mut memory: Permit,
+    ) -> Result<Posted, Refusal>
     where
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (announced, limits) = (body.size_hint().exact(), self.limits());
-        let mut body = Begun::read(body, kind == Kind::Json, limits.body).await?;
+        if kind == Kind::Lines {
+            body.is_batch(limits.batch_bytes);
+        }
+        let mut begun = Begun::read(body, kind == Kind::Json, limits.body).await?;
         let mut admit = |size| if memory.cover(size) { Ok(()) } else { Err(Refusal::Crowded) };
         let format = match kind {
             Kind::Lines => Format::Lines,
-            Kind::Json if body.first_byte() == Some(b'[') => Format::Array,
+            Kind::Json if begun.first_byte() == Some(b'[') => Format::Array,
+            Kind::Json if announced.is_some_and(|size| limits.body < size) => {
+                let announced = announced.map(|size| size as u64);
+                return Err(BodyError::TooLarge { limit: limits.body, announced }.into());
+            }
             Kind::Json => {
-                let bytes = read_body_with(&mut body, limits.body, BODY_TIME, admit).await?;
+                let bytes = read_body_with(&mut begun, limits.body, BODY_TIME, admit).await?;
                 return Ok(Posted::Order(bytes, memory));
             }
         };
-        if let Some(size) = announced
-            && (limits.batch_bytes as u64) < size
-        {
-            return Err(Refusal::BatchTooLarge { unit: Unit::Bytes, limit: limits.batch_bytes, size, is_whole: true });
+        let (limit, unit) = (limits.batch_bytes, Unit::Bytes(Measured::Wire));
+        if let Some(size) = announced.filter(|size| limit < *size) {
+            return Err(Refusal::BatchTooLarge { unit, limit, size: size as u64, is_whole: true });
         }
-        let first = body.into_first();
+        let first = begun.into_first();
+        body.is_batch(limit);
         admit(first.len())?;
         Ok(Posted::Batch(format, first, memory))
     }
 
     /// Throws the rest of a refused body away, so that its client reads the answer and not a reset. Holds no memory.
-    pub async fn forget<B: Body + Unpin>(&self, headers: &HeaderMap, body: &mut B, begun: bool) {
+    pub async fn forget<B: Body + Unpin>(&self, headers: &HeaderMap, body: &mut Decoded<B>, begun: bool) {
         // A client that waits for "100 Continue" has not sent anything yet.
         if !begun && headers.contains_key(header::EXPECT) {
             return;
         }
-        let rest = discard(body, self.limits().body * DISCARD_LIMITS, DISCARD_TIME);
+        let rest = discard(body.stop_decoding(), self.limits().body * DISCARD_LIMITS, DISCARD_TIME);
         let _ = self.last_call.run_until_cancelled(rest).await;
     }
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<Kind, Refusal> {
+fn check_headers(headers: &HeaderMap) -> Result<(Kind, Option<Coding>), Refusal> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(kind), None) = (types.next(), types.next()) else { return Err(Refusal::MediaType) };
     let kind = kind.to_str().ok().and_then(kind_of).ok_or(Refusal::MediaType)?;
-    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
-    for coding in codings {
-        if !coding.as_bytes().eq_ignore_ascii_case(b"identity") {
-            return Err(Refusal::Encoding);
-        }
-    }
-    Ok(kind)
+    Ok((kind, coding::of(headers)?))
 }
 
 /// `application/json`, or one of the names under which JSON in lines goes, for none of which there is a standard; with
@@ -190,10 +211,10 @@ mod tests {
     async fn a_body_is_charged_as_it_comes_and_refused_when_the_memory_is_taken() {
         let (permits, last_call) = (Permits::new(9, 50_000), CancellationToken::new());
         let limits = limits::Current::new(Limits { body: 100_000, batch_bytes: 100_000, batch_orders: 1 });
-        let bodies = Bodies { limits, permits, last_call };
+        let bodies = Bodies { limits, permits, decoders: Memory::default(), last_call };
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
         let read = async |size: usize| {
-            let mut body = Full::new(Bytes::from(vec![b'x'; size]));
+            let mut body = Decoded::new(Full::new(Bytes::from(vec![b'x'; size])));
             match bodies.read(&headers, &mut body, &mut false).await? {
                 Posted::Order(bytes, memory) => Ok((bytes, memory)),
                 Posted::Batch(..) => panic!("one order was posted"),

@@ -18,7 +18,7 @@ use tower_http::request_id::RequestId;
 use crate::{
     access::{Access, Warnings},
     batch::{self, Batch, Batches, Begun, Receipts},
-    body::{Bodies, Posted},
+    body::{Bodies, Decoded, Posted},
     check::Rules,
     convert,
     fast::FastPath,
@@ -106,7 +106,8 @@ impl Orders {
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
-        let (head, mut body) = request.into_parts();
+        let (head, body) = request.into_parts();
+        let mut body = Decoded::new(body);
         let mut begun = false;
         let (deadline, posted) = match self.read(&head, &mut body, &mut begun).await {
             Ok(read) => read,
@@ -139,7 +140,7 @@ impl Orders {
     async fn read<B>(
         &self,
         head: &request::Parts,
-        body: &mut B,
+        body: &mut Decoded<B>,
         begun: &mut bool,
     ) -> Result<(Duration, Posted), Refusal>
     where
@@ -157,7 +158,7 @@ impl Orders {
     }
 
     /// Works on a batch in a task of its own, unless nothing could be taken from it now.
-    async fn begin_batch<B>(self: &Arc<Self>, begun: Begun, mut body: B) -> Result<Receipts, Refusal>
+    async fn begin_batch<B>(self: &Arc<Self>, begun: Begun, mut body: Decoded<B>) -> Result<Receipts, Refusal>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {

@@ -10,6 +10,7 @@
 
 mod batch_trouble;
 mod batches;
+mod coded;
 mod command;
 mod drain;
 #[path = "../../service-kit/tests/it/frames.rs"]

@@ -31,6 +31,7 @@ use crate::{
     check::Rules,
     config::Config,
     health,
+    keys::Keys,
     metrics::{Metrics, Outcome},
     orders::{AnswerBody, Orders},
     publish::{self, Publisher},
@@ -92,7 +93,12 @@ impl App {
         let last_call = CancellationToken::new();
         let bodies = Bodies::new(config.max_body_bytes, config.max_batch_bytes, last_call.clone());
         let batches = Batches::new(config.max_batch_orders, tasks.clone());
-        let orders = Orders { bodies, rules, schema_id, publisher: Arc::clone(&publisher), batches, metrics };
+        let keys = Keys::new(config.keys);
+        if keys.are_asked_for() {
+            let keys = keys.clone();
+            reloads.add("API keys", move || keys.reload());
+        }
+        let orders = Orders { keys, bodies, rules, schema_id, publisher: Arc::clone(&publisher), batches, metrics };
         let limits = kit::Limits { connections: open_files::connections(CONNECTIONS), ..kit::Limits::default() };
         tasks.spawn_vital("orders' port", kit::serve(listener, service(orders), limits, tasks.clone()));
 

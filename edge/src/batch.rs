@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::{
     json::{self, Json},
+    keys::Client,
     metrics::{self, BatchEnd, Outcome},
     orders::{AnswerBody, Orders},
     publish::{InFlight, Permit, Permits, Placed, PublishError},
@@ -63,8 +64,8 @@ impl Batches {
     }
 
     /// A place for one batch.
-    pub(crate) fn share(&self) -> Result<Permit, Refusal> {
-        self.permits.take(0).ok_or(Refusal::Crowded)
+    pub(crate) fn share(&self, client: &Client) -> Result<Permit, Refusal> {
+        Ok(self.permits.take_for(client.batches(), 0)?)
     }
 }
 
@@ -79,6 +80,7 @@ pub(crate) struct Begun {
     pub(crate) headers: HeaderMap,
     /// The request's.
     pub(crate) id: String,
+    pub(crate) client: Client,
 }
 
 /// The answer to a batch.
@@ -243,6 +245,11 @@ where
     /// The way of one order up to Kafka. With a refusal comes the order's id, if it can be read.
     fn hand_over(&self, text: Text) -> Result<Fate, (Refusal, Option<String>)> {
         let limit = self.orders.bodies.limit();
+        let client = &self.begun.client;
+        // The first was charged as the request.
+        if 1 < self.taken {
+            self.orders.charged(client.charge_request()).map_err(|refusal| (refusal, id_of(&text)))?;
+        }
         let text = match text {
             Text::Whole(text) => text,
             Text::TooLong(size) => {
@@ -250,10 +257,11 @@ where
             }
             Text::GivenUp => return Err((Refusal::Crowded, None)),
         };
+        self.orders.charged(client.charge_bytes(text.len())).map_err(|refusal| (refusal, order_id(&text)))?;
         let (order_id, value) =
             self.orders.encode(&text, self.schema_id).map_err(|refusal| (refusal, order_id(&text)))?;
         let Begun { headers, id, deadline, .. } = &self.begun;
-        match self.orders.hand_over(&order_id, &value, headers, id) {
+        match self.orders.hand_over(&order_id, &value, headers, id, *deadline, client) {
             Ok(in_flight) => {
                 Ok(Fate::HandedOver { order_id, size: value.len(), in_flight, end: Instant::now() + *deadline })
             }
@@ -444,6 +452,10 @@ where
 
 fn whole(mut data: impl Buf) -> Bytes {
     data.copy_to_bytes(data.remaining())
+}
+
+fn id_of(text: &Text) -> Option<String> {
+    if let Text::Whole(text) = text { order_id(text) } else { None }
 }
 
 /// The order's id in a body that was refused, if it is one.

@@ -1,7 +1,7 @@
 //! Reads the body of a POST: JSON in UTF-8, not compressed, bounded in bytes, time and memory. Does not parse it; but its
 //! type and first byte say whether it is one order, which is read whole, or a batch, which is `batch`'s to read.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     batch::Format,
-    publish::{Permit, Permits},
+    publish::{Permit, Permits, Share},
     refusal::{Refusal, Unit},
 };
 
@@ -84,11 +84,18 @@ impl Bodies {
     }
 
     /// The whole body of an order, or the beginning of a batch. After an error the rest of the body may still come: see
-    /// [`Bodies::forget`]; `begun` says whether the client was let write.
+    /// [`Bodies::forget`]; `begun` says whether the client was let write. `share` is what its client holds of the memory,
+    /// if clients are told apart.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn read<B>(&self, headers: &HeaderMap, body: &mut B, begun: &mut bool) -> Result<Posted, Refusal>
+    pub async fn read<B>(
+        &self,
+        headers: &HeaderMap,
+        body: &mut B,
+        begun: &mut bool,
+        share: Option<&Arc<Share>>,
+    ) -> Result<Posted, Refusal>
     where
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -98,7 +105,7 @@ impl Bodies {
             return Err(Refusal::Draining);
         }
         let announced = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
-        let memory = self.permits.take(announced.unwrap_or(FIRST_SHARE).min(FIRST_SHARE)).ok_or(Refusal::Crowded)?;
+        let memory = self.permits.take_for(share, announced.unwrap_or(FIRST_SHARE).min(FIRST_SHARE))?;
         *begun = true;
         let read = tokio::time::timeout(BODY_TIME, self.read_as(kind, body, memory));
         tokio::select! {
@@ -115,7 +122,7 @@ impl Bodies {
     {
         let announced = body.size_hint().exact();
         let mut body = Begun::read(body, kind == Kind::Json, self.limit).await?;
-        let mut admit = |size| if memory.cover(size) { Ok(()) } else { Err(Refusal::Crowded) };
+        let mut admit = |size| memory.try_cover(size).map_err(Refusal::from);
         let format = match kind {
             Kind::Lines => Format::Lines,
             Kind::Json if body.first_byte() == Some(b'[') => Format::Array,
@@ -192,7 +199,7 @@ mod tests {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
         let read = async |size: usize| {
             let mut body = Full::new(Bytes::from(vec![b'x'; size]));
-            match bodies.read(&headers, &mut body, &mut false).await? {
+            match bodies.read(&headers, &mut body, &mut false, None).await? {
                 Posted::Order(bytes, memory) => Ok((bytes, memory)),
                 Posted::Batch(..) => panic!("one order was posted"),
             }

@@ -4,6 +4,8 @@ use std::{fmt, fs, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use service_kit::telemetry;
 
+use crate::keys;
+
 /// What was given.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(
@@ -46,6 +48,9 @@ pub struct Args {
     /// Seconds to finish open requests after a stop, before they are cut
     #[arg(long, env = "EDGE_DRAIN_SECONDS", default_value_t = 8)]
     pub drain_seconds: u64,
+    /// Who may post
+    #[command(flatten)]
+    pub keys: keys::Args,
     /// How to log
     #[command(flatten)]
     pub telemetry: telemetry::Args,
@@ -76,6 +81,8 @@ pub struct Config {
     pub max_batch_bytes: usize,
     /// Time to finish.
     pub drain: Duration,
+    /// Who may post, if not everybody.
+    pub keys: Option<keys::Config>,
 }
 
 /// Everything that is wrong with the settings.
@@ -85,6 +92,12 @@ pub struct Faults(Vec<String>);
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("; "))
+    }
+}
+
+impl From<Vec<String>> for Faults {
+    fn from(faults: Vec<String>) -> Self {
+        Self(faults)
     }
 }
 
@@ -143,6 +156,7 @@ impl TryFrom<Args> for Config {
                 faults.push(format!("--order-schema: cannot read {}: {error}", path.display()));
             }),
         };
+        let keys = args.keys.check(&mut faults);
         match order_schema {
             Ok(order_schema) if faults.is_empty() => Ok(Self {
                 listen: args.listen,
@@ -156,6 +170,7 @@ impl TryFrom<Args> for Config {
                 max_batch_orders: args.max_batch_orders,
                 max_batch_bytes: args.max_batch_bytes,
                 drain: Duration::from_secs(args.drain_seconds),
+                keys,
             }),
             _ => Err(Faults(faults)),
         }
@@ -197,6 +212,7 @@ mod tests {
             "--instance=a b",
             "--admin-listen=127.0.0.1:8080",
             "--order-schema=/nowhere/x.json",
+            "--api-keys=/nowhere/keys.json",
         ]);
         let text = faults.unwrap_err().to_string();
         for flag in [
@@ -209,6 +225,7 @@ mod tests {
             "--instance",
             "--admin-listen",
             "--order-schema",
+            "--api-keys",
         ] {
             assert!(text.contains(flag), "{flag}: {text}");
         }

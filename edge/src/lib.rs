@@ -10,6 +10,8 @@ pub mod orders;
 
 pub mod request_id;
 
+pub mod keys;
+
 pub mod body;
 
 pub mod json;

@@ -7,14 +7,33 @@ use clap::Parser;
 use edge::{
     app::App,
     config::{Args, Config},
+    keys,
 };
 use service_kit::{Tasks, signals, telemetry};
 
 fn main() -> ExitCode {
-    match start(Args::parse()) {
+    let args = Args::parse();
+    if let Some(id) = &args.keys.new_api_key {
+        return new_key(id);
+    }
+    match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("edge: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Not a service: the one thing that is for standard output.
+fn new_key(id: &str) -> ExitCode {
+    match keys::new::make(id) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(fault) => {
+            eprintln!("edge: {fault}");
             ExitCode::FAILURE
         }
     }

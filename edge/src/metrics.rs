@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use crate::publish::{Permits, Persistence};
+use crate::{
+    keys::Limit,
+    publish::{Admission, Persistence},
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder},
@@ -37,6 +40,12 @@ pub enum Outcome {
     Unsupported,
     /// 422
     Invalid,
+    /// 401
+    Unauthorized,
+    /// 403
+    Forbidden,
+    /// 429
+    OverQuota,
     /// 503
     Unavailable,
     /// 504
@@ -77,6 +86,9 @@ impl EncodeLabelValue for Outcome {
             Self::TooLarge => "too_large",
             Self::Unsupported => "unsupported",
             Self::Invalid => "invalid",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::OverQuota => "over_quota",
             Self::Unavailable => "unavailable",
             Self::InDoubt => "in_doubt",
             Self::Panicked => "panicked",
@@ -93,6 +105,12 @@ impl EncodeLabelValue for BatchEnd {
             Self::ClientGone => "client_gone",
             Self::Broken => "broken",
         })
+    }
+}
+
+impl EncodeLabelValue for Limit {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        write!(encoder, "{self}")
     }
 }
 
@@ -117,6 +135,11 @@ struct ByEnd {
 }
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
+struct ByLimit {
+    limit: Limit,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
 struct ByPersistence {
     persisted: Settled,
 }
@@ -129,11 +152,12 @@ pub struct Metrics(Arc<All>);
 struct All {
     requests: Family<ByOutcome, Counter>,
     batches: Family<ByEnd, Counter>,
+    over_quota: Family<ByLimit, Counter>,
     in_flight: Gauge<i64, AtomicI64>,
     messages: Family<ByPersistence, Counter>,
     publish_seconds: Histogram,
     replaced: Counter<u64, AtomicU64>,
-    queue: Mutex<Option<Permits>>,
+    queue: Mutex<Option<Arc<Admission>>>,
 }
 
 /// Counts one request while it lives.
@@ -157,6 +181,7 @@ impl Metrics {
         let all = Arc::new(All {
             requests: Family::default(),
             batches: Family::default(),
+            over_quota: Family::default(),
             in_flight: Gauge::default(),
             messages: Family::default(),
             // 0.25 ms to 8 s, so that the deadline of 5 s lies within.
@@ -168,6 +193,8 @@ impl Metrics {
         let requests = "Requests by how they ended; each order of a batch counts as one";
         edge.register("requests", requests, all.requests.clone());
         edge.register("batches", "Batches from which orders were taken, by how they ended", all.batches.clone());
+        let over_quota = "Requests over a quota of their key, by the quota; each order of a batch counts as one";
+        edge.register("over_quota", over_quota, all.over_quota.clone());
         edge.register("in_flight_requests", "Requests that are being worked on", all.in_flight.clone());
         edge.register("messages", "Messages by what became of them", all.messages.clone());
         edge.register("publish_seconds", "From handing a message over to its report", all.publish_seconds.clone());
@@ -195,6 +222,11 @@ impl Metrics {
         self.0.requests.get_or_create(&ByOutcome { outcome }).inc();
     }
 
+    /// A request exceeded a quota of its key.
+    pub fn over_quota(&self, limit: Limit) {
+        self.0.over_quota.get_or_create(&ByLimit { limit }).inc();
+    }
+
     /// A message was settled after this long.
     pub fn settled(&self, persistence: Persistence, after: Duration) {
         let persisted = match persistence {
@@ -211,9 +243,9 @@ impl Metrics {
         self.0.replaced.inc();
     }
 
-    /// Shows how much of this budget is taken.
-    pub fn watch_queue(&self, permits: &Permits) {
-        *self.0.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(permits.clone());
+    /// Shows how much waits here, and how fast that goes.
+    pub fn watch_queue(&self, queue: &Arc<Admission>) {
+        *self.0.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(queue));
     }
 }
 
@@ -264,11 +296,13 @@ struct Queue(Arc<All>);
 
 impl Collector for Queue {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let permits = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (orders, bytes) = permits.map_or((0, 0), |permits| permits.taken());
+        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (orders, bytes) = queue.as_ref().map_or((0, 0), |queue| queue.waiting());
+        let drain = queue.map_or(0, |queue| queue.orders_per_second().round() as usize);
         for (name, help, value) in [
             ("queue_orders", "Orders that wait for the broker", orders),
             ("queue_bytes", "Bytes that wait for the broker", bytes),
+            ("drain_orders_per_second", "Orders that the broker acknowledges when there are enough of them", drain),
         ] {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
@@ -279,7 +313,10 @@ impl Collector for Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+    use crate::publish::Terms;
 
     #[test]
     fn a_request_that_is_dropped_counts_as_a_client_that_left() {
@@ -291,9 +328,10 @@ mod tests {
         metrics.batch().end(BatchEnd::CutShort);
         let open = metrics.request();
         metrics.settled(Persistence::Stored, Duration::from_millis(3));
-        let permits = Permits::new(10, 1000);
-        let _taken = permits.take(7);
-        metrics.watch_queue(&permits);
+        let queue = Arc::new(Admission::new(Instant::now()));
+        let deadline = Duration::from_secs(5);
+        let _taken = queue.admit(Instant::now(), &Terms { order_id: b"a", size: 7, deadline, share: None }).unwrap();
+        metrics.watch_queue(&queue);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
@@ -305,6 +343,7 @@ mod tests {
             "orderflow_edge_publish_seconds_count 1",
             "orderflow_edge_queue_orders 1",
             "orderflow_edge_queue_bytes 7",
+            "orderflow_edge_drain_orders_per_second 0",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

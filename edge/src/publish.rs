@@ -15,15 +15,21 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
+mod admission;
 mod broker;
 mod context;
+mod drain_rate;
+pub mod pause;
 mod permits;
+mod promises;
 pub mod settings;
 mod supervisor;
 
-pub use broker::Broker;
+pub use admission::{Admission, Terms};
+pub use broker::{Away, Broker};
 pub use context::{Persistence, Report};
-pub use permits::{Permit, Permits};
+use drain_rate::DrainRate;
+pub use permits::{Full, Permit, Permits, Share};
 pub use supervisor::supervise;
 
 use crate::metrics::Metrics;
@@ -68,10 +74,31 @@ pub enum PublishError {
 pub enum Unavailable {
     /// No broker can be reached, or the topic is not there.
     #[error("Kafka cannot take orders now: {0}")]
-    Broker(String),
+    Broker(Away),
     /// As many orders wait for the broker as we let wait.
     #[error("as many orders wait for the broker as may wait")]
-    QueueFull,
+    QueueFull {
+        /// When its client may come back.
+        pause: Duration,
+    },
+    /// The broker would not have acknowledged it in time.
+    #[error(
+        "the broker is behind by {wait:.1?}, too much for the deadline of {deadline:?}; send it again, or allow it more time"
+    )]
+    Late {
+        /// How long orders wait now.
+        wait: Duration,
+        /// The client's.
+        deadline: Duration,
+        /// When its client may come back.
+        pause: Duration,
+    },
+    /// As many orders of this client wait for the broker as may be one client's.
+    #[error("as many orders of this key wait for the broker as leave room for those of others")]
+    ShareTaken {
+        /// When its client may come back.
+        pause: Duration,
+    },
     /// librdkafka gave the message up without having sent it.
     #[error("the broker did not take the order in time ({0})")]
     NotSent(String),
@@ -108,7 +135,7 @@ pub struct Publisher {
     client_id: String,
     topic: &'static str,
     broker: Arc<Broker>,
-    permits: Permits,
+    admission: Arc<Admission>,
     metrics: Metrics,
 }
 
@@ -121,15 +148,15 @@ impl Publisher {
         let broker = Arc::new(Broker::new());
         let client_id = format!("edge-{instance}");
         let kafka = settings::create(servers, &client_id, Context::new(&broker, &metrics))?;
-        let permits = Permits::new(settings::MAX_ORDERS, settings::MAX_BYTES);
-        metrics.watch_queue(&permits);
+        let admission = Arc::new(Admission::new(Instant::now()));
+        metrics.watch_queue(&admission);
         Ok(Self {
             kafka: RwLock::new(Arc::new(kafka)),
             servers: servers.to_owned(),
             client_id,
             topic,
             broker,
-            permits,
+            admission,
             metrics,
         })
     }
@@ -147,16 +174,23 @@ impl Publisher {
     }
 
     /// Hands a record to librdkafka, which copies it. Never blocks and never waits. What happens to the record from here
-    /// on does not depend on what the caller does with the answer.
+    /// on does not depend on what the caller does with the answer. Whoever waits for it does so for `deadline`; `share` is
+    /// what its client holds of the queue, if clients are told apart.
     ///
     /// # Errors
     /// See [`PublishError`]; then the record is surely not in the topic.
-    pub fn send(&self, record: Record<'_>) -> Result<InFlight, PublishError> {
+    pub fn send(
+        &self,
+        record: Record<'_>,
+        deadline: Duration,
+        share: Option<&Arc<Share>>,
+    ) -> Result<InFlight, PublishError> {
         self.broker.admits().map_err(Unavailable::Broker)?;
-        let size = record.value.len();
-        let permit = self.permits.take(record.key.len() + size).ok_or(Unavailable::QueueFull)?;
+        let (size, now) = (record.value.len(), Instant::now());
+        let terms = Terms { order_id: record.key, size: record.key.len() + size, deadline, share };
+        let permit = self.admission.admit(now, &terms)?;
         let (reply, report) = oneshot::channel();
-        let delivery = Box::new(Delivery::new(reply, permit, Instant::now()));
+        let delivery = Box::new(Delivery::new(reply, permit, &self.admission, now));
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         for (key, value) in record.headers {
             headers = headers.insert(Header { key, value: Some(*value) });
@@ -165,18 +199,18 @@ impl Publisher {
             BaseRecord::with_opaque_to(self.topic, delivery).key(record.key).payload(record.value).headers(headers);
         match self.kafka().send(message) {
             Ok(()) => Ok(InFlight { report, size }),
-            Err((error, _)) => Err(self.refused(&error, size)),
+            Err((error, _)) => Err(self.refused(&error, now, &terms, size)),
         }
     }
 
     /// librdkafka did not take the message, so it is surely not in the topic.
-    fn refused(&self, error: &KafkaError, size: usize) -> PublishError {
+    fn refused(&self, error: &KafkaError, now: Instant, terms: &Terms<'_>, size: usize) -> PublishError {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => Unavailable::QueueFull.into(),
+            Some(RDKafkaErrorCode::QueueFull) => self.admission.full(now, terms).into(),
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => PublishError::TooLarge(size),
             Some(RDKafkaErrorCode::Fatal) => {
                 self.broker.ask_for_supervisor();
-                Unavailable::Broker("the producer broke and is being replaced".to_owned()).into()
+                Unavailable::Broker(Away::new("the producer broke and is being replaced", Duration::ZERO)).into()
             }
             code => Unavailable::NotSent(describe(code)).into(),
         }
@@ -201,6 +235,18 @@ impl Publisher {
         self.metrics.producer_replaced();
         let mut kafka = self.kafka.write().unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::replace(&mut kafka, Arc::new(fresh)))
+    }
+}
+
+impl Unavailable {
+    /// How long a client should wait before it sends the order again.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        match self {
+            Self::Broker(away) => away.pause,
+            Self::QueueFull { pause } | Self::Late { pause, .. } | Self::ShareTaken { pause } => *pause,
+            Self::NotSent(_) | Self::Schema => pause::while_away(Duration::ZERO),
+        }
     }
 }
 

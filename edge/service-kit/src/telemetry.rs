@@ -7,6 +7,7 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 /// The flags of a command's logs; `#[command(flatten)]` them.
 #[derive(Clone, Debug, clap::Args)]
+#[group(id = "logs")]
 pub struct Args {
     /// What to log: a level, or `target=level` pairs separated by commas
     #[arg(long = "log", env = "ORDERFLOW_LOG", default_value = "info", global = true)]

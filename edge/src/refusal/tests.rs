@@ -1,7 +1,9 @@
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use super::*;
-use crate::check::Violation;
+use crate::{check::Violation, publish::Away};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 static PAGE: LazyLock<String> =
     LazyLock::new(|| std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/PROBLEMS.md")).unwrap());
@@ -27,12 +29,15 @@ fn samples() -> Vec<Refusal> {
         Refusal::BatchForm(Form::Unfinished),
         Refusal::MediaType,
         Refusal::Encoding,
+        Refusal::Unauthorized,
+        Refusal::Forbidden("disabled"),
+        Refusal::OverQuota(Exceeded { limit: Limit::Requests, a_second: 100, pause: Duration::from_millis(240) }),
         Refusal::Deadline { name: "x-deadline-ms", min: 200, max: 5000 },
         Refusal::Body(BodyError::Slow { within: Duration::from_secs(5) }),
         Refusal::Body(BodyError::Broken("reset".into())),
         Refusal::NotFound,
         Refusal::Method(Method::GET),
-        Refusal::Unavailable(Unavailable::Broker("no broker can be reached".to_owned())),
+        Refusal::Unavailable(Unavailable::QueueFull { pause: Duration::from_millis(1340) }),
         Refusal::InDoubt(InDoubt::Deadline(Duration::from_secs(5))),
         Refusal::Panicked,
     ]
@@ -76,8 +81,11 @@ fn kinds_that_share_a_section_agree_with_it() {
         (Refusal::TopicTooNarrow(300_000), "order-too-large"),
         (Refusal::BatchForm(Form::Trailing), "batch-form"),
         (Refusal::Crowded, "unavailable"),
+        (Refusal::CrowdedByKey, "unavailable"),
         (Refusal::Draining, "unavailable"),
-        (Refusal::Unavailable(Unavailable::QueueFull), "unavailable"),
+        (Refusal::Unavailable(Unavailable::Broker(Away::new("away", SECOND))), "unavailable"),
+        (Refusal::Unavailable(Unavailable::Late { wait: SECOND, deadline: SECOND, pause: SECOND }), "unavailable"),
+        (Refusal::Unavailable(Unavailable::ShareTaken { pause: SECOND }), "unavailable"),
         (Refusal::Unavailable(Unavailable::NotSent("timed out".to_owned())), "unavailable"),
         (Refusal::Unavailable(Unavailable::Schema), "unavailable"),
         (Refusal::InDoubt(InDoubt::Unconfirmed("no error code".to_owned())), "in-doubt"),
@@ -93,4 +101,17 @@ fn kinds_that_share_a_section_agree_with_it() {
 fn a_batch_that_is_too_large_is_told_both_numbers_and_the_way_out() {
     let bytes = Refusal::BatchTooLarge { unit: Unit::Bytes, limit: 100, size: 120, is_whole: false }.to_string();
     assert_eq!(bytes, "a batch has at most 100 bytes, this one has at least 120; send what is beyond in another batch");
+}
+
+#[test]
+fn a_pause_is_told_in_whole_seconds_that_are_never_too_few_and_in_milliseconds() {
+    for (pause, seconds, millis) in
+        [(0, "1", 0), (1, "1", 1), (1000, "1", 1000), (1001, "2", 1001), (90_000, "60", 60_000)]
+    {
+        let pause = Duration::from_millis(pause);
+        let answer = Refusal::Unavailable(Unavailable::QueueFull { pause }).problem();
+        assert_eq!(answer.member("retryAfterMs"), Some(&json!(millis)));
+        assert_eq!(answer.into_response().headers()[header::RETRY_AFTER], seconds, "{pause:?}");
+    }
+    assert_eq!(Refusal::MediaType.problem().into_response().headers().get(header::RETRY_AFTER), None);
 }

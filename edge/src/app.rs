@@ -30,6 +30,7 @@ use crate::{
     config::Config,
     fast::FastPath,
     health,
+    keys::Keys,
     limits::{self, Limits},
     metrics::{Metrics, Outcome},
     orders::{AnswerBody, Orders},
@@ -97,9 +98,15 @@ impl App {
             let limits = limits.clone();
             reloads.add("limits", move || limits.reload(&source));
         }
+        let keys = Keys::new(config.keys);
+        if keys.are_asked_for() {
+            let keys = keys.clone();
+            reloads.add("API keys", move || keys.reload());
+        }
         let bodies = Bodies::new(limits, last_call.clone());
         let batches = Batches::new(tasks.clone());
         let orders = Orders {
+            keys,
             bodies,
             rules,
             fast,

@@ -19,6 +19,7 @@ use crate::{
     access,
     body::Decoded,
     json::{self, Json},
+    keys::Client,
     limits::Limits,
     metrics::{self, BatchEnd, Outcome, Stage},
     orders::{AnswerBody, Orders},
@@ -65,8 +66,8 @@ impl Batches {
     }
 
     /// A place for one batch.
-    pub(crate) fn share(&self) -> Result<Permit, Refusal> {
-        self.permits.take(0).ok_or(Refusal::Crowded)
+    pub(crate) fn share(&self, client: &Client) -> Result<Permit, Refusal> {
+        Ok(self.permits.take_for(client.batches(), 0)?)
     }
 }
 
@@ -81,6 +82,7 @@ pub(crate) struct Begun {
     pub(crate) headers: HeaderMap,
     /// The request's.
     pub(crate) id: String,
+    pub(crate) client: Client,
 }
 
 /// The answer to a batch.
@@ -249,6 +251,11 @@ where
     /// The way of one order up to Kafka. With a refusal comes the order's id, if it can be read.
     fn hand_over(&self, text: Text) -> Result<Fate, (Refusal, Option<String>)> {
         let limit = self.limits.body;
+        let client = &self.begun.client;
+        // The first was charged as the request.
+        if 1 < self.taken {
+            self.orders.charged(client.charge_request()).map_err(|refusal| (refusal, id_of(&text)))?;
+        }
         let text = match text {
             Text::Whole(text) => text,
             Text::TooLong(size) => {
@@ -257,10 +264,11 @@ where
             Text::GivenUp => return Err((Refusal::Crowded, None)),
         };
         let begun = Instant::now();
+        self.orders.charged(client.charge_bytes(text.len())).map_err(|refusal| (refusal, order_id(&text)))?;
         let (order_id, value) =
             self.orders.encode(&text, self.schema_id).map_err(|refusal| (refusal, order_id(&text)))?;
         let Begun { headers, id, deadline, .. } = &self.begun;
-        match self.orders.hand_over(&order_id, &value, headers, id) {
+        match self.orders.hand_over(&order_id, &value, headers, id, *deadline, client) {
             Ok(in_flight) => {
                 self.orders.metrics.took(Stage::Check, in_flight.begun().saturating_duration_since(begun.into()));
                 let end = in_flight.begun() + *deadline;
@@ -454,6 +462,10 @@ where
         tracing::debug!(request.id = self.begun.id, batch.orders = taken, batch.open = open, "client of a batch left");
         self.counted.end(BatchEnd::ClientGone);
     }
+}
+
+fn id_of(text: &Text) -> Option<String> {
+    if let Text::Whole(text) = text { order_id(text) } else { None }
 }
 
 /// The order's id in a body that was refused, if it is one.

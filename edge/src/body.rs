@@ -2,7 +2,7 @@
 //! it; but its type and first byte say whether it is one order, which is read whole, or a batch, which is `batch`'s to
 //! read.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     batch::Format,
     limits::{self, Limits},
-    publish::{Permit, Permits},
+    publish::{Permit, Permits, Share},
     refusal::{Measured, Refusal, Unit},
 };
 
@@ -94,11 +94,18 @@ impl Bodies {
     }
 
     /// The whole body of an order, or the beginning of a batch. After an error the rest of the body may still come: see
-    /// [`Bodies::forget`]; `begun` says whether the client was let write.
+    /// [`Bodies::forget`]; `begun` says whether the client was let write. `share` is what its client holds of the memory,
+    /// if clients are told apart.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn read<B>(&self, headers: &HeaderMap, body: &mut Decoded<B>, begun: &mut bool) -> Result<Posted, Refusal>
+    pub async fn read<B>(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Decoded<B>,
+        begun: &mut bool,
+        share: Option<&Arc<Share>>,
+    ) -> Result<Posted, Refusal>
     where
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -108,7 +115,7 @@ impl Bodies {
             return Err(Refusal::Draining);
         }
         let announced = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
-        let memory = self.permits.take(announced.unwrap_or(FIRST_SHARE).min(FIRST_SHARE)).ok_or(Refusal::Crowded)?;
+        let memory = self.permits.take_for(share, announced.unwrap_or(FIRST_SHARE).min(FIRST_SHARE))?;
         *begun = true;
         let limits = self.limits();
         if let Some(coding) = coding {
@@ -139,7 +146,7 @@ impl Bodies {
             body.is_batch(limits.batch_bytes);
         }
         let mut begun = Begun::read(body, kind == Kind::Json, limits.body).await?;
-        let mut admit = |size| if memory.cover(size) { Ok(()) } else { Err(Refusal::Crowded) };
+        let mut admit = |size| memory.try_cover(size).map_err(Refusal::from);
         let format = match kind {
             Kind::Lines => Format::Lines,
             Kind::Json if begun.first_byte() == Some(b'[') => Format::Array,
@@ -215,7 +222,7 @@ mod tests {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
         let read = async |size: usize| {
             let mut body = Decoded::new(Full::new(Bytes::from(vec![b'x'; size])));
-            match bodies.read(&headers, &mut body, &mut false).await? {
+            match bodies.read(&headers, &mut body, &mut false, None).await? {
                 Posted::Order(bytes, memory) => Ok((bytes, memory)),
                 Posted::Batch(..) => panic!("one order was posted"),
             }

@@ -6,6 +6,7 @@ use service_kit::telemetry;
 
 use crate::{
     check::Rules,
+    keys,
     publish::{Security, security::SecurityArgs},
     transport::{self, Transport},
 };
@@ -65,6 +66,9 @@ pub struct Args {
     /// How orders come in
     #[command(flatten)]
     pub transport: transport::Args,
+    /// Who may post
+    #[command(flatten)]
+    pub keys: keys::Args,
     /// How to log
     #[command(flatten)]
     pub telemetry: telemetry::Args,
@@ -104,6 +108,8 @@ pub struct Config {
     pub drain: Duration,
     /// How orders come in.
     pub transport: Transport,
+    /// Who may post, if not everybody.
+    pub keys: Option<keys::Config>,
     /// How all this was read, so that it can be read anew; absent if it was not.
     pub source: Option<Source>,
 }
@@ -133,6 +139,12 @@ pub struct Faults(Vec<String>);
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("; "))
+    }
+}
+
+impl From<Vec<String>> for Faults {
+    fn from(faults: Vec<String>) -> Self {
+        Self(faults)
     }
 }
 
@@ -247,6 +259,7 @@ impl TryFrom<Args> for Config {
             faults.push(format!("--log: {error}"));
         }
         let transport = Transport::check(args.transport, &mut faults);
+        let keys = args.keys.check(&mut faults);
         match order_schema {
             Ok(order_schema) if faults.is_empty() => Ok(Self {
                 listen: args.listen,
@@ -264,6 +277,7 @@ impl TryFrom<Args> for Config {
                 drain: Duration::from_secs(args.drain_seconds),
                 source: None,
                 transport,
+                keys,
             }),
             _ => Err(Faults(faults)),
         }
@@ -308,6 +322,7 @@ mod tests {
             "--kafka-tls-ca=/nowhere/ca.pem",
             "--max-connections=9",
             "--tls-cert=/nowhere/cert.pem",
+            "--api-keys=/nowhere/keys.json",
         ]);
         let text = faults.unwrap_err().to_string();
         for flag in [
@@ -323,6 +338,7 @@ mod tests {
             "--kafka-tls-ca",
             "--max-connections",
             "--tls-key",
+            "--api-keys",
         ] {
             assert!(text.contains(flag), "{flag}: {text}");
         }

@@ -14,6 +14,7 @@ pub mod access;
 
 pub mod request_id;
 
+pub mod keys;
 pub mod limits;
 
 pub mod body;

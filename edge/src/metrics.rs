@@ -11,7 +11,10 @@ use std::{
 
 use service_kit::http::Connections;
 
-use crate::publish::{Permits, Persistence, Statistics};
+use crate::{
+    keys::Limit,
+    publish::{Admission, Permits, Persistence, Statistics},
+};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -42,6 +45,12 @@ pub enum Outcome {
     Unsupported,
     /// 422
     Invalid,
+    /// 401
+    Unauthorized,
+    /// 403
+    Forbidden,
+    /// 429
+    OverQuota,
     /// 503
     Unavailable,
     /// 504
@@ -82,6 +91,9 @@ impl EncodeLabelValue for Outcome {
             Self::TooLarge => "too_large",
             Self::Unsupported => "unsupported",
             Self::Invalid => "invalid",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::OverQuota => "over_quota",
             Self::Unavailable => "unavailable",
             Self::InDoubt => "in_doubt",
             Self::Panicked => "panicked",
@@ -98,6 +110,12 @@ impl EncodeLabelValue for BatchEnd {
             Self::ClientGone => "client_gone",
             Self::Broken => "broken",
         })
+    }
+}
+
+impl EncodeLabelValue for Limit {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        write!(encoder, "{self}")
     }
 }
 
@@ -122,6 +140,11 @@ struct ByEnd {
 }
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
+struct ByLimit {
+    limit: Limit,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
 struct ByPersistence {
     persisted: Settled,
 }
@@ -140,6 +163,7 @@ pub struct Metrics(Arc<All>);
 struct All {
     requests: Family<ByOutcome, Counter>,
     batches: Family<ByEnd, Counter>,
+    over_quota: Family<ByLimit, Counter>,
     in_flight: Gauge<i64, AtomicI64>,
     messages: Family<ByPersistence, Counter>,
     refusals: Family<ByReason, Counter>,
@@ -172,6 +196,7 @@ impl Metrics {
         let all = Arc::new(All {
             requests: Family::default(),
             batches: Family::default(),
+            over_quota: Family::default(),
             in_flight: Gauge::default(),
             messages: Family::default(),
             refusals: Family::default(),
@@ -183,6 +208,8 @@ impl Metrics {
         let requests = "Requests by how they ended; each order of a batch counts as one";
         edge.register("requests", requests, all.requests.clone());
         edge.register("batches", "Batches from which orders were taken, by how they ended", all.batches.clone());
+        let over_quota = "Requests over a quota of their key, by the quota; each order of a batch counts as one";
+        edge.register("over_quota", over_quota, all.over_quota.clone());
         edge.register("in_flight_requests", "Requests that are being worked on", all.in_flight.clone());
         edge.register("messages", "Messages by what became of them", all.messages.clone());
         let refusals = "Orders, requests and batches that were refused, by the type of the problem they were answered";
@@ -222,6 +249,11 @@ impl Metrics {
         self.0.stages.took(stage, time);
     }
 
+    /// A request exceeded a quota of its key.
+    pub fn over_quota(&self, limit: Limit) {
+        self.0.over_quota.get_or_create(&ByLimit { limit }).inc();
+    }
+
     /// A message was settled after this long.
     pub fn settled(&self, persistence: Persistence, after: Duration) {
         let persisted = match persistence {
@@ -243,9 +275,9 @@ impl Metrics {
         self.0.kafka.set(statistics);
     }
 
-    /// Shows how much of this budget of records is taken.
-    pub fn watch_queue(&self, permits: &Permits) {
-        self.0.fill.watch_queue(permits.clone());
+    /// Shows how much waits here, and how fast that goes.
+    pub fn watch_queue(&self, queue: &Arc<Admission>) {
+        self.0.fill.watch_queue(Arc::clone(queue));
     }
 
     /// Shows how much of this budget for bodies is taken.

@@ -23,6 +23,7 @@ use crate::{
     convert,
     fast::FastPath,
     json,
+    keys::{Client, Exceeded, Keys},
     metrics::{Metrics, Stage},
     publish::{InFlight, Placed, Publisher, Record, Unavailable, settings},
     receipt::Receipt,
@@ -41,6 +42,8 @@ pub const MAX_RECORD: usize = 256 * 1024;
 
 /// What taking orders needs.
 pub struct Orders {
+    /// Who may post.
+    pub keys: Keys,
     /// Reads bodies.
     pub bodies: Bodies,
     /// The schema that was given at start.
@@ -84,32 +87,40 @@ impl Orders {
         let id = request.extensions().get::<RequestId>().cloned();
         let id = request_id::text(id.as_ref());
         let access = Access::begin(&self.metrics, &self.warnings, id, &request);
-        let answer = match self.take(request, id, access.begun()).await {
+        let mut client = Client::default();
+        let mut answer = match self.take(request, id, access.begun(), &mut client).await {
             Ok(Taken::Order(Stored { order_id, placed, schema_id })) => {
                 access.accepted();
-                Receipt::new(&order_id, self.publisher.topic(), placed, id, schema_id).response()
+                Receipt::new(&order_id, self.publisher.topic(), placed, id, schema_id).response().map(Either::Left)
             }
             Ok(Taken::Batch(receipts)) => {
                 access.goes_on();
-                return batch::response(receipts);
+                batch::response(receipts)
             }
             Err(refusal) => {
                 access.refused(&refusal);
-                refusal.problem().with("requestId", id).into_response()
+                refusal.problem().with("requestId", id).into_response().map(Either::Left)
             }
         };
-        answer.map(Either::Left)
+        client.describe(answer.headers_mut());
+        answer
     }
 
     /// The way of one order, or to the first order of a batch.
-    async fn take<B>(self: &Arc<Self>, request: Request<B>, id: &str, begun_at: Instant) -> Result<Taken, Refusal>
+    async fn take<B>(
+        self: &Arc<Self>,
+        request: Request<B>,
+        id: &str,
+        begun_at: Instant,
+        client: &mut Client,
+    ) -> Result<Taken, Refusal>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
         let (head, body) = request.into_parts();
         let mut body = Decoded::new(body);
         let mut begun = false;
-        let (deadline, posted) = match self.read(&head, &mut body, &mut begun).await {
+        let (deadline, posted) = match self.read(&head, &mut body, &mut begun, client).await {
             Ok(read) => read,
             Err(refusal) => {
                 if refusal.is_early() {
@@ -121,15 +132,24 @@ impl Orders {
         let (body, memory) = match posted {
             Posted::Order(body, memory) => (body, memory),
             Posted::Batch(format, first, memory) => {
-                let begun = Begun { format, first, memory, deadline, headers: head.headers, id: id.to_owned() };
+                let begun = Begun {
+                    format,
+                    first,
+                    memory,
+                    deadline,
+                    headers: head.headers,
+                    id: id.to_owned(),
+                    client: client.clone(),
+                };
                 return self.begin_batch(begun, body).await.map(Taken::Batch);
             }
         };
         let whole = Instant::now();
         self.metrics.took(Stage::Read, whole.saturating_duration_since(begun_at));
+        self.charged(client.charge_bytes(body.len()))?;
         let schema_id = self.schema_id()?;
         let (order_id, value) = self.encode(&body, schema_id)?;
-        let in_flight = self.hand_over(&order_id, &value, &head.headers, id)?;
+        let in_flight = self.hand_over(&order_id, &value, &head.headers, id, deadline, client)?;
         self.metrics.took(Stage::Check, in_flight.begun().saturating_duration_since(whole));
         drop((body, value, memory)); // librdkafka has its copy; what waits has a budget of its own
         let placed = in_flight.settled(deadline).await?;
@@ -142,6 +162,7 @@ impl Orders {
         head: &request::Parts,
         body: &mut Decoded<B>,
         begun: &mut bool,
+        client: &mut Client,
     ) -> Result<(Duration, Posted), Refusal>
     where
         B: Body + Unpin,
@@ -153,8 +174,18 @@ impl Orders {
         if head.method != Method::POST {
             return Err(Refusal::Method(head.method.clone()));
         }
+        *client = self.keys.authenticate(&head.headers)?;
+        self.charged(client.charge_request())?;
         let deadline = deadline(&head.headers)?;
-        Ok((deadline, self.bodies.read(&head.headers, body, begun).await?))
+        Ok((deadline, self.bodies.read(&head.headers, body, begun, client.bodies()).await?))
+    }
+
+    /// Counts a quota that was exceeded.
+    pub(crate) fn charged(&self, charged: Result<(), Exceeded>) -> Result<(), Refusal> {
+        charged.map_err(|exceeded| {
+            self.metrics.over_quota(exceeded.limit);
+            Refusal::OverQuota(exceeded)
+        })
     }
 
     /// Works on a batch in a task of its own, unless nothing could be taken from it now.
@@ -162,8 +193,8 @@ impl Orders {
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
-        let admitted = self.publisher.broker().admits().map_err(|reason| Refusal::from(Unavailable::Broker(reason)));
-        let share = admitted.and_then(|()| Ok((self.schema_id()?, self.batches.share()?)));
+        let admitted = self.publisher.broker().admits().map_err(|away| Refusal::from(Unavailable::Broker(away)));
+        let share = admitted.and_then(|()| Ok((self.schema_id()?, self.batches.share(&begun.client)?)));
         match share {
             Ok((schema_id, share)) => {
                 let (batch, receipts) = Batch::new(Arc::clone(self), begun, body, schema_id, share);
@@ -197,11 +228,13 @@ impl Orders {
         value: &[u8],
         request: &HeaderMap,
         id: &str,
+        deadline: Duration,
+        client: &Client,
     ) -> Result<InFlight, Refusal> {
         let mut headers = vec![(names::headers::REQUEST_ID, id.as_bytes())];
         headers.extend(trace(request).map(|trace| (names::headers::TRACEPARENT, trace)));
         let record = Record { key: key.as_bytes(), value, headers: &headers };
-        Ok(self.publisher.send(record)?)
+        Ok(self.publisher.send(record, deadline, client.queue())?)
     }
 }
 

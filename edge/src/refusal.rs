@@ -12,8 +12,9 @@ use crate::{
     body::{self, Coding},
     check::Violations,
     json::Malformed,
+    keys::{Exceeded, Limit},
     metrics::Outcome,
-    publish::{InDoubt, PublishError, Unavailable},
+    publish::{Full, InDoubt, PublishError, Unavailable, pause},
 };
 
 /// Why an order was not accepted.
@@ -34,6 +35,15 @@ pub enum Refusal {
     /// The body is not what its coding says.
     #[error(transparent)]
     Undecodable(#[from] Undecodable),
+    /// No key that we know, or not with its secret.
+    #[error("an API key is needed, as `Authorization: Bearer <id>.<secret>`; this request has none that is known here")]
+    Unauthorized,
+    /// The key is known and may not post.
+    #[error("the API key is {0}; ask for another")]
+    Forbidden(&'static str),
+    /// The client has used up a quota of its key.
+    #[error("the quota of this API key is {} {} a second, and it is used up", .0.a_second, .0.limit)]
+    OverQuota(Exceeded),
     /// A deadline that is no deadline.
     #[error("{name} must be a whole number of milliseconds from {min} to {max}")]
     Deadline {
@@ -58,6 +68,9 @@ pub enum Refusal {
     /// So many bodies are being read that this one would not fit.
     #[error("as many bodies are being read as may be at once")]
     Crowded,
+    /// This client's bodies hold as much of the memory for bodies as may be one client's.
+    #[error("as many bodies of this API key are being read as leave room for those of others")]
+    CrowdedByKey,
     /// The edge stops, and this body had not come yet.
     #[error("the edge is stopping and does not wait for the body any longer")]
     Draining,
@@ -163,8 +176,9 @@ enum Retry {
     Pointless,
 }
 
-/// How long to wait before the next try while something is away.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Nobody is told to come back at once, or so late that it would rather ask somebody.
+const SHORTEST_PAUSE: u64 = 1;
+const LONGEST_PAUSE: u64 = 60;
 
 impl Refusal {
     /// The answer.
@@ -178,12 +192,32 @@ impl Refusal {
         for (name, value) in self.members() {
             problem = problem.with(name, value);
         }
+        if let Some(pause) = self.pause() {
+            // Whole seconds (RFC 9110), rounded up: too early is in vain.
+            let seconds = pause.as_millis().div_ceil(1000).clamp(SHORTEST_PAUSE.into(), LONGEST_PAUSE.into()) as u64;
+            problem = problem
+                .with("retryAfterMs", pause.as_millis().min(u128::from(LONGEST_PAUSE) * 1000) as u64)
+                .header(header::RETRY_AFTER, seconds);
+        }
         match self {
             Self::Method(_) => problem.header(header::ALLOW, HeaderValue::from_static("POST")),
             // Which tells it apart from a media type that is not taken (RFC 9110, section 15.5.16).
             Self::Encoding => problem.header(header::ACCEPT_ENCODING, HeaderValue::from_static(body::ACCEPTED)),
-            _ if status == StatusCode::SERVICE_UNAVAILABLE => problem.header(header::RETRY_AFTER, PAUSE.as_secs()),
+            Self::Unauthorized => {
+                problem.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"orders\""))
+            }
             _ => problem,
+        }
+    }
+
+    /// How long the client should wait before it sends the same again.
+    fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable(unavailable) => Some(unavailable.pause()),
+            // Another edge takes it, or memory comes back within the time of a body.
+            Self::OverQuota(exceeded) => Some(exceeded.pause),
+            Self::Crowded | Self::CrowdedByKey | Self::Draining => Some(pause::while_away(Duration::ZERO)),
+            _ => None,
         }
     }
 
@@ -194,6 +228,9 @@ impl Refusal {
             Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method", "method is not allowed"),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "media type is not supported"),
             Self::Encoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", "content coding is not supported"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "API key is missing or wrong"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "API key may not post"),
+            Self::OverQuota(_) => (StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", "quota of the API key is used up"),
             Self::Deadline { .. } => (StatusCode::BAD_REQUEST, "deadline", "deadline cannot be read"),
             Self::Undecodable(_) => (StatusCode::BAD_REQUEST, "undecodable", "body cannot be decoded"),
             Self::Body(BodyError::TooLarge { .. }) | Self::DecodedTooLarge { .. } => {
@@ -208,7 +245,7 @@ impl Refusal {
             Self::RecordTooLarge { .. } | Self::TopicTooNarrow(_) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "order-too-large", "order is too large")
             }
-            Self::Crowded | Self::Draining | Self::Unavailable(_) => {
+            Self::Crowded | Self::CrowdedByKey | Self::Draining | Self::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "orders are not accepted now")
             }
             Self::InDoubt(_) => (StatusCode::GATEWAY_TIMEOUT, "in-doubt", "order may or may not be stored"),
@@ -239,7 +276,8 @@ impl Refusal {
 
     fn retry(&self) -> Retry {
         match self {
-            Self::Crowded | Self::Draining | Self::Unavailable(_) => Retry::Safe,
+            Self::Crowded | Self::CrowdedByKey | Self::Draining | Self::Unavailable(_) => Retry::Safe,
+            Self::OverQuota(_) => Retry::Safe,
             Self::Body(BodyError::Slow { .. } | BodyError::Broken(_)) => Retry::Safe,
             Self::InDoubt(_) | Self::Panicked => Retry::WithSameOrderId,
             Self::NotFound
@@ -247,6 +285,8 @@ impl Refusal {
             | Self::MediaType
             | Self::Encoding
             | Self::Undecodable(_)
+            | Self::Unauthorized
+            | Self::Forbidden(_)
             | Self::Deadline { .. }
             | Self::Body(BodyError::TooLarge { .. })
             | Self::DecodedTooLarge { .. }
@@ -269,6 +309,11 @@ impl Refusal {
             Self::BatchTooLarge { unit, limit, size, .. } => sizes(json!(limit), json!(size), *unit),
             Self::RecordTooLarge { size, limit } => sizes(json!(limit), json!(size), Unit::Bytes(Measured::Encoded)),
             Self::TopicTooNarrow(size) => sizes(Value::Null, json!(size), Unit::Bytes(Measured::Encoded)),
+            Self::OverQuota(Exceeded { limit, a_second, .. }) => vec![
+                ("quota", json!(limit.to_string())),
+                ("limit", json!(a_second)),
+                ("violated-policies", json!([limit.to_string()])),
+            ],
             Self::Invalid(violations) => {
                 let errors: Vec<Value> = violations
                     .listed
@@ -290,17 +335,22 @@ impl Refusal {
             | Self::MediaType
             | Self::Encoding
             | Self::Undecodable(Undecodable::Damaged(_) | Undecodable::Trailing(_) | Undecodable::Window { .. })
+            | Self::Unauthorized
+            | Self::Forbidden(_)
+            | Self::OverQuota(Exceeded { limit: Limit::Requests, .. })
             | Self::Deadline { .. }
             | Self::Body(BodyError::TooLarge { .. })
             | Self::DecodedTooLarge { .. }
             | Self::BatchTooLarge { .. }
             | Self::BatchForm(Form::Trailing)
-            | Self::Crowded => true,
+            | Self::Crowded
+            | Self::CrowdedByKey => true,
             // It had its time, or nothing more comes.
             Self::Body(BodyError::Slow { .. } | BodyError::Broken(_)) | Self::Draining => false,
             Self::Undecodable(Undecodable::Truncated(_)) => false,
             // The body was read.
             Self::BatchForm(Form::Unfinished)
+            | Self::OverQuota(Exceeded { limit: Limit::Bytes, .. })
             | Self::Malformed(_)
             | Self::Invalid(_)
             | Self::RecordTooLarge { .. }
@@ -326,7 +376,10 @@ impl Refusal {
                 Outcome::Malformed
             }
             Self::Invalid(_) => Outcome::Invalid,
-            Self::Crowded | Self::Draining | Self::Unavailable(_) => Outcome::Unavailable,
+            Self::Unauthorized => Outcome::Unauthorized,
+            Self::Forbidden(_) => Outcome::Forbidden,
+            Self::OverQuota(_) => Outcome::OverQuota,
+            Self::Crowded | Self::CrowdedByKey | Self::Draining | Self::Unavailable(_) => Outcome::Unavailable,
             Self::InDoubt(_) => Outcome::InDoubt,
             Self::Panicked => Outcome::Panicked,
         }
@@ -364,6 +417,15 @@ impl From<BodyError> for Refusal {
 impl From<Unavailable> for Refusal {
     fn from(unavailable: Unavailable) -> Self {
         Self::Unavailable(unavailable)
+    }
+}
+
+impl From<Full> for Refusal {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Budget => Self::Crowded,
+            Full::Share => Self::CrowdedByKey,
+        }
     }
 }
 

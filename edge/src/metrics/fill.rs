@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use prometheus_client::{
@@ -11,13 +11,13 @@ use prometheus_client::{
     metrics::gauge::ConstGauge,
 };
 
-use crate::publish::Permits;
+use crate::publish::{Admission, Permits};
 use service_kit::http::Connections;
 
 /// What is watched; what nobody has told of yet is shown as empty.
 #[derive(Clone, Debug, Default)]
 struct Watched {
-    queue: Option<Permits>,
+    queue: Option<Arc<Admission>>,
     bodies: Option<Permits>,
     connections: Option<Connections>,
 }
@@ -27,8 +27,8 @@ struct Watched {
 pub(super) struct Fill(Mutex<Watched>);
 
 impl Fill {
-    pub(super) fn watch_queue(&self, permits: Permits) {
-        self.change(|watched| watched.queue = Some(permits));
+    pub(super) fn watch_queue(&self, queue: Arc<Admission>) {
+        self.change(|watched| watched.queue = Some(queue));
     }
 
     pub(super) fn watch_bodies(&self, permits: Permits) {
@@ -43,10 +43,11 @@ impl Fill {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn read(&self) -> [(&'static str, &'static str, usize); 8] {
+    fn read(&self) -> [(&'static str, &'static str, usize); 9] {
         let Watched { queue, bodies, connections } = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let of = |permits: &Option<Permits>| permits.as_ref().map_or(((0, 0), (0, 0)), |p| (p.taken(), p.limits()));
-        let ((orders, bytes), (orders_limit, bytes_limit)) = of(&queue);
+        let ((orders, bytes), (orders_limit, bytes_limit)) = of(&queue.as_ref().map(|queue| queue.permits().clone()));
+        let drain = queue.map_or(0, |queue| queue.orders_per_second().round() as usize);
         let ((_, memory), (_, memory_limit)) = of(&bodies);
         let (open, open_limit) = connections.map_or((0, 0), |connections| (connections.open(), connections.limit()));
         [
@@ -54,6 +55,7 @@ impl Fill {
             ("queue_orders_limit", "Orders that may wait for the broker", orders_limit),
             ("queue_bytes", "Bytes that wait for the broker", bytes),
             ("queue_bytes_limit", "Bytes that may wait for the broker", bytes_limit),
+            ("drain_orders_per_second", "Orders that the broker acknowledges when there are enough of them", drain),
             ("body_bytes", "Memory that bodies take which are being read", memory),
             ("body_bytes_limit", "Memory that such bodies may take", memory_limit),
             ("connections", "Open connections of clients", open),

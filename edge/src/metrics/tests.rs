@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::publish::Terms;
 
 #[test]
 fn a_request_that_is_dropped_counts_as_a_client_that_left() {
@@ -12,9 +13,10 @@ fn a_request_that_is_dropped_counts_as_a_client_that_left() {
     metrics.batch().end(BatchEnd::CutShort);
     let open = metrics.request();
     metrics.settled(Persistence::Stored, Duration::from_millis(3));
-    let permits = Permits::new(10, 1000);
-    let _taken = permits.take(7);
-    metrics.watch_queue(&permits);
+    let queue = Arc::new(Admission::new(Instant::now()));
+    let deadline = Duration::from_secs(5);
+    let _taken = queue.admit(Instant::now(), &Terms { order_id: b"a", size: 7, deadline, share: None }).unwrap();
+    metrics.watch_queue(&queue);
     metrics.kafka(statistics());
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -29,9 +31,10 @@ fn a_request_that_is_dropped_counts_as_a_client_that_left() {
         r#"orderflow_edge_stage_seconds_count{stage="read"} 0"#,
         "orderflow_edge_request_seconds_count 2",
         "orderflow_edge_queue_orders 1",
-        "orderflow_edge_queue_orders_limit 10",
+        "orderflow_edge_queue_orders_limit 8192",
+        "orderflow_edge_drain_orders_per_second 0",
         "orderflow_edge_queue_bytes 7",
-        "orderflow_edge_queue_bytes_limit 1000",
+        "orderflow_edge_queue_bytes_limit 50331648",
         r#"orderflow_edge_kafka_broker_up{broker="2"} 0"#,
         r#"orderflow_edge_kafka_broker_seconds{broker="2",part="round_trip",quantile="0.99"} 0.0015"#,
         "orderflow_edge_kafka_batch_messages 12",

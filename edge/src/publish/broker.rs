@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::settings;
+use super::{pause, settings};
 
 /// A broker that is away for less is waited for, with the order in hand; then clients are told at once.
 const GRACE: Duration = Duration::from_secs(1);
@@ -55,6 +55,15 @@ enum Now {
     },
 }
 
+/// Why no order is taken now.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Away {
+    reason: String,
+    /// How long a client should wait.
+    pub pause: Duration,
+}
+
 /// What the log says.
 #[derive(Debug, Default)]
 struct Told {
@@ -78,11 +87,12 @@ impl Broker {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn admits(&self) -> Result<(), String> {
+    pub fn admits(&self) -> Result<(), Away> {
         match &self.lock().now {
             Now::Up => Ok(()),
             Now::Down { since, .. } if since.elapsed() < GRACE => Ok(()),
-            Now::Starting(reason) | Now::Down { reason, .. } => Err(reason.clone()),
+            Now::Starting(reason) => Err(Away::new(reason, Duration::ZERO)),
+            Now::Down { reason, since } => Err(Away::new(reason, since.elapsed())),
         }
     }
 
@@ -195,6 +205,13 @@ impl Broker {
     }
 }
 
+impl Away {
+    /// Away for so long already.
+    pub(crate) fn new(reason: &str, away: Duration) -> Self {
+        Self { reason: reason.to_owned(), pause: pause::while_away(away) }
+    }
+}
+
 impl State {
     fn lose(&mut self, reason: &str) {
         let reason = match &self.cause {
@@ -233,22 +250,23 @@ mod tests {
     #[test]
     fn evidence_changes_what_is_known_both_ways() {
         let broker = Broker::new();
-        assert!(broker.admits().is_err(), "nothing is known yet");
+        let admits = || broker.admits().map_err(|away| away.to_string());
+        assert!(admits().is_err(), "nothing is known yet");
         broker.lost("refused");
-        assert_eq!(broker.admits(), Err("refused".to_owned()), "no grace before the first evidence");
+        assert_eq!(admits(), Err("refused".to_owned()), "no grace before the first evidence");
         broker.seen();
-        assert_eq!((broker.admits(), broker.is_up()), (Ok(()), Ok(())));
+        assert_eq!((admits(), broker.is_up()), (Ok(()), Ok(())));
         broker.lost("reset");
-        assert_eq!(broker.admits(), Ok(()), "a short outage is waited for");
+        assert_eq!(admits(), Ok(()), "a short outage is waited for");
         assert_eq!(broker.is_up(), Err("reset".to_owned()));
         if let Now::Down { since, .. } = &mut broker.lock().now {
             *since -= GRACE;
         }
-        assert_eq!(broker.admits(), Err("reset".to_owned()));
+        assert_eq!(admits(), Err("reset".to_owned()));
         broker.lost("refused");
-        assert_eq!(broker.admits(), Err("refused".to_owned()), "a second error does not start the grace anew");
+        assert_eq!(admits(), Err("refused".to_owned()), "a second error does not start the grace anew");
         broker.seen();
-        assert_eq!(broker.admits(), Ok(()));
+        assert_eq!(admits(), Ok(()));
     }
 
     #[test]

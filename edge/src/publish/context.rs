@@ -12,7 +12,7 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use super::{Broker, Permit, Placed, permission, statistics::Newest};
+use super::{Admission, Broker, Permit, Placed, permission, statistics::Newest};
 use crate::metrics::Metrics;
 
 /// What librdkafka says about one message.
@@ -43,12 +43,18 @@ pub(super) struct Delivery {
     reply: oneshot::Sender<Report>,
     /// Given back when the message is settled, not when its client stops waiting.
     permit: Permit,
+    admission: Arc<Admission>,
     begun: Instant,
 }
 
 impl Delivery {
-    pub(super) fn new(reply: oneshot::Sender<Report>, permit: Permit, begun: Instant) -> Self {
-        Self { reply, permit, begun }
+    pub(super) fn new(
+        reply: oneshot::Sender<Report>,
+        permit: Permit,
+        admission: &Arc<Admission>,
+        begun: Instant,
+    ) -> Self {
+        Self { reply, permit, admission: Arc::clone(admission), begun }
     }
 }
 
@@ -81,11 +87,16 @@ impl ProducerContext for Context {
         };
         // librdkafka gives -1001 where it does not know the offset.
         let offset = Some(message.offset()).filter(|offset| 0 <= *offset);
-        let Delivery { reply, permit, begun } = *delivery;
+        let Delivery { reply, permit, admission, begun } = *delivery;
+        let (size, now) = (permit.bytes(), Instant::now());
         drop(permit);
-        self.metrics.settled(persistence, begun.elapsed());
+        let took = now.saturating_duration_since(begun);
+        self.metrics.settled(persistence, took);
         match persistence {
-            Persistence::Stored => self.broker.stored(),
+            Persistence::Stored => {
+                admission.acknowledged(now, took, size);
+                self.broker.stored();
+            }
             _ if error.is_some_and(permission::is_refusal) => self.broker.forbidden(permission::FORBIDDEN),
             Persistence::NotStored | Persistence::InDoubt => self.broker.ask_for_supervisor(),
         }

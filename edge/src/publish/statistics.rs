@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::publish::{
-        Broker, Permits,
+        Admission, Broker,
         context::{Context, Delivery},
     };
 
@@ -122,15 +122,16 @@ mod tests {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", mock.bootstrap_servers()).set("statistics.interval.ms", "50");
         let kafka = ThreadedProducer::from_config_and_context(&config, context).unwrap();
-        let permits = Permits::new(100, 100_000);
+        let begun = Instant::now();
+        let admission = Arc::new(Admission::new(begun));
         for key in 0..30 {
             let (reply, _) = tokio::sync::oneshot::channel();
-            let delivery = Box::new(Delivery::new(reply, permits.take(1).unwrap(), Instant::now()));
+            let permit = admission.permits().take(1).unwrap();
+            let delivery = Box::new(Delivery::new(reply, permit, &admission, begun));
             let key = key.to_string();
             let record = BaseRecord::with_opaque_to("t", delivery).key(&key).payload("value");
             assert!(ThreadedProducer::send(&kafka, record).is_ok());
         }
-        let begun = Instant::now();
         loop {
             let mut text = String::new();
             prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();

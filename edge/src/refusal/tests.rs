@@ -1,7 +1,9 @@
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use super::*;
-use crate::check::Violation;
+use crate::{check::Violation, publish::Away};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 static PAGE: LazyLock<String> =
     LazyLock::new(|| std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/PROBLEMS.md")).unwrap());
@@ -28,12 +30,15 @@ fn samples() -> Vec<Refusal> {
         Refusal::MediaType,
         Refusal::Encoding,
         Refusal::Undecodable(Undecodable::Truncated(Coding::Gzip)),
+        Refusal::Unauthorized,
+        Refusal::Forbidden("disabled"),
+        Refusal::OverQuota(Exceeded { limit: Limit::Requests, a_second: 100, pause: Duration::from_millis(240) }),
         Refusal::Deadline { name: "x-deadline-ms", min: 200, max: 5000 },
         Refusal::Body(BodyError::Slow { within: Duration::from_secs(5) }),
         Refusal::Body(BodyError::Broken("reset".into())),
         Refusal::NotFound,
         Refusal::Method(Method::GET),
-        Refusal::Unavailable(Unavailable::Broker("no broker can be reached".to_owned())),
+        Refusal::Unavailable(Unavailable::QueueFull { pause: Duration::from_millis(1340) }),
         Refusal::InDoubt(InDoubt::Deadline(Duration::from_secs(5))),
         Refusal::Panicked,
     ]
@@ -81,8 +86,11 @@ fn kinds_that_share_a_section_agree_with_it() {
         (Refusal::Undecodable(Undecodable::Window { size: 1 << 27, limit: 1 << 23 }), "undecodable"),
         (Refusal::BatchForm(Form::Trailing), "batch-form"),
         (Refusal::Crowded, "unavailable"),
+        (Refusal::CrowdedByKey, "unavailable"),
         (Refusal::Draining, "unavailable"),
-        (Refusal::Unavailable(Unavailable::QueueFull), "unavailable"),
+        (Refusal::Unavailable(Unavailable::Broker(Away::new("away", SECOND))), "unavailable"),
+        (Refusal::Unavailable(Unavailable::Late { wait: SECOND, deadline: SECOND, pause: SECOND }), "unavailable"),
+        (Refusal::Unavailable(Unavailable::ShareTaken { pause: SECOND }), "unavailable"),
         (Refusal::Unavailable(Unavailable::NotSent("timed out".to_owned())), "unavailable"),
         (Refusal::Unavailable(Unavailable::Schema), "unavailable"),
         (Refusal::InDoubt(InDoubt::Unconfirmed("no error code".to_owned())), "in-doubt"),
@@ -123,4 +131,17 @@ fn a_refusal_that_broke_a_body_is_told_as_itself() {
     assert!(matches!(refusal, Refusal::Crowded), "{refusal:?}");
     let refusal = Refusal::from(BodyError::Broken("reset".into()));
     assert!(matches!(refusal, Refusal::Body(BodyError::Broken(_))), "{refusal:?}");
+}
+
+#[test]
+fn a_pause_is_told_in_whole_seconds_that_are_never_too_few_and_in_milliseconds() {
+    for (pause, seconds, millis) in
+        [(0, "1", 0), (1, "1", 1), (1000, "1", 1000), (1001, "2", 1001), (90_000, "60", 60_000)]
+    {
+        let pause = Duration::from_millis(pause);
+        let answer = Refusal::Unavailable(Unavailable::QueueFull { pause }).problem();
+        assert_eq!(answer.member("retryAfterMs"), Some(&json!(millis)));
+        assert_eq!(answer.into_response().headers()[header::RETRY_AFTER], seconds, "{pause:?}");
+    }
+    assert_eq!(Refusal::MediaType.problem().into_response().headers().get(header::RETRY_AFTER), None);
 }

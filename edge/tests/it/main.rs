@@ -13,6 +13,7 @@ mod batches;
 mod coded;
 mod command;
 mod drain;
+mod fast_path;
 #[path = "../../service-kit/tests/it/frames.rs"]
 mod frames;
 mod hostile;

@@ -49,7 +49,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
         progress(name);
         let (floor, address) = floor::start(floor::Args { parse, threads })?;
         let mut runs = Vec::new();
-        for _ in 0..bench.options.pairs.min(3) {
+        for _ in 0..if bench.options.quick { 1 } else { bench.options.pairs.min(3) } {
             runs.push(run(bench, &floor, address, 1).await?.per_cpu);
         }
         found.rows.push(Row::new(name, spread(&runs)?, "orders/CPU-s"));

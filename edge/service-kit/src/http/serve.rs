@@ -115,7 +115,8 @@ async fn connection<S, B>(
     let stream = Timed::new(stream, Arc::clone(&heads), limits.head_time, limits.write_time);
     let service = TowerToHyperService::new(service);
     let service = hyper::service::service_fn(move |request| {
-        let (open, answer) = (heads.begin(), service.call(request));
+        // Hyper keeps room for an answer on its way as long as the connection lives: kilobytes each, were it not boxed.
+        let (open, answer) = (heads.begin(), Box::pin(service.call(request)));
         async move {
             // The request is answered when the answer's body is sent: until then what comes is the rest of its body
             // and no head.

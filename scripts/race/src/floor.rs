@@ -129,6 +129,7 @@ pub fn serve(args: &Args) -> anyhow::Result<()> {
     runtime.enable_all().build()?.block_on(accept(args))
 }
 
+#[expect(clippy::disallowed_methods, reason = "bare: there is nothing to drain")]
 async fn accept(args: &Args) -> anyhow::Result<()> {
     let kafka = args.kafka.as_deref().map(Kafka::connect).transpose()?.map(Arc::new);
     let floor = Floor { parse: args.parse, kafka };

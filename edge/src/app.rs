@@ -32,6 +32,7 @@ use crate::{
     config::Config,
     health,
     metrics::{Metrics, Outcome},
+    openapi::Description,
     orders::{AnswerBody, Orders},
     publish::{self, Publisher},
     refusal::Refusal,
@@ -77,6 +78,7 @@ impl App {
 
         let reloads = Reloads::default();
         let rules = Rules::compile(&config.order_schema).context("cannot use the order schema")?;
+        let description = Description::new(&config, &rules)?;
         let mut registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut registry);
         let publisher = Publisher::new(&config.kafka, &config.instance, topics::ORDERS_RECEIVED, metrics.clone())
@@ -92,7 +94,8 @@ impl App {
         let last_call = CancellationToken::new();
         let bodies = Bodies::new(config.max_body_bytes, config.max_batch_bytes, last_call.clone());
         let batches = Batches::new(config.max_batch_orders, tasks.clone());
-        let orders = Orders { bodies, rules, schema_id, publisher: Arc::clone(&publisher), batches, metrics };
+        let orders =
+            Orders { bodies, rules, schema_id, publisher: Arc::clone(&publisher), batches, description, metrics };
         let limits = kit::Limits { connections: open_files::connections(CONNECTIONS), ..kit::Limits::default() };
         tasks.spawn_vital("orders' port", kit::serve(listener, service(orders), limits, tasks.clone()));
 

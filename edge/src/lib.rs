@@ -30,5 +30,7 @@ pub mod batch;
 
 pub mod refusal;
 
+pub mod openapi;
+
 pub mod health;
 pub mod metrics;

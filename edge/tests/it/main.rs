@@ -13,6 +13,7 @@ mod batches;
 mod coded;
 mod command;
 mod drain;
+mod openapi;
 mod orders;
 mod refusals;
 mod trouble;

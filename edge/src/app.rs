@@ -33,6 +33,7 @@ use crate::{
     keys::Keys,
     limits::{self, Limits},
     metrics::{Metrics, Outcome},
+    openapi::Description,
     orders::{AnswerBody, Orders},
     publish::{self, Publisher},
     refusal::Refusal,
@@ -76,6 +77,7 @@ impl App {
 
         let reloads = Reloads::default();
         let rules = Rules::compile(&config.order_schema).context("cannot use the order schema")?;
+        let description = Description::new(&config, &rules)?;
         let mut registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut registry);
         let fast = FastPath::new(&config.order_schema, &mut registry);
@@ -113,6 +115,7 @@ impl App {
             schema_id,
             publisher: Arc::clone(&publisher),
             batches,
+            description,
             metrics,
             warnings: Warnings::default(),
         };

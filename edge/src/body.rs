@@ -243,6 +243,27 @@ mod tests {
         assert!(matches!(read(1).await, Err(Refusal::Draining)));
     }
 
+    #[tokio::test]
+    async fn the_bodies_of_one_client_leave_room_for_those_of_another() {
+        let (permits, last_call) = (Permits::new(9, 50_000), CancellationToken::new());
+        let limits = limits::Current::new(Limits { body: 100_000, batch_bytes: 100_000, batch_orders: 1 });
+        let bodies = Bodies { limits, permits, decoders: Memory::default(), last_call };
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
+        let (noisy, quiet): (Arc<Share>, Arc<Share>) = Default::default();
+        let read = async |share, size: usize| {
+            let mut body = Decoded::new(Full::new(Bytes::from(vec![b'x'; size])));
+            bodies.read(&headers, &mut body, &mut false, Some(share)).await
+        };
+        let first = read(&noisy, 10_000).await.unwrap();
+        let second = read(&noisy, 15_000).await.unwrap();
+        assert!(matches!(read(&noisy, 1000).await, Err(Refusal::CrowdedByKey)), "half of it is one client's");
+        assert!(matches!(read(&noisy, 20_000).await, Err(Refusal::CrowdedByKey)), "however it comes");
+        let other = read(&quiet, 12_000).await.unwrap();
+        assert!(matches!(read(&quiet, 20_000).await, Err(Refusal::CrowdedByKey)));
+        drop((first, second, other));
+        assert_eq!((noisy.bytes(), quiet.orders(), bodies.permits.taken()), (0, 0, (0, 0)));
+    }
+
     #[test]
     fn only_json_in_utf_8_is_taken() {
         for kind in [

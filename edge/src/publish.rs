@@ -29,10 +29,10 @@ pub mod settings;
 mod statistics;
 mod supervisor;
 
-pub use admission::{Admission, Terms};
+pub use admission::{Admission, Place, Terms};
 pub use broker::{Away, Broker};
 pub use context::{Persistence, Report};
-use drain_rate::DrainRate;
+use drain_rate::{DrainRate, Mark};
 pub use permits::{Full, Permit, Permits, Share};
 pub use security::Security;
 pub use statistics::{BrokerStatistics, Statistics, TopicStatistics, Window};
@@ -211,9 +211,9 @@ impl Publisher {
         self.broker.admits().map_err(Unavailable::Broker)?;
         let (size, now) = (record.value.len(), Instant::now());
         let terms = Terms { order_id: record.key, size: record.key.len() + size, deadline, share };
-        let permit = self.admission.admit(now, &terms)?;
+        let place = self.admission.admit(now, &terms)?;
         let (reply, report) = oneshot::channel();
-        let delivery = Box::new(Delivery::new(reply, permit, &self.admission, now));
+        let delivery = Box::new(Delivery::new(reply, place, &self.admission, now));
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         for (key, value) in record.headers {
             headers = headers.insert(Header { key, value: Some(*value) });

@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::{
-    DrainRate, Permit, Permits, Unavailable,
+    DrainRate, Mark, Permit, Permits, Unavailable,
     pause::spread,
     permits::{Full, Share},
     promises::{LONGEST, Promises},
@@ -32,10 +32,19 @@ const NEWCOMERS: usize = settings::MAX_ORDERS / 2;
 /// So many orders are always let wait. Else a broker that is far away, or that stopped for a moment, would get so few
 /// that nothing could show how fast it is.
 const ALWAYS: usize = 256;
+/// Of a queue of so many orders a client may hold one and still counts as holding little.
+const LIGHT: usize = 16;
 /// Of the deadline so much may be taken up by waiting, as far as it can be foreseen.
 const OF_DEADLINE: f64 = 0.8;
 /// The shortest time until a client whose share is taken should come back.
 const LEAST: Duration = Duration::from_millis(200);
+
+/// A place in the queue; given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    permit: Permit,
+    mark: Mark,
+}
 
 /// Lets orders wait.
 #[derive(Debug)]
@@ -73,7 +82,7 @@ impl Admission {
     ///
     /// # Errors
     /// Why there is none now, and when to come back.
-    pub fn admit(&self, now: Instant, terms: &Terms<'_>) -> Result<Permit, Unavailable> {
+    pub fn admit(&self, now: Instant, terms: &Terms<'_>) -> Result<Place, Unavailable> {
         let taken = self.permits.taken();
         let forecast = self.rate.forecast(now, taken.0);
         let wait = forecast.wait(taken).unwrap_or_default();
@@ -88,7 +97,9 @@ impl Admission {
         let promised = newcomers + forecast.orders_in(PROMISED).unwrap_or_default();
         let is_full = |room: usize| ALWAYS <= taken.0 && room <= load;
         let is_due = is_full(newcomers) && self.promises.is_due(now, terms.order_id);
-        let room = if is_due { promised.min(settings::MAX_ORDERS) } else { newcomers };
+        // Who holds little is not why the queue is long; it must not suffer when others filled it and it became slower.
+        let is_light = terms.share.is_some_and(|share| share.orders() * LIGHT <= taken.0);
+        let room = if is_due || is_light { promised.min(settings::MAX_ORDERS) } else { newcomers };
         if is_full(room) {
             return Err(self.full(now, terms));
         }
@@ -106,7 +117,7 @@ impl Admission {
         if is_due {
             self.promises.keep(terms.order_id);
         }
-        Ok(permit)
+        Ok(Place { permit, mark: self.rate.mark(now) })
     }
 
     /// The refusal of an order that finds the queue full: come back when it is half empty and those who were refused
@@ -119,9 +130,10 @@ impl Admission {
         Unavailable::QueueFull { pause: self.promise(now, terms, wait.saturating_sub(WAIT / 2)) }
     }
 
-    /// An order of this many bytes was acknowledged after this time.
-    pub fn acknowledged(&self, now: Instant, took: Duration, bytes: usize) {
-        self.rate.acknowledged(now, took, bytes, self.permits.taken().0);
+    /// The order that had this place was acknowledged.
+    pub fn acknowledged(&self, now: Instant, place: Place) {
+        let Place { permit, mark } = place;
+        self.rate.acknowledged(now, &mark, permit.bytes());
     }
 
     /// Orders a second that the broker acknowledges when there are enough of them.

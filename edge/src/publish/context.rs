@@ -12,7 +12,7 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use super::{Admission, Broker, Permit, Placed, permission, statistics::Newest};
+use super::{Admission, Broker, Place, Placed, permission, statistics::Newest};
 use crate::metrics::Metrics;
 
 /// What librdkafka says about one message.
@@ -42,7 +42,7 @@ pub enum Persistence {
 pub(super) struct Delivery {
     reply: oneshot::Sender<Report>,
     /// Given back when the message is settled, not when its client stops waiting.
-    permit: Permit,
+    place: Place,
     admission: Arc<Admission>,
     begun: Instant,
 }
@@ -50,11 +50,11 @@ pub(super) struct Delivery {
 impl Delivery {
     pub(super) fn new(
         reply: oneshot::Sender<Report>,
-        permit: Permit,
+        place: Place,
         admission: &Arc<Admission>,
         begun: Instant,
     ) -> Self {
-        Self { reply, permit, admission: Arc::clone(admission), begun }
+        Self { reply, place, admission: Arc::clone(admission), begun }
     }
 }
 
@@ -87,18 +87,22 @@ impl ProducerContext for Context {
         };
         // librdkafka gives -1001 where it does not know the offset.
         let offset = Some(message.offset()).filter(|offset| 0 <= *offset);
-        let Delivery { reply, permit, admission, begun } = *delivery;
-        let (size, now) = (permit.bytes(), Instant::now());
-        drop(permit);
+        let Delivery { reply, place, admission, begun } = *delivery;
+        let now = Instant::now();
         let took = now.saturating_duration_since(begun);
         self.metrics.settled(persistence, took);
         match persistence {
             Persistence::Stored => {
-                admission.acknowledged(now, took, size);
+                admission.acknowledged(now, place);
                 self.broker.stored();
             }
-            _ if error.is_some_and(permission::is_refusal) => self.broker.forbidden(permission::FORBIDDEN),
-            Persistence::NotStored | Persistence::InDoubt => self.broker.ask_for_supervisor(),
+            Persistence::NotStored | Persistence::InDoubt => {
+                drop(place);
+                match error {
+                    Some(code) if permission::is_refusal(code) => self.broker.forbidden(permission::FORBIDDEN),
+                    _ => self.broker.ask_for_supervisor(),
+                }
+            }
         }
         // Nobody may be waiting any more: the client hung up or its deadline passed.
         let _ = reply.send(Report { persistence, placed: Placed { partition: message.partition(), offset }, error });

@@ -17,6 +17,7 @@ mod fast_path;
 #[path = "../../service-kit/tests/it/frames.rs"]
 mod frames;
 mod hostile;
+mod keys;
 mod openapi;
 mod orders;
 mod refusals;

@@ -26,7 +26,7 @@ struct World {
     /// Orders that the broker takes in a second, and what it has not used of that.
     capacity: f64,
     credit: f64,
-    queue: VecDeque<(Instant, Permit)>,
+    queue: VecDeque<(Instant, Place)>,
     /// Who comes back when, with the number of times it was refused.
     returning: BTreeMap<(Instant, u64), u32>,
     next_id: u64,
@@ -81,13 +81,11 @@ impl World {
     fn acknowledge(&mut self) {
         self.credit = (self.credit + self.capacity * TICK.as_secs_f64()).min(self.capacity);
         while 1.0 <= self.credit
-            && let Some((came, permit)) = self.queue.pop_front_if(|(came, _)| *came + WAY <= self.now)
+            && let Some((came, place)) = self.queue.pop_front_if(|(came, _)| *came + WAY <= self.now)
         {
             self.credit -= 1.0;
-            drop(permit);
-            let took = self.now - came;
-            self.admission.acknowledged(self.now, took, 500);
-            self.seen.took.push(took);
+            self.admission.acknowledged(self.now, place);
+            self.seen.took.push(self.now - came);
         }
         if self.queue.is_empty() {
             self.credit = 0.0;
@@ -98,7 +96,7 @@ impl World {
         let id_text = id.to_le_bytes();
         let terms = Terms { order_id: &id_text, size: 500, deadline, share: None };
         match self.admission.admit(self.now, &terms) {
-            Ok(permit) => self.queue.push_back((self.now, permit)),
+            Ok(place) => self.queue.push_back((self.now, place)),
             Err(refused) => {
                 self.seen.refused += 1;
                 self.seen.refused_again += usize::from(0 < times);

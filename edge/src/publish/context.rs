@@ -112,6 +112,11 @@ impl ClientContext for Context {
 
     /// While a broker is away librdkafka logs each attempt; what we know of it is logged once, by `broker`.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL"
+            && let Some(cause) = permission::cause_in_log(message)
+        {
+            self.broker.refused(cause);
+        }
         tracing::debug!(target: "librdkafka", level = ?level, facility, "{message}");
     }
 

@@ -12,6 +12,7 @@ mod batch_trouble;
 mod batches;
 mod command;
 mod drain;
+mod faults;
 mod orders;
 mod refusals;
 mod trouble;

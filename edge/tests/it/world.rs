@@ -153,7 +153,7 @@ pub(crate) struct StubRegistry {
 }
 
 impl StubRegistry {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = kit::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (failing, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));

@@ -174,6 +174,7 @@ impl Publisher {
         }
         let message =
             BaseRecord::with_opaque_to(self.topic, delivery).key(record.key).payload(record.value).headers(headers);
+        self.broker.used();
         match self.kafka().send(message) {
             Ok(()) => Ok(InFlight { report, size }),
             Err((error, _)) => Err(self.refused(&error, size)),
@@ -190,7 +191,7 @@ impl Publisher {
                 Unavailable::Broker("the producer broke and is being replaced".to_owned()).into()
             }
             Some(code) if permission::is_refusal(code) => {
-                self.broker.forbidden(permission::FORBIDDEN);
+                self.broker.lose_topic(permission::FORBIDDEN);
                 Unavailable::Broker(permission::FORBIDDEN.to_owned()).into()
             }
             code => Unavailable::NotSent(describe(code)).into(),
@@ -243,6 +244,7 @@ impl Publisher {
         let fresh = settings::create(&self.servers, &security, &self.client_id, context)?;
         self.metrics.producer_replaced();
         let mut kafka = self.kafka.write().unwrap_or_else(PoisonError::into_inner);
+        self.broker.begin_anew();
         Ok(std::mem::replace(&mut kafka, Arc::new(fresh)))
     }
 }

@@ -85,7 +85,7 @@ impl ProducerContext for Context {
         self.metrics.settled(persistence, begun.elapsed());
         match persistence {
             Persistence::Stored => self.broker.stored(),
-            _ if error.is_some_and(permission::is_refusal) => self.broker.forbidden(permission::FORBIDDEN),
+            _ if error.is_some_and(permission::is_refusal) => self.broker.lose_topic(permission::FORBIDDEN),
             Persistence::NotStored | Persistence::InDoubt => self.broker.ask_for_supervisor(),
         }
         // Nobody may be waiting any more: the client hung up or its deadline passed.

@@ -15,5 +15,7 @@ mod drain;
 mod faults;
 mod orders;
 mod refusals;
+mod refused_by_kafka;
+mod registry_trouble;
 mod trouble;
 mod world;

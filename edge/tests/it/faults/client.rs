@@ -22,8 +22,11 @@ use tokio::{
 use super::verdict::{Post, Told};
 use crate::world::{PATIENCE, order};
 
-/// A client that is told no sends the next order a moment later.
-const AFTER_NO: Duration = Duration::from_millis(20);
+/// Within a fault a client sends its next order a moment later, so that the orders last as long as the fault.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The name of no fault.
+pub(crate) const CALM: &str = "none";
 
 /// The clients of one fault.
 pub(crate) struct Crowd {
@@ -36,11 +39,14 @@ pub(crate) struct Control {
     fault: &'static str,
     address: SocketAddr,
     deadline_ms: Option<u32>,
+    paces: bool,
     clients: i32,
     left: AtomicUsize,
     stopped: AtomicBool,
     /// No post is begun while it is shut.
     shut: AtomicBool,
+    /// How often it was shut: what was connected before leads nowhere.
+    times_shut: AtomicUsize,
     open: AtomicUsize,
     numbers: Arc<AtomicU64>,
 }
@@ -61,6 +67,7 @@ impl Control {
 
     /// Lets no further post begin; those that are open are counted.
     pub(crate) fn shut(&self) -> usize {
+        self.times_shut.fetch_add(1, SeqCst);
         self.shut.store(true, SeqCst);
         self.open()
     }
@@ -93,10 +100,12 @@ impl Crowd {
             fault,
             address,
             deadline_ms,
+            paces: fault != CALM,
             clients,
             left: AtomicUsize::new(posts),
             stopped: AtomicBool::new(false),
             shut: AtomicBool::new(false),
+            times_shut: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             numbers: Arc::clone(numbers),
         });
@@ -121,7 +130,7 @@ impl Crowd {
 
 async fn client(control: Arc<Control>, partition: i32) -> Vec<Post> {
     let mut posts = Vec::new();
-    let mut stream = None;
+    let (mut stream, mut times_shut) = (None, 0);
     while !control.stopped.load(SeqCst) && control.left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok()
     {
         if !control.may_begin() {
@@ -130,6 +139,10 @@ async fn client(control: Arc<Control>, partition: i32) -> Vec<Post> {
             continue;
         }
         let id = id(control.numbers.fetch_add(1, SeqCst), partition, control.clients);
+        let seen = control.times_shut.load(SeqCst);
+        if std::mem::replace(&mut times_shut, seen) != seen {
+            stream = None;
+        }
         let heard = post(&mut stream, &control, &id).await;
         control.open.fetch_sub(1, SeqCst);
         let told = match heard {
@@ -142,8 +155,8 @@ async fn client(control: Arc<Control>, partition: i32) -> Vec<Post> {
             }
         };
         posts.push(Post { id, fault: control.fault, told });
-        if told == Told::No {
-            tokio::time::sleep(AFTER_NO).await;
+        if control.paces {
+            tokio::time::sleep(PAUSE).await;
         }
     }
     posts

@@ -95,9 +95,8 @@ impl Log {
         assert_eq!(batch.i16() & 7, 0, "records are not compressed");
         let last = batch.i32();
         batch.skip(8 + 8);
-        let producer = (partition, batch.i64(), batch.i16());
-        let number = batch.i32();
-        let known = self.numbers.entry(producer).or_default();
+        let (producer, epoch, number) = (batch.i64(), batch.i16(), batch.i32());
+        let known = self.numbers.entry((partition, producer, epoch)).or_default();
         let resent = known.contains(&number);
         if !resent {
             known.push_back(number);
@@ -113,7 +112,7 @@ impl Log {
             let offset = base + record.varint();
             let key = record.varint();
             let id = String::from_utf8(record.part(usize::try_from(key).unwrap()).0.to_vec()).unwrap();
-            self.found.push(Found { id, partition, offset, resent });
+            self.found.push(Found { id, partition, offset, number: (producer, epoch, number), resent });
         }
         self.positions[usize::try_from(partition).unwrap()] = base + i64::from(last) + 1;
     }

@@ -99,7 +99,7 @@ impl ProducerContext for Context {
             Persistence::NotStored | Persistence::InDoubt => {
                 drop(place);
                 match error {
-                    Some(code) if permission::is_refusal(code) => self.broker.forbidden(permission::FORBIDDEN),
+                    Some(code) if permission::is_refusal(code) => self.broker.lose_topic(permission::FORBIDDEN),
                     _ => self.broker.ask_for_supervisor(),
                 }
             }
@@ -128,6 +128,11 @@ impl ClientContext for Context {
 
     /// While a broker is away librdkafka logs each attempt; what we know of it is logged once, by `broker`.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL"
+            && let Some(cause) = permission::cause_in_log(message)
+        {
+            self.broker.refused(cause);
+        }
         tracing::debug!(target: "librdkafka", level = ?level, facility, "{message}");
     }
 

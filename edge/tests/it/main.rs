@@ -14,6 +14,7 @@ mod coded;
 mod command;
 mod drain;
 mod fast_path;
+mod faults;
 #[path = "../../service-kit/tests/it/frames.rs"]
 mod frames;
 mod hostile;
@@ -21,6 +22,8 @@ mod keys;
 mod openapi;
 mod orders;
 mod refusals;
+mod refused_by_kafka;
+mod registry_trouble;
 mod settings;
 mod tls;
 mod trouble;

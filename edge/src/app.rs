@@ -23,13 +23,17 @@ use tower_http::{
 };
 
 use crate::{
+    access::Warnings,
     batch::Batches,
     body::Bodies,
     check::Rules,
     config::Config,
     fast::FastPath,
     health,
+    keys::Keys,
+    limits::{self, Limits},
     metrics::{Metrics, Outcome},
+    openapi::Description,
     orders::{AnswerBody, Orders},
     publish::{self, Publisher},
     refusal::Refusal,
@@ -73,9 +77,11 @@ impl App {
 
         let reloads = Reloads::default();
         let rules = Rules::compile(&config.order_schema).context("cannot use the order schema")?;
+        let description = Description::new(&config, &rules)?;
         let mut registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut registry);
         let fast = FastPath::new(&config.order_schema, &mut registry);
+        let limits = limits::Current::new(Limits::from(&config));
         let (security, topic) = (config.kafka_security, topics::ORDERS_RECEIVED);
         let publisher = Publisher::new(&config.kafka, security, &config.instance, topic, metrics.clone())
             .context("cannot make the Kafka producer")?;
@@ -86,26 +92,51 @@ impl App {
         let schema_id = SchemaId::default();
 
         tasks.spawn_vital("publish supervisor", publish::supervise(Arc::clone(&publisher), tasks.clone()));
+        tasks.spawn(publisher.show_statistics(tasks.clone()));
         tasks.spawn(schema_id.clone().resolve(Registry::new(&config.registry)?, schema_known, tasks.clone()));
 
         let last_call = CancellationToken::new();
-        let bodies = Bodies::new(config.max_body_bytes, config.max_batch_bytes, last_call.clone());
-        let batches = Batches::new(config.max_batch_orders, tasks.clone());
-        let orders = Orders { bodies, rules, fast, schema_id, publisher: Arc::clone(&publisher), batches, metrics };
-        let connections = open_files::connections(config.transport.max_connections);
-        let limits = kit::Limits { connections, ..kit::Limits::default() };
+        if let Some(source) = config.source {
+            let limits = limits.clone();
+            reloads.add("limits", move || limits.reload(&source));
+        }
+        let keys = Keys::new(config.keys);
+        if keys.are_asked_for() {
+            let keys = keys.clone();
+            reloads.add("API keys", move || keys.reload());
+        }
+        let bodies = Bodies::new(limits, last_call.clone());
+        let batches = Batches::new(tasks.clone());
+        let orders = Orders {
+            keys,
+            bodies,
+            rules,
+            fast,
+            schema_id,
+            publisher: Arc::clone(&publisher),
+            batches,
+            description,
+            metrics,
+            warnings: Warnings::default(),
+        };
+        let connections = kit::Connections::new(open_files::connections(config.transport.max_connections));
+        orders.metrics.watch_connections(&connections);
+        orders.metrics.watch_bodies(orders.bodies.memory());
         let tls = config.transport.tls;
         if let Some(tls) = tls.clone() {
             reloads.add("certificate", move || tls.reload());
         }
-        tasks.spawn_vital("orders' port", kit::serve_with(listener, service(orders), limits, tls, tasks.clone()));
+        let (orders, limits) = (service(orders), kit::Limits::default());
+        let port = kit::serve_with(listener, orders, limits, tls, connections, tasks.clone());
+        tasks.spawn_vital("orders' port", port);
 
         // Apart from the rest, so that an operator can watch the drain.
         let admin_tasks = Tasks::new();
         let door = Door::loopback().with_hosts(config.admin_hosts);
         let admin = Admin::new(readiness, Arc::new(registry), door);
         let limits = kit::Limits { connections: ADMIN_CONNECTIONS, ..kit::Limits::default() };
-        admin_tasks.spawn(kit::serve(admin_listener, admin, limits, admin_tasks.clone()));
+        admin_tasks.spawn_vital("admin port", kit::serve(admin_listener, admin, limits, admin_tasks.clone()));
+        tasks.fail_with(&admin_tasks);
         tracing::info!(listen = %address, admin = %admin_address, instance = config.instance, "edge listens");
         Ok(Self { address, admin_address, reloads, publisher, tasks, admin_tasks, last_call, drain: config.drain })
     }
@@ -172,6 +203,7 @@ where
 #[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
 fn panicked(metrics: &Metrics, id: Option<&RequestId>, panic: Box<dyn Any + Send>) -> kit::Response {
     metrics.ended(Outcome::Panicked);
+    metrics.refused(Refusal::Panicked.slug());
     // The message of a panic is ours; it goes to the log only.
     let message = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
     let id = request_id::text(id);

@@ -6,6 +6,7 @@ use service_kit::telemetry;
 
 use crate::{
     check::Rules,
+    keys,
     publish::{Security, security::SecurityArgs},
     transport::{self, Transport},
 };
@@ -65,6 +66,9 @@ pub struct Args {
     /// How orders come in
     #[command(flatten)]
     pub transport: transport::Args,
+    /// Who may post
+    #[command(flatten)]
+    pub keys: keys::Args,
     /// How to log
     #[command(flatten)]
     pub telemetry: telemetry::Args,
@@ -104,6 +108,8 @@ pub struct Config {
     pub drain: Duration,
     /// How orders come in.
     pub transport: Transport,
+    /// Who may post, if not everybody.
+    pub keys: Option<keys::Config>,
     /// How all this was read, so that it can be read anew; absent if it was not.
     pub source: Option<Source>,
 }
@@ -136,6 +142,12 @@ impl fmt::Display for Faults {
     }
 }
 
+impl From<Vec<String>> for Faults {
+    fn from(faults: Vec<String>) -> Self {
+        Self(faults)
+    }
+}
+
 const MIN_BODY: usize = 1024;
 const MAX_BODY: usize = 16 * 1024 * 1024;
 const MAX_BATCH_ORDERS: usize = 1_000_000;
@@ -165,7 +177,11 @@ impl Settings {
                 Ok(Config { source: Some(Source { words: words.to_vec(), given: given.clone() }), ..config })
             }
             Some(Err(Faults(more))) => {
-                faults.extend(more.iter().map(|fault| given.located(fault)));
+                // Of a value that could not be read, nothing else is known.
+                let names = |fault: &str| fault.split([':', ' ']).next().unwrap_or_default().to_owned();
+                let known: Vec<String> = faults.iter().map(|fault| names(fault)).collect();
+                let news = more.iter().filter(|fault| !known.contains(&names(fault)));
+                faults.extend(news.map(|fault| given.located(fault)));
                 Err(Faults(faults))
             }
             Some(Ok(_)) | None => Err(Faults(faults)),
@@ -243,6 +259,7 @@ impl TryFrom<Args> for Config {
             faults.push(format!("--log: {error}"));
         }
         let transport = Transport::check(args.transport, &mut faults);
+        let keys = args.keys.check(&mut faults);
         match order_schema {
             Ok(order_schema) if faults.is_empty() => Ok(Self {
                 listen: args.listen,
@@ -260,6 +277,7 @@ impl TryFrom<Args> for Config {
                 drain: Duration::from_secs(args.drain_seconds),
                 source: None,
                 transport,
+                keys,
             }),
             _ => Err(Faults(faults)),
         }
@@ -304,6 +322,7 @@ mod tests {
             "--kafka-tls-ca=/nowhere/ca.pem",
             "--max-connections=9",
             "--tls-cert=/nowhere/cert.pem",
+            "--api-keys=/nowhere/keys.json",
         ]);
         let text = faults.unwrap_err().to_string();
         for flag in [
@@ -319,6 +338,7 @@ mod tests {
             "--kafka-tls-ca",
             "--max-connections",
             "--tls-key",
+            "--api-keys",
         ] {
             assert!(text.contains(flag), "{flag}: {text}");
         }

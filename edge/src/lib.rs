@@ -10,7 +10,12 @@ pub mod app;
 
 pub mod orders;
 
+pub mod access;
+
 pub mod request_id;
+
+pub mod keys;
+pub mod limits;
 
 pub mod body;
 
@@ -35,6 +40,8 @@ pub mod receipt;
 pub mod batch;
 
 pub mod refusal;
+
+pub mod openapi;
 
 pub mod health;
 pub mod metrics;

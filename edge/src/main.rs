@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use edge::{
     app::App,
     config::{Config, Settings},
+    keys,
 };
 use service_kit::{Tasks, signals, telemetry};
 
@@ -13,7 +14,9 @@ fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let Settings { args, given, config } = Settings::read(&words).unwrap_or_else(|error| error.exit());
     let asked = args.as_ref().map(|args| args.source.clone()).unwrap_or_default();
+    let new_key = args.as_ref().and_then(|args| args.keys.new_api_key.as_deref());
     let ended = match config {
+        _ if let Some(id) = new_key => keys::new::make(id).map_err(anyhow::Error::msg).and_then(|key| say(&key)),
         Err(faults) if asked.check => {
             faults.iter().for_each(|fault| eprintln!("edge: {fault}"));
             return ExitCode::FAILURE;

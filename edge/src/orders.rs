@@ -3,7 +3,10 @@
 //! Nothing between a body that is read whole and the record being handed over waits, so a client that hangs up either
 //! hung up before its order was anywhere, or changes nothing. The same holds for each order of a batch: see `batch`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderMap, Method, Request, Response, request};
 use http_body::Body;
@@ -13,13 +16,16 @@ use service_kit::http as kit;
 use tower_http::request_id::RequestId;
 
 use crate::{
+    access::{Access, Warnings},
     batch::{self, Batch, Batches, Begun, Receipts},
-    body::{Bodies, Posted},
+    body::{Bodies, Decoded, Posted},
     check::Rules,
     convert,
     fast::FastPath,
     json,
-    metrics::{Metrics, Outcome},
+    keys::{Client, Exceeded, Keys},
+    metrics::{Metrics, Stage},
+    openapi::{self, Description},
     publish::{InFlight, Placed, Publisher, Record, Unavailable, settings},
     receipt::Receipt,
     refusal::Refusal,
@@ -28,7 +34,7 @@ use crate::{
     timestamp,
 };
 
-/// The one path.
+/// Where orders are posted.
 pub const PATH: &str = "/api/orders";
 /// With it a client lowers the deadline, in milliseconds.
 pub const DEADLINE_HEADER: &str = "x-deadline-ms";
@@ -37,6 +43,8 @@ pub const MAX_RECORD: usize = 256 * 1024;
 
 /// What taking orders needs.
 pub struct Orders {
+    /// Who may post.
+    pub keys: Keys,
     /// Reads bodies.
     pub bodies: Bodies,
     /// The schema that was given at start.
@@ -49,8 +57,12 @@ pub struct Orders {
     pub publisher: Arc<Publisher>,
     /// What batches need beside all this.
     pub batches: Batches,
+    /// What all this is, for `GET /openapi.json`.
+    pub description: Description,
     /// What is counted.
     pub metrics: Metrics,
+    /// What the log says of faults that are not the clients'.
+    pub warnings: Warnings,
 }
 
 /// The body of an answer: whole, or the receipts of a batch as they come.
@@ -75,34 +87,46 @@ impl Orders {
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
-        let counted = self.metrics.request();
+        if let Some(description) = self.description.answer(&request) {
+            return description.map(Either::Left);
+        }
         let id = request.extensions().get::<RequestId>().cloned();
         let id = request_id::text(id.as_ref());
-        let answer = match self.take(request, id).await {
+        let access = Access::begin(&self.metrics, &self.warnings, id, &request);
+        let mut client = Client::default();
+        let mut answer = match self.take(request, id, access.begun(), &mut client).await {
             Ok(Taken::Order(Stored { order_id, placed, schema_id })) => {
-                counted.end(Outcome::Accepted);
-                Receipt::new(&order_id, self.publisher.topic(), placed, id, schema_id).response()
+                access.accepted();
+                Receipt::new(&order_id, self.publisher.topic(), placed, id, schema_id).response().map(Either::Left)
             }
             Ok(Taken::Batch(receipts)) => {
-                counted.goes_on();
-                return batch::response(receipts);
+                access.goes_on();
+                batch::response(receipts)
             }
             Err(refusal) => {
-                counted.end(refusal.outcome());
-                refusal.problem().with("requestId", id).into_response()
+                access.refused(&refusal);
+                refusal.problem().with("requestId", id).into_response().map(Either::Left)
             }
         };
-        answer.map(Either::Left)
+        client.describe(answer.headers_mut());
+        answer
     }
 
     /// The way of one order, or to the first order of a batch.
-    async fn take<B>(self: &Arc<Self>, request: Request<B>, id: &str) -> Result<Taken, Refusal>
+    async fn take<B>(
+        self: &Arc<Self>,
+        request: Request<B>,
+        id: &str,
+        begun_at: Instant,
+        client: &mut Client,
+    ) -> Result<Taken, Refusal>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
-        let (head, mut body) = request.into_parts();
+        let (head, body) = request.into_parts();
+        let mut body = Decoded::new(body);
         let mut begun = false;
-        let (deadline, posted) = match self.read(&head, &mut body, &mut begun).await {
+        let (deadline, posted) = match self.read(&head, &mut body, &mut begun, client).await {
             Ok(read) => read,
             Err(refusal) => {
                 if refusal.is_early() {
@@ -114,13 +138,25 @@ impl Orders {
         let (body, memory) = match posted {
             Posted::Order(body, memory) => (body, memory),
             Posted::Batch(format, first, memory) => {
-                let begun = Begun { format, first, memory, deadline, headers: head.headers, id: id.to_owned() };
+                let begun = Begun {
+                    format,
+                    first,
+                    memory,
+                    deadline,
+                    headers: head.headers,
+                    id: id.to_owned(),
+                    client: client.clone(),
+                };
                 return self.begin_batch(begun, body).await.map(Taken::Batch);
             }
         };
+        let whole = Instant::now();
+        self.metrics.took(Stage::Read, whole.saturating_duration_since(begun_at));
+        self.charged(client.charge_bytes(body.len()))?;
         let schema_id = self.schema_id()?;
         let (order_id, value) = self.encode(&body, schema_id)?;
-        let in_flight = self.hand_over(&order_id, &value, &head.headers, id)?;
+        let in_flight = self.hand_over(&order_id, &value, &head.headers, id, deadline, client)?;
+        self.metrics.took(Stage::Check, in_flight.begun().saturating_duration_since(whole));
         drop((body, value, memory)); // librdkafka has its copy; what waits has a budget of its own
         let placed = in_flight.settled(deadline).await?;
         Ok(Taken::Order(Stored { order_id, placed, schema_id }))
@@ -130,30 +166,43 @@ impl Orders {
     async fn read<B>(
         &self,
         head: &request::Parts,
-        body: &mut B,
+        body: &mut Decoded<B>,
         begun: &mut bool,
+        client: &mut Client,
     ) -> Result<(Duration, Posted), Refusal>
     where
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        if head.uri.path() != PATH {
-            return Err(Refusal::NotFound);
+        match head.uri.path() {
+            PATH => {}
+            openapi::PATH => return Err(Refusal::ReadOnly(head.method.clone())),
+            _ => return Err(Refusal::NotFound),
         }
         if head.method != Method::POST {
             return Err(Refusal::Method(head.method.clone()));
         }
+        *client = self.keys.authenticate(&head.headers)?;
+        self.charged(client.charge_request())?;
         let deadline = deadline(&head.headers)?;
-        Ok((deadline, self.bodies.read(&head.headers, body, begun).await?))
+        Ok((deadline, self.bodies.read(&head.headers, body, begun, client.bodies()).await?))
+    }
+
+    /// Counts a quota that was exceeded.
+    pub(crate) fn charged(&self, charged: Result<(), Exceeded>) -> Result<(), Refusal> {
+        charged.map_err(|exceeded| {
+            self.metrics.over_quota(exceeded.limit);
+            Refusal::OverQuota(exceeded)
+        })
     }
 
     /// Works on a batch in a task of its own, unless nothing could be taken from it now.
-    async fn begin_batch<B>(self: &Arc<Self>, begun: Begun, mut body: B) -> Result<Receipts, Refusal>
+    async fn begin_batch<B>(self: &Arc<Self>, begun: Begun, mut body: Decoded<B>) -> Result<Receipts, Refusal>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
-        let admitted = self.publisher.broker().admits().map_err(|reason| Refusal::from(Unavailable::Broker(reason)));
-        let share = admitted.and_then(|()| Ok((self.schema_id()?, self.batches.share()?)));
+        let admitted = self.publisher.broker().admits().map_err(|away| Refusal::from(Unavailable::Broker(away)));
+        let share = admitted.and_then(|()| Ok((self.schema_id()?, self.batches.share(&begun.client)?)));
         match share {
             Ok((schema_id, share)) => {
                 let (batch, receipts) = Batch::new(Arc::clone(self), begun, body, schema_id, share);
@@ -187,11 +236,13 @@ impl Orders {
         value: &[u8],
         request: &HeaderMap,
         id: &str,
+        deadline: Duration,
+        client: &Client,
     ) -> Result<InFlight, Refusal> {
         let mut headers = vec![(names::headers::REQUEST_ID, id.as_bytes())];
         headers.extend(trace(request).map(|trace| (names::headers::TRACEPARENT, trace)));
         let record = Record { key: key.as_bytes(), value, headers: &headers };
-        Ok(self.publisher.send(record)?)
+        Ok(self.publisher.send(record, deadline, client.queue())?)
     }
 }
 
@@ -229,8 +280,11 @@ fn deadline(headers: &HeaderMap) -> Result<Duration, Refusal> {
     })
 }
 
-fn trace(headers: &HeaderMap) -> Option<&[u8]> {
-    let trace = headers.get(names::headers::TRACEPARENT)?.as_bytes();
+/// The client's `traceparent`, if it is one and the only one. None is made: the edge has no spans of its own.
+pub(crate) fn trace(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut traces = headers.get_all(names::headers::TRACEPARENT).iter();
+    let (Some(trace), None) = (traces.next(), traces.next()) else { return None };
+    let trace = trace.as_bytes();
     request_id::is_traceparent(trace).then_some(trace)
 }
 

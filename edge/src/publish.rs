@@ -13,24 +13,34 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ThreadedProducer},
 };
+use service_kit::Tasks;
 use tokio::sync::oneshot;
 
+mod admission;
 mod broker;
 mod context;
+mod drain_rate;
+pub mod pause;
 mod permission;
 mod permits;
+mod promises;
 pub mod security;
 pub mod settings;
+mod statistics;
 mod supervisor;
 
-pub use broker::Broker;
+pub use admission::{Admission, Place, Terms};
+pub use broker::{Away, Broker};
 pub use context::{Persistence, Report};
-pub use permits::{Permit, Permits};
+use drain_rate::{DrainRate, Mark};
+pub use permits::{Full, Permit, Permits, Share};
 pub use security::Security;
+pub use statistics::{BrokerStatistics, Statistics, TopicStatistics, Window};
 pub use supervisor::supervise;
 
 use crate::metrics::Metrics;
 use context::{Context, Delivery};
+use statistics::Newest;
 
 /// What is published: one order.
 #[derive(Clone, Copy, Debug)]
@@ -71,12 +81,33 @@ pub enum PublishError {
 pub enum Unavailable {
     /// No broker can be reached, or the topic is not there.
     #[error("Kafka cannot take orders now: {0}")]
-    Broker(String),
+    Broker(Away),
     /// As many orders wait for the broker as we let wait.
     #[error("as many orders wait for the broker as may wait")]
-    QueueFull,
-    /// The broker refused it, or librdkafka gave it up without having sent it.
-    #[error("the broker did not take the order ({0})")]
+    QueueFull {
+        /// When its client may come back.
+        pause: Duration,
+    },
+    /// The broker would not have acknowledged it in time.
+    #[error(
+        "the broker is behind by {wait:.1?}, too much for the deadline of {deadline:?}; send it again, or allow it more time"
+    )]
+    Late {
+        /// How long orders wait now.
+        wait: Duration,
+        /// The client's.
+        deadline: Duration,
+        /// When its client may come back.
+        pause: Duration,
+    },
+    /// As many orders of this client wait for the broker as may be one client's.
+    #[error("as many orders of this key wait for the broker as leave room for those of others")]
+    ShareTaken {
+        /// When its client may come back.
+        pause: Duration,
+    },
+    /// librdkafka gave the message up without having sent it.
+    #[error("the broker did not take the order in time ({0})")]
     NotSent(String),
     /// The schema registry has not told the schema's id yet.
     #[error("the schema registry has not told the id of the schema yet")]
@@ -100,6 +131,7 @@ pub enum InDoubt {
 pub struct InFlight {
     report: oneshot::Receiver<Report>,
     size: usize,
+    begun: Instant,
 }
 
 type Kafka = ThreadedProducer<Context>;
@@ -112,8 +144,9 @@ pub struct Publisher {
     client_id: String,
     topic: &'static str,
     broker: Arc<Broker>,
-    permits: Permits,
+    admission: Arc<Admission>,
     metrics: Metrics,
+    statistics: Newest,
 }
 
 impl Publisher {
@@ -128,11 +161,11 @@ impl Publisher {
         topic: &'static str,
         metrics: Metrics,
     ) -> Result<Self, KafkaError> {
-        let broker = Arc::new(Broker::new());
+        let (broker, statistics) = (Arc::new(Broker::new()), Newest::default());
         let client_id = format!("edge-{instance}");
-        let kafka = settings::create(servers, &security, &client_id, Context::new(&broker, &metrics))?;
-        let permits = Permits::new(settings::MAX_ORDERS, settings::MAX_BYTES);
-        metrics.watch_queue(&permits);
+        let kafka = settings::create(servers, &security, &client_id, Context::new(&broker, &metrics, &statistics))?;
+        let admission = Arc::new(Admission::new(Instant::now()));
+        metrics.watch_queue(&admission);
         Ok(Self {
             kafka: RwLock::new(Arc::new(kafka)),
             servers: servers.to_owned(),
@@ -140,8 +173,9 @@ impl Publisher {
             client_id,
             topic,
             broker,
-            permits,
+            admission,
             metrics,
+            statistics,
         })
     }
 
@@ -151,6 +185,11 @@ impl Publisher {
         &self.broker
     }
 
+    /// Shows what librdkafka counts, until the service stops.
+    pub fn show_statistics(&self, tasks: Tasks) -> impl Future<Output = ()> + Send + use<> {
+        statistics::show(self.statistics.subscribe(), self.metrics.clone(), tasks)
+    }
+
     /// The topic that is written to.
     #[must_use]
     pub fn topic(&self) -> &'static str {
@@ -158,40 +197,48 @@ impl Publisher {
     }
 
     /// Hands a record to librdkafka, which copies it. Never blocks and never waits. What happens to the record from here
-    /// on does not depend on what the caller does with the answer.
+    /// on does not depend on what the caller does with the answer. Whoever waits for it does so for `deadline`; `share` is
+    /// what its client holds of the queue, if clients are told apart.
     ///
     /// # Errors
     /// See [`PublishError`]; then the record is surely not in the topic.
-    pub fn send(&self, record: Record<'_>) -> Result<InFlight, PublishError> {
+    pub fn send(
+        &self,
+        record: Record<'_>,
+        deadline: Duration,
+        share: Option<&Arc<Share>>,
+    ) -> Result<InFlight, PublishError> {
         self.broker.admits().map_err(Unavailable::Broker)?;
-        let size = record.value.len();
-        let permit = self.permits.take(record.key.len() + size).ok_or(Unavailable::QueueFull)?;
+        let (size, now) = (record.value.len(), Instant::now());
+        let terms = Terms { order_id: record.key, size: record.key.len() + size, deadline, share };
+        let place = self.admission.admit(now, &terms)?;
         let (reply, report) = oneshot::channel();
-        let delivery = Box::new(Delivery::new(reply, permit, Instant::now()));
+        let delivery = Box::new(Delivery::new(reply, place, &self.admission, now));
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         for (key, value) in record.headers {
             headers = headers.insert(Header { key, value: Some(*value) });
         }
         let message =
             BaseRecord::with_opaque_to(self.topic, delivery).key(record.key).payload(record.value).headers(headers);
+        self.broker.used();
         match self.kafka().send(message) {
-            Ok(()) => Ok(InFlight { report, size }),
-            Err((error, _)) => Err(self.refused(&error, size)),
+            Ok(()) => Ok(InFlight { report, size, begun: now }),
+            Err((error, _)) => Err(self.refused(&error, now, &terms, size)),
         }
     }
 
     /// librdkafka did not take the message, so it is surely not in the topic.
-    fn refused(&self, error: &KafkaError, size: usize) -> PublishError {
+    fn refused(&self, error: &KafkaError, now: Instant, terms: &Terms<'_>, size: usize) -> PublishError {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => Unavailable::QueueFull.into(),
+            Some(RDKafkaErrorCode::QueueFull) => self.admission.full(now, terms).into(),
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => PublishError::TooLarge(size),
             Some(RDKafkaErrorCode::Fatal) => {
                 self.broker.ask_for_supervisor();
-                Unavailable::Broker("the producer broke and is being replaced".to_owned()).into()
+                Unavailable::Broker(Away::new("the producer broke and is being replaced", Duration::ZERO)).into()
             }
             Some(code) if permission::is_refusal(code) => {
-                self.broker.forbidden(permission::FORBIDDEN);
-                Unavailable::Broker(permission::FORBIDDEN.to_owned()).into()
+                self.broker.lose_topic(permission::FORBIDDEN);
+                Unavailable::Broker(Away::new(permission::FORBIDDEN, Duration::ZERO)).into()
             }
             code => Unavailable::NotSent(describe(code)).into(),
         }
@@ -239,21 +286,40 @@ impl Publisher {
     /// A new producer in place of a broken one. The old one is given back; its messages are still to be settled.
     fn replace(&self) -> Result<Arc<Kafka>, KafkaError> {
         let security = self.security.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let context = Context::new(&self.broker, &self.metrics);
+        let context = Context::new(&self.broker, &self.metrics, &self.statistics);
         let fresh = settings::create(&self.servers, &security, &self.client_id, context)?;
         self.metrics.producer_replaced();
         let mut kafka = self.kafka.write().unwrap_or_else(PoisonError::into_inner);
+        self.broker.begin_anew();
         Ok(std::mem::replace(&mut kafka, Arc::new(fresh)))
     }
 }
 
+impl Unavailable {
+    /// How long a client should wait before it sends the order again.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        match self {
+            Self::Broker(away) => away.pause,
+            Self::QueueFull { pause } | Self::Late { pause, .. } | Self::ShareTaken { pause } => *pause,
+            Self::NotSent(_) | Self::Schema => pause::while_away(Duration::ZERO),
+        }
+    }
+}
+
 impl InFlight {
-    /// Waits for the delivery report, at most for `deadline`.
+    /// When it was handed over.
+    #[must_use]
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// Waits for the delivery report, at most for `deadline` from the handing over.
     ///
     /// # Errors
     /// See [`PublishError`]; each says whether the record may be in the topic.
     pub async fn settled(mut self, deadline: Duration) -> Result<Placed, PublishError> {
-        self.settled_by(Instant::now() + deadline, deadline).await
+        self.settled_by(self.begun + deadline, deadline).await
     }
 
     /// The same by a point in time, `deadline` after the record was handed over. A report that has come counts, however

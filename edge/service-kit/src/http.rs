@@ -10,6 +10,7 @@ mod timed;
 mod tls;
 
 pub use body::{BodyError, discard, read_body, read_body_with};
+pub use places::Connections;
 pub use problem::{PROBLEM_JSON, Problem, json};
 pub use serve::{Answers, Limits, bind, serve, serve_with};
 pub use tls::{ClientAuth, Tls, TlsFiles};

@@ -60,7 +60,14 @@ pub fn check(args: &Args) -> Result<(), Error> {
 }
 
 fn filter(args: &Args) -> Result<EnvFilter, Error> {
-    EnvFilter::try_new(&args.filter).map_err(|source| Error::Filter { filter: args.filter.clone(), source })
+    let filter =
+        EnvFilter::try_new(&args.filter).map_err(|source| Error::Filter { filter: args.filter.clone(), source })?;
+    // It tells of frames and, deeper down, of the headers in them, among which are keys. Who asks for it gets it.
+    let quiet = if args.filter.contains("h2") { None } else { "h2=warn".parse().ok() };
+    Ok(match quiet {
+        Some(quiet) => filter.add_directive(quiet),
+        None => filter,
+    })
 }
 
 /// Sets the process's logging up; call it once, first in `main`.
@@ -84,6 +91,13 @@ pub fn init(args: &Args) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_are_not_logged_unless_somebody_asks_for_them() {
+        let filter = |text: &str| filter(&Args { filter: text.to_owned(), format: Format::Human }).unwrap().to_string();
+        assert!(filter("trace").contains("h2=warn"), "{}", filter("trace"));
+        assert!(!filter("info,h2=trace").contains("h2=warn"));
+    }
 
     #[test]
     fn a_bad_filter_is_named() {

@@ -30,7 +30,9 @@ pub struct Args {
 }
 
 const CONFIG: &str = "config";
-const NO_SETTINGS: [&str; 5] = [CONFIG, "check", "print-config", "help", "version"];
+/// What is to be done instead of serving.
+const ACTS: [&str; 3] = ["check", "print-config", "new-api-key"];
+const NO_SETTINGS: [&str; 3] = [CONFIG, "help", "version"];
 /// What an argument's name ends in if its value is a secret.
 const SECRETS: [&str; 3] = ["password", "secret", "token"];
 
@@ -81,8 +83,11 @@ impl Given {
     {
         let command = A::command();
         let found = as_text(&command, words)?;
-        let settings = command.get_arguments().filter_map(|arg| Setting::of(arg, &found));
-        let mut given = Self(settings.collect());
+        let (acts, settings) = command
+            .get_arguments()
+            .filter_map(|arg| Setting::of(arg, &found))
+            .partition(|setting| ACTS.contains(&setting.name.as_str()));
+        let (acts, mut given): (Vec<_>, _) = (acts, Self(settings));
         if let Some(path) = found.get_raw(CONFIG).and_then(|mut paths| paths.next()) {
             let known: Vec<&str> = given.0.iter().map(|setting| setting.name.as_str()).collect();
             let (keys, wrong) = file::read(path.as_ref(), &known);
@@ -99,7 +104,8 @@ impl Given {
                 setting.origin = Origin::Default;
             }
         }
-        let words = std::iter::once(program).chain(given.0.iter().flat_map(Setting::words));
+        let settings = acts.iter().chain(&given.0).flat_map(Setting::words);
+        let words = std::iter::once(program).chain(settings);
         let parsed = command.try_get_matches_from(words).and_then(|found| {
             given.take_defaults(&found);
             A::from_arg_matches(&found)
@@ -108,7 +114,7 @@ impl Given {
         let args = parsed
             .map_err(|error| {
                 if faults.is_empty() {
-                    faults.push(first_line(&error))
+                    faults.push(first_line(&error));
                 }
             })
             .ok();

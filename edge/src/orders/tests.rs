@@ -6,7 +6,11 @@ use http_body_util::Full;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::differential;
+use crate::{
+    body::Decoded,
+    differential,
+    limits::{self, Limits},
+};
 
 /// A refusal as the client reads it and the log has it: short, printable, and always the same for the same fault.
 fn is_safe(refusal: &Refusal) -> bool {
@@ -22,7 +26,8 @@ fn requests() -> std::ops::Range<u64> {
 
 #[tokio::test]
 async fn whatever_type_and_coding_a_body_has_it_is_read_or_refused_without_repeating_them() {
-    let bodies = Bodies::new(1024, 1024, CancellationToken::new());
+    let limits = limits::Current::new(Limits { body: 1024, batch_bytes: 1024, batch_orders: 1 });
+    let bodies = Bodies::new(limits, CancellationToken::new());
     let (mut read, mut refused) = (0, 0);
     for seed in requests() {
         let mut headers = differential::headers(seed, &[header::CONTENT_TYPE]);
@@ -30,8 +35,8 @@ async fn whatever_type_and_coding_a_body_has_it_is_read_or_refused_without_repea
         if seed % 2 == 0 {
             headers.remove(header::CONTENT_ENCODING);
         }
-        let mut body = Full::new(Bytes::from_static(b"{}"));
-        match bodies.read(&headers, &mut body, &mut false).await {
+        let mut body = Decoded::new(Full::new(Bytes::from_static(b"{}")));
+        match bodies.read(&headers, &mut body, &mut false, None).await {
             Ok(_) => {
                 let kind = headers[header::CONTENT_TYPE].to_str().unwrap().to_ascii_lowercase();
                 assert!(kind.trim_start().starts_with("application/") && kind.contains("json"), "seed {seed}: {kind}");

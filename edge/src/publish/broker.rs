@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::settings;
+use super::{pause, settings};
 
 /// A broker that is away for less is waited for, with the order in hand; then clients are told at once.
 const GRACE: Duration = Duration::from_secs(1);
@@ -33,6 +33,10 @@ pub struct Broker {
     stored: AtomicBool,
     /// Whether we may write is not known: at first, and after a broker has refused us.
     permission_unknown: AtomicBool,
+    /// The topic was taken from the producer in use: an error came for all of it. See [`Broker::lose_topic`].
+    topic_lost: AtomicBool,
+    /// The producer in use was handed an order.
+    used: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -55,6 +59,15 @@ enum Now {
     },
 }
 
+/// Why no order is taken now.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Away {
+    reason: String,
+    /// How long a client should wait.
+    pub pause: Duration,
+}
+
 /// What the log says.
 #[derive(Debug, Default)]
 struct Told {
@@ -71,6 +84,8 @@ impl Broker {
             attention: Notify::new(),
             stored: AtomicBool::new(false),
             permission_unknown: AtomicBool::new(true),
+            topic_lost: AtomicBool::new(false),
+            used: AtomicBool::new(false),
         }
     }
 
@@ -78,11 +93,12 @@ impl Broker {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn admits(&self) -> Result<(), String> {
+    pub fn admits(&self) -> Result<(), Away> {
         match &self.lock().now {
             Now::Up => Ok(()),
             Now::Down { since, .. } if since.elapsed() < GRACE => Ok(()),
-            Now::Starting(reason) | Now::Down { reason, .. } => Err(reason.clone()),
+            Now::Starting(reason) => Err(Away::new(reason, Duration::ZERO)),
+            Now::Down { reason, since } => Err(Away::new(reason, since.elapsed())),
         }
     }
 
@@ -100,6 +116,9 @@ impl Broker {
     /// Evidence that orders are taken.
     pub(super) fn seen(&self) {
         let mut state = self.lock();
+        if self.topic_lost.load(Ordering::Relaxed) {
+            return;
+        }
         state.seen = Some(Instant::now());
         state.cause = None;
         state.now = Now::Up;
@@ -113,10 +132,40 @@ impl Broker {
         self.seen();
     }
 
-    /// A broker refused our order because of who we are. What the metadata say does not outweigh that any more.
-    pub(super) fn forbidden(&self, reason: &str) {
+    /// The brokers refuse the topic as a whole: it is not there, or not ours. librdkafka then forgets its partitions,
+    /// and when they come back it may number an order as it has numbered another that was still on its way; a broker
+    /// takes that for the same one, and says yes. So nothing more is handed to this producer, at once and without any
+    /// grace; if it was used it is replaced when the topic is back.
+    pub(super) fn lose_topic(&self, reason: &str) {
         self.permission_unknown.store(true, Ordering::Relaxed);
-        self.lost(reason);
+        let mut state = self.lock();
+        self.topic_lost.store(true, Ordering::Relaxed);
+        state.seen = None;
+        state.now = Now::Starting(reason.to_owned());
+        state.tell();
+        drop(state);
+        self.attention.notify_one();
+    }
+
+    /// The topic is there again: whether it must be gone on with another producer.
+    pub(super) fn needs_another_producer(&self) -> bool {
+        self.topic_lost.load(Ordering::Relaxed) && self.used.load(Ordering::Relaxed)
+    }
+
+    /// The producer in use has the topic, or is a new one.
+    pub(super) fn found_topic(&self) {
+        self.topic_lost.store(false, Ordering::Relaxed);
+    }
+
+    /// A new producer is in use.
+    pub(super) fn begin_anew(&self) {
+        self.used.store(false, Ordering::Relaxed);
+        self.found_topic();
+    }
+
+    /// The producer in use is handed an order.
+    pub(super) fn used(&self) {
+        self.used.store(true, Ordering::Relaxed);
     }
 
     /// We come as somebody else now: the supervisor should ask what that one may.
@@ -195,6 +244,13 @@ impl Broker {
     }
 }
 
+impl Away {
+    /// Away for so long already.
+    pub(crate) fn new(reason: &str, away: Duration) -> Self {
+        Self { reason: reason.to_owned(), pause: pause::while_away(away) }
+    }
+}
+
 impl State {
     fn lose(&mut self, reason: &str) {
         let reason = match &self.cause {
@@ -233,22 +289,23 @@ mod tests {
     #[test]
     fn evidence_changes_what_is_known_both_ways() {
         let broker = Broker::new();
-        assert!(broker.admits().is_err(), "nothing is known yet");
+        let admits = || broker.admits().map_err(|away| away.to_string());
+        assert!(admits().is_err(), "nothing is known yet");
         broker.lost("refused");
-        assert_eq!(broker.admits(), Err("refused".to_owned()), "no grace before the first evidence");
+        assert_eq!(admits(), Err("refused".to_owned()), "no grace before the first evidence");
         broker.seen();
-        assert_eq!((broker.admits(), broker.is_up()), (Ok(()), Ok(())));
+        assert_eq!((admits(), broker.is_up()), (Ok(()), Ok(())));
         broker.lost("reset");
-        assert_eq!(broker.admits(), Ok(()), "a short outage is waited for");
+        assert_eq!(admits(), Ok(()), "a short outage is waited for");
         assert_eq!(broker.is_up(), Err("reset".to_owned()));
         if let Now::Down { since, .. } = &mut broker.lock().now {
             *since -= GRACE;
         }
-        assert_eq!(broker.admits(), Err("reset".to_owned()));
+        assert_eq!(admits(), Err("reset".to_owned()));
         broker.lost("refused");
-        assert_eq!(broker.admits(), Err("refused".to_owned()), "a second error does not start the grace anew");
+        assert_eq!(admits(), Err("refused".to_owned()), "a second error does not start the grace anew");
         broker.seen();
-        assert_eq!(broker.admits(), Ok(()));
+        assert_eq!(admits(), Ok(()));
     }
 
     #[test]
@@ -272,12 +329,33 @@ mod tests {
         assert!(broker.is_permission_unknown());
         broker.permitted();
         assert!(!broker.is_permission_unknown());
-        broker.forbidden("not allowed");
+        broker.lose_topic("not allowed");
         assert!(broker.is_permission_unknown() && broker.is_up().is_err());
+        broker.found_topic();
         broker.stored();
         assert!(!broker.is_permission_unknown() && broker.is_up().is_ok());
         broker.forgotten("broke");
         assert!(broker.is_permission_unknown());
+    }
+
+    #[test]
+    fn a_topic_that_was_lost_is_lost_until_the_producer_is_another_whatever_the_old_one_reports() {
+        let broker = Broker::new();
+        broker.seen();
+        broker.lose_topic("not allowed");
+        assert!(!broker.needs_another_producer(), "it was handed nothing");
+        broker.used();
+        broker.stored();
+        assert_eq!(
+            broker.admits().map_err(|away| away.reason),
+            Err("not allowed".to_owned()),
+            "no grace, and no report of the old one counts"
+        );
+        assert!(broker.needs_another_producer());
+        broker.begin_anew();
+        assert!(!broker.needs_another_producer() && broker.admits().is_err(), "the new one has shown nothing yet");
+        broker.seen();
+        assert_eq!(broker.admits(), Ok(()));
     }
 
     #[test]

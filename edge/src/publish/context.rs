@@ -12,7 +12,7 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use super::{Broker, Permit, Placed, permission};
+use super::{Admission, Broker, Place, Placed, permission, statistics::Newest};
 use crate::metrics::Metrics;
 
 /// What librdkafka says about one message.
@@ -42,13 +42,19 @@ pub enum Persistence {
 pub(super) struct Delivery {
     reply: oneshot::Sender<Report>,
     /// Given back when the message is settled, not when its client stops waiting.
-    permit: Permit,
+    place: Place,
+    admission: Arc<Admission>,
     begun: Instant,
 }
 
 impl Delivery {
-    pub(super) fn new(reply: oneshot::Sender<Report>, permit: Permit, begun: Instant) -> Self {
-        Self { reply, permit, begun }
+    pub(super) fn new(
+        reply: oneshot::Sender<Report>,
+        place: Place,
+        admission: &Arc<Admission>,
+        begun: Instant,
+    ) -> Self {
+        Self { reply, place, admission: Arc::clone(admission), begun }
     }
 }
 
@@ -56,11 +62,12 @@ impl Delivery {
 pub(super) struct Context {
     broker: Arc<Broker>,
     metrics: Metrics,
+    statistics: Newest,
 }
 
 impl Context {
-    pub(super) fn new(broker: &Arc<Broker>, metrics: &Metrics) -> Self {
-        Self { broker: Arc::clone(broker), metrics: metrics.clone() }
+    pub(super) fn new(broker: &Arc<Broker>, metrics: &Metrics, statistics: &Newest) -> Self {
+        Self { broker: Arc::clone(broker), metrics: metrics.clone(), statistics: statistics.clone() }
     }
 }
 
@@ -80,13 +87,22 @@ impl ProducerContext for Context {
         };
         // librdkafka gives -1001 where it does not know the offset.
         let offset = Some(message.offset()).filter(|offset| 0 <= *offset);
-        let Delivery { reply, permit, begun } = *delivery;
-        drop(permit);
-        self.metrics.settled(persistence, begun.elapsed());
+        let Delivery { reply, place, admission, begun } = *delivery;
+        let now = Instant::now();
+        let took = now.saturating_duration_since(begun);
+        self.metrics.settled(persistence, took);
         match persistence {
-            Persistence::Stored => self.broker.stored(),
-            _ if error.is_some_and(permission::is_refusal) => self.broker.forbidden(permission::FORBIDDEN),
-            Persistence::NotStored | Persistence::InDoubt => self.broker.ask_for_supervisor(),
+            Persistence::Stored => {
+                admission.acknowledged(now, place);
+                self.broker.stored();
+            }
+            Persistence::NotStored | Persistence::InDoubt => {
+                drop(place);
+                match error {
+                    Some(code) if permission::is_refusal(code) => self.broker.lose_topic(permission::FORBIDDEN),
+                    _ => self.broker.ask_for_supervisor(),
+                }
+            }
         }
         // Nobody may be waiting any more: the client hung up or its deadline passed.
         let _ = reply.send(Report { persistence, placed: Placed { partition: message.partition(), offset }, error });
@@ -112,8 +128,16 @@ impl ClientContext for Context {
 
     /// While a broker is away librdkafka logs each attempt; what we know of it is logged once, by `broker`.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL"
+            && let Some(cause) = permission::cause_in_log(message)
+        {
+            self.broker.refused(cause);
+        }
         tracing::debug!(target: "librdkafka", level = ?level, facility, "{message}");
     }
 
-    fn stats_raw(&self, _: &[u8]) {}
+    /// The crate would parse all of it here and log it.
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.statistics.send_replace(statistics.to_vec());
+    }
 }

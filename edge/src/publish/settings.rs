@@ -53,7 +53,8 @@ const SETTINGS: [(&str, &str); 24] = [
     ("topic.metadata.refresh.fast.interval.ms", "100"),
     // Topics are made by the deploy step, never by a typing mistake.
     ("allow.auto.create.topics", "false"),
-    ("statistics.interval.ms", "0"),
+    // Parsed by a task of ours: see `statistics`.
+    ("statistics.interval.ms", "5000"),
 ];
 
 /// All settings of a producer; what measures the edge measures beside it with the very same.

@@ -42,7 +42,7 @@ async fn a_broken_producer_is_replaced() {
     let until_accepted = async || {
         let begun = Instant::now();
         loop {
-            match publisher.send(record) {
+            match publisher.send(record, Duration::from_secs(5), None) {
                 Ok(in_flight) => break in_flight.settled(Duration::from_secs(5)).await,
                 Err(PublishError::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
                 Err(error) => panic!("{error}"),
@@ -54,7 +54,7 @@ async fn a_broken_producer_is_replaced() {
 
     // In flight while it breaks: answered, and truthfully.
     mock.broker_round_trip_time(-1, Duration::from_millis(300)).unwrap();
-    let in_flight = publisher.send(record).unwrap();
+    let in_flight = publisher.send(record, Duration::from_secs(5), None).unwrap();
     let broken = publisher.kafka();
     // SAFETY: the client is alive, and the text is a C string.
     unsafe {

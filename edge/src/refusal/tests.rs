@@ -1,42 +1,12 @@
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use super::*;
-use crate::check::Violation;
+use crate::publish::Away;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 static PAGE: LazyLock<String> =
     LazyLock::new(|| std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/PROBLEMS.md")).unwrap());
-
-/// One of each kind, in the order of the page.
-fn samples() -> Vec<Refusal> {
-    let violation = |pointer: &str, rule: &str, detail: &str| Violation {
-        pointer: pointer.to_owned(),
-        rule: rule.to_owned(),
-        detail: detail.to_owned(),
-    };
-    let violations = vec![
-        violation("/customer", "required", "is required"),
-        violation("/items/0/quantity", "minimum", "value is less than the minimum of 1"),
-    ];
-    let announced = Some(1_204_224);
-    vec![
-        Refusal::Malformed(crate::json::parse(br#"{"orderId":"a","orderId":"b"}"#).unwrap_err()),
-        Refusal::Invalid(Violations { total: 2, listed: violations }),
-        Refusal::RecordTooLarge { size: 262_301, limit: 262_144 },
-        Refusal::Body(BodyError::TooLarge { limit: 1_048_576, announced }),
-        Refusal::BatchTooLarge { unit: Unit::Orders, limit: 10_000, size: 10_007, is_whole: true },
-        Refusal::BatchForm(Form::Unfinished),
-        Refusal::MediaType,
-        Refusal::Encoding,
-        Refusal::Deadline { name: "x-deadline-ms", min: 200, max: 5000 },
-        Refusal::Body(BodyError::Slow { within: Duration::from_secs(5) }),
-        Refusal::Body(BodyError::Broken("reset".into())),
-        Refusal::NotFound,
-        Refusal::Method(Method::GET),
-        Refusal::Unavailable(Unavailable::Broker("no broker can be reached".to_owned())),
-        Refusal::InDoubt(InDoubt::Deadline(Duration::from_secs(5))),
-        Refusal::Panicked,
-    ]
-}
 
 /// The section of the page for a kind.
 fn section(slug: &str) -> &'static str {
@@ -74,10 +44,18 @@ fn the_page_says_of_each_kind_what_the_edge_answers() {
 fn kinds_that_share_a_section_agree_with_it() {
     for (twin, slug) in [
         (Refusal::TopicTooNarrow(300_000), "order-too-large"),
+        (Refusal::DecodedTooLarge { limit: 1024, size: None }, "body-too-large"),
+        (Refusal::Undecodable(Undecodable::Damaged(Coding::Zstd)), "undecodable"),
+        (Refusal::Undecodable(Undecodable::Trailing(Coding::Deflate)), "undecodable"),
+        (Refusal::Undecodable(Undecodable::Window { size: 1 << 27, limit: 1 << 23 }), "undecodable"),
         (Refusal::BatchForm(Form::Trailing), "batch-form"),
+        (Refusal::ReadOnly(Method::POST), "method"),
         (Refusal::Crowded, "unavailable"),
+        (Refusal::CrowdedByKey, "unavailable"),
         (Refusal::Draining, "unavailable"),
-        (Refusal::Unavailable(Unavailable::QueueFull), "unavailable"),
+        (Refusal::Unavailable(Unavailable::Broker(Away::new("away", SECOND))), "unavailable"),
+        (Refusal::Unavailable(Unavailable::Late { wait: SECOND, deadline: SECOND, pause: SECOND }), "unavailable"),
+        (Refusal::Unavailable(Unavailable::ShareTaken { pause: SECOND }), "unavailable"),
         (Refusal::Unavailable(Unavailable::NotSent("timed out".to_owned())), "unavailable"),
         (Refusal::Unavailable(Unavailable::Schema), "unavailable"),
         (Refusal::InDoubt(InDoubt::Unconfirmed("no error code".to_owned())), "in-doubt"),
@@ -91,6 +69,44 @@ fn kinds_that_share_a_section_agree_with_it() {
 
 #[test]
 fn a_batch_that_is_too_large_is_told_both_numbers_and_the_way_out() {
-    let bytes = Refusal::BatchTooLarge { unit: Unit::Bytes, limit: 100, size: 120, is_whole: false }.to_string();
+    let bytes = Refusal::BatchTooLarge { unit: Unit::Bytes(Measured::Wire), limit: 100, size: 120, is_whole: false };
+    let bytes = bytes.to_string();
     assert_eq!(bytes, "a batch has at most 100 bytes, this one has at least 120; send what is beyond in another batch");
+}
+
+#[test]
+fn whatever_is_too_large_is_told_with_the_same_members() {
+    let bytes = |of| Refusal::BatchTooLarge { unit: Unit::Bytes(of), limit: 100, size: 120, is_whole: false };
+    for (refusal, members) in [
+        (Refusal::from(BodyError::TooLarge { limit: 9, announced: None }), json!([9, null, "bytes", "wire"])),
+        (Refusal::DecodedTooLarge { limit: 9, size: Some(12) }, json!([9, 12, "bytes", "decoded"])),
+        (bytes(Measured::Wire), json!([100, 120, "bytes", "wire"])),
+        (bytes(Measured::Decoded), json!([100, 120, "bytes", "decoded"])),
+        (Refusal::RecordTooLarge { size: 12, limit: 9 }, json!([9, 12, "bytes", "encoded"])),
+        (Refusal::TopicTooNarrow(12), json!([null, 12, "bytes", "encoded"])),
+    ] {
+        let told = refusal.problem().into_members();
+        assert_eq!(json!([told["limit"], told["size"], told["unit"], told["of"]]), members, "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_refusal_that_broke_a_body_is_told_as_itself() {
+    let refusal = Refusal::from(BodyError::Broken(Box::new(Refusal::Crowded)));
+    assert!(matches!(refusal, Refusal::Crowded), "{refusal:?}");
+    let refusal = Refusal::from(BodyError::Broken("reset".into()));
+    assert!(matches!(refusal, Refusal::Body(BodyError::Broken(_))), "{refusal:?}");
+}
+
+#[test]
+fn a_pause_is_told_in_whole_seconds_that_are_never_too_few_and_in_milliseconds() {
+    for (pause, seconds, millis) in
+        [(0, "1", 0), (1, "1", 1), (1000, "1", 1000), (1001, "2", 1001), (90_000, "60", 60_000)]
+    {
+        let pause = Duration::from_millis(pause);
+        let answer = Refusal::Unavailable(Unavailable::QueueFull { pause }).problem();
+        assert_eq!(answer.member("retryAfterMs"), Some(&json!(millis)));
+        assert_eq!(answer.into_response().headers()[header::RETRY_AFTER], seconds, "{pause:?}");
+    }
+    assert_eq!(Refusal::MediaType.problem().into_response().headers().get(header::RETRY_AFTER), None);
 }

@@ -221,11 +221,12 @@ async fn what_is_wrong_with_all_of_a_batch_is_a_plain_refusal() {
     .await;
     let no_schema = world.post_with(&lines("a", 2), &[NDJSON]).await;
     assert_eq!(no_schema.verdict(), (503, "no".to_owned(), "safe".to_owned()), "{no_schema:?}");
-    assert_eq!(no_schema.header("retry-after"), Some("1"));
+    let pause: u64 = no_schema.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=3).contains(&pause), "{no_schema:?}");
     for (headers, status) in [
         (&[("content-type", "text/x-ndjson")][..], 415),
         (&[("content-type", "application/x-ndjson; charset=latin1")], 415),
-        (&[NDJSON, ("content-encoding", "gzip")], 415),
+        (&[NDJSON, ("content-encoding", "br")], 415),
         (&[NDJSON, ("x-deadline-ms", "soon")], 400),
     ] {
         assert_eq!(world.post_with(&lines("a", 2), headers).await.verdict().0, status, "{headers:?}");

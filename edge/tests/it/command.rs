@@ -155,6 +155,16 @@ async fn after_kill_9_it_is_back_in_time_and_what_it_acknowledged_is_there() {
 }
 
 #[test]
+fn a_new_key_is_printed_and_nothing_is_started() {
+    let make = |id: &str| Command::new(env!("CARGO_BIN_EXE_edge")).args(["--new-api-key", id]).output().unwrap();
+    let (made, refused) = (make("shop"), make("sh.op"));
+    let told = String::from_utf8(made.stdout).unwrap();
+    assert!(made.status.success() && told.contains("shop.") && told.contains(r#"{"id":"shop","sha256":""#), "{told}");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("an id has 1 to 64"));
+}
+
+#[test]
 fn a_setting_that_cannot_be_used_is_told_in_one_line() {
     let output = Command::new(env!("CARGO_BIN_EXE_edge")).args(["--kafka=", "--registry=x"]).output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();

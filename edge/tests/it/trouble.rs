@@ -37,7 +37,8 @@ async fn a_broker_that_is_known_to_be_down_means_no_at_once_and_comes_back() {
     .await;
     let answer = world.post(&order("down")).await;
     assert_eq!(answer.verdict(), verdict(503, "no", "safe"), "{answer:?}");
-    assert_eq!(answer.header("retry-after"), Some("1"));
+    let pause: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=3).contains(&pause), "{answer:?}");
 
     world.kafka.broker_up(-1).unwrap();
     let begun = Instant::now();

@@ -13,7 +13,31 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// So many connections may keep their buffers while nothing is asked of them; beyond that they give them back at once.
 /// Making them anew costs a microsecond, keeping them 18 KiB.
-const AWAKE: usize = 512;
+const AWAKE: usize = 256;
+
+/// The connections of one listener: how many are open, and how many may be. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Connections(pub(super) Arc<Places>);
+
+impl Connections {
+    /// At most so many.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self(Arc::new(Places::new(limit.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// How many are open now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.0.open.load(Ordering::Relaxed)
+    }
+
+    /// How many may be open.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.0.all
+    }
+}
 
 /// The places of one listener.
 #[derive(Debug)]
@@ -21,6 +45,7 @@ pub(super) struct Places {
     free: Arc<Semaphore>,
     all: usize,
     waiting: Mutex<Waiting>,
+    open: AtomicUsize,
     awake: AtomicUsize,
 }
 
@@ -41,12 +66,22 @@ pub(super) struct Seat<'p> {
     call: Arc<Notify>,
 }
 
+/// Counts an open connection.
+pub(super) struct Open(Arc<Places>);
+
 /// Counts a connection that has its buffers.
 pub(super) struct Awake<'p>(&'p Places);
 
 impl Places {
     pub(super) fn new(all: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(all)), all, waiting: Mutex::default(), awake: AtomicUsize::new(0) }
+        let free = Arc::new(Semaphore::new(all));
+        Self { free, all, waiting: Mutex::default(), open: AtomicUsize::new(0), awake: AtomicUsize::new(0) }
+    }
+
+    /// A connection is open from now on. Not the same as a place: the listener holds one for the next that comes.
+    pub(super) fn open(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(self))
     }
 
     /// A place, as soon as one is free. When more than three quarters are taken, each new connection ends the one that
@@ -106,6 +141,12 @@ impl Seat<'_> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         self.places.waiting().seats.remove(&self.number);
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

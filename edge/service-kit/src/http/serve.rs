@@ -21,7 +21,7 @@ use tower::Service;
 use super::{
     Tls,
     http2::OnTasks,
-    places::{Place, Places},
+    places::{Connections, Place, Places},
 };
 use crate::Tasks;
 
@@ -93,7 +93,7 @@ pub(super) struct Port<S> {
     pub(super) service: S,
     pub(super) limits: Limits,
     pub(super) tasks: Tasks,
-    pub(super) places: Places,
+    pub(super) places: Arc<Places>,
     pub(super) http1: http1::Builder,
     pub(super) http2: http2::Builder<OnTasks>,
     tls: Option<Arc<Tls>>,
@@ -130,25 +130,28 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Serves until `tasks` is told to stop, then closes the listener. Open connections are tasks of `tasks`.
 pub async fn serve<S: Answers>(listener: TcpListener, service: S, limits: Limits, tasks: Tasks) {
-    serve_with(listener, service, limits, None, tasks).await;
+    serve_with(listener, service, limits, None, Connections::new(limits.connections), tasks).await;
 }
 
-/// The same, over TLS if there is a certificate.
+/// The same, over TLS if there is a certificate, for connections that somebody else looks at: their limit holds, not that
+/// of `limits`.
 pub async fn serve_with<S: Answers>(
     listener: TcpListener,
     service: S,
     limits: Limits,
     tls: Option<Arc<Tls>>,
+    connections: Connections,
     tasks: Tasks,
 ) {
     let mut http1 = http1::Builder::new();
     // How long is no matter: see `HeadTimer`. Without a time hyper would not ask for it.
     http1.header_read_timeout(limits.idle_time).max_buf_size(limits.head_bytes);
     let http2 = super::http2::builder(&limits, tasks.clone());
-    let places = Places::new(limits.connections);
+    let places = connections.0;
     let port = Arc::new(Port { service, limits, tasks, places, http1, http2, tls });
     while let Some((stream, place)) = port.tasks.until_stop(accept(&listener, &port.places)).await {
-        port.tasks.spawn(connection(stream, place, Arc::clone(&port)));
+        // Boxed, because what wraps a task has room for it twice.
+        port.tasks.spawn(Box::pin(connection(stream, place, Arc::clone(&port))));
     }
 }
 
@@ -177,6 +180,7 @@ enum Opening {
 async fn connection<S: Answers>(stream: TcpStream, _place: Place, port: Arc<Port<S>>) {
     // Answers are small and complete: waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
+    let _open = port.places.open();
     let opened = Instant::now();
     // Boxed is what is rare or large, so that an idle connection stays small.
     match (first_bytes(&stream, opened, &port).await, &port.tls) {

@@ -104,7 +104,8 @@ async fn start(tasks: &Tasks, limits: Limits, tls: &Arc<Tls>) -> SocketAddr {
     let listener = http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = tower::service_fn(async |request| Ok::<_, std::convert::Infallible>(hello(request).await));
-    tasks.spawn(http::serve_with(listener, service, limits, Some(Arc::clone(tls)), tasks.clone()));
+    let connections = http::Connections::new(limits.connections);
+    tasks.spawn(http::serve_with(listener, service, limits, Some(Arc::clone(tls)), connections, tasks.clone()));
     address
 }
 

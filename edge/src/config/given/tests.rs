@@ -57,10 +57,11 @@ fn read(file: &str, flags: &[&str]) -> (Option<Things>, Given, Vec<String>) {
 #[test]
 fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     let file = "size = 8\nnames = ['a', 'b']\nloud = true\ncert = 'c.pem'\n";
-    let (things, given, faults) = read(file, &["--size=9", "--key=k.pem"]);
+    let (things, given, faults) = read(file, &["--size=9", "--key=k.pem", "--check"]);
     assert_eq!(faults, Vec::<String>::new());
-    let Things { size, names, loud, word, cert, key, .. } = things.unwrap();
+    let Things { source, size, names, loud, word, cert, key, .. } = things.unwrap();
     assert_eq!((size, names, loud, word.as_str()), (9, vec!["a".to_owned(), "b".to_owned()], true, "one"));
+    assert!(source.check && !source.print_config);
     assert_eq!((cert, key), (Some("c.pem".into()), Some("k.pem".into())), "what one needs may be given elsewhere");
     let origins: Vec<_> = given.0.iter().map(|setting| (setting.name.as_str(), setting.origin.clone())).collect();
     assert_eq!(origins[0], ("size", Origin::Flag));

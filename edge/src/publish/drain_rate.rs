@@ -1,0 +1,418 @@
+//! How fast the broker acknowledges orders, and so how long one more would wait. Measured, never set.
+//!
+//! Each order remembers how many had been acknowledged when it was handed over. When it is acknowledged itself, those
+//! that were before it in the queue and the time that they all took are one measurement (as TCP's BBR measures a
+//! path): it does not matter in what clumps the answers come, nor how far away the broker is.
+//!
+//! It says what the broker *can* do only if orders wait; when few are posted it says how many are posted. So the
+//! capacity is learnt from orders that waited, and forgotten when nothing has confirmed it for a while: without evidence
+//! everything is admitted that the queue holds, as if nothing were measured. And it is believed only for queues of about
+//! the length that was seen: a broker that takes a hundred orders in one request takes a thousand in another.
+//!
+//! A broker that is far away is not a broker that is slow: the shortest time that an order took lately is the way there
+//! and back, and only what comes on top of it is waiting.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// What is measured is taken in this often.
+const WINDOW: Duration = Duration::from_millis(100);
+/// A change of the broker's speed shows to two thirds after this time, in seconds; that it is slower only after that. A
+/// broker whose answers take as long whatever the queue would else be measured slower because it is given less, and be
+/// given less because it is slower: before that it has to show in the way there and back.
+const SMOOTHING: f64 = 1.5;
+const SMOOTHING_DOWN: f64 = 10.0;
+/// Orders wait when they take this much longer than the way there and back. Well below what admission lets them wait,
+/// so that a queue that is held short still confirms what is known. In seconds.
+const WAITING: f64 = 0.15;
+/// A queue that is so much longer than any that was seen is one of which nothing is known. In an overload of three times
+/// the capacity it is three times as long as that which its first measurement is of.
+const SEEN: f64 = 8.0;
+/// What nothing has confirmed for so long is not known any more.
+const FORGOTTEN: Duration = Duration::from_secs(10);
+/// Beyond the way there and back: a broker that acknowledges nothing for so long has stopped.
+const STOPPED: Duration = Duration::from_millis(500);
+/// The longest way there and back that is believed, in seconds. While orders wait all the time, the shortest time
+/// contains waiting; without this bound the one would lengthen the other for ever.
+const LONGEST_WAY: f64 = 0.75;
+/// The way there and back may have become longer for good: how fast that is believed, in seconds, when orders wait (it
+/// may be waiting) and when none does.
+const WAY_WHILE_WAITING: f64 = 20.0;
+const WAY_WHILE_CALM: f64 = 2.0;
+
+/// The measure. Written in delivery reports, read when orders are admitted.
+#[derive(Debug)]
+pub(super) struct DrainRate(Mutex<State>);
+
+/// What an order remembers of the moment when it was handed over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    at: Instant,
+    orders: u64,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Acknowledged since the beginning.
+    orders: u64,
+    bytes: u64,
+    last: Instant,
+    window: Window,
+    /// Acknowledged a second, whether orders waited or not.
+    acknowledged: f64,
+    capacity: Option<Capacity>,
+    /// The way to the broker and back, in seconds, once it is known.
+    way: Option<f64>,
+}
+
+/// What has come back since the last reckoning.
+#[derive(Debug)]
+struct Window {
+    begun: Instant,
+    orders: u64,
+    /// The shortest time that one took, in seconds.
+    shortest: f64,
+    /// Of all, and of those that waited.
+    all: Measured,
+    waited: Measured,
+}
+
+/// Orders a second and bytes a second, each measurement weighted by the orders that were before; and the most of those.
+#[derive(Debug, Default)]
+struct Measured {
+    orders: f64,
+    bytes: f64,
+    weight: f64,
+    longest: f64,
+}
+
+/// What the broker can acknowledge in a second.
+#[derive(Clone, Copy, Debug)]
+struct Capacity {
+    orders: f64,
+    bytes: f64,
+    /// The longest queue of which a measurement is.
+    seen: f64,
+    confirmed: Instant,
+}
+
+/// What is known now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forecast {
+    capacity: Option<Capacity>,
+    acknowledged: f64,
+    way: f64,
+}
+
+impl DrainRate {
+    /// Nothing is known yet.
+    #[must_use]
+    pub(super) fn new(now: Instant) -> Self {
+        Self(Mutex::new(State {
+            orders: 0,
+            bytes: 0,
+            last: now,
+            window: Window::new(now),
+            acknowledged: 0.0,
+            capacity: None,
+            way: None,
+        }))
+    }
+
+    /// For an order that is handed over now.
+    #[must_use]
+    pub(super) fn mark(&self, now: Instant) -> Mark {
+        let state = self.lock();
+        Mark { at: now, orders: state.orders, bytes: state.bytes }
+    }
+
+    /// An order of this many bytes was acknowledged.
+    pub(super) fn acknowledged(&self, now: Instant, mark: &Mark, bytes: usize) {
+        let mut state = self.lock();
+        state.reckon(now, true);
+        state.orders += 1;
+        state.bytes += bytes as u64;
+        state.last = now;
+        let took = now.saturating_duration_since(mark.at).as_secs_f64().max(0.001);
+        let before = (state.orders.saturating_sub(mark.orders) as f64, state.bytes.saturating_sub(mark.bytes) as f64);
+        let has_waited = state.way.is_some_and(|way| way + WAITING < took);
+        let window = &mut state.window;
+        window.orders += 1;
+        window.shortest = window.shortest.min(took);
+        window.all.take(before, took);
+        if has_waited {
+            window.waited.take(before, took);
+        }
+    }
+
+    /// What is known now, with so many orders in the queue.
+    #[must_use]
+    pub(super) fn forecast(&self, now: Instant, queued: usize) -> Forecast {
+        let mut state = self.lock();
+        state.reckon(now, 0 < queued);
+        let State { acknowledged, capacity, way, .. } = *state;
+        // A little more than was seen may always be expected to go as fast.
+        let capacity = capacity.filter(|known| queued as f64 <= known.seen * SEEN);
+        Forecast { capacity, acknowledged, way: way.unwrap_or_default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes the window in when it is over.
+    fn reckon(&mut self, now: Instant, is_queue: bool) {
+        let time = now.saturating_duration_since(self.window.begun);
+        if time < WINDOW {
+            return;
+        }
+        let window = std::mem::replace(&mut self.window, Window::new(now));
+        let time = time.as_secs_f64();
+        self.acknowledged += (window.orders as f64 / time - self.acknowledged) * weight(time, SMOOTHING);
+        let waited = window.waited.mean();
+        if 0 < window.orders {
+            let way = self.way.unwrap_or(window.shortest);
+            let believed = if waited.is_some() { WAY_WHILE_WAITING } else { WAY_WHILE_CALM };
+            let longer = (window.shortest - way).max(0.0) * weight(time, believed);
+            self.way = Some((way.min(window.shortest) + longer).min(LONGEST_WAY));
+        }
+        let silent = now.saturating_duration_since(self.last);
+        let has_stopped = is_queue && Duration::from_secs_f64(self.way.unwrap_or_default()) + STOPPED < silent;
+        let known = self.capacity.filter(|known| now.saturating_duration_since(known.confirmed) < FORGOTTEN);
+        self.capacity = match (known, waited) {
+            (None, Some((orders, bytes))) => {
+                Some(Capacity { orders, bytes, seen: window.waited.longest, confirmed: now })
+            }
+            (Some(known), Some(measured)) => {
+                let smoothing = if measured.0 < known.orders { SMOOTHING_DOWN } else { SMOOTHING };
+                let known = known.towards(measured, weight(time, smoothing));
+                Some(Capacity { seen: known.seen.max(window.waited.longest), confirmed: now, ..known })
+            }
+            (Some(known), None) if has_stopped => {
+                Some(Capacity { confirmed: now, ..known.towards((0.0, 0.0), weight(time, SMOOTHING)) })
+            }
+            // It can do at least what it does.
+            (Some(known), None) => match window.all.mean() {
+                Some(measured) if known.orders < measured.0 => Some(known.towards(measured, weight(time, SMOOTHING))),
+                _ => Some(known),
+            },
+            (None, None) => None,
+        };
+    }
+}
+
+impl Capacity {
+    fn towards(self, (orders, bytes): (f64, f64), weight: f64) -> Self {
+        Self {
+            orders: self.orders + (orders - self.orders) * weight,
+            bytes: self.bytes + (bytes - self.bytes) * weight,
+            ..self
+        }
+    }
+}
+
+impl Window {
+    fn new(begun: Instant) -> Self {
+        let (all, waited) = Default::default();
+        Self { begun, orders: 0, shortest: f64::INFINITY, all, waited }
+    }
+}
+
+impl Measured {
+    fn take(&mut self, (orders, bytes): (f64, f64), took: f64) {
+        self.orders += orders / took * orders;
+        self.bytes += bytes / took * orders;
+        self.weight += orders;
+        self.longest = self.longest.max(orders);
+    }
+
+    fn mean(&self) -> Option<(f64, f64)> {
+        (0.0 < self.weight).then(|| (self.orders / self.weight, self.bytes / self.weight))
+    }
+}
+
+impl Forecast {
+    /// How long it takes the broker to acknowledge this many orders and bytes, and with them the next one; `None` while
+    /// nobody knows.
+    #[must_use]
+    pub(super) fn wait(&self, (orders, bytes): (usize, usize)) -> Option<Duration> {
+        let capacity = self.capacity?;
+        let (orders, bytes) = (orders as f64 / capacity.orders.max(1.0), bytes as f64 / capacity.bytes.max(1.0));
+        // Bounded, so that no reckoning with it goes beyond what a clock holds.
+        Some(Duration::from_secs_f64(orders.max(bytes).min(3600.0)))
+    }
+
+    /// The queue in orders of the size that was acknowledged lately.
+    #[must_use]
+    pub(super) fn load(&self, (orders, bytes): (usize, usize)) -> usize {
+        let by_bytes = self.capacity.map_or(0.0, |known| bytes as f64 / known.bytes.max(1.0) * known.orders);
+        orders.max(by_bytes as usize)
+    }
+
+    /// The part of the wait that is the way to the broker and back, which no queue makes shorter.
+    #[must_use]
+    pub(super) fn way(&self) -> Duration {
+        Duration::from_secs_f64(self.way)
+    }
+
+    /// How many orders come back in this time; `None` while nobody knows.
+    #[must_use]
+    pub(super) fn orders_in(&self, time: Duration) -> Option<usize> {
+        self.capacity.map(|capacity| (capacity.orders * time.as_secs_f64()) as usize)
+    }
+
+    /// Orders a second: what the broker can do, or else what it did.
+    #[must_use]
+    pub(super) fn rate(&self) -> f64 {
+        self.capacity.map_or(self.acknowledged, |capacity| capacity.orders)
+    }
+}
+
+/// Of a new value that held for this long.
+fn weight(time: f64, smoothing: f64) -> f64 {
+    1.0 - (-time / smoothing).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(10);
+
+    struct World {
+        rate: DrainRate,
+        now: Instant,
+        open: VecDeque<Mark>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self { rate: DrainRate::new(now), now, open: VecDeque::new() }
+        }
+
+        /// For some seconds: so many are posted in each tick, and in each so many that are this old are acknowledged.
+        fn run(&mut self, seconds: u32, posted: usize, acknowledged: usize, way: u64) {
+            for _ in 0..seconds * 100 {
+                self.now += TICK;
+                for _ in 0..acknowledged {
+                    if let Some(mark) = self.open.pop_front_if(|mark| mark.at + Duration::from_millis(way) <= self.now)
+                    {
+                        self.rate.acknowledged(self.now, &mark, 1000);
+                    }
+                }
+                self.open.extend((0..posted).map(|_| self.rate.mark(self.now)));
+                let _ = self.forecast();
+            }
+        }
+
+        fn forecast(&self) -> Forecast {
+            self.rate.forecast(self.now, self.open.len())
+        }
+
+        fn wait(&self) -> Option<Duration> {
+            self.forecast().wait((self.open.len(), self.open.len() * 1000))
+        }
+    }
+
+    #[test]
+    fn what_few_clients_post_is_not_what_the_broker_can_do() {
+        let mut world = World::new();
+        world.run(5, 1, 30, 10);
+        assert!((90.0..110.0).contains(&world.forecast().rate()), "{}", world.forecast().rate());
+        assert_eq!(world.rate.forecast(world.now, 1).wait((1, 0)), None, "no order has waited");
+        world.run(2, 60, 30, 10); // twice what it can do
+        let wait = world.wait().unwrap();
+        assert!((Duration::from_millis(1900)..Duration::from_millis(2200)).contains(&wait), "{wait:?}");
+        let room = world.forecast().orders_in(Duration::from_secs(2)).unwrap();
+        assert!((5800..6200).contains(&room), "{room}");
+        world.run(4, 10, 1000, 10);
+        assert!(2800.0 < world.forecast().rate(), "less is believed only when orders wait: {:?}", world.forecast());
+        world.run(8, 1, 1000, 10);
+        assert_eq!(world.wait(), None, "nothing has confirmed it for ten seconds");
+    }
+
+    #[test]
+    fn a_broker_that_is_far_away_is_not_slow() {
+        let mut world = World::new();
+        world.run(5, 10, 1000, 300);
+        world.run(5, 100, 1000, 300);
+        assert_eq!((world.wait(), world.forecast().way().as_millis()), (None, 300));
+        world.run(5, 100, 1000, 600);
+        let wait = world.wait().unwrap();
+        assert!((Duration::from_millis(500)..Duration::from_millis(700)).contains(&wait), "now they wait: {wait:?}");
+        assert!(world.forecast().way() < Duration::from_millis(400), "which is not the way");
+    }
+
+    /// Answers come in clumps, and a longer queue makes longer clumps.
+    #[test]
+    fn a_few_orders_that_waited_say_nothing_of_many() {
+        let mut world = World::new();
+        world.run(3, 1, 1000, 100);
+        for _ in 0..20 {
+            world.run(1, 1, 0, 100);
+            world.now += TICK;
+            while let Some(mark) = world.open.pop_front() {
+                world.rate.acknowledged(world.now, &mark, 1000);
+            }
+        }
+        let few = world.rate.forecast(world.now, 100).wait((100, 100_000)).unwrap();
+        assert!((Duration::from_millis(500)..Duration::from_secs(8)).contains(&few), "{few:?}");
+        assert_eq!(world.rate.forecast(world.now, 2000).wait((2000, 2_000_000)), None);
+    }
+
+    /// As one is that takes a request at a time: less in the queue makes it no faster.
+    #[test]
+    fn a_broker_that_takes_as_long_whatever_the_queue_is_not_given_less_and_less() {
+        let mut world = World::new();
+        world.run(5, 1, 1000, 300);
+        let mut room = 0;
+        for _ in 0..100 * 60 {
+            world.now += TICK;
+            while let Some(mark) = world.open.pop_front_if(|mark| mark.at + Duration::from_millis(950) <= world.now) {
+                world.rate.acknowledged(world.now, &mark, 1000);
+            }
+            let forecast = world.forecast();
+            room = forecast.orders_in(forecast.way() + Duration::from_millis(500)).unwrap_or(3000);
+            while world.open.len() < room {
+                world.open.push_back(world.rate.mark(world.now));
+                if world.open.len() % 30 == 0 {
+                    break; // not all at once
+                }
+            }
+        }
+        assert!(1000 < room, "{room}");
+    }
+
+    #[test]
+    fn a_broker_that_stops_is_slower_from_moment_to_moment() {
+        let mut world = World::new();
+        world.run(1, 1, 10, 10);
+        world.run(3, 20, 10, 10);
+        let before = world.wait().unwrap();
+        world.run(4, 0, 0, 10);
+        let after = world.wait().unwrap();
+        assert!(before * 6 < after && after < before * 15, "{before:?} {after:?}");
+        world.run(600, 0, 0, 10);
+        assert!(world.wait().unwrap() <= Duration::from_secs(3600), "and bounded");
+    }
+
+    #[test]
+    fn large_orders_are_reckoned_by_their_bytes() {
+        let mut world = World::new();
+        world.run(1, 1, 10, 10);
+        world.run(3, 20, 10, 10);
+        let forecast = world.rate.forecast(world.now, 100);
+        let wait = forecast.wait((100, 5_000_000)).unwrap();
+        assert!((Duration::from_millis(4500)..Duration::from_millis(5500)).contains(&wait), "{wait:?}");
+        let load = forecast.load((100, 5_000_000));
+        assert!((4900..5100).contains(&load), "orders of 1000 bytes: {load}");
+    }
+}

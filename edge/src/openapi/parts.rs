@@ -176,14 +176,17 @@ pub(super) fn parameters() -> Map<String, Value> {
         "type": "integer", "minimum": MIN_DEADLINE.as_millis(), "maximum": DEADLINE.as_millis(),
         "default": DEADLINE.as_millis(),
     });
-    let id = json!({ "type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$" });
-    let trace = json!({ "type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$" });
+    // Any text: one that is not kept is no reason to refuse an order.
+    let text = json!({ "type": "string" });
     let codings: Vec<&str> = ACCEPTED.split(", ").collect();
     let coding = json!({ "enum": codings, "default": "identity" });
     Map::from_iter([
         ("Deadline".to_owned(), header(DEADLINE_HEADER, "How long to wait for Kafka, in milliseconds.", deadline)),
-        ("RequestId".to_owned(), header("x-request-id", "Repeated in answer, log and record; else one is made.", id)),
-        ("Trace".to_owned(), header("traceparent", "W3C trace context; goes into the record.", trace)),
+        (
+            "RequestId".to_owned(),
+            header("x-request-id", "Kept if it matches ^[A-Za-z0-9._:-]{1,128}$; else one is made.", text.clone()),
+        ),
+        ("Trace".to_owned(), header("traceparent", "W3C trace context; goes into the record if it is one.", text)),
         ("Coding".to_owned(), header("content-encoding", "How the body is compressed; one coding at most.", coding)),
     ])
 }

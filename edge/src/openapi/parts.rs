@@ -76,7 +76,7 @@ pub(super) fn receipts() -> Map<String, Value> {
             "202".to_owned(),
             json!({
                 "description": "The order is stored.",
-                "headers": headers,
+                "headers": headers_of(202),
                 "content": { "application/json": {
                     "schema": { "$ref": "#/components/schemas/Receipt" },
                     "examples": { "stored": { "value": receipt } },
@@ -164,6 +164,9 @@ fn problem() -> Value {
             "limit": { "type": ["integer", "null"], "minimum": 0 },
             "size": { "type": ["integer", "null"], "minimum": 0 },
             "unit": { "enum": ["bytes", "orders"] },
+            "quota": { "enum": ["requests", "bytes"], "description": "What there was too much of in a second." },
+            "violated-policies": { "type": "array", "items": { "type": "string" } },
+            "retryAfterMs": { "type": "integer", "minimum": 0, "description": "`Retry-After`, finer." },
             "of": { "enum": ["wire", "decoded", "encoded"], "description": "Where bytes were measured." },
         },
     })
@@ -176,14 +179,17 @@ pub(super) fn parameters() -> Map<String, Value> {
         "type": "integer", "minimum": MIN_DEADLINE.as_millis(), "maximum": DEADLINE.as_millis(),
         "default": DEADLINE.as_millis(),
     });
-    let id = json!({ "type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$" });
-    let trace = json!({ "type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$" });
+    // Any text: one that is not kept is no reason to refuse an order.
+    let text = json!({ "type": "string" });
     let codings: Vec<&str> = ACCEPTED.split(", ").collect();
     let coding = json!({ "enum": codings, "default": "identity" });
     Map::from_iter([
         ("Deadline".to_owned(), header(DEADLINE_HEADER, "How long to wait for Kafka, in milliseconds.", deadline)),
-        ("RequestId".to_owned(), header("x-request-id", "Repeated in answer, log and record; else one is made.", id)),
-        ("Trace".to_owned(), header("traceparent", "W3C trace context; goes into the record.", trace)),
+        (
+            "RequestId".to_owned(),
+            header("x-request-id", "Kept if it matches ^[A-Za-z0-9._:-]{1,128}$; else one is made.", text.clone()),
+        ),
+        ("Trace".to_owned(), header("traceparent", "W3C trace context; goes into the record if it is one.", text)),
         ("Coding".to_owned(), header("content-encoding", "How the body is compressed; one coding at most.", coding)),
     ])
 }
@@ -197,21 +203,26 @@ pub(super) fn headers() -> Map<String, Value> {
         ("Allow".to_owned(), header(true, "The methods that are served here.", "string")),
         ("AcceptEncoding".to_owned(), header(false, "The codings that are taken, if it is the coding.", "string")),
         ("Authenticate".to_owned(), header(true, "How to show a key.", "string")),
+        ("RateLimitPolicy".to_owned(), header(false, "The quotas of the key, if it has any.", "string")),
+        ("RateLimit".to_owned(), header(false, "What is left of them.", "string")),
     ])
 }
 
-/// The headers of a problem with this status.
+/// The headers of an answer with this status.
 pub(super) fn headers_of(status: u16) -> Map<String, Value> {
-    let more = match status {
-        401 => Some(("www-authenticate", "Authenticate")),
-        405 => Some(("allow", "Allow")),
-        415 => Some(("accept-encoding", "AcceptEncoding")),
-        429 | 503 => Some(("retry-after", "RetryAfter")),
-        _ => None,
+    const RATE: [(&str, &str); 2] = [("ratelimit-policy", "RateLimitPolicy"), ("ratelimit", "RateLimit")];
+    let more: &[(&str, &str)] = match status {
+        202 => &RATE,
+        401 => &[("www-authenticate", "Authenticate")],
+        405 => &[("allow", "Allow")],
+        415 => &[("accept-encoding", "AcceptEncoding")],
+        429 => &[("retry-after", "RetryAfter"), RATE[0], RATE[1]],
+        503 => &[("retry-after", "RetryAfter")],
+        _ => &[],
     };
-    [Some(("x-request-id", "RequestId")), more]
-        .into_iter()
-        .flatten()
-        .map(|(name, part)| (name.to_owned(), json!({ "$ref": format!("#/components/headers/{part}") })))
+    [("x-request-id", "RequestId")]
+        .iter()
+        .chain(more)
+        .map(|(name, part)| ((*name).to_owned(), json!({ "$ref": format!("#/components/headers/{part}") })))
         .collect()
 }

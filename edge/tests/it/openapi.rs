@@ -10,6 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::keys::{File, bearer};
 use crate::world::{Answer, NDJSON, PATIENCE, World, get, order, request, talk, until};
 
 const PATH: &str = "/api/orders";
@@ -272,6 +273,18 @@ async fn the_schema_tells_what_becomes_of_an_order() {
     assert!(described.at("/components/schemas/Order/properties/createdAt").get("x-range").is_some());
 }
 
+/// What only an edge that asks for keys answers.
+async fn with_keys(described: &mut Described) {
+    let once = json!({ "requestsPerSecond": 1, "burst": 1 });
+    let file = File::new(&[("shop", once), ("old", json!({ "disabled": true }))]);
+    let world = file.world().await;
+    for (key, status) in [("shop", 202), ("shop", 429), ("old", 403), ("nobody", 401)] {
+        let answer = described.post(&world, &order("a"), &[("authorization", &bearer(key))]).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(answer.header("ratelimit-policy").is_some(), key == "shop", "{answer:?}");
+    }
+}
+
 /// Sends a body that does not come to its end, and reads the answer.
 async fn unfinished(world: &World, close: bool) -> Answer {
     let sent = request(&order("slow"), &[]);
@@ -295,6 +308,7 @@ async fn each_answer_that_is_named_comes_as_it_is_described() {
     let (slow, ()) = tokio::join!(slow, provoke(&world, &mut described));
     described.holds(PATH, "post", &slow);
     elsewhere(&mut described).await;
+    with_keys(&mut described).await;
 
     let mut named = BTreeSet::new();
     let mut kinds: BTreeMap<String, &str> = BTreeMap::new();

@@ -88,10 +88,12 @@ fn rows(text: &str) -> BTreeSet<String> {
 fn the_page_has_each_metric_and_no_other() {
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
+    let _fast_path = crate::fast::Verdicts::new(&mut registry, true);
     // A family is shown once it has a member.
     metrics.request().end(Outcome::Accepted);
     metrics.refused("malformed");
     metrics.batch().end(BatchEnd::Complete);
+    metrics.over_quota(Limit::Requests);
     metrics.settled(Persistence::Stored, Duration::ZERO);
     metrics.kafka(statistics());
     let mut text = String::new();

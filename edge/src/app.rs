@@ -3,16 +3,13 @@
 use std::{
     any::Any,
     convert::Infallible,
-    error::Error,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
-use http_body::Body;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use schemas::{names::topics, registry::Registry};
@@ -26,12 +23,15 @@ use tower_http::{
 };
 
 use crate::{
+    access::Warnings,
     batch::Batches,
     body::Bodies,
     check::Rules,
     config::Config,
+    fast::FastPath,
     health,
     keys::Keys,
+    limits::{self, Limits},
     metrics::{Metrics, Outcome},
     orders::{AnswerBody, Orders},
     publish::{self, Publisher},
@@ -40,8 +40,6 @@ use crate::{
     schema_id::SchemaId,
 };
 
-/// Clients that are connected at once; further ones wait in the kernel's backlog.
-const CONNECTIONS: usize = 4096;
 /// Operators that are connected at once. Few, so that they need no more handles than are kept for the service itself.
 const ADMIN_CONNECTIONS: usize = 64;
 /// After a stop a body that was begun has so long to come, so that its order is still answered within the drain's time.
@@ -80,34 +78,62 @@ impl App {
         let rules = Rules::compile(&config.order_schema).context("cannot use the order schema")?;
         let mut registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut registry);
-        let publisher = Publisher::new(&config.kafka, &config.instance, topics::ORDERS_RECEIVED, metrics.clone())
+        let fast = FastPath::new(&config.order_schema, &mut registry);
+        let limits = limits::Current::new(Limits::from(&config));
+        let (security, topic) = (config.kafka_security, topics::ORDERS_RECEIVED);
+        let publisher = Publisher::new(&config.kafka, security, &config.instance, topic, metrics.clone())
             .context("cannot make the Kafka producer")?;
         let publisher = Arc::new(publisher);
+        publish::security::read_anew(&reloads, config.kafka_security_args, &publisher);
         let readiness = Readiness::new();
         let schema_known = health::conditions(&readiness, publisher.broker(), &tasks);
         let schema_id = SchemaId::default();
 
         tasks.spawn_vital("publish supervisor", publish::supervise(Arc::clone(&publisher), tasks.clone()));
+        tasks.spawn(publisher.show_statistics(tasks.clone()));
         tasks.spawn(schema_id.clone().resolve(Registry::new(&config.registry)?, schema_known, tasks.clone()));
 
         let last_call = CancellationToken::new();
-        let bodies = Bodies::new(config.max_body_bytes, config.max_batch_bytes, last_call.clone());
-        let batches = Batches::new(config.max_batch_orders, tasks.clone());
+        if let Some(source) = config.source {
+            let limits = limits.clone();
+            reloads.add("limits", move || limits.reload(&source));
+        }
         let keys = Keys::new(config.keys);
         if keys.are_asked_for() {
             let keys = keys.clone();
             reloads.add("API keys", move || keys.reload());
         }
-        let orders = Orders { keys, bodies, rules, schema_id, publisher: Arc::clone(&publisher), batches, metrics };
-        let limits = kit::Limits { connections: open_files::connections(CONNECTIONS), ..kit::Limits::default() };
-        tasks.spawn_vital("orders' port", kit::serve(listener, service(orders), limits, tasks.clone()));
+        let bodies = Bodies::new(limits, last_call.clone());
+        let batches = Batches::new(tasks.clone());
+        let orders = Orders {
+            keys,
+            bodies,
+            rules,
+            fast,
+            schema_id,
+            publisher: Arc::clone(&publisher),
+            batches,
+            metrics,
+            warnings: Warnings::default(),
+        };
+        let connections = kit::Connections::new(open_files::connections(config.transport.max_connections));
+        orders.metrics.watch_connections(&connections);
+        orders.metrics.watch_bodies(orders.bodies.memory());
+        let tls = config.transport.tls;
+        if let Some(tls) = tls.clone() {
+            reloads.add("certificate", move || tls.reload());
+        }
+        let (orders, limits) = (service(orders), kit::Limits::default());
+        let port = kit::serve_with(listener, orders, limits, tls, connections, tasks.clone());
+        tasks.spawn_vital("orders' port", port);
 
         // Apart from the rest, so that an operator can watch the drain.
         let admin_tasks = Tasks::new();
         let door = Door::loopback().with_hosts(config.admin_hosts);
         let admin = Admin::new(readiness, Arc::new(registry), door);
         let limits = kit::Limits { connections: ADMIN_CONNECTIONS, ..kit::Limits::default() };
-        admin_tasks.spawn(kit::serve(admin_listener, admin, limits, admin_tasks.clone()));
+        admin_tasks.spawn_vital("admin port", kit::serve(admin_listener, admin, limits, admin_tasks.clone()));
+        tasks.fail_with(&admin_tasks);
         tracing::info!(listen = %address, admin = %admin_address, instance = config.instance, "edge listens");
         Ok(Self { address, admin_address, reloads, publisher, tasks, admin_tasks, last_call, drain: config.drain })
     }
@@ -136,7 +162,7 @@ impl App {
 }
 
 /// The service of the orders' port.
-fn service(orders: Orders) -> impl OrdersService {
+fn service(orders: Orders) -> impl kit::Answers {
     let metrics = orders.metrics.clone();
     let orders = Arc::new(orders);
     around(metrics, move |request| {
@@ -146,7 +172,7 @@ fn service(orders: Orders) -> impl OrdersService {
 }
 
 /// What stands around an answer: every answer has a request id, and a fault of ours has an answer too.
-fn around<A, R>(metrics: Metrics, answer: A) -> impl OrdersService
+fn around<A, R>(metrics: Metrics, answer: A) -> impl kit::Answers
 where
     A: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Response<AnswerBody>> + Send + 'static,
@@ -174,35 +200,12 @@ where
 #[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
 fn panicked(metrics: &Metrics, id: Option<&RequestId>, panic: Box<dyn Any + Send>) -> kit::Response {
     metrics.ended(Outcome::Panicked);
+    metrics.refused(Refusal::Panicked.slug());
     // The message of a panic is ours; it goes to the log only.
     let message = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
     let id = request_id::text(id);
     tracing::error!(request.id = id, panic = message.unwrap_or("no message"), "a request panicked");
     Refusal::Panicked.problem().with("requestId", id).into_response()
-}
-
-/// A name for what hyper serves.
-trait OrdersService:
-    Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible, Future: Send>
-    + Clone
-    + Send
-    + Sync
-    + 'static
-{
-    /// The body of an answer.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
-}
-
-impl<S, B> OrdersService for S
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
-{
-    type Body = B;
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use std::{collections::VecDeque, io::Write as _, sync::Arc, time::Duration};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Either};
@@ -16,13 +16,16 @@ use service_kit::{Tasks, http::BodyError};
 use tokio::time::Instant;
 
 use crate::{
+    access,
+    body::Decoded,
     json::{self, Json},
     keys::Client,
-    metrics::{self, BatchEnd, Outcome},
+    limits::Limits,
+    metrics::{self, BatchEnd, Outcome, Stage},
     orders::{AnswerBody, Orders},
     publish::{InFlight, Permit, Permits, Placed, PublishError},
     receipt::{LineReceipt, Receipt},
-    refusal::{Refusal, Unit},
+    refusal::{Measured, Refusal, Unit},
 };
 
 mod input;
@@ -50,17 +53,16 @@ const ALL_WAITING_RECEIPTS: usize = 64 * 1024 * 1024;
 /// What all batches share.
 #[derive(Clone, Debug)]
 pub struct Batches {
-    max_orders: usize,
     permits: Permits,
     /// Where batches run, so that a drain waits for them.
     pub(crate) tasks: Tasks,
 }
 
 impl Batches {
-    /// Batches of at most so many orders, which run as tasks of these.
+    /// Batches that run as tasks of these.
     #[must_use]
-    pub fn new(max_orders: usize, tasks: Tasks) -> Self {
-        Self { max_orders, permits: Permits::new(BATCHES, ALL_WAITING_RECEIPTS), tasks }
+    pub fn new(tasks: Tasks) -> Self {
+        Self { permits: Permits::new(BATCHES, ALL_WAITING_RECEIPTS), tasks }
     }
 
     /// A place for one batch.
@@ -99,7 +101,9 @@ pub(crate) struct Batch<B> {
     orders: Arc<Orders>,
     begun: Begun,
     schema_id: u32,
-    input: Input<B>,
+    /// What held when it began.
+    limits: Limits,
+    input: Input<Decoded<B>>,
     /// Orders that were taken.
     taken: usize,
     /// Lines beyond the limit, which are only counted; the first of them.
@@ -149,19 +153,21 @@ where
     pub(crate) fn new(
         orders: Arc<Orders>,
         mut begun: Begun,
-        body: B,
+        body: Decoded<B>,
         schema_id: u32,
         share: Permit,
     ) -> (Self, Receipts) {
         let (receipts, answer) = receipts::channel();
-        let splitter = Splitter::new(begun.format, orders.bodies.limit());
+        let limits = orders.bodies.limits();
+        let splitter = Splitter::new(begun.format, limits.body);
         let mut input = Input::new(body, splitter);
-        input.push(std::mem::take(&mut begun.first), &mut begun.memory, orders.bodies.batch_limit());
+        input.push(std::mem::take(&mut begun.first), &mut begun.memory, limits.batch_bytes);
         let counted = orders.metrics.batch();
         let batch = Self {
             orders,
             begun,
             schema_id,
+            limits,
             input,
             taken: 0,
             beyond: (0, 0),
@@ -216,15 +222,15 @@ where
 
     /// The lines that lie within the limit of bytes were taken; nothing beyond is read.
     fn end_at_limit(&mut self) {
-        let (limit, size) = (self.orders.bodies.batch_limit(), self.input.bytes as u64);
+        let (limit, size) = (self.limits.batch_bytes, self.input.bytes as u64);
         if (limit as u64) < size {
-            let too_large = Refusal::BatchTooLarge { unit: Unit::Bytes, limit, size, is_whole: false };
+            let too_large = Refusal::BatchTooLarge { unit: Unit::Bytes(Measured::Wire), limit, size, is_whole: false };
             self.input.end(End::Refused(too_large));
         }
     }
 
     fn take(&mut self, found: Found) {
-        if self.taken == self.orders.batches.max_orders {
+        if self.taken == self.limits.batch_orders {
             let (count, first) = self.beyond;
             self.beyond = (count + 1, if count == 0 { found.line } else { first });
             return;
@@ -244,7 +250,7 @@ where
 
     /// The way of one order up to Kafka. With a refusal comes the order's id, if it can be read.
     fn hand_over(&self, text: Text) -> Result<Fate, (Refusal, Option<String>)> {
-        let limit = self.orders.bodies.limit();
+        let limit = self.limits.body;
         let client = &self.begun.client;
         // The first was charged as the request.
         if 1 < self.taken {
@@ -253,17 +259,20 @@ where
         let text = match text {
             Text::Whole(text) => text,
             Text::TooLong(size) => {
-                return Err((BodyError::TooLarge { limit, announced: Some(size as u64) }.into(), None));
+                return Err((Refusal::DecodedTooLarge { limit, size: Some(size as u64) }, None));
             }
             Text::GivenUp => return Err((Refusal::Crowded, None)),
         };
+        let begun = Instant::now();
         self.orders.charged(client.charge_bytes(text.len())).map_err(|refusal| (refusal, order_id(&text)))?;
         let (order_id, value) =
             self.orders.encode(&text, self.schema_id).map_err(|refusal| (refusal, order_id(&text)))?;
         let Begun { headers, id, deadline, .. } = &self.begun;
         match self.orders.hand_over(&order_id, &value, headers, id, *deadline, client) {
             Ok(in_flight) => {
-                Ok(Fate::HandedOver { order_id, size: value.len(), in_flight, end: Instant::now() + *deadline })
+                self.orders.metrics.took(Stage::Check, in_flight.begun().saturating_duration_since(begun.into()));
+                let end = in_flight.begun() + *deadline;
+                Ok(Fate::HandedOver { order_id, size: value.len(), in_flight, end: end.into() })
             }
             Err(refusal) => Err((refusal, Some(order_id))),
         }
@@ -327,6 +336,7 @@ where
     /// Counts a refusal, and gives its receipt.
     fn refuse(&self, line: usize, order_id: Option<&str>, refusal: &Refusal) -> Vec<u8> {
         self.orders.metrics.ended(refusal.outcome());
+        access::line_refused(&self.orders.metrics, &self.orders.warnings, &self.begun.id, line, refusal);
         let mut problem = refusal.problem().with("requestId", self.begun.id.as_str()).with("line", line);
         if let Some(order_id) = order_id {
             problem = problem.with("orderId", order_id);
@@ -365,8 +375,8 @@ where
             () = last_call.cancelled(), if is_open => Event::LastCall,
             settled = settled, if may_answer => Event::Settled(settled),
             piece = self.input.body.frame(), if wants_more => Event::Came(piece.map(|piece| match piece {
-                Ok(frame) => Ok(frame.into_data().map_or_else(|_| Bytes::new(), whole)), // trailers are no data
-                Err(error) => Err(BodyError::Broken(error.into())),
+                Ok(frame) => Ok(frame.into_data().unwrap_or_default()), // trailers are no data
+                Err(error) => Err(BodyError::Broken(error)),
             })),
             () = tokio::time::sleep_until(silence), if wants_more => Event::Silence,
             () = self.receipts.changed() => Event::ReceiptsRead,
@@ -378,8 +388,7 @@ where
             Event::Settled(settled) => self.answer_first(Some(settled)),
             Event::Came(Some(Ok(piece))) => {
                 self.input.came();
-                let limit = self.orders.bodies.batch_limit();
-                self.input.push(piece, &mut self.begun.memory, limit);
+                self.input.push(piece, &mut self.begun.memory, self.limits.batch_bytes);
             }
             Event::Came(Some(Err(error))) => self.input.end(End::Refused(error.into())),
             Event::Came(None) => self.end_in_order(),
@@ -417,7 +426,7 @@ where
             ((0, _), Some(End::Refused(refusal))) => Some((line, refusal)),
             ((0, _), _) => None,
             ((beyond, first), _) => {
-                let (limit, size) = (self.orders.batches.max_orders, (self.taken + beyond) as u64);
+                let (limit, size) = (self.limits.batch_orders, (self.taken + beyond) as u64);
                 Some((first, Refusal::BatchTooLarge { unit: Unit::Orders, limit, size, is_whole }))
             }
         };
@@ -426,7 +435,12 @@ where
             self.receipts.finish();
             return self.counted.end(BatchEnd::Complete);
         };
-        tracing::debug!(request.id = self.begun.id, batch.orders = self.taken, refusal = %refusal, "batch is cut short");
+        tracing::debug!(
+            request.id = self.begun.id,
+            batch.orders = self.taken,
+            reason = refusal.slug(),
+            "batch is cut short"
+        );
         self.out = self.refuse(line, None, &refusal);
         self.send();
         if refusal.is_early() && !is_whole {
@@ -448,10 +462,6 @@ where
         tracing::debug!(request.id = self.begun.id, batch.orders = taken, batch.open = open, "client of a batch left");
         self.counted.end(BatchEnd::ClientGone);
     }
-}
-
-fn whole(mut data: impl Buf) -> Bytes {
-    data.copy_to_bytes(data.remaining())
 }
 
 fn id_of(text: &Text) -> Option<String> {

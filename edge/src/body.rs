@@ -1,5 +1,6 @@
-//! Reads the body of a POST: JSON in UTF-8, not compressed, bounded in bytes, time and memory. Does not parse it; but its
-//! type and first byte say whether it is one order, which is read whole, or a batch, which is `batch`'s to read.
+//! Reads the body of a POST: JSON in UTF-8, its content coding undone, bounded in bytes, time and memory. Does not parse
+//! it; but its type and first byte say whether it is one order, which is read whole, or a batch, which is `batch`'s to
+//! read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,13 +12,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     batch::Format,
+    limits::{self, Limits},
     publish::{Permit, Permits, Share},
-    refusal::{Refusal, Unit},
+    refusal::{Measured, Refusal, Unit},
 };
 
 mod begun;
+mod coding;
+mod decoded;
+mod decoder;
 
 use begun::Begun;
+pub use coding::{ACCEPTED, Coding};
+pub use decoded::Decoded;
+use decoder::Memory;
 
 /// For the whole body, however it trickles.
 pub const BODY_TIME: Duration = Duration::from_secs(5);
@@ -36,9 +44,9 @@ const DISCARD_LIMITS: usize = 8;
 /// Reads bodies up to a limit, as many at once as memory is set aside for.
 #[derive(Clone, Debug)]
 pub struct Bodies {
-    limit: usize,
-    batch_limit: usize,
+    limits: limits::Current,
     permits: Permits,
+    decoders: Memory,
     last_call: CancellationToken,
 }
 
@@ -59,22 +67,24 @@ enum Kind {
 }
 
 impl Bodies {
-    /// Bodies of at most `limit` bytes, or of `batch_limit` for a batch, which are read until `last_call`.
+    /// Bodies within these limits, which are read until `last_call`.
     #[must_use]
-    pub fn new(limit: usize, batch_limit: usize, last_call: CancellationToken) -> Self {
-        Self { limit, batch_limit, permits: Permits::new(MAX_BODIES, MAX_BODY_BYTES.max(limit)), last_call }
+    pub fn new(limits: limits::Current, last_call: CancellationToken) -> Self {
+        // The largest body that can be set fits.
+        let permits = Permits::new(MAX_BODIES, MAX_BODY_BYTES);
+        Self { limits, permits, decoders: Memory::default(), last_call }
     }
 
-    /// The largest order, in bytes.
+    /// What holds now.
     #[must_use]
-    pub fn limit(&self) -> usize {
-        self.limit
+    pub fn limits(&self) -> Limits {
+        self.limits.get()
     }
 
-    /// The largest batch, in bytes.
+    /// The memory that is set aside for bodies.
     #[must_use]
-    pub fn batch_limit(&self) -> usize {
-        self.batch_limit
+    pub fn memory(&self) -> &Permits {
+        &self.permits
     }
 
     /// Cancelled when bodies are not waited for any longer.
@@ -92,7 +102,7 @@ impl Bodies {
     pub async fn read<B>(
         &self,
         headers: &HeaderMap,
-        body: &mut B,
+        body: &mut Decoded<B>,
         begun: &mut bool,
         share: Option<&Arc<Share>>,
     ) -> Result<Posted, Refusal>
@@ -100,14 +110,18 @@ impl Bodies {
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let kind = check_headers(headers)?;
+        let (kind, coding) = check_headers(headers)?;
         if self.last_call.is_cancelled() {
             return Err(Refusal::Draining);
         }
         let announced = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
         let memory = self.permits.take_for(share, announced.unwrap_or(FIRST_SHARE).min(FIRST_SHARE))?;
         *begun = true;
-        let read = tokio::time::timeout(BODY_TIME, self.read_as(kind, body, memory));
+        let limits = self.limits();
+        if let Some(coding) = coding {
+            body.decode(coding, limits.body, self.decoders.clone());
+        }
+        let read = tokio::time::timeout(BODY_TIME, self.read_as(kind, limits, announced, body, memory));
         tokio::select! {
             biased; // a body that is here is taken
             read = read => read.unwrap_or(Err(BodyError::Slow { within: BODY_TIME }.into())),
@@ -115,54 +129,62 @@ impl Bodies {
         }
     }
 
-    async fn read_as<B>(&self, kind: Kind, body: &mut B, mut memory: Permit) -> Result<Posted, Refusal>
+    /// `announced` is the size on the wire, if the client told it.
+    async fn read_as<B>(
+        &self,
+        kind: Kind,
+        limits: Limits,
+        announced: Option<usize>,
+        body: &mut Decoded<B>,
+        mut memory: Permit,
+    ) -> Result<Posted, Refusal>
     where
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let announced = body.size_hint().exact();
-        let mut body = Begun::read(body, kind == Kind::Json, self.limit).await?;
+        if kind == Kind::Lines {
+            body.is_batch(limits.batch_bytes);
+        }
+        let mut begun = Begun::read(body, kind == Kind::Json, limits.body).await?;
         let mut admit = |size| memory.try_cover(size).map_err(Refusal::from);
         let format = match kind {
             Kind::Lines => Format::Lines,
-            Kind::Json if body.first_byte() == Some(b'[') => Format::Array,
+            Kind::Json if begun.first_byte() == Some(b'[') => Format::Array,
+            Kind::Json if announced.is_some_and(|size| limits.body < size) => {
+                let announced = announced.map(|size| size as u64);
+                return Err(BodyError::TooLarge { limit: limits.body, announced }.into());
+            }
             Kind::Json => {
-                let bytes = read_body_with(&mut body, self.limit, BODY_TIME, admit).await?;
+                let bytes = read_body_with(&mut begun, limits.body, BODY_TIME, admit).await?;
                 return Ok(Posted::Order(bytes, memory));
             }
         };
-        if let Some(size) = announced
-            && (self.batch_limit as u64) < size
-        {
-            return Err(Refusal::BatchTooLarge { unit: Unit::Bytes, limit: self.batch_limit, size, is_whole: true });
+        let (limit, unit) = (limits.batch_bytes, Unit::Bytes(Measured::Wire));
+        if let Some(size) = announced.filter(|size| limit < *size) {
+            return Err(Refusal::BatchTooLarge { unit, limit, size: size as u64, is_whole: true });
         }
-        let first = body.into_first();
+        let first = begun.into_first();
+        body.is_batch(limit);
         admit(first.len())?;
         Ok(Posted::Batch(format, first, memory))
     }
 
     /// Throws the rest of a refused body away, so that its client reads the answer and not a reset. Holds no memory.
-    pub async fn forget<B: Body + Unpin>(&self, headers: &HeaderMap, body: &mut B, begun: bool) {
+    pub async fn forget<B: Body + Unpin>(&self, headers: &HeaderMap, body: &mut Decoded<B>, begun: bool) {
         // A client that waits for "100 Continue" has not sent anything yet.
         if !begun && headers.contains_key(header::EXPECT) {
             return;
         }
-        let rest = discard(body, self.limit * DISCARD_LIMITS, DISCARD_TIME);
+        let rest = discard(body.stop_decoding(), self.limits().body * DISCARD_LIMITS, DISCARD_TIME);
         let _ = self.last_call.run_until_cancelled(rest).await;
     }
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<Kind, Refusal> {
+fn check_headers(headers: &HeaderMap) -> Result<(Kind, Option<Coding>), Refusal> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(kind), None) = (types.next(), types.next()) else { return Err(Refusal::MediaType) };
     let kind = kind.to_str().ok().and_then(kind_of).ok_or(Refusal::MediaType)?;
-    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
-    for coding in codings {
-        if !coding.as_bytes().eq_ignore_ascii_case(b"identity") {
-            return Err(Refusal::Encoding);
-        }
-    }
-    Ok(kind)
+    Ok((kind, coding::of(headers)?))
 }
 
 /// `application/json`, or one of the names under which JSON in lines goes, for none of which there is a standard; with
@@ -195,10 +217,11 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_charged_as_it_comes_and_refused_when_the_memory_is_taken() {
         let (permits, last_call) = (Permits::new(9, 50_000), CancellationToken::new());
-        let bodies = Bodies { limit: 100_000, batch_limit: 100_000, permits, last_call };
+        let limits = limits::Current::new(Limits { body: 100_000, batch_bytes: 100_000, batch_orders: 1 });
+        let bodies = Bodies { limits, permits, decoders: Memory::default(), last_call };
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
         let read = async |size: usize| {
-            let mut body = Full::new(Bytes::from(vec![b'x'; size]));
+            let mut body = Decoded::new(Full::new(Bytes::from(vec![b'x'; size])));
             match bodies.read(&headers, &mut body, &mut false, None).await? {
                 Posted::Order(bytes, memory) => Ok((bytes, memory)),
                 Posted::Batch(..) => panic!("one order was posted"),
@@ -222,11 +245,12 @@ mod tests {
     #[tokio::test]
     async fn the_bodies_of_one_client_leave_room_for_those_of_another() {
         let (permits, last_call) = (Permits::new(9, 50_000), CancellationToken::new());
-        let bodies = Bodies { limit: 100_000, batch_limit: 100_000, permits, last_call };
+        let limits = limits::Current::new(Limits { body: 100_000, batch_bytes: 100_000, batch_orders: 1 });
+        let bodies = Bodies { limits, permits, decoders: Memory::default(), last_call };
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
         let (noisy, quiet): (Arc<Share>, Arc<Share>) = Default::default();
         let read = async |share, size: usize| {
-            let mut body = Full::new(Bytes::from(vec![b'x'; size]));
+            let mut body = Decoded::new(Full::new(Bytes::from(vec![b'x'; size])));
             bodies.read(&headers, &mut body, &mut false, Some(share)).await
         };
         let first = read(&noisy, 10_000).await.unwrap();

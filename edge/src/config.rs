@@ -1,10 +1,22 @@
-//! Settings: first as they were given (flags and environment), then checked, with all faults reported at once.
+//! Settings: first as they were given (flags, environment, file), then checked, with all faults reported at once.
 
-use std::{fmt, fs, io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, fmt, fs, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use service_kit::telemetry;
 
-use crate::keys;
+use crate::{
+    check::Rules,
+    keys,
+    publish::{Security, security::SecurityArgs},
+    transport::{self, Transport},
+};
+
+mod file;
+pub mod given;
+mod near;
+mod print;
+
+pub use given::Given;
 
 /// What was given.
 #[derive(Clone, Debug, clap::Parser)]
@@ -27,6 +39,9 @@ pub struct Args {
     /// Kafka's brokers
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092")]
     pub kafka: String,
+    /// How to be known to Kafka
+    #[command(flatten)]
+    pub kafka_security: SecurityArgs,
     /// The schema registry's Confluent API
     #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
     pub registry: String,
@@ -48,12 +63,18 @@ pub struct Args {
     /// Seconds to finish open requests after a stop, before they are cut
     #[arg(long, env = "EDGE_DRAIN_SECONDS", default_value_t = 8)]
     pub drain_seconds: u64,
+    /// How orders come in
+    #[command(flatten)]
+    pub transport: transport::Args,
     /// Who may post
     #[command(flatten)]
     pub keys: keys::Args,
     /// How to log
     #[command(flatten)]
     pub telemetry: telemetry::Args,
+    /// Where settings are, and what to do with them
+    #[command(flatten)]
+    pub source: given::Args,
 }
 
 /// What is used.
@@ -67,6 +88,10 @@ pub struct Config {
     pub admin_hosts: Vec<String>,
     /// Kafka's brokers.
     pub kafka: String,
+    /// Who we are for Kafka.
+    pub kafka_security: Security,
+    /// Where that was read from.
+    pub kafka_security_args: SecurityArgs,
     /// The registry's address.
     pub registry: String,
     /// The text of the order's JSON Schema.
@@ -81,8 +106,30 @@ pub struct Config {
     pub max_batch_bytes: usize,
     /// Time to finish.
     pub drain: Duration,
+    /// How orders come in.
+    pub transport: Transport,
     /// Who may post, if not everybody.
     pub keys: Option<keys::Config>,
+    /// How all this was read, so that it can be read anew; absent if it was not.
+    pub source: Option<Source>,
+}
+
+/// The words of the command and what they led to.
+#[derive(Clone, Debug)]
+pub struct Source {
+    words: Vec<OsString>,
+    given: Given,
+}
+
+/// What was read of all settings.
+#[derive(Debug)]
+pub struct Settings {
+    /// The flags that are no settings, and how to log.
+    pub args: Option<Args>,
+    /// Where each comes from.
+    pub given: Given,
+    /// What is used.
+    pub config: Result<Config, Faults>,
 }
 
 /// Everything that is wrong with the settings.
@@ -108,6 +155,52 @@ const MAX_BATCH_BYTES: usize = 1024 * 1024 * 1024;
 /// After a stop a body that was begun gets 1 second, its order a deadline of 5, and the flush 1: see `app`.
 const MIN_DRAIN: u64 = 8;
 const MAX_DRAIN: u64 = 600;
+
+impl Faults {
+    /// One by one.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl Settings {
+    /// Reads flags, environment and file, and all that they name. Blocks on the file system.
+    ///
+    /// # Errors
+    /// When help is asked for, or the words are not those of the command.
+    pub fn read(words: &[OsString]) -> Result<Self, clap::Error> {
+        let mut faults = Vec::new();
+        let (args, given) = Given::read::<Args>(words, &mut faults)?;
+        let config = args.clone().map(Config::try_from);
+        let config = match config {
+            Some(Ok(config)) if faults.is_empty() => {
+                Ok(Config { source: Some(Source { words: words.to_vec(), given: given.clone() }), ..config })
+            }
+            Some(Err(Faults(more))) => {
+                // Of a value that could not be read, nothing else is known.
+                let names = |fault: &str| fault.split([':', ' ']).next().unwrap_or_default().to_owned();
+                let known: Vec<String> = faults.iter().map(|fault| names(fault)).collect();
+                let news = more.iter().filter(|fault| !known.contains(&names(fault)));
+                faults.extend(news.map(|fault| given.located(fault)));
+                Err(Faults(faults))
+            }
+            Some(Ok(_)) | None => Err(Faults(faults)),
+        };
+        Ok(Self { args, given, config })
+    }
+}
+
+impl Source {
+    /// The same words read anew, and the names of the settings whose values are others now.
+    ///
+    /// # Errors
+    /// What is wrong now.
+    pub fn again(&self) -> Result<(Config, Vec<String>), Faults> {
+        let settings = Settings::read(&self.words).map_err(|error| Faults(vec![error.to_string()]))?;
+        let changed = self.given.changed(&settings.given).into_iter().map(str::to_owned).collect();
+        Ok((settings.config?, changed))
+    }
+}
 
 impl TryFrom<Args> for Config {
     type Error = Faults;
@@ -150,12 +243,22 @@ impl TryFrom<Args> for Config {
                 && instance.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)),
             "--instance: 1 to 64 of letters, digits, dot, underscore and hyphen are possible",
         );
+        let kafka_security = args.kafka_security.check(&mut faults);
         let order_schema = match &args.order_schema {
             None => Ok(schemas::contracts::ORDER_SCHEMA_JSON.to_owned()),
             Some(path) => fs::read_to_string(path).map_err(|error: io::Error| {
                 faults.push(format!("--order-schema: cannot read {}: {error}", path.display()));
             }),
         };
+        if let (Some(path), Ok(order_schema)) = (&args.order_schema, &order_schema)
+            && let Err(error) = Rules::compile(order_schema)
+        {
+            faults.push(format!("--order-schema: {}: {:#}", path.display(), anyhow::Error::new(error)));
+        }
+        if let Err(error) = telemetry::check(&args.telemetry) {
+            faults.push(format!("--log: {error}"));
+        }
+        let transport = Transport::check(args.transport, &mut faults);
         let keys = args.keys.check(&mut faults);
         match order_schema {
             Ok(order_schema) if faults.is_empty() => Ok(Self {
@@ -163,6 +266,8 @@ impl TryFrom<Args> for Config {
                 admin_listen: args.admin_listen,
                 admin_hosts: args.admin_hosts,
                 kafka: args.kafka,
+                kafka_security,
+                kafka_security_args: args.kafka_security,
                 registry: args.registry,
                 order_schema,
                 instance,
@@ -170,6 +275,8 @@ impl TryFrom<Args> for Config {
                 max_batch_orders: args.max_batch_orders,
                 max_batch_bytes: args.max_batch_bytes,
                 drain: Duration::from_secs(args.drain_seconds),
+                source: None,
+                transport,
                 keys,
             }),
             _ => Err(Faults(faults)),
@@ -212,6 +319,9 @@ mod tests {
             "--instance=a b",
             "--admin-listen=127.0.0.1:8080",
             "--order-schema=/nowhere/x.json",
+            "--kafka-tls-ca=/nowhere/ca.pem",
+            "--max-connections=9",
+            "--tls-cert=/nowhere/cert.pem",
             "--api-keys=/nowhere/keys.json",
         ]);
         let text = faults.unwrap_err().to_string();
@@ -225,6 +335,9 @@ mod tests {
             "--instance",
             "--admin-listen",
             "--order-schema",
+            "--kafka-tls-ca",
+            "--max-connections",
+            "--tls-key",
             "--api-keys",
         ] {
             assert!(text.contains(flag), "{flag}: {text}");

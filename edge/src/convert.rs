@@ -12,23 +12,23 @@ use crate::{
     timestamp,
 };
 
-const ORDER: [&str; 9] =
+pub(crate) const ORDER: [&str; 9] =
     ["orderId", "amount", "customer", "currency", "items", "email", "country", "channel", "createdAt"];
-const ITEM: [&str; 3] = ["sku", "quantity", "unitPrice"];
+pub(crate) const ITEM: [&str; 3] = ["sku", "quantity", "unitPrice"];
 
 /// The rule's name when the schema admitted what the records cannot hold.
 const RECORD: &str = "record";
 
 // What table, mapping and modules are made for, as the shipped schema says it.
-const CUSTOMER: usize = 256;
-const CURRENCY: usize = 3;
-const EMAIL: usize = 254;
-const COUNTRY: usize = 2;
-const CHANNEL: usize = 32;
-const SKU: usize = 64;
-const QUANTITY: RangeInclusive<i32> = 1..=1_000_000;
+pub(crate) const CUSTOMER: usize = 256;
+pub(crate) const CURRENCY: usize = 3;
+pub(crate) const EMAIL: usize = 254;
+pub(crate) const COUNTRY: usize = 2;
+pub(crate) const CHANNEL: usize = 32;
+pub(crate) const SKU: usize = 64;
+pub(crate) const QUANTITY: RangeInclusive<i32> = 1..=1_000_000;
 /// From 2000 to before 2100, in milliseconds.
-const TIMES: Range<i64> = 946_684_800_000..4_102_444_800_000;
+pub(crate) const TIMES: Range<i64> = 946_684_800_000..4_102_444_800_000;
 
 /// The order in a body that the schema admits.
 ///

@@ -15,7 +15,7 @@ pub mod representation;
 /// Arrays and objects inside each other; an order has three.
 const MAX_DEPTH: usize = 16;
 /// Values in one body, so that a small body cannot become a large tree. An order has at most some 2,500.
-const MAX_VALUES: usize = 20_000;
+pub(crate) const MAX_VALUES: usize = 20_000;
 /// Below this many members, comparing each with each is faster than hashing.
 const FEW_MEMBERS: usize = 16;
 /// Bytes of a key that are shown in a pointer.

@@ -4,13 +4,18 @@
 
 pub mod config;
 
+pub mod transport;
+
 pub mod app;
 
 pub mod orders;
 
+pub mod access;
+
 pub mod request_id;
 
 pub mod keys;
+pub mod limits;
 
 pub mod body;
 
@@ -21,6 +26,10 @@ pub mod check;
 pub mod timestamp;
 
 pub mod convert;
+
+pub mod fast;
+
+pub mod differential;
 
 pub mod schema_id;
 

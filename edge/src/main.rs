@@ -1,22 +1,32 @@
 //! The command `edge`: reads its settings, starts, waits for a signal, drains. Everything else is in the library.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, io::Write, process::ExitCode};
 
 use anyhow::{Context, bail};
-use clap::Parser;
 use edge::{
     app::App,
-    config::{Args, Config},
+    config::{Config, Settings},
     keys,
 };
 use service_kit::{Tasks, signals, telemetry};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    if let Some(id) = &args.keys.new_api_key {
-        return new_key(id);
-    }
-    match start(args) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let Settings { args, given, config } = Settings::read(&words).unwrap_or_else(|error| error.exit());
+    let asked = args.as_ref().map(|args| args.source.clone()).unwrap_or_default();
+    let new_key = args.as_ref().and_then(|args| args.keys.new_api_key.as_deref());
+    let ended = match config {
+        _ if let Some(id) = new_key => keys::new::make(id).map_err(anyhow::Error::msg).and_then(|key| say(&key)),
+        Err(faults) if asked.check => {
+            faults.iter().for_each(|fault| eprintln!("edge: {fault}"));
+            return ExitCode::FAILURE;
+        }
+        Err(faults) => Err(faults.into()),
+        Ok(_) if asked.check => say("ok\n"),
+        Ok(_) if asked.print_config => say(&given.to_string()),
+        Ok(config) => start(config, &args.map(|args| args.telemetry).unwrap_or_default()),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("edge: {error:#}");
@@ -25,23 +35,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Not a service: the one thing that is for standard output.
-fn new_key(id: &str) -> ExitCode {
-    match keys::new::make(id) {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(fault) => {
-            eprintln!("edge: {fault}");
-            ExitCode::FAILURE
-        }
-    }
+/// To standard output; whoever reads it may have gone.
+fn say(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 
-fn start(args: Args) -> anyhow::Result<()> {
-    telemetry::init(&args.telemetry)?;
-    let config = Config::try_from(args)?;
+fn start(config: Config, telemetry: &telemetry::Args) -> anyhow::Result<()> {
+    telemetry::init(telemetry)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let ended = runtime.block_on(run(config));
     // What blocks now has had its deadline.

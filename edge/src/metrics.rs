@@ -3,27 +3,32 @@
 use std::{
     fmt::{self, Write},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicI64, AtomicU64},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use service_kit::http::Connections;
 
 use crate::{
     keys::Limit,
-    publish::{Admission, Persistence},
+    publish::{Admission, Permits, Persistence, Statistics},
 };
 use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder},
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::{ConstGauge, Gauge},
-        histogram::{Histogram, exponential_buckets},
-    },
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+
+mod fill;
+mod kafka;
+mod stages;
+
+use fill::{Fill, Shown};
+use kafka::Kafka;
+pub use stages::Stage;
+use stages::Stages;
 
 /// How a request ended; the one label of `orderflow_edge_requests`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -144,6 +149,12 @@ struct ByPersistence {
     persisted: Settled,
 }
 
+/// The slug of the problem's type: `Refusal` has a fixed set of them.
+#[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
+struct ByReason {
+    reason: &'static str,
+}
+
 /// The edge's metrics. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<All>);
@@ -155,9 +166,11 @@ struct All {
     over_quota: Family<ByLimit, Counter>,
     in_flight: Gauge<i64, AtomicI64>,
     messages: Family<ByPersistence, Counter>,
-    publish_seconds: Histogram,
+    refusals: Family<ByReason, Counter>,
+    stages: Stages,
     replaced: Counter<u64, AtomicU64>,
-    queue: Mutex<Option<Arc<Admission>>>,
+    fill: Fill,
+    kafka: Kafka,
 }
 
 /// Counts one request while it lives.
@@ -165,6 +178,7 @@ struct All {
 pub struct Request<'a> {
     metrics: &'a Metrics,
     outcome: Option<Outcome>,
+    begun: Instant,
 }
 
 /// Counts one batch while it lives; its orders are counted one by one, with [`Metrics::ended`].
@@ -178,18 +192,19 @@ impl Metrics {
     /// Registers all metrics.
     #[must_use]
     pub fn new(registry: &mut Registry) -> Self {
+        let edge = registry.sub_registry_with_prefix("orderflow_edge");
         let all = Arc::new(All {
             requests: Family::default(),
             batches: Family::default(),
             over_quota: Family::default(),
             in_flight: Gauge::default(),
             messages: Family::default(),
-            // 0.25 ms to 8 s, so that the deadline of 5 s lies within.
-            publish_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
+            refusals: Family::default(),
+            stages: Stages::new(edge),
             replaced: Counter::default(),
-            queue: Mutex::default(),
+            fill: Fill::default(),
+            kafka: Kafka::default(),
         });
-        let edge = registry.sub_registry_with_prefix("orderflow_edge");
         let requests = "Requests by how they ended; each order of a batch counts as one";
         edge.register("requests", requests, all.requests.clone());
         edge.register("batches", "Batches from which orders were taken, by how they ended", all.batches.clone());
@@ -197,17 +212,19 @@ impl Metrics {
         edge.register("over_quota", over_quota, all.over_quota.clone());
         edge.register("in_flight_requests", "Requests that are being worked on", all.in_flight.clone());
         edge.register("messages", "Messages by what became of them", all.messages.clone());
-        edge.register("publish_seconds", "From handing a message over to its report", all.publish_seconds.clone());
+        let refusals = "Orders, requests and batches that were refused, by the type of the problem they were answered";
+        edge.register("refusals", refusals, all.refusals.clone());
         edge.register("producer_replacements", "Producers that broke and were replaced", all.replaced.clone());
-        edge.register_collector(Box::new(Queue(Arc::clone(&all))));
-        Self(all)
+        let metrics = Self(all);
+        edge.register_collector(Box::new(Shown(metrics.clone())));
+        metrics
     }
 
     /// A request begins; it ends when the guard is dropped.
     #[must_use]
     pub fn request(&self) -> Request<'_> {
         self.0.in_flight.inc();
-        Request { metrics: self, outcome: Some(Outcome::ClientGone) }
+        Request { metrics: self, outcome: Some(Outcome::ClientGone), begun: Instant::now() }
     }
 
     /// A batch begins; it ends when the guard is dropped.
@@ -220,6 +237,16 @@ impl Metrics {
     /// Counts a request that ended in a way its guard could not see.
     pub fn ended(&self, outcome: Outcome) {
         self.0.requests.get_or_create(&ByOutcome { outcome }).inc();
+    }
+
+    /// An answer, or a line of one, was a problem of this kind.
+    pub fn refused(&self, reason: &'static str) {
+        self.0.refusals.get_or_create(&ByReason { reason }).inc();
+    }
+
+    /// An order was in this stage for so long.
+    pub fn took(&self, stage: Stage, time: Duration) {
+        self.0.stages.took(stage, time);
     }
 
     /// A request exceeded a quota of its key.
@@ -235,7 +262,7 @@ impl Metrics {
             Persistence::InDoubt => Settled::InDoubt,
         };
         self.0.messages.get_or_create(&ByPersistence { persisted }).inc();
-        self.0.publish_seconds.observe(after.as_secs_f64());
+        self.took(Stage::Publish, after);
     }
 
     /// A producer was replaced.
@@ -243,13 +270,34 @@ impl Metrics {
         self.0.replaced.inc();
     }
 
+    /// What librdkafka has counted.
+    pub fn kafka(&self, statistics: Statistics) {
+        self.0.kafka.set(statistics);
+    }
+
     /// Shows how much waits here, and how fast that goes.
     pub fn watch_queue(&self, queue: &Arc<Admission>) {
-        *self.0.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(queue));
+        self.0.fill.watch_queue(Arc::clone(queue));
+    }
+
+    /// Shows how much of this budget for bodies is taken.
+    pub fn watch_bodies(&self, permits: &Permits) {
+        self.0.fill.watch_bodies(permits.clone());
+    }
+
+    /// Shows how many connections are open.
+    pub fn watch_connections(&self, connections: &Connections) {
+        self.0.fill.watch_connections(connections.clone());
     }
 }
 
 impl Request<'_> {
+    /// When its head was complete.
+    #[must_use]
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
     /// How the request ended.
     pub fn end(mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
@@ -285,68 +333,11 @@ impl Drop for Request<'_> {
             && !std::thread::panicking()
         {
             self.metrics.ended(outcome);
+            self.metrics.0.stages.request(self.begun.elapsed());
         }
         self.metrics.0.in_flight.dec();
     }
 }
 
-/// What waits for the broker, read when asked.
-#[derive(Debug)]
-struct Queue(Arc<All>);
-
-impl Collector for Queue {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (orders, bytes) = queue.as_ref().map_or((0, 0), |queue| queue.waiting());
-        let drain = queue.map_or(0, |queue| queue.orders_per_second().round() as usize);
-        for (name, help, value) in [
-            ("queue_orders", "Orders that wait for the broker", orders),
-            ("queue_bytes", "Bytes that wait for the broker", bytes),
-            ("drain_orders_per_second", "Orders that the broker acknowledges when there are enough of them", drain),
-        ] {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-    use crate::publish::Terms;
-
-    #[test]
-    fn a_request_that_is_dropped_counts_as_a_client_that_left() {
-        let mut registry = Registry::default();
-        let metrics = Metrics::new(&mut registry);
-        drop(metrics.request());
-        metrics.request().end(Outcome::Accepted);
-        metrics.request().goes_on();
-        metrics.batch().end(BatchEnd::CutShort);
-        let open = metrics.request();
-        metrics.settled(Persistence::Stored, Duration::from_millis(3));
-        let queue = Arc::new(Admission::new(Instant::now()));
-        let deadline = Duration::from_secs(5);
-        let _taken = queue.admit(Instant::now(), &Terms { order_id: b"a", size: 7, deadline, share: None }).unwrap();
-        metrics.watch_queue(&queue);
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        for line in [
-            r#"orderflow_edge_requests_total{outcome="client_gone"} 1"#,
-            r#"orderflow_edge_requests_total{outcome="accepted"} 1"#,
-            r#"orderflow_edge_batches_total{ended="cut_short"} 1"#,
-            "orderflow_edge_in_flight_requests 1",
-            r#"orderflow_edge_messages_total{persisted="yes"} 1"#,
-            "orderflow_edge_publish_seconds_count 1",
-            "orderflow_edge_queue_orders 1",
-            "orderflow_edge_queue_bytes 7",
-            "orderflow_edge_drain_orders_per_second 0",
-        ] {
-            assert!(text.contains(line), "{line} is not in\n{text}");
-        }
-        drop(open);
-    }
-}
+mod tests;

@@ -3,22 +3,28 @@
 //! Nothing between a body that is read whole and the record being handed over waits, so a client that hangs up either
 //! hung up before its order was anywhere, or changes nothing. The same holds for each order of a batch: see `batch`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderMap, Method, Request, Response, request};
 use http_body::Body;
 use http_body_util::Either;
-use schemas::{codec, framing, names};
+use schemas::{codec, framing, names, order::Timestamp};
 use service_kit::http as kit;
 use tower_http::request_id::RequestId;
 
 use crate::{
+    access::{Access, Warnings},
     batch::{self, Batch, Batches, Begun, Receipts},
-    body::{Bodies, Posted},
+    body::{Bodies, Decoded, Posted},
     check::Rules,
-    convert, json,
+    convert,
+    fast::FastPath,
+    json,
     keys::{Client, Exceeded, Keys},
-    metrics::{Metrics, Outcome},
+    metrics::{Metrics, Stage},
     publish::{InFlight, Placed, Publisher, Record, Unavailable, settings},
     receipt::Receipt,
     refusal::Refusal,
@@ -42,6 +48,8 @@ pub struct Orders {
     pub bodies: Bodies,
     /// The schema that was given at start.
     pub rules: Rules,
+    /// The way around it for most orders.
+    pub fast: FastPath,
     /// The id that records carry.
     pub schema_id: SchemaId,
     /// The way to Kafka.
@@ -50,6 +58,8 @@ pub struct Orders {
     pub batches: Batches,
     /// What is counted.
     pub metrics: Metrics,
+    /// What the log says of faults that are not the clients'.
+    pub warnings: Warnings,
 }
 
 /// The body of an answer: whole, or the receipts of a batch as they come.
@@ -74,21 +84,21 @@ impl Orders {
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
-        let counted = self.metrics.request();
         let id = request.extensions().get::<RequestId>().cloned();
         let id = request_id::text(id.as_ref());
+        let access = Access::begin(&self.metrics, &self.warnings, id, &request);
         let mut client = Client::default();
-        let mut answer = match self.take(request, id, &mut client).await {
+        let mut answer = match self.take(request, id, access.begun(), &mut client).await {
             Ok(Taken::Order(Stored { order_id, placed, schema_id })) => {
-                counted.end(Outcome::Accepted);
+                access.accepted();
                 Receipt::new(&order_id, self.publisher.topic(), placed, id, schema_id).response().map(Either::Left)
             }
             Ok(Taken::Batch(receipts)) => {
-                counted.goes_on();
+                access.goes_on();
                 batch::response(receipts)
             }
             Err(refusal) => {
-                counted.end(refusal.outcome());
+                access.refused(&refusal);
                 refusal.problem().with("requestId", id).into_response().map(Either::Left)
             }
         };
@@ -97,11 +107,18 @@ impl Orders {
     }
 
     /// The way of one order, or to the first order of a batch.
-    async fn take<B>(self: &Arc<Self>, request: Request<B>, id: &str, client: &mut Client) -> Result<Taken, Refusal>
+    async fn take<B>(
+        self: &Arc<Self>,
+        request: Request<B>,
+        id: &str,
+        begun_at: Instant,
+        client: &mut Client,
+    ) -> Result<Taken, Refusal>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
-        let (head, mut body) = request.into_parts();
+        let (head, body) = request.into_parts();
+        let mut body = Decoded::new(body);
         let mut begun = false;
         let (deadline, posted) = match self.read(&head, &mut body, &mut begun, client).await {
             Ok(read) => read,
@@ -127,10 +144,13 @@ impl Orders {
                 return self.begin_batch(begun, body).await.map(Taken::Batch);
             }
         };
+        let whole = Instant::now();
+        self.metrics.took(Stage::Read, whole.saturating_duration_since(begun_at));
         self.charged(client.charge_bytes(body.len()))?;
         let schema_id = self.schema_id()?;
         let (order_id, value) = self.encode(&body, schema_id)?;
         let in_flight = self.hand_over(&order_id, &value, &head.headers, id, deadline, client)?;
+        self.metrics.took(Stage::Check, in_flight.begun().saturating_duration_since(whole));
         drop((body, value, memory)); // librdkafka has its copy; what waits has a budget of its own
         let placed = in_flight.settled(deadline).await?;
         Ok(Taken::Order(Stored { order_id, placed, schema_id }))
@@ -140,7 +160,7 @@ impl Orders {
     async fn read<B>(
         &self,
         head: &request::Parts,
-        body: &mut B,
+        body: &mut Decoded<B>,
         begun: &mut bool,
         client: &mut Client,
     ) -> Result<(Duration, Posted), Refusal>
@@ -169,7 +189,7 @@ impl Orders {
     }
 
     /// Works on a batch in a task of its own, unless nothing could be taken from it now.
-    async fn begin_batch<B>(self: &Arc<Self>, begun: Begun, mut body: B) -> Result<Receipts, Refusal>
+    async fn begin_batch<B>(self: &Arc<Self>, begun: Begun, mut body: Decoded<B>) -> Result<Receipts, Refusal>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
@@ -194,16 +214,11 @@ impl Orders {
 
     /// From the body to the record's key and value.
     pub(crate) fn encode(&self, body: &[u8], schema_id: u32) -> Result<(String, Vec<u8>), Refusal> {
-        let json = json::parse(body)?;
-        self.rules.check(&json).map_err(Refusal::Invalid)?;
-        let order = convert::order(&json, timestamp::now()).map_err(Refusal::Invalid)?;
-        let mut value = Vec::with_capacity(body.len());
-        value.extend_from_slice(&framing::header(schema_id));
-        codec::encode(&order, &mut value);
-        if MAX_RECORD < value.len() {
-            return Err(Refusal::RecordTooLarge { size: value.len(), limit: MAX_RECORD });
+        let received_at = timestamp::now();
+        match self.fast.encode(body, schema_id, received_at) {
+            Some(encoded) => Ok(encoded),
+            None => encode_in_full(&self.rules, body, schema_id, received_at),
         }
-        Ok((order.order_id.as_str().to_owned(), value))
     }
 
     /// Gives the record to Kafka.
@@ -223,6 +238,28 @@ impl Orders {
     }
 }
 
+/// The full way from the body to the record's key and value: it decides, and explains each refusal.
+///
+/// # Errors
+/// What is wrong with the body.
+pub fn encode_in_full(
+    rules: &Rules,
+    body: &[u8],
+    schema_id: u32,
+    received_at: Timestamp,
+) -> Result<(String, Vec<u8>), Refusal> {
+    let json = json::parse(body)?;
+    rules.check(&json).map_err(Refusal::Invalid)?;
+    let order = convert::order(&json, received_at).map_err(Refusal::Invalid)?;
+    let mut value = Vec::with_capacity(body.len());
+    value.extend_from_slice(&framing::header(schema_id));
+    codec::encode(&order, &mut value);
+    if MAX_RECORD < value.len() {
+        return Err(Refusal::RecordTooLarge { size: value.len(), limit: MAX_RECORD });
+    }
+    Ok((order.order_id.as_str().to_owned(), value))
+}
+
 /// How long the client wants to wait for the broker.
 fn deadline(headers: &HeaderMap) -> Result<Duration, Refusal> {
     let Some(value) = headers.get(DEADLINE_HEADER) else { return Ok(settings::DEADLINE) };
@@ -235,7 +272,13 @@ fn deadline(headers: &HeaderMap) -> Result<Duration, Refusal> {
     })
 }
 
-fn trace(headers: &HeaderMap) -> Option<&[u8]> {
-    let trace = headers.get(names::headers::TRACEPARENT)?.as_bytes();
+/// The client's `traceparent`, if it is one and the only one. None is made: the edge has no spans of its own.
+pub(crate) fn trace(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut traces = headers.get_all(names::headers::TRACEPARENT).iter();
+    let (Some(trace), None) = (traces.next(), traces.next()) else { return None };
+    let trace = trace.as_bytes();
     request_id::is_traceparent(trace).then_some(trace)
 }
+
+#[cfg(test)]
+mod tests;

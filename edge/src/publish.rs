@@ -4,7 +4,7 @@
 //! neither recalled nor forgotten when its client hangs up: the delivery report settles it. Does not know HTTP.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ThreadedProducer},
 };
+use service_kit::Tasks;
 use tokio::sync::oneshot;
 
 mod admission;
@@ -20,9 +21,12 @@ mod broker;
 mod context;
 mod drain_rate;
 pub mod pause;
+mod permission;
 mod permits;
 mod promises;
+pub mod security;
 pub mod settings;
+mod statistics;
 mod supervisor;
 
 pub use admission::{Admission, Place, Terms};
@@ -30,10 +34,13 @@ pub use broker::{Away, Broker};
 pub use context::{Persistence, Report};
 use drain_rate::{DrainRate, Mark};
 pub use permits::{Full, Permit, Permits, Share};
+pub use security::Security;
+pub use statistics::{BrokerStatistics, Statistics, TopicStatistics, Window};
 pub use supervisor::supervise;
 
 use crate::metrics::Metrics;
 use context::{Context, Delivery};
+use statistics::Newest;
 
 /// What is published: one order.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +131,7 @@ pub enum InDoubt {
 pub struct InFlight {
     report: oneshot::Receiver<Report>,
     size: usize,
+    begun: Instant,
 }
 
 type Kafka = ThreadedProducer<Context>;
@@ -132,11 +140,13 @@ type Kafka = ThreadedProducer<Context>;
 pub struct Publisher {
     kafka: RwLock<Arc<Kafka>>,
     servers: String,
+    security: Mutex<Security>,
     client_id: String,
     topic: &'static str,
     broker: Arc<Broker>,
     admission: Arc<Admission>,
     metrics: Metrics,
+    statistics: Newest,
 }
 
 impl Publisher {
@@ -144,20 +154,28 @@ impl Publisher {
     ///
     /// # Errors
     /// When librdkafka refuses the settings.
-    pub fn new(servers: &str, instance: &str, topic: &'static str, metrics: Metrics) -> Result<Self, KafkaError> {
-        let broker = Arc::new(Broker::new());
+    pub fn new(
+        servers: &str,
+        security: Security,
+        instance: &str,
+        topic: &'static str,
+        metrics: Metrics,
+    ) -> Result<Self, KafkaError> {
+        let (broker, statistics) = (Arc::new(Broker::new()), Newest::default());
         let client_id = format!("edge-{instance}");
-        let kafka = settings::create(servers, &client_id, Context::new(&broker, &metrics))?;
+        let kafka = settings::create(servers, &security, &client_id, Context::new(&broker, &metrics, &statistics))?;
         let admission = Arc::new(Admission::new(Instant::now()));
         metrics.watch_queue(&admission);
         Ok(Self {
             kafka: RwLock::new(Arc::new(kafka)),
             servers: servers.to_owned(),
+            security: Mutex::new(security),
             client_id,
             topic,
             broker,
             admission,
             metrics,
+            statistics,
         })
     }
 
@@ -165,6 +183,11 @@ impl Publisher {
     #[must_use]
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
+    }
+
+    /// Shows what librdkafka counts, until the service stops.
+    pub fn show_statistics(&self, tasks: Tasks) -> impl Future<Output = ()> + Send + use<> {
+        statistics::show(self.statistics.subscribe(), self.metrics.clone(), tasks)
     }
 
     /// The topic that is written to.
@@ -198,7 +221,7 @@ impl Publisher {
         let message =
             BaseRecord::with_opaque_to(self.topic, delivery).key(record.key).payload(record.value).headers(headers);
         match self.kafka().send(message) {
-            Ok(()) => Ok(InFlight { report, size }),
+            Ok(()) => Ok(InFlight { report, size, begun: now }),
             Err((error, _)) => Err(self.refused(&error, now, &terms, size)),
         }
     }
@@ -211,6 +234,10 @@ impl Publisher {
             Some(RDKafkaErrorCode::Fatal) => {
                 self.broker.ask_for_supervisor();
                 Unavailable::Broker(Away::new("the producer broke and is being replaced", Duration::ZERO)).into()
+            }
+            Some(code) if permission::is_refusal(code) => {
+                self.broker.forbidden(permission::FORBIDDEN);
+                Unavailable::Broker(Away::new(permission::FORBIDDEN, Duration::ZERO)).into()
             }
             code => Unavailable::NotSent(describe(code)).into(),
         }
@@ -229,9 +256,37 @@ impl Publisher {
         Arc::clone(&self.kafka.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Goes on as somebody else, or with a newer certificate: the next order is handed to a new producer, and what the
+    /// old one was given it settles. Says whether anything changed. Blocks for as long as a producer takes to be made.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the settings; then everything stays as it was.
+    pub fn secure(&self, security: Security) -> Result<bool, KafkaError> {
+        let mut known = self.security.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == security {
+            return Ok(false);
+        }
+        let before = std::mem::replace(&mut *known, security);
+        drop(known);
+        match self.replace() {
+            Ok(old) => {
+                // Not by the caller: it would wait for a broker that may be away.
+                std::thread::spawn(move || old.flush(settings::MESSAGE_TIMEOUT));
+                self.broker.ask_for_permission();
+                Ok(true)
+            }
+            Err(error) => {
+                *self.security.lock().unwrap_or_else(PoisonError::into_inner) = before;
+                Err(error)
+            }
+        }
+    }
+
     /// A new producer in place of a broken one. The old one is given back; its messages are still to be settled.
     fn replace(&self) -> Result<Arc<Kafka>, KafkaError> {
-        let fresh = settings::create(&self.servers, &self.client_id, Context::new(&self.broker, &self.metrics))?;
+        let security = self.security.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let context = Context::new(&self.broker, &self.metrics, &self.statistics);
+        let fresh = settings::create(&self.servers, &security, &self.client_id, context)?;
         self.metrics.producer_replaced();
         let mut kafka = self.kafka.write().unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::replace(&mut kafka, Arc::new(fresh)))
@@ -251,16 +306,18 @@ impl Unavailable {
 }
 
 impl InFlight {
-    /// Waits for the delivery report, at most for `deadline`.
+    /// When it was handed over.
+    #[must_use]
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// Waits for the delivery report, at most for `deadline` from the handing over.
     ///
     /// # Errors
     /// See [`PublishError`]; each says whether the record may be in the topic.
-    pub async fn settled(self, deadline: Duration) -> Result<Placed, PublishError> {
-        match tokio::time::timeout(deadline, self.report).await {
-            Ok(Ok(report)) => settle(report, self.size),
-            Ok(Err(_)) => Err(no_report()),
-            Err(_) => Err(PublishError::InDoubt(InDoubt::Deadline(deadline))),
-        }
+    pub async fn settled(mut self, deadline: Duration) -> Result<Placed, PublishError> {
+        self.settled_by(self.begun + deadline, deadline).await
     }
 
     /// The same by a point in time, `deadline` after the record was handed over. A report that has come counts, however

@@ -9,6 +9,7 @@ use service_kit::http::{BodyError, Problem};
 
 use crate::{
     batch::Form,
+    body::{self, Coding},
     check::Violations,
     json::Malformed,
     keys::{Exceeded, Limit},
@@ -29,8 +30,11 @@ pub enum Refusal {
     #[error("content-type must be application/json or, for a batch, application/x-ndjson (charset utf-8)")]
     MediaType,
     /// A coding of the content that is not decoded here.
-    #[error("content-encoding must be identity: bodies are not decompressed here")]
+    #[error("content-encoding must be one of {}, and only one of them", body::ACCEPTED)]
     Encoding,
+    /// The body is not what its coding says.
+    #[error(transparent)]
+    Undecodable(#[from] Undecodable),
     /// No key that we know, or not with its secret.
     #[error("an API key is needed, as `Authorization: Bearer <id>.<secret>`; this request has none that is known here")]
     Unauthorized,
@@ -52,7 +56,15 @@ pub enum Refusal {
     },
     /// The body was not read.
     #[error(transparent)]
-    Body(#[from] BodyError),
+    Body(BodyError),
+    /// More comes out of the coding than is allowed, or a line of a batch has more.
+    #[error("{} larger than {limit} bytes", decoded(.size))]
+    DecodedTooLarge {
+        /// The most that is taken.
+        limit: usize,
+        /// What a line has; of a body nobody knows, because no more of it is decoded.
+        size: Option<u64>,
+    },
     /// So many bodies are being read that this one would not fit.
     #[error("as many bodies are being read as may be at once")]
     Crowded,
@@ -113,8 +125,44 @@ pub enum Refusal {
 pub enum Unit {
     /// Orders.
     Orders,
-    /// Bytes.
-    Bytes,
+    /// Bytes, measured here.
+    Bytes(Measured),
+}
+
+/// Where a size in bytes was measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Measured {
+    /// As it comes over the wire.
+    Wire,
+    /// When its coding is undone.
+    Decoded,
+    /// As the record for Kafka.
+    Encoded,
+}
+
+/// Why a coding could not be undone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Undecodable {
+    /// It is not that coding, or no more so from some byte on.
+    #[error("content-encoding says {0}, but the body is not {0}, is damaged, or does not fit its checksum")]
+    Damaged(Coding),
+    /// There is less than a whole.
+    #[error("the body ends before its {0} coding does")]
+    Truncated(Coding),
+    /// There is more than a whole.
+    #[error("something that is not {0} follows the end of the {0} coding")]
+    Trailing(Coding),
+    /// It takes too much memory to decode.
+    #[error(
+        "a zstd window has at most {limit} bytes here (RFC 9659), this one has {size}; compress without --long and at \
+         level 19 or below"
+    )]
+    Window {
+        /// Bytes that it asks for.
+        size: u64,
+        /// Bytes that are allowed.
+        limit: u64,
+    },
 }
 
 /// What a client may do after a refusal.
@@ -153,6 +201,8 @@ impl Refusal {
         }
         match self {
             Self::Method(_) => problem.header(header::ALLOW, HeaderValue::from_static("POST")),
+            // Which tells it apart from a media type that is not taken (RFC 9110, section 15.5.16).
+            Self::Encoding => problem.header(header::ACCEPT_ENCODING, HeaderValue::from_static(body::ACCEPTED)),
             Self::Unauthorized => {
                 problem.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"orders\""))
             }
@@ -182,7 +232,8 @@ impl Refusal {
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "API key may not post"),
             Self::OverQuota(_) => (StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", "quota of the API key is used up"),
             Self::Deadline { .. } => (StatusCode::BAD_REQUEST, "deadline", "deadline cannot be read"),
-            Self::Body(BodyError::TooLarge { .. }) => {
+            Self::Undecodable(_) => (StatusCode::BAD_REQUEST, "undecodable", "body cannot be decoded"),
+            Self::Body(BodyError::TooLarge { .. }) | Self::DecodedTooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "body is too large")
             }
             Self::Body(BodyError::Slow { .. }) => (StatusCode::BAD_REQUEST, "body-slow", "body came too slowly"),
@@ -202,7 +253,21 @@ impl Refusal {
         }
     }
 
-    fn persisted(&self) -> &'static str {
+    /// The kind alone; there is a fixed set of them, and nothing of a request is in one.
+    #[must_use]
+    pub fn slug(&self) -> &'static str {
+        self.kind().1
+    }
+
+    /// The status of an answer that is nothing but this.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.kind().0
+    }
+
+    /// Whether the order may be stored.
+    #[must_use]
+    pub fn persisted(&self) -> &'static str {
         match self {
             Self::InDoubt(_) | Self::Panicked => "possibly",
             _ => "no",
@@ -219,10 +284,12 @@ impl Refusal {
             | Self::Method(_)
             | Self::MediaType
             | Self::Encoding
+            | Self::Undecodable(_)
             | Self::Unauthorized
             | Self::Forbidden(_)
             | Self::Deadline { .. }
             | Self::Body(BodyError::TooLarge { .. })
+            | Self::DecodedTooLarge { .. }
             | Self::BatchForm(_)
             | Self::BatchTooLarge { .. }
             | Self::Malformed(_)
@@ -236,18 +303,17 @@ impl Refusal {
     fn members(&self) -> Vec<(&'static str, Value)> {
         match self {
             Self::Body(BodyError::TooLarge { limit, announced }) => {
-                vec![("limit", json!(limit)), ("size", announced.map_or(Value::Null, Value::from))]
+                sizes(json!(limit), json!(announced), Unit::Bytes(Measured::Wire))
             }
-            Self::BatchTooLarge { unit, limit, size, .. } => {
-                vec![("limit", json!(limit)), ("size", json!(size)), ("unit", json!(unit.to_string()))]
-            }
+            Self::DecodedTooLarge { limit, size } => sizes(json!(limit), json!(size), Unit::Bytes(Measured::Decoded)),
+            Self::BatchTooLarge { unit, limit, size, .. } => sizes(json!(limit), json!(size), *unit),
+            Self::RecordTooLarge { size, limit } => sizes(json!(limit), json!(size), Unit::Bytes(Measured::Encoded)),
+            Self::TopicTooNarrow(size) => sizes(Value::Null, json!(size), Unit::Bytes(Measured::Encoded)),
             Self::OverQuota(Exceeded { limit, a_second, .. }) => vec![
                 ("quota", json!(limit.to_string())),
                 ("limit", json!(a_second)),
                 ("violated-policies", json!([limit.to_string()])),
             ],
-            Self::RecordTooLarge { size, limit } => vec![("limit", json!(limit)), ("size", json!(size))],
-            Self::TopicTooNarrow(size) => vec![("size", json!(size))],
             Self::Invalid(violations) => {
                 let errors: Vec<Value> = violations
                     .listed
@@ -268,17 +334,20 @@ impl Refusal {
             | Self::Method(_)
             | Self::MediaType
             | Self::Encoding
+            | Self::Undecodable(Undecodable::Damaged(_) | Undecodable::Trailing(_) | Undecodable::Window { .. })
             | Self::Unauthorized
             | Self::Forbidden(_)
             | Self::OverQuota(Exceeded { limit: Limit::Requests, .. })
             | Self::Deadline { .. }
             | Self::Body(BodyError::TooLarge { .. })
+            | Self::DecodedTooLarge { .. }
             | Self::BatchTooLarge { .. }
             | Self::BatchForm(Form::Trailing)
             | Self::Crowded
             | Self::CrowdedByKey => true,
             // It had its time, or nothing more comes.
             Self::Body(BodyError::Slow { .. } | BodyError::Broken(_)) | Self::Draining => false,
+            Self::Undecodable(Undecodable::Truncated(_)) => false,
             // The body was read.
             Self::BatchForm(Form::Unfinished)
             | Self::OverQuota(Exceeded { limit: Limit::Bytes, .. })
@@ -299,10 +368,13 @@ impl Refusal {
             Self::NotFound | Self::Method(_) => Outcome::NotServed,
             Self::MediaType | Self::Encoding => Outcome::Unsupported,
             Self::Body(BodyError::TooLarge { .. })
+            | Self::DecodedTooLarge { .. }
             | Self::BatchTooLarge { .. }
             | Self::RecordTooLarge { .. }
             | Self::TopicTooNarrow(_) => Outcome::TooLarge,
-            Self::Deadline { .. } | Self::Body(_) | Self::BatchForm(_) | Self::Malformed(_) => Outcome::Malformed,
+            Self::Deadline { .. } | Self::Undecodable(_) | Self::Body(_) | Self::BatchForm(_) | Self::Malformed(_) => {
+                Outcome::Malformed
+            }
             Self::Invalid(_) => Outcome::Invalid,
             Self::Unauthorized => Outcome::Unauthorized,
             Self::Forbidden(_) => Outcome::Forbidden,
@@ -316,6 +388,30 @@ impl Refusal {
 
 fn at_least(is_whole: &bool) -> &'static str {
     if *is_whole { "" } else { "at least " }
+}
+
+/// What every refusal of something too large tells.
+fn sizes(limit: Value, size: Value, unit: Unit) -> Vec<(&'static str, Value)> {
+    let mut members = vec![("limit", limit), ("size", size), ("unit", json!(unit.to_string()))];
+    if let Unit::Bytes(of) = unit {
+        members.push(("of", json!(of.name())));
+    }
+    members
+}
+
+fn decoded(line: &Option<u64>) -> &'static str {
+    if line.is_some() { "line is" } else { "body, with its content coding undone, is" }
+}
+
+/// What a body failed with that already is a refusal stays that refusal.
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        let BodyError::Broken(cause) = error else { return Self::Body(error) };
+        match cause.downcast::<Self>() {
+            Ok(refusal) => *refusal,
+            Err(cause) => Self::Body(BodyError::Broken(cause)),
+        }
+    }
 }
 
 impl From<Unavailable> for Refusal {
@@ -337,8 +433,18 @@ impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Orders => "orders",
-            Self::Bytes => "bytes",
+            Self::Bytes(_) => "bytes",
         })
+    }
+}
+
+impl Measured {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Wire => "wire",
+            Self::Decoded => "decoded",
+            Self::Encoded => "encoded",
+        }
     }
 }
 

@@ -13,11 +13,11 @@ pub fn encode(order: &Order, out: &mut Vec<u8>) {
     put_bytes(out, order.order_id.as_str().as_bytes());
     put_money(out, order.amount);
     put_bytes(out, order.customer.as_bytes());
-    put_optional(out, order.currency.as_deref());
+    put_optional(out, order.currency.as_deref().map(str::as_bytes));
     put_items(out, &order.items);
-    put_optional(out, order.email.as_deref());
-    put_optional(out, order.country.as_deref());
-    put_optional(out, order.channel.as_deref());
+    put_optional(out, order.email.as_deref().map(str::as_bytes));
+    put_optional(out, order.country.as_deref().map(str::as_bytes));
+    put_optional(out, order.channel.as_deref().map(str::as_bytes));
     put_long(out, order.created_at.0);
     put_long(out, order.received_at.0);
 }
@@ -34,35 +34,43 @@ fn put_items(out: &mut Vec<u8>, items: &[Item]) {
     put_long(out, 0); // the empty block that ends an array
 }
 
-fn put_optional(out: &mut Vec<u8>, text: Option<&str>) {
+/// Appends a text that may be absent: the union of null and string.
+#[inline]
+pub fn put_optional(out: &mut Vec<u8>, text: Option<&[u8]>) {
     match text {
         None => put_long(out, 0),
         Some(text) => {
             put_long(out, 1);
-            put_bytes(out, text.as_bytes());
+            put_bytes(out, text);
         }
     }
 }
 
-/// Two's complement, big-endian, in as few bytes as hold it: what Java's `BigInteger` writes.
-fn put_money(out: &mut Vec<u8>, money: Money) {
+/// Appends an amount: two's complement, big-endian, in as few bytes as hold it, which is what Java's `BigInteger` writes.
+#[inline]
+pub fn put_money(out: &mut Vec<u8>, money: Money) {
     let bytes = money.hundredths().to_be_bytes();
     let spare = bytes.windows(2).take_while(|pair| matches!(pair, [0, next] if next & 0x80 == 0)).count();
     put_bytes(out, bytes.get(spare..).unwrap_or(&bytes));
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends a string or bytes.
+#[inline]
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_len(out, bytes.len());
     out.extend_from_slice(bytes);
 }
 
-fn put_len(out: &mut Vec<u8>, len: usize) {
+/// Appends a length, or the count of a block.
+#[inline]
+pub fn put_len(out: &mut Vec<u8>, len: usize) {
     // A slice is never longer than isize::MAX.
     put_long(out, len as i64);
 }
 
-/// Zigzag, then seven bits a byte, the lowest first.
-fn put_long(out: &mut Vec<u8>, value: i64) {
+/// Appends an int or a long: zigzag, then seven bits a byte, the lowest first.
+#[inline]
+pub fn put_long(out: &mut Vec<u8>, value: i64) {
     let mut rest = ((value << 1) ^ (value >> 63)) as u64;
     while rest >= 0x80 {
         out.push((rest & 0x7f) as u8 | 0x80);

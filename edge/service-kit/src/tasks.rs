@@ -70,6 +70,17 @@ impl Tasks {
         self.stop();
     }
 
+    /// Stops the process in order when one of these other tasks breaks, which are told to stop later than ours.
+    pub fn fail_with(&self, others: &Self) {
+        let (tasks, others) = (self.clone(), others.clone());
+        self.spawn(async move {
+            let stopped = tasks.until_stop(others.stopping()).await;
+            if let (Some(()), Some(part)) = (stopped, others.broken()) {
+                tasks.fail(part);
+            }
+        });
+    }
+
     /// The part that ended before its time or broke, if one did.
     #[must_use]
     pub fn broken(&self) -> Option<&'static str> {
@@ -177,6 +188,19 @@ mod tests {
         tasks.stopping().await;
         assert_eq!(tasks.broken(), Some("returning"));
         assert_eq!(tasks.drain(Duration::from_secs(5)).await, Drained::Clean);
+    }
+
+    #[tokio::test]
+    async fn what_breaks_among_others_stops_these_and_their_own_stop_does_not_stop_the_others() {
+        let (tasks, others) = (Tasks::new(), Tasks::new());
+        tasks.fail_with(&others);
+        others.spawn_vital("beside", async { panic!("of the test") });
+        tasks.stopping().await;
+        assert_eq!(tasks.broken(), Some("beside"));
+        let (tasks, others) = (Tasks::new(), Tasks::new());
+        tasks.fail_with(&others);
+        assert_eq!(tasks.drain(Duration::from_secs(5)).await, Drained::Clean);
+        assert!(!others.is_stopping() && tasks.broken().is_none());
     }
 
     #[tokio::test]

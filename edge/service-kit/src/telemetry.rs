@@ -7,7 +7,8 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 /// The flags of a command's logs; `#[command(flatten)]` them.
 #[derive(Clone, Debug, clap::Args)]
-#[group(id = "logs")]
+// Beside the `Args` that it is flattened into: clap names groups after types, and both would be called the same.
+#[group(skip)]
 pub struct Args {
     /// What to log: a level, or `target=level` pairs separated by commas
     #[arg(long = "log", env = "ORDERFLOW_LOG", default_value = "info", global = true)]
@@ -50,14 +51,31 @@ pub enum Error {
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),
 }
 
+/// Whether logging can be set up so.
+///
+/// # Errors
+/// When the filter cannot be read.
+pub fn check(args: &Args) -> Result<(), Error> {
+    filter(args).map(drop)
+}
+
+fn filter(args: &Args) -> Result<EnvFilter, Error> {
+    let filter =
+        EnvFilter::try_new(&args.filter).map_err(|source| Error::Filter { filter: args.filter.clone(), source })?;
+    // It tells of frames and, deeper down, of the headers in them, among which are keys. Who asks for it gets it.
+    let quiet = if args.filter.contains("h2") { None } else { "h2=warn".parse().ok() };
+    Ok(match quiet {
+        Some(quiet) => filter.add_directive(quiet),
+        None => filter,
+    })
+}
+
 /// Sets the process's logging up; call it once, first in `main`.
 ///
 /// # Errors
 /// When the filter cannot be read or logging was set up before.
 pub fn init(args: &Args) -> Result<(), Error> {
-    let filter =
-        EnvFilter::try_new(&args.filter).map_err(|source| Error::Filter { filter: args.filter.clone(), source })?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter(args)?);
     match args.format {
         Format::Human => {
             let colours = std::io::stderr().is_terminal();
@@ -73,6 +91,13 @@ pub fn init(args: &Args) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_are_not_logged_unless_somebody_asks_for_them() {
+        let filter = |text: &str| filter(&Args { filter: text.to_owned(), format: Format::Human }).unwrap().to_string();
+        assert!(filter("trace").contains("h2=warn"), "{}", filter("trace"));
+        assert!(!filter("info,h2=trace").contains("h2=warn"));
+    }
 
     #[test]
     fn a_bad_filter_is_named() {

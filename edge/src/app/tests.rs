@@ -46,3 +46,19 @@ async fn a_panic_is_answered_and_counted_and_the_service_goes_on() {
     assert!(!text.contains("client_gone"), "{text}");
     assert!(text.contains("orderflow_edge_in_flight_requests 0"), "{text}");
 }
+
+/// Without it nobody could see how the edge is; it is told to stop only after the drain, so it has tasks of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_the_admin_port_stops_the_process() {
+    use clap::Parser;
+
+    let words = ["edge", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--kafka=127.0.0.1:1"];
+    let words = words.into_iter().chain(["--registry=http://127.0.0.1:1", "--instance=test"]);
+    let config = Config::try_from(crate::config::Args::try_parse_from(words).unwrap()).unwrap();
+    let tasks = Tasks::new();
+    let app = App::start(config, tasks.clone()).await.unwrap();
+    assert!(!tasks.is_stopping());
+    app.admin_tasks.fail("admin port"); // as its task does when it panics
+    tokio::time::timeout(Duration::from_secs(20), tasks.stopping()).await.unwrap();
+    assert_eq!(tasks.broken(), Some("admin port"));
+}

@@ -145,3 +145,49 @@ proptest! {
         prop_assert!(theirs.is_err() || ours.is_ok() || matches!(ours, Err(Malformed::Duplicate(_))));
     }
 }
+
+/// What both say of a body; whether it is JSON to both.
+fn agrees(body: &[u8]) -> Result<bool, String> {
+    let ours = parse(body);
+    let theirs = serde_json::from_slice::<Value>(body);
+    match (&ours, &theirs) {
+        (Ok(ours), Ok(theirs)) if same(ours, theirs) => Ok(true),
+        // What a float cannot hold, our tree keeps as text.
+        (Ok(_), Err(error)) if error.to_string().starts_with("number out of range") => Ok(true),
+        (Err(Malformed::Duplicate(_) | Malformed::TooDeep(_) | Malformed::TooMany), _) => Ok(false),
+        (Err(Malformed::Utf8(at)), Err(_)) if std::str::from_utf8(body).is_err_and(|e| e.valid_up_to() == *at) => {
+            Ok(false)
+        }
+        (Err(Malformed::Syntax { .. }), Err(_)) if std::str::from_utf8(body).is_ok() => Ok(false),
+        _ => Err(format!("{}: we say {ours:?}, serde_json says {theirs:?}", body.escape_ascii())),
+    }
+}
+
+/// Every number of a tree, as its own text.
+fn numbers<'t>(json: &'t Json<'_>, found: &mut Vec<&'t str>) {
+    match json {
+        Json::Number(text) => found.push(text),
+        Json::Array(values) => values.iter().for_each(|value| numbers(value, found)),
+        Json::Object(members) => members.iter().for_each(|(_, value)| numbers(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn whatever_is_posted_we_read_what_serde_json_reads() {
+    let mut valid = 0;
+    let bodies = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
+    for seed in 0..bodies {
+        let body = crate::differential::body(seed);
+        let is_valid = agrees(&body).unwrap_or_else(|difference| panic!("seed {seed}: {difference}"));
+        valid += usize::from(is_valid);
+        if let Ok(json) = parse(&body) {
+            let mut texts = Vec::new();
+            numbers(&json, &mut texts);
+            let within = body.as_ptr_range();
+            assert!(texts.iter().all(|text| within.contains(&text.as_ptr())), "seed {seed}: a number lost its text");
+        }
+    }
+    let bodies = bodies as usize;
+    assert!((bodies / 4..bodies * 19 / 20).contains(&valid), "{valid} of {bodies} are JSON");
+}

@@ -142,10 +142,10 @@ impl Admission {
         self.rate.forecast(Instant::now(), self.permits.taken().0).rate()
     }
 
-    /// Orders and bytes that wait.
+    /// The budget of orders and bytes that wait.
     #[must_use]
-    pub fn waiting(&self) -> (usize, usize) {
-        self.permits.taken()
+    pub fn permits(&self) -> &Permits {
+        &self.permits
     }
 
     fn promise(&self, now: Instant, terms: &Terms<'_>, earliest: Duration) -> Duration {

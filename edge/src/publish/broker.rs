@@ -18,6 +18,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// A probe that times out says only that the broker is slow. It counts when nothing else was heard for as long as
 /// librdkafka itself waits for an answer.
 const SILENCE: Duration = settings::REQUEST_TIMEOUT;
+/// How long what a broker said against us explains that none is there. librdkafka tells the same thing again only every
+/// half minute.
+const CAUSE_HOLDS: Duration = Duration::from_secs(60);
 /// The log has at most one change of state in this time; what holds then is told, however often it changed between.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -28,12 +31,16 @@ pub struct Broker {
     attention: Notify,
     /// A record was stored since the supervisor last looked.
     stored: AtomicBool,
+    /// Whether we may write is not known: at first, and after a broker has refused us.
+    permission_unknown: AtomicBool,
 }
 
 #[derive(Debug)]
 struct State {
     now: Now,
     seen: Option<Instant>,
+    /// Why no broker will have us, if one said so: "no broker can be reached" comes after it and says less.
+    cause: Option<(Instant, String)>,
     told: Told,
 }
 
@@ -67,8 +74,13 @@ struct Told {
 impl Broker {
     pub(super) fn new() -> Self {
         let now = Now::Starting("not connected yet".to_owned());
-        let state = State { now, seen: None, told: Told::default() };
-        Self { state: Mutex::new(state), attention: Notify::new(), stored: AtomicBool::new(false) }
+        let state = State { now, seen: None, cause: None, told: Told::default() };
+        Self {
+            state: Mutex::new(state),
+            attention: Notify::new(),
+            stored: AtomicBool::new(false),
+            permission_unknown: AtomicBool::new(true),
+        }
     }
 
     /// Whether an order may be handed over now; if not, why.
@@ -99,6 +111,7 @@ impl Broker {
     pub(super) fn seen(&self) {
         let mut state = self.lock();
         state.seen = Some(Instant::now());
+        state.cause = None;
         state.now = Now::Up;
         state.tell();
     }
@@ -106,7 +119,42 @@ impl Broker {
     /// The best evidence: an order is stored.
     pub(super) fn stored(&self) {
         self.stored.store(true, Ordering::Relaxed);
+        self.permission_unknown.store(false, Ordering::Relaxed);
         self.seen();
+    }
+
+    /// A broker refused our order because of who we are. What the metadata say does not outweigh that any more.
+    pub(super) fn forbidden(&self, reason: &str) {
+        self.permission_unknown.store(true, Ordering::Relaxed);
+        self.lost(reason);
+    }
+
+    /// We come as somebody else now: the supervisor should ask what that one may.
+    pub(super) fn ask_for_permission(&self) {
+        self.permission_unknown.store(true, Ordering::Relaxed);
+        self.ask_for_supervisor();
+    }
+
+    /// Whether somebody should ask if we may write.
+    pub(super) fn is_permission_unknown(&self) -> bool {
+        self.permission_unknown.load(Ordering::Relaxed)
+    }
+
+    /// The brokers say that we may write.
+    pub(super) fn permitted(&self) {
+        self.permission_unknown.store(false, Ordering::Relaxed);
+    }
+
+    /// A broker is there and will not have us.
+    pub(super) fn refused(&self, cause: &str) {
+        let mut state = self.lock();
+        if state.cause.as_ref().is_none_or(|(_, known)| known != cause) {
+            tracing::warn!(kafka.cause = cause, "a broker does not take us");
+        }
+        state.cause = Some((Instant::now(), cause.to_owned()));
+        state.lose(cause);
+        drop(state);
+        self.attention.notify_one();
     }
 
     /// Whether an order was stored since this was last asked.
@@ -131,6 +179,7 @@ impl Broker {
 
     /// The producer broke: all that was known came through it.
     pub(super) fn forgotten(&self, reason: &str) {
+        self.permission_unknown.store(true, Ordering::Relaxed);
         let mut state = self.lock();
         state.seen = None;
         state.now = Now::Starting(reason.to_owned());
@@ -165,6 +214,10 @@ impl Away {
 
 impl State {
     fn lose(&mut self, reason: &str) {
+        let reason = match &self.cause {
+            Some((since, cause)) if since.elapsed() < CAUSE_HOLDS => cause.as_str(),
+            Some(_) | None => reason,
+        };
         match &mut self.now {
             Now::Up => self.now = Now::Down { since: Instant::now(), reason: reason.to_owned() },
             Now::Starting(known) | Now::Down { reason: known, .. } => reason.clone_into(known),
@@ -214,6 +267,35 @@ mod tests {
         assert_eq!(admits(), Err("refused".to_owned()), "a second error does not start the grace anew");
         broker.seen();
         assert_eq!(admits(), Ok(()));
+    }
+
+    #[test]
+    fn what_a_broker_says_against_us_explains_that_none_is_there() {
+        let broker = Broker::new();
+        broker.refused("it does not know the password");
+        broker.lost("no broker can be reached");
+        assert_eq!(broker.is_up(), Err("it does not know the password".to_owned()));
+        broker.seen();
+        broker.lost("no broker can be reached");
+        assert_eq!(broker.is_up(), Err("no broker can be reached".to_owned()), "it took us since");
+        broker.refused("it does not know the password");
+        broker.lock().cause.as_mut().unwrap().0 -= CAUSE_HOLDS;
+        broker.lost("no broker can be reached");
+        assert_eq!(broker.is_up(), Err("no broker can be reached".to_owned()), "long ago");
+    }
+
+    #[test]
+    fn whether_we_may_write_is_unknown_at_first_and_after_each_refusal() {
+        let broker = Broker::new();
+        assert!(broker.is_permission_unknown());
+        broker.permitted();
+        assert!(!broker.is_permission_unknown());
+        broker.forbidden("not allowed");
+        assert!(broker.is_permission_unknown() && broker.is_up().is_err());
+        broker.stored();
+        assert!(!broker.is_permission_unknown() && broker.is_up().is_ok());
+        broker.forgotten("broke");
+        assert!(broker.is_permission_unknown());
     }
 
     #[test]

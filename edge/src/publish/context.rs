@@ -12,7 +12,7 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use super::{Admission, Broker, Place, Placed};
+use super::{Admission, Broker, Place, Placed, permission, statistics::Newest};
 use crate::metrics::Metrics;
 
 /// What librdkafka says about one message.
@@ -62,11 +62,12 @@ impl Delivery {
 pub(super) struct Context {
     broker: Arc<Broker>,
     metrics: Metrics,
+    statistics: Newest,
 }
 
 impl Context {
-    pub(super) fn new(broker: &Arc<Broker>, metrics: &Metrics) -> Self {
-        Self { broker: Arc::clone(broker), metrics: metrics.clone() }
+    pub(super) fn new(broker: &Arc<Broker>, metrics: &Metrics, statistics: &Newest) -> Self {
+        Self { broker: Arc::clone(broker), metrics: metrics.clone(), statistics: statistics.clone() }
     }
 }
 
@@ -95,6 +96,10 @@ impl ProducerContext for Context {
                 admission.acknowledged(now, place);
                 self.broker.stored();
             }
+            _ if error.is_some_and(permission::is_refusal) => {
+                drop(place);
+                self.broker.forbidden(permission::FORBIDDEN);
+            }
             Persistence::NotStored | Persistence::InDoubt => {
                 drop(place);
                 self.broker.ask_for_supervisor();
@@ -110,6 +115,10 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.broker.lost("no broker can be reached"),
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => {
+                tracing::debug!(kafka.error = %error, kafka.reason = reason, "a broker does not take us");
+                self.broker.refused(permission::cause(reason));
+            }
             Some(RDKafkaErrorCode::Fatal) => {
                 tracing::error!(kafka.reason = reason, "producer broke");
                 self.broker.ask_for_supervisor();
@@ -123,5 +132,8 @@ impl ClientContext for Context {
         tracing::debug!(target: "librdkafka", level = ?level, facility, "{message}");
     }
 
-    fn stats_raw(&self, _: &[u8]) {}
+    /// The crate would parse all of it here and log it.
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.statistics.send_replace(statistics.to_vec());
+    }
 }

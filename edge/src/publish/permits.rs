@@ -77,6 +77,12 @@ impl Permits {
         Ok(Permit { _order: order, bytes, share: share.cloned() })
     }
 
+    /// Orders and bytes that may be taken.
+    #[must_use]
+    pub fn limits(&self) -> (usize, usize) {
+        self.limits
+    }
+
     /// Orders and bytes that are taken now.
     #[must_use]
     pub fn taken(&self) -> (usize, usize) {

@@ -9,7 +9,7 @@ use rdkafka::{
     producer::ThreadedProducer,
 };
 
-use super::context::Context;
+use super::{context::Context, security::Security};
 
 /// The longest time a client may wait for its answer, and what it gets unless it asks for less.
 pub const DEADLINE: Duration = Duration::from_secs(5);
@@ -53,21 +53,31 @@ const SETTINGS: [(&str, &str); 24] = [
     ("topic.metadata.refresh.fast.interval.ms", "100"),
     // Topics are made by the deploy step, never by a typing mistake.
     ("allow.auto.create.topics", "false"),
-    ("statistics.interval.ms", "0"),
+    // Parsed by a task of ours: see `statistics`.
+    ("statistics.interval.ms", "5000"),
 ];
 
-/// A producer with these settings.
-pub(super) fn create(
-    servers: &str,
-    client_id: &str,
-    context: Context,
-) -> Result<ThreadedProducer<Context>, KafkaError> {
+/// All settings of a producer; what measures the edge measures beside it with the very same.
+#[must_use]
+pub fn config(servers: &str, client_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", servers).set("client.id", client_id);
     for (name, value) in SETTINGS {
         config.set(name, value);
     }
     config.set_log_level(RDKafkaLogLevel::Info);
+    config
+}
+
+/// A producer with these settings.
+pub(super) fn create(
+    servers: &str,
+    security: &Security,
+    client_id: &str,
+    context: Context,
+) -> Result<ThreadedProducer<Context>, KafkaError> {
+    let mut config = config(servers, client_id);
+    security.apply(&mut config);
     ThreadedProducer::from_config_and_context(&config, context)
 }
 

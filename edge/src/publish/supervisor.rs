@@ -8,11 +8,12 @@ use std::{
 
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
+    metadata::{MetadataPartition, MetadataTopic},
     producer::Producer,
 };
 use service_kit::Tasks;
 
-use super::{Kafka, Publisher, settings};
+use super::{Kafka, Publisher, permission, settings};
 
 const ROUND_WHILE_UP: Duration = Duration::from_secs(1);
 const ROUND_WHILE_DOWN: Duration = Duration::from_millis(100);
@@ -61,26 +62,50 @@ enum Unseen {
 }
 
 async fn probe(publisher: &Arc<Publisher>, tasks: &Tasks, time: Duration) -> Result<Vec<i32>, Unseen> {
-    let (kafka, topic) = (publisher.kafka(), publisher.topic);
-    let asked = tasks.spawn_blocking(move || ask(&kafka, topic, time)).await;
+    let (kafka, topic, broker) = (publisher.kafka(), publisher.topic, Arc::clone(&publisher.broker));
+    let asked = tasks.spawn_blocking(move || {
+        let (leader, leaderless) = ask(&kafka, topic, time)?;
+        if broker.is_permission_unknown() {
+            ask_for_permission(&kafka, leader, topic, time)?;
+            broker.permitted();
+        }
+        Ok(leaderless)
+    });
+    let asked = asked.await;
     asked.unwrap_or_else(|_| Err(Unseen::Silent("the probe was not run".to_owned()))) // the runtime ends
 }
 
-/// Whether a broker answers and has the topic, with at least one leader; and the partitions that have none. Orders of
+/// A leader, if a broker answers and has the topic with at least one; and the partitions that have none. Orders of
 /// those wait and are answered one by one, the others need not suffer for them.
-fn ask(kafka: &Kafka, topic: &str, time: Duration) -> Result<Vec<i32>, Unseen> {
+fn ask(kafka: &Kafka, topic: &str, time: Duration) -> Result<(i32, Vec<i32>), Unseen> {
     let metadata = kafka.client().fetch_metadata(Some(topic), time).map_err(|error| unseen(&error))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
+    if found.and_then(MetadataTopic::error).is_some_and(|error| permission::is_refusal(error.into())) {
+        return Err(Unseen::Gone(permission::HIDDEN.to_owned()));
+    }
     let found = found.filter(|found| !found.partitions().is_empty() && found.error().is_none());
     let found =
         found.ok_or_else(|| Unseen::Gone(format!("topic {topic} is not there; `connectors apply` makes it")))?;
     let partitions = found.partitions();
     let leaderless = partitions.iter().filter(|partition| partition.leader() < 0);
-    let leaderless: Vec<i32> = leaderless.map(rdkafka::metadata::MetadataPartition::id).collect();
+    let leaderless: Vec<i32> = leaderless.map(MetadataPartition::id).collect();
     if leaderless.len() == partitions.len() {
         return Err(Unseen::Gone(format!("no partition of topic {topic} has a leader")));
     }
-    Ok(leaderless)
+    let leader = partitions.iter().map(MetadataPartition::leader).find(|leader| 0 <= *leader);
+    Ok((leader.unwrap_or_else(|| metadata.orig_broker_id()), leaderless))
+}
+
+/// Whether we may write, where the brokers tell.
+fn ask_for_permission(kafka: &Kafka, broker: i32, topic: &str, time: Duration) -> Result<(), Unseen> {
+    match permission::may_write(kafka.client().native_ptr(), broker, topic, time) {
+        Ok(Some(true) | None) => Ok(()),
+        Ok(Some(false)) => Err(Unseen::Gone(permission::FORBIDDEN.to_owned())),
+        Err(code) => Err(match unseen(&KafkaError::MetadataFetch(code.into())) {
+            _ if permission::is_refusal(code.into()) => Unseen::Gone(permission::HIDDEN.to_owned()),
+            unseen => unseen,
+        }),
+    }
 }
 
 fn unseen(error: &KafkaError) -> Unseen {
@@ -143,7 +168,11 @@ impl Replacing {
 /// Replaces the producer if it is broken and its time has come; whether there is one that can be asked.
 fn look_at_producer(publisher: &Arc<Publisher>, tasks: &Tasks, replacing: &mut Replacing) -> bool {
     let Some((code, reason)) = publisher.kafka().client().fatal_error() else { return true };
-    publisher.broker.forgotten(&format!("the producer broke ({code:?}: {reason}) and is being replaced"));
+    if permission::is_refusal(code) {
+        publisher.broker.forgotten(permission::FORBIDDEN);
+    } else {
+        publisher.broker.forgotten(&format!("the producer broke ({code:?}: {reason}) and is being replaced"));
+    }
     if !replacing.may(Instant::now()) {
         return false;
     }
@@ -175,7 +204,7 @@ mod tests {
     use super::*;
     use crate::{
         metrics::Metrics,
-        publish::{Broker, context::Context},
+        publish::{Broker, Security, context::Context, statistics::Newest},
     };
 
     #[test]
@@ -201,12 +230,13 @@ mod tests {
     fn one_partition_without_a_leader_is_not_the_whole_topic() {
         let mock = MockCluster::new(1).unwrap();
         mock.create_topic("t", 3, 1).unwrap();
-        let context = Context::new(&Arc::new(Broker::new()), &Metrics::new(&mut Registry::default()));
-        let kafka = settings::create(&mock.bootstrap_servers(), "test", context).unwrap();
+        let context =
+            Context::new(&Arc::new(Broker::new()), &Metrics::new(&mut Registry::default()), &Newest::default());
+        let kafka = settings::create(&mock.bootstrap_servers(), &Security::default(), "test", context).unwrap();
         let long = Duration::from_secs(10);
-        assert_eq!(ask(&kafka, "t", long), Ok(vec![]));
+        assert_eq!(ask(&kafka, "t", long), Ok((1, vec![])));
         mock.partition_leader("t", 1, None).unwrap();
-        assert_eq!(ask(&kafka, "t", long), Ok(vec![1]));
+        assert_eq!(ask(&kafka, "t", long), Ok((1, vec![1])));
         for partition in [0, 2] {
             mock.partition_leader("t", partition, None).unwrap();
         }

@@ -34,7 +34,8 @@ async fn a_broken_producer_is_replaced() {
     mock.create_topic("t", 2, 1).unwrap();
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
-    let publisher = Arc::new(Publisher::new(&mock.bootstrap_servers(), "test", "t", metrics).unwrap());
+    let publisher =
+        Arc::new(Publisher::new(&mock.bootstrap_servers(), Security::default(), "test", "t", metrics).unwrap());
     let tasks = Tasks::new();
     tasks.spawn(supervise(Arc::clone(&publisher), tasks.clone()));
     let record = Record { key: b"k", value: b"v", headers: &[] };

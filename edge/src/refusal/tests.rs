@@ -29,6 +29,7 @@ fn samples() -> Vec<Refusal> {
         Refusal::BatchForm(Form::Unfinished),
         Refusal::MediaType,
         Refusal::Encoding,
+        Refusal::Undecodable(Undecodable::Truncated(Coding::Gzip)),
         Refusal::Unauthorized,
         Refusal::Forbidden("disabled"),
         Refusal::OverQuota(Exceeded { limit: Limit::Requests, a_second: 100, pause: Duration::from_millis(240) }),
@@ -79,6 +80,10 @@ fn the_page_says_of_each_kind_what_the_edge_answers() {
 fn kinds_that_share_a_section_agree_with_it() {
     for (twin, slug) in [
         (Refusal::TopicTooNarrow(300_000), "order-too-large"),
+        (Refusal::DecodedTooLarge { limit: 1024, size: None }, "body-too-large"),
+        (Refusal::Undecodable(Undecodable::Damaged(Coding::Zstd)), "undecodable"),
+        (Refusal::Undecodable(Undecodable::Trailing(Coding::Deflate)), "undecodable"),
+        (Refusal::Undecodable(Undecodable::Window { size: 1 << 27, limit: 1 << 23 }), "undecodable"),
         (Refusal::BatchForm(Form::Trailing), "batch-form"),
         (Refusal::Crowded, "unavailable"),
         (Refusal::CrowdedByKey, "unavailable"),
@@ -99,8 +104,33 @@ fn kinds_that_share_a_section_agree_with_it() {
 
 #[test]
 fn a_batch_that_is_too_large_is_told_both_numbers_and_the_way_out() {
-    let bytes = Refusal::BatchTooLarge { unit: Unit::Bytes, limit: 100, size: 120, is_whole: false }.to_string();
+    let bytes = Refusal::BatchTooLarge { unit: Unit::Bytes(Measured::Wire), limit: 100, size: 120, is_whole: false };
+    let bytes = bytes.to_string();
     assert_eq!(bytes, "a batch has at most 100 bytes, this one has at least 120; send what is beyond in another batch");
+}
+
+#[test]
+fn whatever_is_too_large_is_told_with_the_same_members() {
+    let bytes = |of| Refusal::BatchTooLarge { unit: Unit::Bytes(of), limit: 100, size: 120, is_whole: false };
+    for (refusal, members) in [
+        (Refusal::from(BodyError::TooLarge { limit: 9, announced: None }), json!([9, null, "bytes", "wire"])),
+        (Refusal::DecodedTooLarge { limit: 9, size: Some(12) }, json!([9, 12, "bytes", "decoded"])),
+        (bytes(Measured::Wire), json!([100, 120, "bytes", "wire"])),
+        (bytes(Measured::Decoded), json!([100, 120, "bytes", "decoded"])),
+        (Refusal::RecordTooLarge { size: 12, limit: 9 }, json!([9, 12, "bytes", "encoded"])),
+        (Refusal::TopicTooNarrow(12), json!([null, 12, "bytes", "encoded"])),
+    ] {
+        let told = refusal.problem().into_members();
+        assert_eq!(json!([told["limit"], told["size"], told["unit"], told["of"]]), members, "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_refusal_that_broke_a_body_is_told_as_itself() {
+    let refusal = Refusal::from(BodyError::Broken(Box::new(Refusal::Crowded)));
+    assert!(matches!(refusal, Refusal::Crowded), "{refusal:?}");
+    let refusal = Refusal::from(BodyError::Broken("reset".into()));
+    assert!(matches!(refusal, Refusal::Body(BodyError::Broken(_))), "{refusal:?}");
 }
 
 #[test]

@@ -9,9 +9,9 @@ use std::{
 use crate::world::{PATIENCE, World, get, order, post, request, talk, until};
 
 /// A process of ours that does not outlive its test.
-struct Edge {
+pub(crate) struct Edge {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     admin: SocketAddr,
 }
 
@@ -24,16 +24,29 @@ impl Drop for Edge {
 
 impl Edge {
     fn start(world: &World, address: SocketAddr, admin: SocketAddr) -> Self {
+        Self::start_with(world, address, admin, &[])
+    }
+
+    /// One with further settings.
+    pub(crate) fn start_with(world: &World, address: SocketAddr, admin: SocketAddr, args: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_edge"))
             .args(["--listen", &address.to_string(), "--admin-listen", &admin.to_string(), "--instance", "test"])
             .args(["--kafka", &world.kafka.bootstrap_servers(), "--registry", &world.registry.url(), "--log=warn"])
+            .args(args)
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
         Self { child, address, admin }
     }
 
-    async fn until_ready(&self) {
+    /// Its resident memory, in KiB.
+    pub(crate) fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    pub(crate) async fn until_ready(&self) {
         until("the process is ready", async || {
             let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
             talk(self.admin, request).await.is_some_and(|answer| answer.status == 200)
@@ -41,7 +54,7 @@ impl Edge {
         .await;
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
@@ -59,7 +72,7 @@ impl Edge {
 }
 
 /// Two ports that are free now.
-async fn free_ports() -> (SocketAddr, SocketAddr) {
+pub(crate) async fn free_ports() -> (SocketAddr, SocketAddr) {
     let bind = || tokio::net::TcpListener::bind("127.0.0.1:0");
     let (a, b) = (bind().await.unwrap(), bind().await.unwrap());
     (a.local_addr().unwrap(), b.local_addr().unwrap())

@@ -10,10 +10,17 @@
 
 mod batch_trouble;
 mod batches;
+mod coded;
 mod command;
 mod drain;
+#[path = "../../service-kit/tests/it/frames.rs"]
+mod frames;
+mod hostile;
 mod keys;
 mod orders;
 mod refusals;
+mod settings;
+mod tls;
 mod trouble;
+mod watching;
 mod world;

@@ -88,3 +88,24 @@ async fn a_request_id_is_made_and_a_bad_trace_is_not_passed_on() {
     assert_eq!((id.len(), answer.header("x-request-id")), (36, Some(id.as_str())));
     assert_eq!(world.until_stored("a").await.headers, [("orderflow.request-id".to_owned(), id)]);
 }
+
+/// None is made, because the edge has no spans of its own that it could name; of two none can be trusted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_is_passed_on_as_it_is_or_not_at_all() {
+    let world = World::ready().await;
+    let trace = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let other = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b7-01");
+    let lines = format!("{}\n", order("batch"));
+    for (id, headers, passed) in [
+        ("one", vec![trace], Some(trace.1)),
+        ("none", vec![], None),
+        ("two", vec![trace, other], None),
+        ("batch", vec![trace, crate::world::NDJSON], Some(trace.1)),
+    ] {
+        let body = if id == "batch" { lines.clone() } else { order(id) };
+        assert!(world.post_with(&body, &headers).await.status < 300, "{id}");
+        let stored = world.until_stored(id).await;
+        let found = stored.headers.iter().find(|(name, _)| name == "traceparent").map(|(_, value)| value.as_str());
+        assert_eq!(found, passed, "{id}: {stored:?}");
+    }
+}

@@ -27,7 +27,7 @@ async fn what_is_wrong_is_refused_and_nothing_is_stored() {
         (&large, &[], 413, "body-too-large"),
         (&order("a"), &[("content-type", "text/plain")], 415, "media-type"),
         (&order("a"), &[("content-type", "application/json; charset=latin1")], 415, "media-type"),
-        (&order("a"), &[("content-encoding", "gzip")], 415, "encoding"),
+        (&order("a"), &[("content-encoding", "br")], 415, "encoding"),
         (r#"{"orderId":"a","amount":99.999,"customer":"c"}"#, &[], 422, "invalid"),
         (r#"{"orderId":"a","amount":1,"customer":"\u0000"}"#, &[], 422, "invalid"),
     ];
@@ -38,6 +38,7 @@ async fn what_is_wrong_is_refused_and_nothing_is_stored() {
     }
     let answer = world.post(&large).await;
     assert_eq!((&answer.json()["limit"], &answer.json()["size"]), (&(1 << 20).into(), &large.len().into()));
+    assert_eq!((&answer.json()["unit"], &answer.json()["of"]), (&"bytes".into(), &"wire".into()));
     assert_eq!(world.stored().len(), 0);
 }
 
@@ -75,6 +76,7 @@ async fn an_order_that_is_too_large_as_a_record_is_told_both_sizes() {
     assert_eq!(answer.verdict(), (413, "no".to_owned(), "pointless".to_owned()), "{answer:?}");
     assert_eq!(answer.json()["limit"], 256 * 1024);
     assert!(256 * 1024 < answer.json()["size"].as_u64().unwrap());
+    assert_eq!(answer.json()["of"], "encoded");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

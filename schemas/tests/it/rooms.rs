@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// A crate and all that it may depend on of ours, tests included.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("schemas", &[]),
     ("service-kit", &[]),
     ("edge", &["schemas", "service-kit"]),
@@ -19,6 +19,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("connectors", &["schemas", "service-kit"]),
     ("stack", &["schemas"]),
     ("promise", &["schemas", "stack"]),
+    ("race", &["edge", "schemas", "service-kit"]),
     ("clean", &["transform-sdk"]),
     ("enrich", &["transform-sdk"]),
 ];

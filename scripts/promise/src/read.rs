@@ -17,7 +17,7 @@ use schemas::names::{headers, topics};
 pub use avro::Decoder;
 pub use elasticsearch::Elasticsearch;
 pub use kafka::{Isolation, Kafka, Record};
-pub use positions::{Offsets, Positions};
+pub use positions::{Offsets, Positions, path};
 pub use postgres::Postgres;
 
 use crate::row::{Row, Version};

@@ -4,15 +4,13 @@
 
 use std::time::{Duration, Instant};
 
-use schemas::names::topics;
-
-use crate::read::{Isolation, Kafka, Places, Positions, ReadError, SINK_GROUPS, TRANSFORMS_GROUP};
+use crate::read::{Kafka, Places, ReadError, path};
 
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Up to so many offsets are looked at one by one: only then can "nothing but the markers of transactions" be told.
-const LOOK_AT: i64 = 2_000;
+const LOOK_AT: usize = 2_000;
 
 /// What is still under way.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,22 +48,9 @@ pub enum SettleError {
 /// # Errors
 /// When Kafka cannot be asked.
 pub fn lag(places: &Places) -> Result<Lag, ReadError> {
-    let kafka = Kafka::new(&places.kafka);
-    let sinks = SINK_GROUPS.map(|(_, group)| (group, topics::ORDER_PLACED));
-    let mut groups = Vec::new();
-    for (group, topic) in [(TRANSFORMS_GROUP, topics::ORDERS_RECEIVED)].into_iter().chain(sinks) {
-        groups.push((group.to_owned(), lag_of(&kafka, group, topic)?));
-    }
-    Ok(Lag { groups })
-}
-
-fn lag_of(kafka: &Kafka, group: &str, topic: &'static str) -> Result<usize, ReadError> {
-    let positions = Positions::new(kafka, group, topic, Isolation::Committed)?;
-    let behind = positions.behind()?;
-    if behind > LOOK_AT {
-        return Ok(usize::try_from(behind).unwrap_or(usize::MAX));
-    }
-    Ok(kafka.between(topic, &positions.committed()?, &positions.ends()?, Isolation::Committed)?.len())
+    let path = path(&Kafka::new(&places.kafka))?;
+    let groups = path.iter().map(|group| Ok((group.group().to_owned(), group.lag(LOOK_AT)?)));
+    Ok(Lag { groups: groups.collect::<Result<_, ReadError>>()? })
 }
 
 /// Waits until nothing is under way, and says how long it took.

@@ -85,6 +85,15 @@ impl Launch {
         })
     }
 
+    /// Starts it for as long as the calling thread lives, its output in `log`.
+    pub(crate) fn spawn_here(&self, mark: &Path, log: &Path) -> Result<std::process::Child, StackError> {
+        let out = open_log(log)?;
+        let err = out.try_clone().map_err(StackError::file("open", log))?;
+        let mut command = self.command(mark);
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
+        command.spawn().map_err(StackError::file("start", &self.program))
+    }
+
     /// Runs it to its end; the fault holds the end of its output.
     pub(crate) fn run(&self, mark: &Path) -> Result<(), StackError> {
         let failed = |output: String| StackError::Tool { program: self.program.display().to_string(), output };

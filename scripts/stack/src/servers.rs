@@ -17,6 +17,9 @@ mod kafka;
 mod ours;
 pub(crate) mod postgres;
 mod registry;
+mod secured;
+
+pub use secured::{Identity, SecuredKafka};
 
 /// All that a server's start depends on.
 pub(crate) struct Context {

@@ -1,5 +1,10 @@
 //! The accept loop over real sockets on loopback: bytes in, bytes out.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails fails its test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a helper that fails fails its test"
+)]
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -18,6 +23,11 @@ use tokio::{
 };
 
 type Request = ::http::Request<Incoming>;
+mod frames;
+mod http2;
+mod smuggling;
+mod tls;
+
 const LIMITS: Limits = Limits {
     head_time: Duration::from_millis(300),
     idle_time: Duration::from_millis(1500),

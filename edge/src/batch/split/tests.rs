@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::differential::{self, Random};
 
 const LIMIT: usize = 64;
 
@@ -110,6 +111,130 @@ fn an_order_without_memory_is_told_when_it_ends_and_the_next_is_taken() {
     assert_eq!(splitter.kept(), 0);
     assert_eq!(splitter.next(), Ok(Some(Found { line: 1, text: Text::GivenUp })));
     assert_eq!(splitter.next(), Ok(Some(Found { line: 2, text: Text::Whole(Bytes::from_static(b"{}")) })));
+}
+
+// === whatever is posted, in whatever pieces it comes ===
+
+/// A batch from a seed: orders of all kinds one after the other, some of them with changed bytes around them.
+fn batch(random: &mut Random, array: bool) -> Vec<u8> {
+    let mut body = if array { b"[".to_vec() } else { Vec::new() };
+    let count = random.below(6);
+    for index in 0..count {
+        let order = differential::body(random.any());
+        body.extend(order.into_iter().take(random.pick(&[20, 200, 2000])));
+        let last = index + 1 == count;
+        let separator: &[u8] = match array {
+            true if last => b"]",
+            true => random.pick(&[b",", b", ", b"\n,"]),
+            false => random.pick(&[b"\n", b"\r\n", b"\n\n", b"\n \t\r\n"]),
+        };
+        body.extend_from_slice(separator);
+    }
+    if random.percent(40) { differential::mutated(body, b"[]{},\"\\\n", random) } else { body }
+}
+
+fn pieces<'b>(random: &mut Random, mut body: &'b [u8]) -> Vec<&'b [u8]> {
+    let longest = random.pick(&[1, 7, 100, 5000]);
+    let mut pieces = Vec::new();
+    while !body.is_empty() {
+        let (piece, rest) = body.split_at(random.between(0, longest).min(body.len()));
+        pieces.push(piece);
+        body = rest;
+    }
+    pieces
+}
+
+/// What comes out, byte by byte as it stood.
+fn raw(format: Format, limit: usize, pieces: &[&[u8]]) -> (Vec<(usize, Text)>, Option<Form>) {
+    let mut splitter = Splitter::new(format, limit);
+    let mut found = Vec::new();
+    for piece in pieces {
+        splitter.push(Bytes::copy_from_slice(piece));
+        loop {
+            match splitter.next() {
+                Ok(Some(Found { line, text })) => found.push((line, text)),
+                Ok(None) => break,
+                Err(form) => return (found, Some(form)),
+            }
+        }
+        assert!(splitter.wants_more());
+        assert!(splitter.kept() <= limit && splitter.part.capacity() <= 4 * limit + 64, "memory is bounded");
+    }
+    match splitter.end() {
+        Ok(last) => found.extend(last.map(|Found { line, text }| (line, text))),
+        Err(form) => return (found, Some(form)),
+    }
+    (found, None)
+}
+
+/// The lines, as anyone would write them down.
+fn lines(body: &[u8], limit: usize) -> Vec<(usize, Text)> {
+    let kept = |line: &[u8]| match line.len() <= limit {
+        true => Text::Whole(Bytes::copy_from_slice(line)),
+        false => Text::TooLong(line.len()),
+    };
+    let all = body.split(|byte| *byte == b'\n').enumerate().map(|(index, line)| (index + 1, line));
+    let told = all.filter(|(_, line)| limit < line.len() || !line.iter().all(|byte| is_white(*byte)));
+    told.map(|(number, line)| (number, kept(line))).collect()
+}
+
+/// Elements and commas, put together again, are the array; when it is not well formed, the part of it that was taken.
+fn check_array(body: &[u8], found: &[(usize, Text)], form: Option<Form>) {
+    let begin = body.iter().position(|byte| !is_white(*byte)).unwrap_or(body.len());
+    let inner = match body.get(begin) {
+        Some(b'[') => &body[begin + 1..],
+        _ => return assert!(found.is_empty() && form.is_some(), "{}", body.escape_ascii()),
+    };
+    let texts: Vec<&[u8]> = found
+        .iter()
+        .map(|(_, text)| match text {
+            Text::Whole(text) => &text[..],
+            _ => panic!("the limit is as long as the body"),
+        })
+        .collect();
+    let numbers = found.iter().map(|(number, _)| *number);
+    assert!(numbers.eq(1..=found.len()), "elements are counted from 1: {}", body.escape_ascii());
+    let again = texts.join(&b","[..]);
+    let rest = match inner.strip_prefix(&again[..]) {
+        Some(rest) => rest,
+        None => panic!("{} is not the beginning of {}", again.escape_ascii(), body.escape_ascii()),
+    };
+    match form {
+        None if found.is_empty() => assert_eq!(rest.trim_ascii(), b"]"),
+        None => assert!(rest[0] == b']' && rest[1..].iter().all(|byte| is_white(*byte)), "{}", body.escape_ascii()),
+        Some(Form::Unfinished) => assert!(found.is_empty() || rest[0] == b',', "{}", body.escape_ascii()),
+        Some(Form::Trailing) => {
+            let behind = rest.iter().position(|byte| *byte == b']').unwrap();
+            assert!(rest[behind + 1..].iter().any(|byte| !is_white(*byte)), "{}", body.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn whatever_is_posted_and_however_it_is_cut_no_byte_of_a_batch_is_lost() {
+    let batches = if cfg!(debug_assertions) { 3_000 } else { 60_000 };
+    let (mut well_formed, mut trailing, mut too_long) = (0, 0, 0);
+    for seed in 0..batches {
+        let mut random = Random::new(seed);
+        let format = if random.percent(50) { Format::Array } else { Format::Lines };
+        let body = batch(&mut random, format == Format::Array);
+        let limit = random.pick(&[10, 100, 10_000, 10_000]).min(body.len());
+        let (found, form) = raw(format, limit, &[&body]);
+        let again = raw(format, limit, &pieces(&mut random, &body));
+        assert_eq!(again, (found.clone(), form), "seed {seed}: {}", body.escape_ascii());
+        match format {
+            Format::Lines => {
+                assert_eq!((&found, form), (&lines(&body, limit), None), "seed {seed}: {}", body.escape_ascii());
+            }
+            Format::Array if limit == body.len() => check_array(&body, &found, form),
+            Format::Array => {}
+        }
+        well_formed += usize::from(form.is_none());
+        trailing += usize::from(form == Some(Form::Trailing));
+        too_long += usize::from(found.iter().any(|(_, text)| matches!(text, Text::TooLong(_))));
+    }
+    let few = batches as usize / 50;
+    assert!(few < well_formed && few < trailing && few < too_long, "{well_formed}, {trailing}, {too_long}");
 }
 
 /// Any text, with much of what could mislead.

@@ -5,11 +5,23 @@ use std::collections::BTreeMap;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::ReadError;
+use schemas::names::topics;
+
 use super::kafka::{CALL, Isolation, Kafka};
+use super::{ReadError, SINK_GROUPS, TRANSFORMS_GROUP};
 
 /// Offsets by partition.
 pub type Offsets = BTreeMap<i32, i64>;
+
+/// What must move for an order to be stored: the transforms on the input, each sink on the output.
+///
+/// # Errors
+/// As [`Positions::new`].
+pub fn path(kafka: &Kafka) -> Result<Vec<Positions>, ReadError> {
+    let sinks = SINK_GROUPS.map(|(_, group)| (group, topics::ORDER_PLACED));
+    let groups = [(TRANSFORMS_GROUP, topics::ORDERS_RECEIVED)].into_iter().chain(sinks);
+    groups.map(|(group, topic)| Positions::new(kafka, group, topic, Isolation::Committed)).collect()
+}
 
 /// Follows a group. Joins nothing, commits nothing.
 pub struct Positions {
@@ -17,6 +29,7 @@ pub struct Positions {
     consumer: BaseConsumer,
     group: String,
     topic: &'static str,
+    isolation: Isolation,
     partitions: TopicPartitionList,
 }
 
@@ -31,7 +44,7 @@ impl Positions {
         for partition in kafka.partitions(&consumer, topic)? {
             partitions.add_partition(topic, partition);
         }
-        Ok(Self { kafka: kafka.clone(), consumer, group: group.to_owned(), topic, partitions })
+        Ok(Self { kafka: kafka.clone(), consumer, group: group.to_owned(), topic, isolation, partitions })
     }
 
     /// The group's name.
@@ -60,13 +73,19 @@ impl Positions {
         offsets(&self.consumer.offsets_for_times(ends, CALL).map_err(&fail)?).map_err(fail)
     }
 
-    /// Offsets between the two: the group's lag, with the markers of transactions, which are no records.
+    /// Offsets between the two: the group's lag, with the markers of transactions, which are no records. Up to `look_at`
+    /// offsets are looked at one by one, and then only records count.
     ///
     /// # Errors
     /// When Kafka cannot be asked.
-    pub fn behind(&self) -> Result<i64, ReadError> {
+    pub fn lag(&self, look_at: usize) -> Result<usize, ReadError> {
         let (committed, ends) = (self.committed()?, self.ends()?);
-        Ok(ends.iter().map(|(partition, end)| end - committed.get(partition).unwrap_or(&0)).sum())
+        let offsets: i64 = ends.iter().map(|(partition, end)| end - committed.get(partition).unwrap_or(&0)).sum();
+        let offsets = usize::try_from(offsets).unwrap_or_default(); // a commit may lie behind the end of a moment ago
+        if look_at < offsets {
+            return Ok(offsets);
+        }
+        Ok(self.kafka.between(self.topic, &committed, &ends, self.isolation)?.len())
     }
 }
 

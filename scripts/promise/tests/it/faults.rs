@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use promise::figures::{MARGIN_MS, Outage, outside};
 use promise::ledger::{self, Entry};
 use promise::load::{self, Gauge, LoadError, Plan, now_ms};
-use promise::read::{Isolation, Kafka, Positions, ReadError, SINK_GROUPS, TRANSFORMS_GROUP};
-use schemas::names::topics;
+use promise::read::{Kafka, Positions, ReadError, path};
 use stack::progress::Progress;
 use stack::{Service, State, deploy};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -48,7 +47,7 @@ pub(crate) fn each_in_turn(house: &mut House) {
     let (rounds, rate) = (setting("PROMISE_ROUNDS", 1), setting("PROMISE_RATE", 300));
     let first = ledger::read(&house.ledger_path).unwrap().len() as u64;
     let load = Load::start(house, rate);
-    let path = path(house);
+    let path = path(&Kafka::new(&house.places.kafka)).unwrap();
     let mut outages = Vec::new();
     for victim in (0..rounds).flat_map(|_| victims()) {
         load.steady();
@@ -121,14 +120,6 @@ fn strike(house: &House, victim: Service, load: &Load) -> Outage {
     outage
 }
 
-/// What must move: the transforms on the input, each sink on the output.
-fn path(house: &House) -> Vec<Positions> {
-    let sinks = SINK_GROUPS.map(|(_, group)| (group, topics::ORDER_PLACED));
-    let groups = [(TRANSFORMS_GROUP, topics::ORDERS_RECEIVED)].into_iter().chain(sinks);
-    let kafka = Kafka::new(&house.places.kafka);
-    groups.map(|(group, topic)| Positions::new(&kafka, group, topic, Isolation::Committed).unwrap()).collect()
-}
-
 /// Until every part of the path moves again, with the load going on.
 fn moves_again(path: &[Positions]) {
     let begun = Instant::now();
@@ -138,7 +129,7 @@ fn moves_again(path: &[Positions]) {
         let what = format!("{} to move again", positions.group());
         wait_for(&what, BACK, ASK, || sum(positions).is_ok_and(|now| now > before));
     }
-    let behind: Vec<i64> = path.iter().map(|positions| until_known(positions.group(), || positions.behind())).collect();
+    let behind: Vec<usize> = path.iter().map(|group| until_known(group.group(), || group.lag(0))).collect();
     println!("  {:.1} s later everything has moved again, {behind:?} offsets behind", begun.elapsed().as_secs_f32());
 }
 

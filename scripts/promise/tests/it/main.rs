@@ -17,6 +17,7 @@ mod faults;
 mod foreign;
 mod house;
 mod java;
+mod kafka_security;
 mod orders;
 mod poison;
 mod strikes;

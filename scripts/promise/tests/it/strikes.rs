@@ -120,18 +120,12 @@ fn sinks(house: &House, victim: Service, stores: &[Store]) -> Blow {
         drop(frozen.take());
         frozen = Some(Frozen::new(house, Service::Connect));
         std::thread::sleep(ON_ITS_WAY);
-        behind = sinks.iter().map(|sink| lag(&kafka, sink)).collect();
+        behind = sinks.iter().map(|sink| until_known(sink.group(), || sink.lag(usize::MAX))).collect();
         behind.iter().all(|records| *records > 0)
     });
     let from_ms = kill(house, victim);
     drop(frozen);
     Blow { from_ms, proof: Box::new(move |_| format!("its sinks were {behind:?} records behind")) }
-}
-
-fn lag(kafka: &Kafka, sink: &Positions) -> usize {
-    until_known(sink.group(), || {
-        Ok(kafka.between(topics::ORDER_PLACED, &sink.committed()?, &sink.ends()?, Isolation::Committed)?.len())
-    })
 }
 
 /// Frozen with records written and not decided. While it is frozen no store may have them; afterwards they are aborted.

@@ -6,7 +6,7 @@ use crate::ports::{PortName, Ports};
 use crate::{Service, StackError};
 
 /// Any id will do for one node; one that never changes lets data move between folders.
-const CLUSTER_ID: &str = "b3JkZXJmbG93LXN0YWNrMQ";
+pub(super) const CLUSTER_ID: &str = "b3JkZXJmbG93LXN0YWNrMQ";
 
 pub(super) fn launch(context: &Context) -> Result<Launch, StackError> {
     let user = unprivileged()?;

@@ -1,0 +1,290 @@
+//! One HTTP/2 connection. Hyper and h2 bound what one peer may ask for; this bounds for how long: a connection without a
+//! request, one whose answers are not taken, and one that does not end when it is told to.
+
+use std::{
+    convert::Infallible,
+    future::pending,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use ::http::{HeaderValue, Request, header};
+use hyper::{
+    body::{Body, Frame, Incoming, SizeHint},
+    rt::Executor,
+    server::conn::http2,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::Instant;
+
+use super::{
+    places::Seat,
+    serve::{Answers, Limits, Port, Socket},
+    timed::Timed,
+};
+use crate::Tasks;
+
+/// Requests that one peer may have open at once.
+const STREAMS: u32 = 128;
+/// What a peer may send ahead of what is read: of one request, and of all together. A batch flows over a long line at
+/// several megabytes a second, and no connection can make us keep more.
+const STREAM_WINDOW: u32 = 512 * 1024;
+const WINDOW: u32 = 1024 * 1024;
+/// What one answer may have waiting for the peer.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that the peer opened and reset before we looked at them, and those that we had to reset for its errors. More
+/// end the connection: they are what a flood is made of.
+const RESETS: usize = 20;
+const ERROR_RESETS: usize = 128;
+/// How often a connection is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a peer may take over the end of a connection on which nothing is open.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Starts the work on each request as a task that a drain waits for.
+#[derive(Clone, Debug)]
+pub(super) struct OnTasks(pub(super) Tasks);
+
+impl<F> Executor<F> for OnTasks
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, work: F) {
+        self.0.spawn(work);
+    }
+}
+
+/// What all connections of a port have in common.
+pub(super) fn builder(limits: &Limits, tasks: Tasks) -> http2::Builder<OnTasks> {
+    let mut builder = http2::Builder::new(OnTasks(tasks));
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(ERROR_RESETS)
+        // While a peer owes the rest of a frame or of a head, it can answer no ping.
+        .keep_alive_interval(limits.head_time * 2)
+        .keep_alive_timeout(limits.head_time);
+    builder
+}
+
+/// Answers requests until the peer, a limit or a stop ends the connection.
+pub(super) async fn serve<I: Socket, S: Answers>(stream: I, opened: Instant, port: Arc<Port<S>>) {
+    let streams = Arc::new(Streams::default());
+    let stream = Timed::new(stream, opened, port.limits.head_time, port.limits.write_time);
+    let (service, counted) = (port.service.clone(), Arc::clone(&streams));
+    let service = service_fn(move |request| {
+        let (open, request) = (Open::begin(&counted), with_host(request));
+        let answer = service.clone().call(request);
+        async move {
+            let Ok(answer) = answer.await;
+            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, open)))
+        }
+    });
+    let mut open = Box::pin(port.http2.serve_connection(TokioIo::new(stream), service));
+    let mut watch = Watch::new(port.limits, opened);
+    let mut looks = tokio::time::interval(watch.every);
+    let (mut seat, mut closing): (Option<Seat<'_>>, Option<Instant>) = (None, None);
+    loop {
+        let called = async {
+            match &seat {
+                Some(seat) => seat.called().await,
+                None => pending().await,
+            }
+        };
+        let close = tokio::select! {
+            biased;
+            ended = open.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(error = %error, "connection ended");
+                }
+                return;
+            }
+            () = port.tasks.stopping(), if closing.is_none() => true,
+            () = called => true,
+            now = looks.tick() => match watch.look(&streams, closing, now) {
+                Look::Busy => {
+                    seat = None;
+                    false
+                }
+                Look::Quiet => {
+                    seat.get_or_insert_with(|| port.places.sit());
+                    false
+                }
+                Look::Close => true,
+                Look::Cut(why) => {
+                    tracing::debug!(why, "connection cut");
+                    return;
+                }
+            },
+        };
+        if close && closing.is_none() {
+            closing = Some(Instant::now());
+            seat = None;
+            open.as_mut().graceful_shutdown();
+        }
+    }
+}
+
+/// HTTP/2 has the host in a place of its own; services look for it where HTTP/1 has it.
+fn with_host(mut request: Request<Incoming>) -> Request<Incoming> {
+    if !request.headers().contains_key(header::HOST)
+        && let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    request
+}
+
+/// The requests of one connection.
+#[derive(Debug, Default)]
+struct Streams {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+    /// Answers of which the next piece waits until the peer takes it.
+    offered: AtomicUsize,
+    /// Pieces that peers took.
+    taken: AtomicUsize,
+}
+
+/// A request that is not yet answered to the end.
+struct Open {
+    streams: Arc<Streams>,
+    offers: bool,
+}
+
+impl Open {
+    fn begin(streams: &Arc<Streams>) -> Self {
+        streams.begun.fetch_add(1, Ordering::Relaxed);
+        Self { streams: Arc::clone(streams), offers: false }
+    }
+
+    fn offers(&mut self, offers: bool) {
+        match (std::mem::replace(&mut self.offers, offers), offers) {
+            (false, true) => {
+                self.streams.offered.fetch_add(1, Ordering::Relaxed);
+            }
+            (true, false) => {
+                self.streams.offered.fetch_sub(1, Ordering::Relaxed);
+                self.streams.taken.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.offers(false);
+        self.streams.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer's body. Hyper asks it for a piece only when the peer's window has room.
+struct Answer<B> {
+    body: B,
+    open: Open,
+}
+
+impl<B> Answer<B> {
+    fn new(body: B, mut open: Open) -> Self {
+        open.offers(true);
+        Self { body, open }
+    }
+}
+
+impl<B: Body + Unpin> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.get_mut();
+        this.open.offers(false);
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        this.open.offers(polled.is_ready());
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What is to become of a connection.
+#[derive(Debug, Eq, PartialEq)]
+enum Look {
+    Busy,
+    /// Nothing is asked of it; it may have to make room.
+    Quiet,
+    /// It is told to end.
+    Close,
+    /// It is ended.
+    Cut(&'static str),
+}
+
+/// Looks at a connection now and then.
+struct Watch {
+    limits: Limits,
+    every: Duration,
+    opened: Instant,
+    quiet: Option<(usize, Instant)>,
+    untaken: Option<(usize, Instant)>,
+}
+
+impl Watch {
+    fn new(limits: Limits, opened: Instant) -> Self {
+        let least = limits.head_time.min(limits.idle_time).min(limits.write_time);
+        Self { limits, every: LOOK.min(least / 4), opened, quiet: None, untaken: None }
+    }
+
+    fn look(&mut self, streams: &Streams, closing: Option<Instant>, now: Instant) -> Look {
+        let (begun, ended) = (streams.begun.load(Ordering::Relaxed), streams.ended.load(Ordering::Relaxed));
+        let is_quiet = begun == ended;
+        let quiet = since(&mut self.quiet, is_quiet, begun, now);
+        let untaken = since(
+            &mut self.untaken,
+            0 < streams.offered.load(Ordering::Relaxed),
+            streams.taken.load(Ordering::Relaxed),
+            now,
+        );
+        if self.limits.write_time <= untaken {
+            return Look::Cut("peer did not take its answers");
+        }
+        if let Some(closing) = closing {
+            let is_late = GOODBYE <= quiet && GOODBYE <= now.saturating_duration_since(closing);
+            return if is_late { Look::Cut("peer did not end the connection") } else { Look::Busy };
+        }
+        let is_silent = begun == 0 && self.limits.head_time <= now.saturating_duration_since(self.opened);
+        match is_quiet {
+            true if is_silent || self.limits.idle_time <= quiet => Look::Close,
+            true => Look::Quiet,
+            false => Look::Busy,
+        }
+    }
+}
+
+/// For how long something has held without a change.
+fn since(kept: &mut Option<(usize, Instant)>, holds: bool, changes: usize, now: Instant) -> Duration {
+    match kept {
+        Some((seen, since)) if holds && *seen == changes => now.saturating_duration_since(*since),
+        _ => {
+            *kept = holds.then_some((changes, now));
+            Duration::ZERO
+        }
+    }
+}

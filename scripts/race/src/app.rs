@@ -1,0 +1,154 @@
+//! What can be asked of the command.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use anyhow::{Context, ensure};
+use race::{
+    edge::{self, Options, Stage},
+    floor,
+    histogram::Histogram,
+    load::{Load, Pace, Plan, Tally},
+};
+
+/// Measures our programs beside their floors and peers
+#[derive(Debug, clap::Parser)]
+#[command(name = "race", version, max_term_width = 110)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// The edge beside a bare hyper server and a direct produce
+    Edge(Edge),
+    /// Sends orders to an edge that runs, and tells what came back
+    Load(ByHand),
+    /// Is a bare hyper server; `edge` starts it
+    #[command(hide = true)]
+    Floor(floor::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct Edge {
+    /// A real broker in place of librdkafka's mock one; millions of orders are written to its topic orders.received
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// About a minute in place of several; ranges are wider
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Stage>,
+    /// Pairs of runs
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pairs: u8,
+    /// Connections of the closed loops
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=4000))]
+    connections: u16,
+    /// The edge's program; the one beside this program if absent
+    #[arg(long, value_name = "FILE")]
+    edge: Option<PathBuf>,
+    /// A flag for the edge, such as --edge-arg=--max-body-bytes=65536; may be given several times
+    #[arg(long = "edge-arg", value_name = "FLAG", allow_hyphen_values = true)]
+    edge_args: Vec<String>,
+    /// Where the figures go as JSON; bench/edge.json in the target folder if absent
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct ByHand {
+    /// Where the edge listens
+    #[arg(default_value = "127.0.0.1:8080")]
+    address: SocketAddr,
+    /// Requests a second, at times that do not move when the edge is slow
+    #[arg(long, default_value_t = 500.0)]
+    rate: f64,
+    /// In place of a rate: each connection sends when it has its answer
+    #[arg(long, conflicts_with = "rate")]
+    closed: bool,
+    /// Connections, and requests under way at once
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// How long
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Orders in one request
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    /// A refused client waits as long as it is told and sends its order once more
+    #[arg(long)]
+    obey_retry_after: bool,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    if let Command::Floor(args) = args.command {
+        return floor::serve(args);
+    }
+    // One thread: what it does not take is left to what is measured.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _ = service_kit::open_files::connections(usize::MAX);
+    match args.command {
+        Command::Edge(args) => runtime.block_on(bench(args)),
+        Command::Load(args) => runtime.block_on(by_hand(&args)),
+        Command::Floor(_) => Ok(()),
+    }
+}
+
+async fn bench(args: Edge) -> anyhow::Result<()> {
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    let edge = args.edge.unwrap_or_else(|| own.with_file_name("edge"));
+    ensure!(edge.is_file(), "{} is not there; `cargo build --release --workspace` makes it", edge.display());
+    // Beside the folder of the profile.
+    let json = args.json.unwrap_or_else(|| own.with_file_name("../bench/edge.json"));
+    let (pairs, connections) = (args.pairs.into(), args.connections.into());
+    let Edge { kafka, quick, only, edge_args, .. } = args;
+    let report = edge::run(Options { kafka, edge, edge_args, pairs, connections, quick, only }).await?;
+    println!("{report}");
+    report.save(&json)
+}
+
+async fn by_hand(args: &ByHand) -> anyhow::Result<()> {
+    ensure!((0.1..=1_000_000.0).contains(&args.rate), "--rate: from 0.1 to 1000000 is possible");
+    ensure!((0.1..=86_400.0).contains(&args.seconds), "--seconds: from 0.1 to 86400 is possible");
+    ensure!((1..=60_000).contains(&args.connections), "--connections: from 1 to 60000 is possible");
+    ensure!((1..=10_000).contains(&args.batch), "--batch: from 1 to 10000 is possible");
+    let plan = Plan {
+        address: args.address,
+        connections: args.connections,
+        pace: if args.closed { Pace::Closed } else { Pace::Open(args.rate) },
+        time: Duration::from_secs_f64(args.seconds),
+        batch: args.batch,
+        obey_retry_after: args.obey_retry_after,
+    };
+    let tally = Load::run(&plan, &Arc::default()).await;
+    tell(&tally, args);
+    Ok(())
+}
+
+fn tell(tally: &Tally, args: &ByHand) {
+    let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    println!("accepted: {} orders, {:.0}/s", tally.accepted(), tally.accepted() as f64 / args.seconds);
+    println!(
+        "refused: {} requests; sent again: {}; refused again: {}",
+        of(&tally.refused),
+        of(&tally.second_tries),
+        of(&tally.refused_again)
+    );
+    println!(
+        "no answer: {}; not sent in time: {}; other answers: {:?}",
+        of(&tally.failed),
+        of(&tally.unsent),
+        tally.others()
+    );
+    println!("accepted, from the intended time: {}", quantiles(&tally.accepted_after));
+    println!("accepted, from sending:           {}", quantiles(&tally.accepted_since_sent));
+    println!("sent after the intended time:     {}", quantiles(&tally.late));
+}
+
+fn quantiles(histogram: &Histogram) -> String {
+    let of = |(name, share)| Some(format!("{name} {:?}", histogram.quantile(share)?));
+    let all = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+    all.into_iter().filter_map(of).collect::<Vec<_>>().join(", ")
+}

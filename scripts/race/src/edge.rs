@@ -1,0 +1,171 @@
+//! `scripts/bench edge`: the edge beside a bare hyper server and a direct produce, in one run.
+//!
+//! Outputs are compared before anything is measured: figures of an edge that stores something else are worth nothing.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use service_kit::Tasks;
+
+use crate::{
+    kafka::{self, Kafka},
+    load::Client,
+    machine::Machine,
+    orders::Ids,
+    process::{Process, free_address},
+    report::{Report, Row},
+};
+
+mod latency;
+mod memory;
+mod overload;
+mod same;
+mod throughput;
+
+/// An edge must be ready within this, or something is wrong.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is measured, and with what.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A real broker in place of the mock one.
+    pub kafka: Option<String>,
+    /// The edge's program.
+    pub edge: PathBuf,
+    /// Flags for the edge beside those that it needs.
+    pub edge_args: Vec<String>,
+    /// Pairs of runs.
+    pub pairs: usize,
+    /// Connections of the closed loops.
+    pub connections: usize,
+    /// Whether runs are short.
+    pub quick: bool,
+    /// Stages that are run; all if there is none.
+    pub only: Vec<Stage>,
+}
+
+/// A part of the bench.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum Stage {
+    /// Orders per CPU-second.
+    Throughput,
+    /// Latency at fixed rates.
+    Latency,
+    /// Memory and start.
+    Memory,
+    /// Three times as many orders as the broker takes.
+    Overload,
+}
+
+/// What all stages share.
+struct Bench {
+    options: Options,
+    kafka: Kafka,
+    registry: String,
+    ids: Arc<Ids>,
+    /// The stub registry runs as long as this.
+    _tasks: Tasks,
+}
+
+/// An edge that is ready.
+struct Edge {
+    process: Process,
+    address: SocketAddr,
+    /// From the start of the process to the first answer that said so.
+    ready_after: Duration,
+}
+
+/// What a stage found.
+#[derive(Debug, Default)]
+struct Found {
+    rows: Vec<Row>,
+    notes: Vec<String>,
+}
+
+/// Runs all of it.
+///
+/// # Errors
+/// When outputs differ, or something cannot be measured at all. A goal that is missed is a result and no error.
+pub async fn run(options: Options) -> anyhow::Result<Report> {
+    let machine = Machine::now();
+    let kafka = match &options.kafka {
+        Some(servers) => Kafka::real(servers).await?,
+        None => Kafka::mock()?,
+    };
+    let tasks = Tasks::new();
+    let registry = kafka::stub_registry(&tasks).await?;
+    let bench = Bench { options, kafka, registry, ids: Arc::default(), _tasks: tasks };
+    progress("comparing outputs");
+    let compared = same::check(&bench).await.context("the outputs differ, so nothing is measured")?;
+    let mut found = Found { rows: Vec::new(), notes: vec![compared] };
+    // What checks the edge against its slower self for any number of bodies (`edge differential`) is to be called here.
+    for stage in [Stage::Throughput, Stage::Latency, Stage::Memory, Stage::Overload] {
+        if !bench.options.only.is_empty() && !bench.options.only.contains(&stage) {
+            continue;
+        }
+        let Found { rows, notes } = match stage {
+            Stage::Throughput => throughput::measure(&bench).await?,
+            Stage::Latency => latency::measure(&bench).await?,
+            Stage::Memory => memory::measure(&bench).await?,
+            Stage::Overload => overload::measure(&bench).await?,
+        };
+        found.rows.extend(rows);
+        found.notes.extend(notes);
+    }
+    let setting = bench.setting();
+    Ok(Report { bench: "edge", machine, setting, rows: found.rows, notes: found.notes })
+}
+
+/// For whoever waits; the figures go to standard output.
+fn progress(what: &str) {
+    eprintln!("race: {what}");
+}
+
+impl Bench {
+    fn setting(&self) -> Vec<(&'static str, String)> {
+        let linger = edge::publish::settings::config("", "").get("linger.ms").unwrap_or("unknown").to_owned();
+        vec![
+            ("broker", self.kafka.description()),
+            ("linger", format!("{linger} ms, the edge's and the direct producer's")),
+            ("orders", format!("{} bytes of JSON", self.ids.order(0).len())),
+            ("closed loops", format!("{} connections", self.options.connections)),
+            ("edge's flags", self.options.edge_args.join(" ")),
+            ("length", if self.options.quick { "quick".to_owned() } else { "full".to_owned() }),
+        ]
+    }
+
+    /// This long in full, a third of it when quick.
+    fn time(&self, full: Duration) -> Duration {
+        if self.options.quick { full / 3 } else { full }
+    }
+
+    /// Starts an edge for this bench's broker and waits until it is ready.
+    async fn edge(&self) -> anyhow::Result<Edge> {
+        self.edge_for(&self.kafka).await
+    }
+
+    async fn edge_for(&self, kafka: &Kafka) -> anyhow::Result<Edge> {
+        let (address, admin) = (free_address()?, free_address()?);
+        let mut args = vec!["--log=warn".to_owned(), "--instance=race".to_owned()];
+        args.push(format!("--listen={address}"));
+        args.push(format!("--admin-listen={admin}"));
+        args.push(format!("--kafka={}", kafka.servers));
+        args.push(format!("--registry={}", self.registry));
+        args.extend(self.options.edge_args.iter().cloned());
+        let mut process = Process::start(&self.options.edge, &args)?;
+        let mut client = Client::new(admin);
+        let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        while client.ask(request, |answer| answer.status).await.ok() != Some(200) {
+            process.ensure_runs()?;
+            ensure!(process.started.elapsed() < PATIENCE, "the edge is not ready after {PATIENCE:?}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let ready_after = Instant::now() - process.started;
+        Ok(Edge { process, address, ready_after })
+    }
+}

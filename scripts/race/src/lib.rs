@@ -1,0 +1,29 @@
+//! Measures our programs beside their floors and peers, in one run, after their outputs were compared.
+//!
+//! A figure is orders per CPU-second of the measured process, or a latency from the *intended* time of a request. A
+//! claim is a ratio of alternate runs with its range: on a shared machine one figure alone says little. The parts: what
+//! is sent ([`orders`], [`load`]), what is counted ([`histogram`], [`spread`], [`process`]), whom we measure beside
+//! ([`floor`], [`direct`]), one module for each thing that is measured ([`edge`]), and how it is told ([`report`]).
+
+pub mod orders;
+
+pub mod answer;
+
+pub mod load;
+
+pub mod histogram;
+
+pub mod spread;
+
+pub mod process;
+
+pub mod floor;
+
+pub mod direct;
+
+pub mod kafka;
+
+pub mod edge;
+
+pub mod machine;
+pub mod report;

@@ -1,0 +1,198 @@
+//! How the figures are told: a table for people, in which each stands beside its goal and its floor or peer, and JSON.
+
+use std::{
+    fmt::{self, Display, Formatter},
+    fs,
+    path::Path,
+};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::{
+    machine::Machine,
+    spread::{Goal, Spread, Verdict},
+};
+
+/// Everything that one run of a bench found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Which bench.
+    pub bench: &'static str,
+    /// Where and of what.
+    pub machine: Machine,
+    /// How it was measured.
+    pub setting: Vec<(&'static str, String)>,
+    /// What was found.
+    pub rows: Vec<Row>,
+    /// What must be known to read the figures.
+    pub notes: Vec<String>,
+}
+
+/// One figure.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Of what.
+    pub what: String,
+    /// The runs.
+    pub figure: Spread,
+    /// In what it is counted.
+    pub unit: &'static str,
+    /// The floor or peer that it stands beside, in the same unit.
+    pub beside: Option<(String, Spread)>,
+    /// What it should be.
+    #[serde(serialize_with = "goal_text")]
+    pub goal: Option<Goal>,
+    /// Whether it is.
+    pub verdict: Option<Verdict>,
+}
+
+impl Row {
+    /// A figure without a goal.
+    #[must_use]
+    pub fn new(what: impl Into<String>, figure: Spread, unit: &'static str) -> Self {
+        Self { what: what.into(), figure, unit, beside: None, goal: None, verdict: None }
+    }
+
+    /// Beside a floor or a peer.
+    #[must_use]
+    pub fn beside(mut self, what: impl Into<String>, figure: Spread) -> Self {
+        self.beside = Some((what.into(), figure));
+        self
+    }
+
+    /// With a goal.
+    #[must_use]
+    pub fn goal(mut self, goal: Goal) -> Self {
+        self.verdict = Some(self.figure.verdict(goal));
+        self.goal = Some(goal);
+        self
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
+fn goal_text<S: serde::Serializer>(goal: &Option<Goal>, serializer: S) -> Result<S::Ok, S::Error> {
+    goal.map(|goal| goal.to_string()).serialize(serializer)
+}
+
+impl Display for Goal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(limit) => write!(f, ">= {}", Number(*limit)),
+            Self::AtMost(limit) => write!(f, "<= {}", Number(*limit)),
+        }
+    }
+}
+
+impl Display for Verdict {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Met => "met",
+            Self::Open => "open: the range holds the goal",
+            Self::Missed => "MISSED",
+        })
+    }
+}
+
+impl Display for Spread {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { median, min, max } = *self;
+        if min == max {
+            return f.pad(&Number(median).to_string());
+        }
+        f.pad(&format!("{} ({} to {})", Number(median), Number(min), Number(max)))
+    }
+}
+
+/// Three digits and more, but no more than help.
+struct Number(f64);
+
+impl Display for Number {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0.abs() {
+            0.0 => f.write_str("0"),
+            size if size < 10.0 => write!(f, "{:.2}", self.0),
+            size if size < 1000.0 => write!(f, "{:.1}", self.0),
+            _ => f.write_str(&thousands(self.0)),
+        }
+    }
+}
+
+fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if 0 < at && (digits.len() - at).is_multiple_of(3) && !text.ends_with('-') {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n{}", self.bench, self.machine)?;
+        for (name, value) in &self.setting {
+            writeln!(f, "{name}: {value}")?;
+        }
+        writeln!(f, "Figures are medians with their range; a latency counts from the intended time.\n")?;
+        writeln!(f, "| what | figure | unit | goal | reached | beside |\n|---|--:|---|---|---|---|")?;
+        for Row { what, figure, unit, beside, goal, verdict } in &self.rows {
+            let goal = goal.map(|goal| goal.to_string()).unwrap_or_default();
+            let verdict = verdict.map(|verdict| verdict.to_string()).unwrap_or_default();
+            let beside = beside.as_ref().map(|(what, figure)| format!("{what}: {figure}")).unwrap_or_default();
+            writeln!(f, "| {what} | {figure} | {unit} | {goal} | {verdict} | {beside} |")?;
+        }
+        for note in &self.notes {
+            write!(f, "\n- {note}")?;
+        }
+        writeln!(f)
+    }
+}
+
+impl Report {
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path) -> anyhow::Result<()> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        let text = serde_json::to_vec_pretty(self)?;
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_as_exact_as_helps() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.654, "0.65"),
+            (12.34, "12.3"),
+            (999.9, "999.9"),
+            (1000.0, "1,000"),
+            (45_678.9, "45,679"),
+            (1_234_567.0, "1,234,567"),
+            (-1234.0, "-1,234"),
+            (-123_456.0, "-123,456"),
+        ] {
+            assert_eq!(Number(value).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_row_says_whether_its_goal_is_reached() {
+        let figure = Spread { median: 0.7, min: 0.6, max: 0.8 };
+        let row = Row::new("a", figure, "x").goal(Goal::AtLeast(0.65));
+        assert_eq!(row.verdict, Some(Verdict::Open));
+        let json = serde_json::to_value(&row).unwrap();
+        assert_eq!((json["goal"].as_str(), json["verdict"].as_str()), (Some(">= 0.65"), Some("open")));
+        assert_eq!(figure.to_string(), "0.70 (0.60 to 0.80)");
+    }
+}

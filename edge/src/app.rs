@@ -33,6 +33,7 @@ use crate::{
     keys::Keys,
     limits::{self, Limits},
     metrics::{Metrics, Outcome},
+    openapi::Description,
     orders::{AnswerBody, Orders},
     publish::{self, Publisher},
     refusal::Refusal,
@@ -74,56 +75,27 @@ impl App {
         let admin_listener = kit::bind(config.admin_listen).await?;
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
 
-        let reloads = Reloads::default();
-        let rules = Rules::compile(&config.order_schema).context("cannot use the order schema")?;
+        let (reloads, readiness, last_call) = (Reloads::default(), Readiness::new(), CancellationToken::new());
         let mut registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut registry);
-        let fast = FastPath::new(&config.order_schema, &mut registry);
-        let limits = limits::Current::new(Limits::from(&config));
-        let (security, topic) = (config.kafka_security, topics::ORDERS_RECEIVED);
-        let publisher = Publisher::new(&config.kafka, security, &config.instance, topic, metrics.clone())
-            .context("cannot make the Kafka producer")?;
-        let publisher = Arc::new(publisher);
-        publish::security::read_anew(&reloads, config.kafka_security_args, &publisher);
-        let readiness = Readiness::new();
-        let schema_known = health::conditions(&readiness, publisher.broker(), &tasks);
-        let schema_id = SchemaId::default();
-
-        tasks.spawn_vital("publish supervisor", publish::supervise(Arc::clone(&publisher), tasks.clone()));
-        tasks.spawn(publisher.show_statistics(tasks.clone()));
-        tasks.spawn(schema_id.clone().resolve(Registry::new(&config.registry)?, schema_known, tasks.clone()));
-
-        let last_call = CancellationToken::new();
-        if let Some(source) = config.source {
-            let limits = limits.clone();
-            reloads.add("limits", move || limits.reload(&source));
-        }
-        let keys = Keys::new(config.keys);
-        if keys.are_asked_for() {
-            let keys = keys.clone();
-            reloads.add("API keys", move || keys.reload());
-        }
-        let bodies = Bodies::new(limits, last_call.clone());
-        let batches = Batches::new(tasks.clone());
+        let rules = Rules::compile(&config.order_schema).context("cannot use the order schema")?;
+        let publisher = publisher(&config, &metrics, &reloads, &tasks)?;
         let orders = Orders {
-            keys,
-            bodies,
+            keys: keys(&config, &reloads),
+            bodies: Bodies::new(limits(&config, &reloads), last_call.clone()),
+            description: Description::new(&config, &rules)?,
+            fast: FastPath::new(&config.order_schema, &mut registry),
+            schema_id: schema_id(&config, &publisher, &readiness, &tasks)?,
             rules,
-            fast,
-            schema_id,
             publisher: Arc::clone(&publisher),
-            batches,
-            metrics,
+            batches: Batches::new(tasks.clone()),
+            metrics: metrics.clone(),
             warnings: Warnings::default(),
         };
         let connections = kit::Connections::new(open_files::connections(config.transport.max_connections));
-        orders.metrics.watch_connections(&connections);
-        orders.metrics.watch_bodies(orders.bodies.memory());
-        let tls = config.transport.tls;
-        if let Some(tls) = tls.clone() {
-            reloads.add("certificate", move || tls.reload());
-        }
-        let (orders, limits) = (service(orders), kit::Limits::default());
+        metrics.watch_connections(&connections);
+        metrics.watch_bodies(orders.bodies.memory());
+        let (orders, limits, tls) = (service(orders), kit::Limits::default(), certificate(&config, &reloads));
         let port = kit::serve_with(listener, orders, limits, tls, connections, tasks.clone());
         tasks.spawn_vital("orders' port", port);
 
@@ -160,6 +132,53 @@ impl App {
         self.admin_tasks.drain(ADMIN_DRAIN).await;
     }
 }
+
+// === the parts that run or are read anew ===
+
+fn publisher(config: &Config, metrics: &Metrics, reloads: &Reloads, tasks: &Tasks) -> anyhow::Result<Arc<Publisher>> {
+    let (security, topic) = (config.kafka_security.clone(), topics::ORDERS_RECEIVED);
+    let publisher = Publisher::new(&config.kafka, security, &config.instance, topic, metrics.clone());
+    let publisher = Arc::new(publisher.context("cannot make the Kafka producer")?);
+    publish::security::read_anew(reloads, config.kafka_security_args.clone(), &publisher);
+    tasks.spawn_vital("publish supervisor", publish::supervise(Arc::clone(&publisher), tasks.clone()));
+    tasks.spawn(publisher.show_statistics(tasks.clone()));
+    Ok(publisher)
+}
+
+fn schema_id(config: &Config, publisher: &Publisher, readiness: &Readiness, tasks: &Tasks) -> anyhow::Result<SchemaId> {
+    let known = health::conditions(readiness, publisher.broker(), tasks);
+    let schema_id = SchemaId::default();
+    tasks.spawn(schema_id.clone().resolve(Registry::new(&config.registry)?, known, tasks.clone()));
+    Ok(schema_id)
+}
+
+fn limits(config: &Config, reloads: &Reloads) -> limits::Current {
+    let limits = limits::Current::new(Limits::from(config));
+    if let Some(source) = config.source.clone() {
+        let limits = limits.clone();
+        reloads.add("limits", move || limits.reload(&source));
+    }
+    limits
+}
+
+fn keys(config: &Config, reloads: &Reloads) -> Keys {
+    let keys = Keys::new(config.keys.clone());
+    if keys.are_asked_for() {
+        let keys = keys.clone();
+        reloads.add("API keys", move || keys.reload());
+    }
+    keys
+}
+
+fn certificate(config: &Config, reloads: &Reloads) -> Option<Arc<kit::Tls>> {
+    let tls = config.transport.tls.clone();
+    if let Some(tls) = tls.clone() {
+        reloads.add("certificate", move || tls.reload());
+    }
+    tls
+}
+
+// === the orders' port ===
 
 /// The service of the orders' port.
 fn service(orders: Orders) -> impl kit::Answers {

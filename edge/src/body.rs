@@ -36,7 +36,8 @@ const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// What a body is charged before anything of it has come, unless it announces less. As many connections as the edge
 /// takes can announce what they like without using the memory up.
 const FIRST_SHARE: usize = 16 * 1024;
-const LINES: [&str; 3] = ["application/x-ndjson", "application/ndjson", "application/jsonl"];
+/// The names under which a batch in lines goes.
+pub(crate) const LINES: [&str; 3] = ["application/x-ndjson", "application/ndjson", "application/jsonl"];
 /// For how long, and for how many times the limit, the rest of a body that is refused is thrown away.
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 const DISCARD_LIMITS: usize = 8;

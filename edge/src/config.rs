@@ -51,13 +51,13 @@ pub struct Args {
     /// This process's name, stable over restarts; the host's name if absent
     #[arg(long, env = "EDGE_INSTANCE")]
     pub instance: Option<String>,
-    /// The largest body, in bytes
+    /// The largest body, in bytes, both as it comes and with its content coding undone
     #[arg(long, env = "EDGE_MAX_BODY_BYTES", default_value_t = 1024 * 1024)]
     pub max_body_bytes: usize,
     /// The most orders in one batch
     #[arg(long, env = "EDGE_MAX_BATCH_ORDERS", default_value_t = 10_000)]
     pub max_batch_orders: usize,
-    /// The largest body of a batch, in bytes; each order of it is bounded by --max-body-bytes
+    /// The largest body of a batch, in bytes, measured likewise; each order of it is bounded by --max-body-bytes
     #[arg(long, env = "EDGE_MAX_BATCH_BYTES", default_value_t = 16 * 1024 * 1024)]
     pub max_batch_bytes: usize,
     /// Seconds to finish open requests after a stop, before they are cut

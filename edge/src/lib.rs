@@ -41,5 +41,7 @@ pub mod batch;
 
 pub mod refusal;
 
+pub mod openapi;
+
 pub mod health;
 pub mod metrics;

@@ -25,6 +25,7 @@ use crate::{
     json,
     keys::{Client, Exceeded, Keys},
     metrics::{Metrics, Stage},
+    openapi::{self, Description},
     publish::{InFlight, Placed, Publisher, Record, Unavailable, settings},
     receipt::Receipt,
     refusal::Refusal,
@@ -33,7 +34,7 @@ use crate::{
     timestamp,
 };
 
-/// The one path.
+/// Where orders are posted.
 pub const PATH: &str = "/api/orders";
 /// With it a client lowers the deadline, in milliseconds.
 pub const DEADLINE_HEADER: &str = "x-deadline-ms";
@@ -56,6 +57,8 @@ pub struct Orders {
     pub publisher: Arc<Publisher>,
     /// What batches need beside all this.
     pub batches: Batches,
+    /// What all this is, for `GET /openapi.json`.
+    pub description: Description,
     /// What is counted.
     pub metrics: Metrics,
     /// What the log says of faults that are not the clients'.
@@ -84,6 +87,9 @@ impl Orders {
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
+        if let Some(description) = self.description.answer(&request) {
+            return description.map(Either::Left);
+        }
         let id = request.extensions().get::<RequestId>().cloned();
         let id = request_id::text(id.as_ref());
         let access = Access::begin(&self.metrics, &self.warnings, id, &request);
@@ -168,8 +174,10 @@ impl Orders {
         B: Body + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        if head.uri.path() != PATH {
-            return Err(Refusal::NotFound);
+        match head.uri.path() {
+            PATH => {}
+            openapi::PATH => return Err(Refusal::ReadOnly(head.method.clone())),
+            _ => return Err(Refusal::NotFound),
         }
         if head.method != Method::POST {
             return Err(Refusal::Method(head.method.clone()));

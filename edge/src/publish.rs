@@ -220,6 +220,7 @@ impl Publisher {
         }
         let message =
             BaseRecord::with_opaque_to(self.topic, delivery).key(record.key).payload(record.value).headers(headers);
+        self.broker.used();
         match self.kafka().send(message) {
             Ok(()) => Ok(InFlight { report, size, begun: now }),
             Err((error, _)) => Err(self.refused(&error, now, &terms, size)),
@@ -236,7 +237,7 @@ impl Publisher {
                 Unavailable::Broker(Away::new("the producer broke and is being replaced", Duration::ZERO)).into()
             }
             Some(code) if permission::is_refusal(code) => {
-                self.broker.forbidden(permission::FORBIDDEN);
+                self.broker.lose_topic(permission::FORBIDDEN);
                 Unavailable::Broker(Away::new(permission::FORBIDDEN, Duration::ZERO)).into()
             }
             code => Unavailable::NotSent(describe(code)).into(),
@@ -289,6 +290,7 @@ impl Publisher {
         let fresh = settings::create(&self.servers, &security, &self.client_id, context)?;
         self.metrics.producer_replaced();
         let mut kafka = self.kafka.write().unwrap_or_else(PoisonError::into_inner);
+        self.broker.begin_anew();
         Ok(std::mem::replace(&mut kafka, Arc::new(fresh)))
     }
 }

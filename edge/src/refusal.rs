@@ -21,11 +21,14 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// There is nothing at this path.
-    #[error("orders are posted to /api/orders")]
+    #[error("orders are posted to /api/orders, which /openapi.json describes")]
     NotFound,
     /// Orders are posted.
     #[error("{0} is not served here; orders are posted")]
     Method(Method),
+    /// The description is read.
+    #[error("{0} is not served here; the description is read")]
+    ReadOnly(Method),
     /// Not JSON in UTF-8.
     #[error("content-type must be application/json or, for a batch, application/x-ndjson (charset utf-8)")]
     MediaType,
@@ -201,6 +204,7 @@ impl Refusal {
         }
         match self {
             Self::Method(_) => problem.header(header::ALLOW, HeaderValue::from_static("POST")),
+            Self::ReadOnly(_) => problem.header(header::ALLOW, HeaderValue::from_static("GET, HEAD")),
             // Which tells it apart from a media type that is not taken (RFC 9110, section 15.5.16).
             Self::Encoding => problem.header(header::ACCEPT_ENCODING, HeaderValue::from_static(body::ACCEPTED)),
             Self::Unauthorized => {
@@ -225,7 +229,7 @@ impl Refusal {
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "nothing is here"),
-            Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method", "method is not allowed"),
+            Self::Method(_) | Self::ReadOnly(_) => (StatusCode::METHOD_NOT_ALLOWED, "method", "method is not allowed"),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "media type is not supported"),
             Self::Encoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", "content coding is not supported"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "API key is missing or wrong"),
@@ -282,6 +286,7 @@ impl Refusal {
             Self::InDoubt(_) | Self::Panicked => Retry::WithSameOrderId,
             Self::NotFound
             | Self::Method(_)
+            | Self::ReadOnly(_)
             | Self::MediaType
             | Self::Encoding
             | Self::Undecodable(_)
@@ -332,6 +337,7 @@ impl Refusal {
         match self {
             Self::NotFound
             | Self::Method(_)
+            | Self::ReadOnly(_)
             | Self::MediaType
             | Self::Encoding
             | Self::Undecodable(Undecodable::Damaged(_) | Undecodable::Trailing(_) | Undecodable::Window { .. })
@@ -365,7 +371,7 @@ impl Refusal {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::NotFound | Self::Method(_) => Outcome::NotServed,
+            Self::NotFound | Self::Method(_) | Self::ReadOnly(_) => Outcome::NotServed,
             Self::MediaType | Self::Encoding => Outcome::Unsupported,
             Self::Body(BodyError::TooLarge { .. })
             | Self::DecodedTooLarge { .. }
@@ -467,6 +473,10 @@ impl Retry {
         }
     }
 }
+
+mod samples;
+
+pub use samples::samples;
 
 #[cfg(test)]
 mod tests;

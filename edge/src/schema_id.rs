@@ -1,5 +1,5 @@
 //! The id of our schema in the registry: looked up at start by the schema that is built in, asked for again until the
-//! registry knows it, then kept for the life of the process, so that no later outage of the registry matters.
+//! registry knows it and shows it under that id, then kept for the life of the process, so that no later outage of the registry matters.
 //! Never registers: the deploy step does.
 
 use std::{
@@ -29,7 +29,7 @@ impl SchemaId {
         let mut pause = FIRST_PAUSE;
         let mut told = String::new();
         loop {
-            let asked = registry.id_of(subjects::ORDERS_RECEIVED_VALUE, ORDERS_RECEIVED_AVSC);
+            let asked = registry.confirmed_id_of(subjects::ORDERS_RECEIVED_VALUE, ORDERS_RECEIVED_AVSC);
             match tasks.until_stop(asked).await {
                 None => return,
                 Some(Ok(id)) => {

@@ -112,6 +112,28 @@ impl Registry {
         raw.id.ok_or_else(|| self.unavailable("the answer has no id"))
     }
 
+    /// The same, and the registry holds the schema under that id: what is written with an id that stands for another
+    /// schema, or for none, nobody can read.
+    ///
+    /// # Errors
+    /// As [`Registry::id_of`]; [`Error::Unavailable`] when the two answers do not agree. They may once it is mended.
+    pub async fn confirmed_id_of(&self, subject: &str, schema: &str) -> Result<u32, Error> {
+        let id = self.id_of(subject, schema).await?;
+        // The frame has four bytes, which Java reads as a signed number, and there is no id 0.
+        if !(1..=i32::MAX.unsigned_abs()).contains(&id) {
+            return Err(self.unavailable(&format!("{id}, which it gives for {subject}, cannot be an id")));
+        }
+        self.forget(id);
+        match self.by_id(id).await {
+            Ok(held) if is_same(&held.schema, schema) => Ok(id),
+            Ok(_) => Err(self.unavailable(&format!("id {id}, which it gives for {subject}, is of another schema"))),
+            Err(Error::UnknownId(_)) => {
+                Err(self.unavailable(&format!("id {id}, which it gives for {subject}, is unknown to it")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The schema with this id, from the cache where it is known: an id never changes its schema. "No such id" is kept
     /// for half a minute. Whether it parses is the asker's to judge: what was registered as this id stays so, and waiting
     /// would not mend it.
@@ -287,6 +309,16 @@ fn may_be_avro(schema: &str) -> bool {
         Ok(Value::Object(members)) => members.contains_key("type"),
         Ok(Value::Null | Value::Bool(_) | Value::Number(_)) | Err(_) => false,
     }
+}
+
+/// Whether two texts are one schema, however they are written: the same JSON, or the same canonical form.
+fn is_same(one: &str, other: &str) -> bool {
+    let json = |text: &str| serde_json::from_str::<Value>(text).ok();
+    if json(one).is_some_and(|one| json(other) == Some(one)) {
+        return true;
+    }
+    let canonical = |text: &str| apache_avro::Schema::parse_str(text).ok().map(|schema| schema.canonical_form());
+    canonical(one).is_some_and(|one| canonical(other) == Some(one))
 }
 
 fn body(schema: &str) -> String {

@@ -195,7 +195,7 @@ mod tests {
         let (tasks, others) = (Tasks::new(), Tasks::new());
         tasks.fail_with(&others);
         others.spawn_vital("beside", async { panic!("of the test") });
-        tasks.stopping().await;
+        tokio::time::timeout(Duration::from_secs(20), tasks.stopping()).await.unwrap();
         assert_eq!(tasks.broken(), Some("beside"));
         let (tasks, others) = (Tasks::new(), Tasks::new());
         tasks.fail_with(&others);

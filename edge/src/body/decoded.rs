@@ -46,8 +46,9 @@ struct Coded {
     more: bool,
     limit: usize,
     is_batch: bool,
-    /// Bytes that have come, and bytes that came out, even if they are beyond the limit.
-    wire: usize,
+    /// Bytes that have come, those of them that the decoder took, and those that came out of it.
+    come: usize,
+    taken: usize,
     decoded: usize,
     ended: bool,
 }
@@ -70,7 +71,8 @@ impl<B> Decoded<B> {
             more: false,
             limit,
             is_batch: false,
-            wire: 0,
+            come: 0,
+            taken: 0,
             decoded: 0,
             ended: false,
         }));
@@ -141,9 +143,6 @@ impl Coded {
                 }
                 continue;
             }
-            if let Some(too_large) = self.too_large() {
-                return self.refuse(too_large);
-            }
             match ready!(Pin::new(&mut *wire).poll_frame(cx)) {
                 Some(Ok(frame)) => self.take(frame.into_data().map(whole).unwrap_or_default()), // trailers are no data
                 Some(Err(error)) => {
@@ -157,17 +156,14 @@ impl Coded {
         Poll::Ready(None)
     }
 
-    /// Takes what has come, as far as the limit allows.
-    fn take(&mut self, mut piece: Bytes) {
-        let room = self.limit.saturating_sub(self.wire);
-        self.wire += piece.len();
-        piece.truncate(room);
+    fn take(&mut self, piece: Bytes) {
+        self.come += piece.len();
         self.input = piece;
     }
 
-    /// The next piece; empty if more has to come first.
+    /// The next piece; empty if more has to come first. Nothing is taken in or let out beyond the limit; and nothing is
+    /// lost at the limit, because it is raised when the first piece shows that it is a batch.
     fn decode(&mut self) -> Result<Bytes, Refusal> {
-        let room = self.limit.saturating_sub(self.decoded);
         let decoder = match &mut self.decoder {
             Some(decoder) => decoder,
             none => {
@@ -175,33 +171,35 @@ impl Coded {
                 none.insert(Decoder::new(self.coding, &self.memory)?)
             }
         };
-        // One byte more than there is room for shows whether it is all.
-        let out = self.piece.get_mut(..PIECE.min(room + 1)).unwrap_or_default();
-        let Step { read, written } = decoder.step(&self.input, out)?;
-        self.more = written == out.len();
+        let allowed = self.input.len().min(self.limit.saturating_sub(self.taken));
+        let input = self.input.get(..allowed).unwrap_or_default();
+        // When there is room for none, one byte shows whether there is more.
+        let room = self.limit.saturating_sub(self.decoded).clamp(1, PIECE);
+        let out = self.piece.get_mut(..room).unwrap_or_default();
+        let Step { read, written } = decoder.step(input, out)?;
+        self.more = written == room;
         if read == 0 && written == 0 && !self.input.is_empty() {
-            return Err(Undecodable::Damaged(self.coding).into());
+            return Err(match allowed {
+                0 => self.too_large(Measured::Wire, self.come),
+                _ => Undecodable::Damaged(self.coding).into(),
+            });
         }
         self.input.advance(read);
+        self.taken += read;
         self.decoded += written;
-        if room < written {
-            (self.more, self.input) = (false, Bytes::new());
+        if self.limit < self.decoded {
+            return Err(self.too_large(Measured::Decoded, self.decoded));
         }
-        Ok(Bytes::copy_from_slice(out.get(..written.min(room)).unwrap_or_default()))
+        Ok(Bytes::copy_from_slice(out.get(..written).unwrap_or_default()))
     }
 
-    fn too_large(&self) -> Option<Refusal> {
-        let (of, size) = match self {
-            _ if self.limit < self.decoded => (Measured::Decoded, self.decoded as u64),
-            _ if self.limit < self.wire => (Measured::Wire, self.wire as u64),
-            _ => return None,
-        };
-        let limit = self.limit;
-        Some(match (self.is_batch, of) {
+    fn too_large(&self, of: Measured, size: usize) -> Refusal {
+        let (limit, size) = (self.limit, size as u64);
+        match (self.is_batch, of) {
             (true, _) => Refusal::BatchTooLarge { unit: Unit::Bytes(of), limit, size, is_whole: false },
             (false, Measured::Decoded) => Refusal::DecodedTooLarge { limit, size: None },
             (false, _) => BodyError::TooLarge { limit, announced: None }.into(),
-        })
+        }
     }
 
     fn refuse<T>(&mut self, refusal: Refusal) -> Poll<Option<Result<T, Box<dyn Error + Send + Sync>>>> {

@@ -114,7 +114,7 @@ impl Given {
         let args = parsed
             .map_err(|error| {
                 if faults.is_empty() {
-                    faults.push(first_line(&error))
+                    faults.push(first_line(&error));
                 }
             })
             .ok();

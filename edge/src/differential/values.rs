@@ -235,7 +235,8 @@ fn number(random: &mut Random) -> String {
         1 => format!("{}{}", random.pick(&["", "-", "0", "9"]), digits(random, 17)),
         2 => format!("{}.{}{}", digits(random, 4), digits(random, 2), "0".repeat(random.below(70))),
         3 => format!("{}e{}{}", digits(random, 4), random.pick(&["", "-", "+"]), digits(random, 3)),
-        4 => format!("1{}", "0".repeat(random.below(400))),
+        4 => format!("1{}", "0".repeat(random.pick(&[0, 1, 2, 3, 4, 5, 6, 12, 13, 400]))),
+        5 => format!("{}.9{}", "9".repeat(random.between(1, 14)), random.pick(&["", "9", "90", "95"])),
         _ => random.pick(NUMBERS).to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::check::Rules;
+use crate::{check::Rules, orders::encode_in_full};
 
 const RECEIVED_AT: Timestamp = Timestamp(1_700_000_000_123);
 
@@ -18,7 +18,8 @@ fn takes(fast: &Fast, body: &str) -> bool {
 
 #[test]
 fn the_forms_in_which_clients_write_orders_are_taken_and_rare_ones_are_left() {
-    let fast = Fast::compile(schemas::contracts::ORDER_SCHEMA_JSON).unwrap();
+    let schema = schemas::contracts::ORDER_SCHEMA_JSON;
+    let (fast, rules) = (Fast::compile(schema).unwrap(), Rules::compile(schema).unwrap());
     let order = |more: &str| format!(r#"{{"orderId":"a","amount":1,"customer":"c"{more}}}"#);
     for (more, is_taken) in [
         ("", true),
@@ -38,16 +39,25 @@ fn the_forms_in_which_clients_write_orders_are_taken_and_rare_ones_are_left() {
         (r#","c\u0075rrency":"EUR""#, false),
     ] {
         let body = order(more);
-        assert!(
-            crate::orders::encode_in_full(
-                &Rules::compile(schemas::contracts::ORDER_SCHEMA_JSON).unwrap(),
-                body.as_bytes(),
-                1,
-                RECEIVED_AT
-            )
-            .is_ok()
-        );
+        assert!(encode_in_full(&rules, body.as_bytes(), 1, RECEIVED_AT).is_ok(), "{more}");
         assert_eq!(takes(&fast, &body), is_taken, "{more}");
+    }
+}
+
+/// The full way counts the values of a body, and refuses one with too many; a schema cannot change that.
+#[test]
+fn a_body_of_more_values_than_are_counted_is_left() {
+    let mut schema = shipped();
+    schema["properties"]["items"]["maxItems"] = json!(1_000_000);
+    let (fast, rules) = (Fast::compile(&schema.to_string()).unwrap(), Rules::compile(&schema.to_string()).unwrap());
+    let order = |items: usize| {
+        let items = vec![r#"{"sku":"s","quantity":1,"unitPrice":1}"#; items].join(",");
+        format!(r#"{{"orderId":"a","amount":1,"customer":"c","items":[{items}]}}"#)
+    };
+    for (items, is_taken, is_valid) in [(4997, true, true), (4998, false, true), (4999, false, false)] {
+        let body = order(items);
+        assert_eq!(takes(&fast, &body), is_taken, "{items}");
+        assert_eq!(encode_in_full(&rules, body.as_bytes(), 1, RECEIVED_AT).is_ok(), is_valid, "{items}");
     }
 }
 

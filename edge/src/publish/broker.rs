@@ -33,6 +33,10 @@ pub struct Broker {
     stored: AtomicBool,
     /// Whether we may write is not known: at first, and after a broker has refused us.
     permission_unknown: AtomicBool,
+    /// The topic was taken from the producer in use: an error came for all of it. See [`Broker::lose_topic`].
+    topic_lost: AtomicBool,
+    /// The producer in use was handed an order.
+    used: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -80,6 +84,8 @@ impl Broker {
             attention: Notify::new(),
             stored: AtomicBool::new(false),
             permission_unknown: AtomicBool::new(true),
+            topic_lost: AtomicBool::new(false),
+            used: AtomicBool::new(false),
         }
     }
 
@@ -110,6 +116,9 @@ impl Broker {
     /// Evidence that orders are taken.
     pub(super) fn seen(&self) {
         let mut state = self.lock();
+        if self.topic_lost.load(Ordering::Relaxed) {
+            return;
+        }
         state.seen = Some(Instant::now());
         state.cause = None;
         state.now = Now::Up;
@@ -123,10 +132,40 @@ impl Broker {
         self.seen();
     }
 
-    /// A broker refused our order because of who we are. What the metadata say does not outweigh that any more.
-    pub(super) fn forbidden(&self, reason: &str) {
+    /// The brokers refuse the topic as a whole: it is not there, or not ours. librdkafka then forgets its partitions,
+    /// and when they come back it may number an order as it has numbered another that was still on its way; a broker
+    /// takes that for the same one, and says yes. So nothing more is handed to this producer, at once and without any
+    /// grace; if it was used it is replaced when the topic is back.
+    pub(super) fn lose_topic(&self, reason: &str) {
         self.permission_unknown.store(true, Ordering::Relaxed);
-        self.lost(reason);
+        let mut state = self.lock();
+        self.topic_lost.store(true, Ordering::Relaxed);
+        state.seen = None;
+        state.now = Now::Starting(reason.to_owned());
+        state.tell();
+        drop(state);
+        self.attention.notify_one();
+    }
+
+    /// The topic is there again: whether it must be gone on with another producer.
+    pub(super) fn needs_another_producer(&self) -> bool {
+        self.topic_lost.load(Ordering::Relaxed) && self.used.load(Ordering::Relaxed)
+    }
+
+    /// The producer in use has the topic, or is a new one.
+    pub(super) fn found_topic(&self) {
+        self.topic_lost.store(false, Ordering::Relaxed);
+    }
+
+    /// A new producer is in use.
+    pub(super) fn begin_anew(&self) {
+        self.used.store(false, Ordering::Relaxed);
+        self.found_topic();
+    }
+
+    /// The producer in use is handed an order.
+    pub(super) fn used(&self) {
+        self.used.store(true, Ordering::Relaxed);
     }
 
     /// We come as somebody else now: the supervisor should ask what that one may.
@@ -290,12 +329,33 @@ mod tests {
         assert!(broker.is_permission_unknown());
         broker.permitted();
         assert!(!broker.is_permission_unknown());
-        broker.forbidden("not allowed");
+        broker.lose_topic("not allowed");
         assert!(broker.is_permission_unknown() && broker.is_up().is_err());
+        broker.found_topic();
         broker.stored();
         assert!(!broker.is_permission_unknown() && broker.is_up().is_ok());
         broker.forgotten("broke");
         assert!(broker.is_permission_unknown());
+    }
+
+    #[test]
+    fn a_topic_that_was_lost_is_lost_until_the_producer_is_another_whatever_the_old_one_reports() {
+        let broker = Broker::new();
+        broker.seen();
+        broker.lose_topic("not allowed");
+        assert!(!broker.needs_another_producer(), "it was handed nothing");
+        broker.used();
+        broker.stored();
+        assert_eq!(
+            broker.admits().map_err(|away| away.reason),
+            Err("not allowed".to_owned()),
+            "no grace, and no report of the old one counts"
+        );
+        assert!(broker.needs_another_producer());
+        broker.begin_anew();
+        assert!(!broker.needs_another_producer() && broker.admits().is_err(), "the new one has shown nothing yet");
+        broker.seen();
+        assert_eq!(broker.admits(), Ok(()));
     }
 
     #[test]

@@ -96,13 +96,12 @@ impl ProducerContext for Context {
                 admission.acknowledged(now, place);
                 self.broker.stored();
             }
-            _ if error.is_some_and(permission::is_refusal) => {
-                drop(place);
-                self.broker.forbidden(permission::FORBIDDEN);
-            }
             Persistence::NotStored | Persistence::InDoubt => {
                 drop(place);
-                self.broker.ask_for_supervisor();
+                match error {
+                    Some(code) if permission::is_refusal(code) => self.broker.lose_topic(permission::FORBIDDEN),
+                    _ => self.broker.ask_for_supervisor(),
+                }
             }
         }
         // Nobody may be waiting any more: the client hung up or its deadline passed.
@@ -129,6 +128,11 @@ impl ClientContext for Context {
 
     /// While a broker is away librdkafka logs each attempt; what we know of it is logged once, by `broker`.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL"
+            && let Some(cause) = permission::cause_in_log(message)
+        {
+            self.broker.refused(cause);
+        }
         tracing::debug!(target: "librdkafka", level = ?level, facility, "{message}");
     }
 

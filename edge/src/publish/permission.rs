@@ -39,6 +39,16 @@ pub(super) fn cause(reason: &str) -> &'static str {
     known.map_or("the broker does not take us", |(_, cause)| cause)
 }
 
+/// The same from a line of librdkafka's log: of a broker that hangs up it tells nothing else.
+pub(super) fn cause_in_log(message: &str) -> Option<&'static str> {
+    const SIGNS: [&str; 4] =
+        ["Invalid response size", "requesting ApiVersion", "verify that security.protocol", "alert"];
+    SIGNS.iter().any(|sign| message.contains(sign)).then_some(
+        "the broker hangs up at once: perhaps this port speaks another --kafka-security-protocol, or asks for a \
+         --kafka-tls-cert that it trusts",
+    )
+}
+
 /// Whether we may write to the topic, as this broker sees it; `None` where it does not say.
 /// Blocks for the time at most, and takes a right to describe the topic, nothing more.
 ///
@@ -127,6 +137,9 @@ mod tests {
         let told = "ssl://h:1/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed";
         assert!(cause(told).contains("--kafka-tls-ca"), "{}", cause(told));
         assert!(cause("error:0A00045C:SSL routines::tlsv13 alert certificate required").contains("--kafka-tls-cert"));
+        let told = "ssl://h:1/bootstrap: Disconnected: requesting ApiVersion: might be caused by broker version < 0.10";
+        assert!(cause_in_log(told).is_some_and(|cause| cause.contains("--kafka-tls-cert")));
+        assert_eq!(cause_in_log("h:1/bootstrap: Connect to ipv4#10.1.2.3:1 failed: Connection refused"), None);
         assert!(cause("error:0A00010B:SSL routines::wrong version number").contains("is TLS spoken"));
     }
 }

@@ -124,13 +124,12 @@ mod tests {
         let kafka = ThreadedProducer::from_config_and_context(&config, context).unwrap();
         let begun = Instant::now();
         let admission = Arc::new(Admission::new(begun));
+        let terms = Terms { order_id: b"a", size: 1, deadline: Duration::from_secs(5), share: None };
         for key in 0..30 {
             let (reply, _) = tokio::sync::oneshot::channel();
-            let key = key.to_string();
-            let deadline = Duration::from_secs(5);
-            let terms = Terms { order_id: key.as_bytes(), size: 1, deadline, share: None };
             let place = admission.admit(begun, &terms).unwrap();
             let delivery = Box::new(Delivery::new(reply, place, &admission, begun));
+            let key = key.to_string();
             let record = BaseRecord::with_opaque_to("t", delivery).key(&key).payload("value");
             assert!(ThreadedProducer::send(&kafka, record).is_ok());
         }

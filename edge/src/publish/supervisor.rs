@@ -36,7 +36,14 @@ pub async fn supervise(publisher: Arc<Publisher>, tasks: Tasks) {
         if look_at_producer(&publisher, &tasks, &mut replacing) {
             let asked = probe(&publisher, &tasks, probe_time).await;
             probe_time = if matches!(asked, Err(Unseen::Silent(_))) { PATIENT_PROBE_TIME } else { PROBE_TIME };
-            take(&publisher, asked, &mut leaderless);
+            if asked.is_ok() && publisher.broker.needs_another_producer() {
+                if replacing.may(Instant::now()) {
+                    tracing::warn!(kafka.topic = publisher.topic, "the topic is back, going on with a new producer");
+                    replace(&publisher, &tasks);
+                }
+            } else {
+                take(&publisher, asked, &mut leaderless);
+            }
         }
         publisher.broker.tell();
         let pause = if publisher.broker.is_up().is_ok() { ROUND_WHILE_UP } else { ROUND_WHILE_DOWN };
@@ -57,8 +64,10 @@ async fn look_again(publisher: &Publisher) {
 enum Unseen {
     /// No answer yet: the broker may only be slow.
     Silent(String),
-    /// No broker, or a broker without the topic.
+    /// No broker, or no leader.
     Gone(String),
+    /// A broker without the topic, or that does not let us have it.
+    NoTopic(String),
 }
 
 async fn probe(publisher: &Arc<Publisher>, tasks: &Tasks, time: Duration) -> Result<Vec<i32>, Unseen> {
@@ -81,11 +90,11 @@ fn ask(kafka: &Kafka, topic: &str, time: Duration) -> Result<(i32, Vec<i32>), Un
     let metadata = kafka.client().fetch_metadata(Some(topic), time).map_err(|error| unseen(&error))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     if found.and_then(MetadataTopic::error).is_some_and(|error| permission::is_refusal(error.into())) {
-        return Err(Unseen::Gone(permission::HIDDEN.to_owned()));
+        return Err(Unseen::NoTopic(permission::HIDDEN.to_owned()));
     }
     let found = found.filter(|found| !found.partitions().is_empty() && found.error().is_none());
     let found =
-        found.ok_or_else(|| Unseen::Gone(format!("topic {topic} is not there; `connectors apply` makes it")))?;
+        found.ok_or_else(|| Unseen::NoTopic(format!("topic {topic} is not there; `connectors apply` makes it")))?;
     let partitions = found.partitions();
     let leaderless = partitions.iter().filter(|partition| partition.leader() < 0);
     let leaderless: Vec<i32> = leaderless.map(MetadataPartition::id).collect();
@@ -100,9 +109,9 @@ fn ask(kafka: &Kafka, topic: &str, time: Duration) -> Result<(i32, Vec<i32>), Un
 fn ask_for_permission(kafka: &Kafka, broker: i32, topic: &str, time: Duration) -> Result<(), Unseen> {
     match permission::may_write(kafka.client().native_ptr(), broker, topic, time) {
         Ok(Some(true) | None) => Ok(()),
-        Ok(Some(false)) => Err(Unseen::Gone(permission::FORBIDDEN.to_owned())),
+        Ok(Some(false)) => Err(Unseen::NoTopic(permission::FORBIDDEN.to_owned())),
         Err(code) => Err(match unseen(&KafkaError::MetadataFetch(code.into())) {
-            _ if permission::is_refusal(code.into()) => Unseen::Gone(permission::HIDDEN.to_owned()),
+            _ if permission::is_refusal(code.into()) => Unseen::NoTopic(permission::HIDDEN.to_owned()),
             unseen => unseen,
         }),
     }
@@ -121,6 +130,7 @@ fn unseen(error: &KafkaError) -> Unseen {
 fn take(publisher: &Publisher, asked: Result<Vec<i32>, Unseen>, known: &mut Vec<i32>) {
     match asked {
         Ok(leaderless) => {
+            publisher.broker.found_topic();
             publisher.broker.seen();
             if leaderless != *known {
                 let topic = publisher.topic;
@@ -134,6 +144,7 @@ fn take(publisher: &Publisher, asked: Result<Vec<i32>, Unseen>, known: &mut Vec<
         }
         Err(Unseen::Silent(reason)) => publisher.broker.silent(&reason),
         Err(Unseen::Gone(reason)) => publisher.broker.lost(&reason),
+        Err(Unseen::NoTopic(reason)) => publisher.broker.lose_topic(&reason),
     }
 }
 
@@ -244,7 +255,7 @@ mod tests {
             matches!(ask(&kafka, "t", long), Err(Unseen::Gone(reason)) if reason.contains("no partition of topic t"))
         );
         assert!(
-            matches!(ask(&kafka, "other", long), Err(Unseen::Gone(reason)) if reason.contains("other is not there"))
+            matches!(ask(&kafka, "other", long), Err(Unseen::NoTopic(reason)) if reason.contains("other is not there"))
         );
         mock.broker_round_trip_time(-1, Duration::from_secs(2)).unwrap();
         assert!(matches!(ask(&kafka, "t", Duration::from_millis(200)), Err(Unseen::Silent(_))), "slow is not away");

@@ -1,48 +1,12 @@
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use super::*;
-use crate::{check::Violation, publish::Away};
+use crate::publish::Away;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 static PAGE: LazyLock<String> =
     LazyLock::new(|| std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/PROBLEMS.md")).unwrap());
-
-/// One of each kind, in the order of the page.
-fn samples() -> Vec<Refusal> {
-    let violation = |pointer: &str, rule: &str, detail: &str| Violation {
-        pointer: pointer.to_owned(),
-        rule: rule.to_owned(),
-        detail: detail.to_owned(),
-    };
-    let violations = vec![
-        violation("/customer", "required", "is required"),
-        violation("/items/0/quantity", "minimum", "value is less than the minimum of 1"),
-    ];
-    let announced = Some(1_204_224);
-    vec![
-        Refusal::Malformed(crate::json::parse(br#"{"orderId":"a","orderId":"b"}"#).unwrap_err()),
-        Refusal::Invalid(Violations { total: 2, listed: violations }),
-        Refusal::RecordTooLarge { size: 262_301, limit: 262_144 },
-        Refusal::Body(BodyError::TooLarge { limit: 1_048_576, announced }),
-        Refusal::BatchTooLarge { unit: Unit::Orders, limit: 10_000, size: 10_007, is_whole: true },
-        Refusal::BatchForm(Form::Unfinished),
-        Refusal::MediaType,
-        Refusal::Encoding,
-        Refusal::Undecodable(Undecodable::Truncated(Coding::Gzip)),
-        Refusal::Unauthorized,
-        Refusal::Forbidden("disabled"),
-        Refusal::OverQuota(Exceeded { limit: Limit::Requests, a_second: 100, pause: Duration::from_millis(240) }),
-        Refusal::Deadline { name: "x-deadline-ms", min: 200, max: 5000 },
-        Refusal::Body(BodyError::Slow { within: Duration::from_secs(5) }),
-        Refusal::Body(BodyError::Broken("reset".into())),
-        Refusal::NotFound,
-        Refusal::Method(Method::GET),
-        Refusal::Unavailable(Unavailable::QueueFull { pause: Duration::from_millis(1340) }),
-        Refusal::InDoubt(InDoubt::Deadline(Duration::from_secs(5))),
-        Refusal::Panicked,
-    ]
-}
 
 /// The section of the page for a kind.
 fn section(slug: &str) -> &'static str {
@@ -85,6 +49,7 @@ fn kinds_that_share_a_section_agree_with_it() {
         (Refusal::Undecodable(Undecodable::Trailing(Coding::Deflate)), "undecodable"),
         (Refusal::Undecodable(Undecodable::Window { size: 1 << 27, limit: 1 << 23 }), "undecodable"),
         (Refusal::BatchForm(Form::Trailing), "batch-form"),
+        (Refusal::ReadOnly(Method::POST), "method"),
         (Refusal::Crowded, "unavailable"),
         (Refusal::CrowdedByKey, "unavailable"),
         (Refusal::Draining, "unavailable"),

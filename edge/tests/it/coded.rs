@@ -182,6 +182,12 @@ async fn a_coded_batch_that_goes_wrong_keeps_the_receipts_before() {
         assert_eq!((receipts.len(), &receipts[0]["status"]), (2, &json!(202)), "{coding}: {receipts:?}");
         assert_eq!(sizes(&receipts[1]), json!(["decoded", "bytes", 1024, 2000 + order("long").len()]), "{coding}");
     }
+    // More than one order may have, so that it is known as a batch on both sides.
+    let elements: Vec<String> = (0..30).map(|element| order(&format!("element-{element}"))).collect();
+    let mut stored = GzEncoder::new(Vec::new(), Compression::none());
+    stored.write_all(format!("[{}]", elements.join(",")).as_bytes()).unwrap();
+    let receipts = post(&world, &stored.finish().unwrap(), &[("content-encoding", "gzip")]).await.receipts();
+    assert_eq!((receipts.len(), &receipts[29]["status"]), (30, &json!(202)), "{receipts:?}");
     let wide = post(&world, &vec![0; 16_385], &[NDJSON, ("content-encoding", "zstd")]).await;
     assert_eq!((wide.status, &wide.json()["type"]), (400, &json!("urn:orderflow:problem:undecodable")), "{wide:?}");
     let mut stored = GzEncoder::new(Vec::new(), Compression::none());

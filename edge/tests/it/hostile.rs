@@ -258,9 +258,12 @@ async fn answers_that_are_not_taken_stop_nobody() {
     world.until_stored("h2-49").await;
     world.until_stored(&format!("deaf-{}-19", EACH - 1)).await;
     let begun = Instant::now();
-    for mut stream in deaf {
-        while frames::until(&mut stream, frames::GOAWAY).await.is_some() {}
-    }
+    let cut = async {
+        for mut stream in deaf {
+            while frames::until(&mut stream, frames::GOAWAY).await.is_some() {}
+        }
+    };
+    tokio::time::timeout(PATIENCE, cut).await.expect("each is cut off");
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     let grown = edge.memory().saturating_sub(before);
     assert!(grown < GROWTH, "grown by {grown} KiB");

@@ -17,7 +17,7 @@ use tokio::{
 use crate::world::{NDJSON, PATIENCE, World, order, post, request, until};
 
 /// A file of keys that goes when its test does. A key's secret is its id, doubled.
-struct File(PathBuf);
+pub(crate) struct File(PathBuf);
 
 impl Drop for File {
     fn drop(&mut self) {
@@ -26,7 +26,7 @@ impl Drop for File {
 }
 
 impl File {
-    fn new(keys: &[(&str, Value)]) -> Self {
+    pub(crate) fn new(keys: &[(&str, Value)]) -> Self {
         let file = Self(std::env::temp_dir().join(format!("edge-keys-it-{}.json", uuid::Uuid::new_v4())));
         file.write(keys);
         file
@@ -42,13 +42,13 @@ impl File {
         fs::write(&self.0, Value::from(keys.iter().map(entry).collect::<Vec<_>>()).to_string()).unwrap();
     }
 
-    async fn world(&self) -> World {
+    pub(crate) async fn world(&self) -> World {
         let args = keys::Args { api_keys: Some(self.0.clone()), new_api_key: None };
         World::with(|config| config.keys = args.check(&mut Vec::new())).await
     }
 }
 
-fn bearer(id: &str) -> String {
+pub(crate) fn bearer(id: &str) -> String {
     format!("Bearer {id}.{id}{id}")
 }
 

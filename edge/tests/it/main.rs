@@ -13,12 +13,17 @@ mod batches;
 mod coded;
 mod command;
 mod drain;
+mod fast_path;
+mod faults;
 #[path = "../../service-kit/tests/it/frames.rs"]
 mod frames;
 mod hostile;
 mod keys;
+mod openapi;
 mod orders;
 mod refusals;
+mod refused_by_kafka;
+mod registry_trouble;
 mod settings;
 mod tls;
 mod trouble;

@@ -79,13 +79,15 @@ fn a_check_tells_all_that_is_wrong_and_starts_nothing() {
     let file = TempFile::new("max-body-bytes = 9\nmax-batch-order = 1\ndrain-seconds = 'long'\n");
     let schema = TempFile::new("{\"type\": 7}");
     let flags = ["--check", "--listen=here", "--log=a=b=c", "--order-schema", schema.0.to_str().unwrap()];
-    let checked = edge(&file, &flags, &[("SCHEMA_REGISTRY_URL", "localhost")]);
+    let environment = [("SCHEMA_REGISTRY_URL", "localhost"), ("EDGE_MAX_BATCH_BYTES", "much")];
+    let checked = edge(&file, &flags, &environment);
     let told = lines(&checked.stderr, &file);
     assert_eq!((checked.status.code(), checked.stdout.len()), (Some(1), 0), "{told:#?}");
     for fault in [
         r#"edge: FILE:2:1: there is no setting "max-batch-order"; did you mean "max-batch-orders"?"#,
         r#"edge: --listen: "here" cannot be used: invalid socket address syntax"#,
         r#"edge: --drain-seconds (FILE:3:1): "long" cannot be used: invalid digit found in string"#,
+        r#"edge: --max-batch-bytes (EDGE_MAX_BATCH_BYTES): "much" cannot be used: invalid digit found in string"#,
         "edge: --max-body-bytes (FILE:1:1): from 1024 to 16777216 is possible",
         "edge: --registry (SCHEMA_REGISTRY_URL): an address that begins with http:// or https:// is needed",
     ] {
@@ -94,7 +96,7 @@ fn a_check_tells_all_that_is_wrong_and_starts_nothing() {
     for begin in ["edge: --order-schema: ", "edge: --log: log filter"] {
         assert!(told.iter().any(|told| told.starts_with(begin)), "{begin} is not in {told:#?}");
     }
-    assert_eq!(told.len(), 7, "{told:#?}");
+    assert_eq!(told.len(), 8, "{told:#?}");
 
     // Nothing listens at these addresses, and the ports may be taken: nothing is asked or bound.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

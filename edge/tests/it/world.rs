@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -78,6 +78,13 @@ impl World {
         Self::start(true, registry, |_| {}).await
     }
 
+    /// An edge that has just begun, with a registry that answers in its own way.
+    pub(crate) async fn started_with_registry(answer: RegistryAnswer) -> Self {
+        let registry = StubRegistry::start().await;
+        registry.answer(answer);
+        Self::start(true, registry, |_| {}).await
+    }
+
     async fn start(topic: bool, registry: StubRegistry, change: impl FnOnce(&mut Config)) -> Self {
         let kafka = MockCluster::new(1).unwrap();
         if topic {
@@ -143,25 +150,40 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 // === the registry ===
 
+/// What the registry answers to a question (method and path), if not as it should.
+pub(crate) type RegistryAnswer = fn(&str, &str) -> Option<(u16, String)>;
+
 /// Knows one schema under one id; can be told to fail.
 #[derive(Clone)]
 pub(crate) struct StubRegistry {
     address: SocketAddr,
     failing: Arc<AtomicBool>,
+    answer: Arc<Mutex<RegistryAnswer>>,
     asked: Arc<AtomicUsize>,
     _tasks: Tasks,
 }
 
 impl StubRegistry {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = kit::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (failing, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let (fails, counts) = (Arc::clone(&failing), Arc::clone(&asked));
+        let answer: Arc<Mutex<RegistryAnswer>> = Arc::new(Mutex::new(|_, _| None));
+        let (fails, counts, other) = (Arc::clone(&failing), Arc::clone(&asked), Arc::clone(&answer));
         let service = tower::service_fn(move |request: http::Request<hyper::body::Incoming>| {
             counts.fetch_add(1, Ordering::Relaxed);
-            assert_eq!(request.uri().path(), "/subjects/orders.received-value");
-            assert_eq!(request.method(), "POST", "the edge looks its schema up and never registers");
+            let (method, path) = (request.method().as_str(), request.uri().path());
+            let known = [("POST", "/subjects/orders.received-value"), ("GET", "/schemas/ids/77")];
+            let other = (*other.lock().unwrap())(method, path);
+            if let Some((status, body)) = other {
+                let status = StatusCode::from_u16(status).unwrap();
+                let answer = http::Response::builder().status(status).body(kit::Body::from(body)).unwrap();
+                return std::future::ready(Ok::<_, Infallible>(answer));
+            }
+            assert!(
+                known.contains(&(method, path)),
+                "the edge looks its schema up and never registers: {method} {path}"
+            );
             let answer = match fails.load(Ordering::Relaxed) {
                 true => {
                     kit::json(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error_code": 50001, "message": "store" }))
@@ -176,11 +198,16 @@ impl StubRegistry {
         });
         let tasks = Tasks::new();
         tasks.spawn(kit::serve(listener, service, Limits::default(), tasks.clone()));
-        Self { address, failing, asked, _tasks: tasks }
+        Self { address, failing, answer, asked, _tasks: tasks }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Answers in another way from now on.
+    pub(crate) fn answer(&self, answer: RegistryAnswer) {
+        *self.answer.lock().unwrap() = answer;
     }
 
     pub(crate) fn fail(&self, fails: bool) {

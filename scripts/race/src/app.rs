@@ -83,7 +83,7 @@ struct ByHand {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    if let Command::Floor(args) = args.command {
+    if let Command::Floor(args) = &args.command {
         return floor::serve(args);
     }
     // One thread: what it does not take is left to what is measured.

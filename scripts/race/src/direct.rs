@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use edge::publish::settings;
 use rdkafka::{
     ClientContext,
@@ -18,45 +18,60 @@ use schemas::{Item, Money, Order, codec, framing, names::topics, order::Timestam
 
 use crate::{histogram::Histogram, kafka::SCHEMA_ID, orders::Ids};
 
+/// What travels with a record: when it was due, and where its latency is counted.
+type Sent = Box<(Instant, Arc<Histogram>)>;
+
 /// Measures from the intended time to the delivery report.
-struct Reports(Arc<Histogram>);
+struct Reports;
 
 impl ClientContext for Reports {}
 
 impl ProducerContext for Reports {
-    type DeliveryOpaque = Box<Instant>;
+    type DeliveryOpaque = Sent;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, intended: Box<Instant>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, sent: Sent) {
         // What failed is missing in the count, which is compared with what was sent.
         if result.is_ok() {
-            self.0.add(intended.elapsed());
+            sent.1.add(sent.0.elapsed());
         }
     }
 }
 
-/// Produces `rate` records a second for `time`, without waiting for any. Blocks.
-///
-/// # Errors
-/// When librdkafka does not take a record or does not deliver it.
-pub fn run(servers: &str, rate: f64, time: Duration, ids: &Ids) -> anyhow::Result<Arc<Histogram>> {
-    let latencies = Arc::new(Histogram::default());
-    let config = settings::config(servers, "race-direct");
-    let producer: ThreadedProducer<Reports> =
-        ThreadedProducer::from_config_and_context(&config, Reports(Arc::clone(&latencies)))?;
-    producer.client().fetch_metadata(Some(topics::ORDERS_RECEIVED), Duration::from_secs(10))?;
-    let start = Instant::now();
-    let count = (rate * time.as_secs_f64()) as u64;
-    for sent in 0..count {
-        let intended = start + Duration::from_secs_f64(sent as f64 / rate);
-        thread::sleep(intended.saturating_duration_since(Instant::now()));
-        let (key, value) = record(&ids.id(ids.take(1)))?;
-        let record = BaseRecord::with_opaque_to(topics::ORDERS_RECEIVED, Box::new(intended));
-        let taken = producer.send(record.key(&key).payload(&value));
-        taken.map_err(|(error, _)| error).context("librdkafka does not take a record")?;
+/// A producer with the edge's settings.
+pub struct Direct(ThreadedProducer<Reports>);
+
+impl Direct {
+    /// Connects to a broker. Its first records wait until it has an identity there, so it is to be warmed up.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn connect(servers: &str) -> anyhow::Result<Self> {
+        let config = settings::config(servers, "race-direct");
+        let producer: ThreadedProducer<Reports> = ThreadedProducer::from_config_and_context(&config, Reports)?;
+        producer.client().fetch_metadata(Some(topics::ORDERS_RECEIVED), Duration::from_secs(10))?;
+        Ok(Self(producer))
     }
-    producer.flush(Duration::from_secs(10)).context("not every record was delivered")?;
-    anyhow::ensure!(latencies.count() == count, "{} of {count} records were delivered", latencies.count());
-    Ok(latencies)
+
+    /// Produces `rate` records a second for `time`, without waiting for any. Blocks.
+    ///
+    /// # Errors
+    /// When librdkafka does not take a record or does not deliver it.
+    pub fn run(&self, rate: f64, time: Duration, ids: &Ids) -> anyhow::Result<Arc<Histogram>> {
+        let latencies = Arc::new(Histogram::default());
+        let start = Instant::now();
+        let count = (rate * time.as_secs_f64()) as u64;
+        for sent in 0..count {
+            let intended = start + Duration::from_secs_f64(sent as f64 / rate);
+            thread::sleep(intended.saturating_duration_since(Instant::now()));
+            let (key, value) = record(&ids.id(ids.take(1)))?;
+            let sent = Box::new((intended, Arc::clone(&latencies)));
+            let record = BaseRecord::with_opaque_to(topics::ORDERS_RECEIVED, sent).key(&key).payload(&value);
+            self.0.send(record).map_err(|(error, _)| error).context("librdkafka does not take a record")?;
+        }
+        self.0.flush(Duration::from_secs(10)).context("not every record was delivered")?;
+        ensure!(latencies.count() == count, "{} of {count} records were delivered", latencies.count());
+        Ok(latencies)
+    }
 }
 
 /// The record that the edge makes of the order with this id.

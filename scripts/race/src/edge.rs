@@ -21,6 +21,7 @@ use crate::{
     report::{Report, Row},
 };
 
+mod encode;
 mod latency;
 mod memory;
 mod overload;
@@ -52,6 +53,8 @@ pub struct Options {
 /// A part of the bench.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Stage {
+    /// From bytes to Avro by both ways.
+    Encode,
     /// Orders per CPU-second.
     Throughput,
     /// Latency at fixed rates.
@@ -103,12 +106,12 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     progress("comparing outputs");
     let compared = same::check(&bench).await.context("the outputs differ, so nothing is measured")?;
     let mut found = Found { rows: Vec::new(), notes: vec![compared] };
-    // What checks the edge against its slower self for any number of bodies (`edge differential`) is to be called here.
-    for stage in [Stage::Throughput, Stage::Latency, Stage::Memory, Stage::Overload] {
+    for stage in [Stage::Encode, Stage::Throughput, Stage::Latency, Stage::Memory, Stage::Overload] {
         if !bench.options.only.is_empty() && !bench.options.only.contains(&stage) {
             continue;
         }
         let Found { rows, notes } = match stage {
+            Stage::Encode => encode::measure(&bench)?,
             Stage::Throughput => throughput::measure(&bench).await?,
             Stage::Latency => latency::measure(&bench).await?,
             Stage::Memory => memory::measure(&bench).await?,
@@ -139,9 +142,9 @@ impl Bench {
         ]
     }
 
-    /// This long in full, a third of it when quick.
+    /// This long in full, a fifth of it when quick.
     fn time(&self, full: Duration) -> Duration {
-        if self.options.quick { full / 3 } else { full }
+        if self.options.quick { full / 5 } else { full }
     }
 
     /// Starts an edge for this bench's broker and waits until it is ready.

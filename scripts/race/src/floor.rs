@@ -1,29 +1,42 @@
 //! The floor under the edge: a bare hyper server that reads the same body, parses it as JSON and answers 202. It checks
 //! nothing, encodes nothing and knows no Kafka; nobody who uses hyper can be much faster.
+//!
+//! With a broker it is a second floor: it also produces the body as it is, with the edge's settings, and answers after the
+//! acknowledgement. What lies between the two is the price of Kafka, what lies between it and the edge is ours.
 
 use std::{
     convert::Infallible,
     hint::black_box,
     io::{BufRead, BufReader, Write},
     path::Path,
+    sync::Arc,
 };
 
 use anyhow::Context;
 use bytes::Bytes;
+use edge::publish::settings;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rdkafka::{
+    ClientContext,
+    config::FromClientConfigAndContext,
+    producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer},
+};
+use schemas::names::topics;
 use serde::Deserialize;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::process::Process;
 
 /// The largest body.
 const MAX_BODY: usize = 64 * 1024;
+/// Bytes of an order up to the end of its id.
+const KEY: usize = 38;
 
 /// How a floor parses and runs.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Into what it parses
     #[arg(long, value_enum, default_value_t = Parse::Value)]
@@ -31,6 +44,9 @@ pub struct Args {
     /// Threads; 0 for as many as tokio takes, as the edge does
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
+    /// Also produces to this broker, and answers after its acknowledgement
+    #[arg(long)]
+    pub kafka: Option<String>,
 }
 
 /// Into what a floor parses.
@@ -81,13 +97,15 @@ impl Parse {
 ///
 /// # Errors
 /// When it does not start.
-pub fn start(args: Args) -> anyhow::Result<(Process, std::net::SocketAddr)> {
+pub fn start(args: &Args) -> anyhow::Result<(Process, std::net::SocketAddr)> {
     let parse = match args.parse {
         Parse::Value => "value",
         Parse::Typed => "typed",
     };
     let own = std::env::current_exe().context("cannot find this program's own file")?;
-    let args = ["floor".to_owned(), format!("--parse={parse}"), format!("--threads={}", args.threads)];
+    let kafka = args.kafka.as_ref().map(|servers| format!("--kafka={servers}"));
+    let mut args = vec!["floor".to_owned(), format!("--parse={parse}"), format!("--threads={}", args.threads)];
+    args.extend(kafka);
     let mut process = Process::start(Path::new(&own), &args)?;
     let output = process.output().context("the floor has no output")?;
     let mut line = String::new();
@@ -100,7 +118,7 @@ pub fn start(args: Args) -> anyhow::Result<(Process, std::net::SocketAddr)> {
 ///
 /// # Errors
 /// When it cannot listen.
-pub fn serve(args: Args) -> anyhow::Result<()> {
+pub fn serve(args: &Args) -> anyhow::Result<()> {
     let mut runtime = match args.threads {
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
@@ -108,28 +126,83 @@ pub fn serve(args: Args) -> anyhow::Result<()> {
     if 1 < args.threads {
         runtime.worker_threads(args.threads);
     }
-    runtime.enable_all().build()?.block_on(accept(args.parse))
+    runtime.enable_all().build()?.block_on(accept(args))
 }
 
-async fn accept(parse: Parse) -> anyhow::Result<()> {
+#[expect(clippy::disallowed_methods, reason = "bare: there is nothing to drain")]
+async fn accept(args: &Args) -> anyhow::Result<()> {
+    let kafka = args.kafka.as_deref().map(Kafka::connect).transpose()?.map(Arc::new);
+    let floor = Floor { parse: args.parse, kafka };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
     loop {
         let (stream, _) = listener.accept().await?;
         let _ = stream.set_nodelay(true);
-        let service = hyper::service::service_fn(move |request| answer(parse, request));
+        let floor = floor.clone();
+        let service = hyper::service::service_fn(move |request| floor.clone().answer(request));
         let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
         tokio::spawn(connection);
     }
 }
 
-async fn answer(parse: Parse, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = Limited::new(request.into_body(), MAX_BODY).collect().await;
-    let taken = body.is_ok_and(|body| parse.takes(&body.to_bytes()));
-    let mut response = Response::new(Full::new(Bytes::from_static(br#"{"persisted":"no"}"#)));
-    *response.status_mut() = if taken { StatusCode::ACCEPTED } else { StatusCode::BAD_REQUEST };
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+/// What answers.
+#[derive(Clone)]
+struct Floor {
+    parse: Parse,
+    kafka: Option<Arc<Kafka>>,
+}
+
+impl Floor {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let status = match Limited::new(request.into_body(), MAX_BODY).collect().await {
+            Ok(body) => self.take(&body.to_bytes()).await,
+            Err(_) => StatusCode::BAD_REQUEST,
+        };
+        let mut response = Response::new(Full::new(Bytes::from_static(br#"{"persisted":"no"}"#)));
+        *response.status_mut() = status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(response)
+    }
+
+    async fn take(&self, body: &[u8]) -> StatusCode {
+        if !self.parse.takes(body) {
+            return StatusCode::BAD_REQUEST;
+        }
+        match &self.kafka {
+            Some(kafka) if !kafka.produce(body).await => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::ACCEPTED,
+        }
+    }
+}
+
+/// The shortest way to an acknowledgement.
+struct Kafka(ThreadedProducer<Reports>);
+
+struct Reports;
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<oneshot::Sender<bool>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, reply: Self::DeliveryOpaque) {
+        let _ = reply.send(result.is_ok());
+    }
+}
+
+impl Kafka {
+    fn connect(servers: &str) -> anyhow::Result<Self> {
+        let config = settings::config(servers, "race-floor");
+        Ok(Self(ThreadedProducer::from_config_and_context(&config, Reports)?))
+    }
+
+    /// Whether the broker acknowledged it. The order's id lies in the first bytes, so they spread as ids do.
+    async fn produce(&self, body: &[u8]) -> bool {
+        let (reply, report) = oneshot::channel();
+        let record = BaseRecord::with_opaque_to(topics::ORDERS_RECEIVED, Box::new(reply));
+        let key = body.get(..body.len().min(KEY)).unwrap_or(body);
+        self.0.send(record.key(key).payload(body)).is_ok() && report.await.unwrap_or(false)
+    }
 }
 
 #[cfg(test)]

@@ -125,8 +125,9 @@ mod tests {
         assert!(process.cpu().unwrap() < Duration::from_secs(5));
         process.ensure_runs().unwrap();
         let stat = format!("/proc/{}", process.child.id());
+        let begun = Instant::now();
         drop(process);
-        assert!(!Path::new(&stat).exists());
+        assert!(!Path::new(&stat).exists() && begun.elapsed() < Duration::from_secs(30), "ended, not waited for");
         assert!(Process::start(Path::new("/nowhere/x"), &[]).unwrap_err().to_string().contains("/nowhere/x"));
     }
 }

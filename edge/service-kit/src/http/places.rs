@@ -13,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// So many connections may keep their buffers while nothing is asked of them; beyond that they give them back at once.
 /// Making them anew costs a microsecond, keeping them 18 KiB.
-const AWAKE: usize = 512;
+const AWAKE: usize = 256;
 
 /// The connections of one listener: how many are open, and how many may be. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -150,7 +150,8 @@ pub async fn serve_with<S: Answers>(
     let places = connections.0;
     let port = Arc::new(Port { service, limits, tasks, places, http1, http2, tls });
     while let Some((stream, place)) = port.tasks.until_stop(accept(&listener, &port.places)).await {
-        port.tasks.spawn(connection(stream, place, Arc::clone(&port)));
+        // Boxed, because what wraps a task has room for it twice.
+        port.tasks.spawn(Box::pin(connection(stream, place, Arc::clone(&port))));
     }
 }
 

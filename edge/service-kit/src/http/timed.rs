@@ -125,9 +125,9 @@ impl<S> Timed<S> {
         &self.heads
     }
 
-    /// Puts back what was read too much.
+    /// Puts back what was read too much. An empty piece may still hold a whole buffer.
     pub(super) fn read_again(&mut self, before: Bytes) {
-        self.before = before;
+        self.before = if before.is_empty() { Bytes::new() } else { before };
     }
 
     /// Whether something was put back.

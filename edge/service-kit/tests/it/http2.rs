@@ -61,7 +61,8 @@ async fn a_preface_in_pieces_is_a_preface_and_a_post_in_pieces_is_none() {
 /// How long a connection stays open; the peer answers pings and reads all.
 async fn lasts(mut stream: TcpStream) -> Duration {
     let begun = Instant::now();
-    while until(&mut stream, GOAWAY).await.is_some() {}
+    let ended = async { while until(&mut stream, GOAWAY).await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("an end in time");
     begun.elapsed()
 }
 

@@ -357,6 +357,23 @@ fn a_size_in_a_frame_that_lies_is_not_believed() {
 }
 
 #[test]
+fn decoding_lets_others_have_their_turn() {
+    let data = vec![0; 4 * 1024 * 1024];
+    let mut body = Decoded::new(in_one(&gzip(&data)));
+    body.decode(Coding::Gzip, data.len(), Memory::default());
+    let mut turns = 0;
+    let decoded = block_on(async {
+        let mut read = std::pin::pin!(read_body(&mut body, data.len(), Duration::from_secs(60)));
+        std::future::poll_fn(|cx| {
+            turns += 1;
+            read.as_mut().poll(cx)
+        })
+        .await
+    });
+    assert_eq!((decoded.unwrap().len(), 1 < turns), (data.len(), true), "{turns} turns, though all of it was there");
+}
+
+#[test]
 fn a_body_without_a_coding_is_handed_on_as_it_is() {
     let mut body = Decoded::new(http_body_util::Full::new(Bytes::from_static(b"plain")));
     assert_eq!(body.size_hint().exact(), Some(5));

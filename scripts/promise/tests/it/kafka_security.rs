@@ -171,15 +171,15 @@ struct Files {
 
 impl Files {
     fn new(dir: &Path) -> Self {
-        let (authority, issuer) = self::authority("authority");
-        let (other, other_issuer) = self::authority("other");
-        let (certificate, key) = certificate("broker", &["localhost"], &issuer);
+        let (authority, issuer) = new_authority("authority");
+        let (other, other_issuer) = new_authority("other");
+        let (certificate, key) = signed("broker", &["localhost"], &issuer);
         let mut files =
             Self { dir: dir.to_owned(), broker: format!("{key}{certificate}"), authority, password: PathBuf::new() };
         files.write("ca.pem", &files.authority);
         files.write("other.pem", &other);
         for (name, issuer) in [("edge", &issuer), ("forged", &other_issuer)] {
-            let (certificate, key) = certificate("edge", &[], issuer);
+            let (certificate, key) = signed("edge", &[], issuer);
             files.write(&format!("{name}.pem"), &certificate);
             files.write(&format!("{name}.key"), &key);
         }
@@ -220,7 +220,7 @@ fn named(name: &str, hosts: &[&str]) -> CertificateParams {
     params
 }
 
-fn authority(name: &str) -> (String, Issuer<'static, KeyPair>) {
+fn new_authority(name: &str) -> (String, Issuer<'static, KeyPair>) {
     let key = KeyPair::generate().unwrap();
     let mut params = named(name, &[]);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -228,7 +228,7 @@ fn authority(name: &str) -> (String, Issuer<'static, KeyPair>) {
     (pem, Issuer::new(params, key))
 }
 
-fn certificate(name: &str, hosts: &[&str], issuer: &Issuer<'_, KeyPair>) -> (String, String) {
+fn signed(name: &str, hosts: &[&str], issuer: &Issuer<'_, KeyPair>) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     (named(name, hosts).signed_by(&key, issuer).unwrap().pem(), key.serialize_pem())
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 
 use super::{Bench, Edge, Found, progress};
 use crate::{
-    direct,
+    direct::Direct,
     histogram::Histogram,
     load::{Load, Pace, Plan},
     report::Row,
@@ -40,13 +40,15 @@ impl Runs {
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let (edge, mut found) = (bench.edge().await?, Found::default());
+    let direct_producer = Arc::new(Direct::connect(&bench.kafka.servers)?);
     for rate in RATES {
         let (mut ours, mut direct, mut behind) = (Runs::default(), Runs::default(), Duration::ZERO);
-        let warm_up = Plan { time: bench.time(WARM_UP), ..plan(&edge, rate) };
-        Load::run(&warm_up, &bench.ids).await;
-        for pair in 1..=bench.options.pairs {
-            progress(&format!("latency at {rate}/s, pair {pair} of {}", bench.options.pairs));
-            direct.add(&*direct_run(bench, rate).await?)?;
+        Load::run(&Plan { time: WARM_UP, ..plan(&edge, rate) }, &bench.ids).await;
+        direct_run(bench, &direct_producer, rate, WARM_UP).await?;
+        let pairs = if bench.options.quick { bench.options.pairs.min(3) } else { bench.options.pairs };
+        for pair in 1..=pairs {
+            progress(&format!("latency at {rate}/s, pair {pair} of {pairs}"));
+            direct.add(&*direct_run(bench, &direct_producer, rate, bench.time(RUN)).await?)?;
             behind = behind.max(edge_run(bench, &edge, rate, &mut ours).await?);
         }
         found.rows.extend(rows(rate, &ours, &direct)?);
@@ -60,9 +62,9 @@ fn plan(edge: &Edge, rate: f64) -> Plan {
     Plan { address, connections: CONNECTIONS, pace, time: RUN, batch: 1, obey_retry_after: false }
 }
 
-async fn direct_run(bench: &Bench, rate: f64) -> anyhow::Result<Arc<Histogram>> {
-    let (servers, ids, time) = (bench.kafka.servers.clone(), Arc::clone(&bench.ids), bench.time(RUN));
-    tokio::task::spawn_blocking(move || direct::run(&servers, rate, time, &ids)).await?
+async fn direct_run(bench: &Bench, direct: &Arc<Direct>, rate: f64, time: Duration) -> anyhow::Result<Arc<Histogram>> {
+    let (direct, ids) = (Arc::clone(direct), Arc::clone(&bench.ids));
+    tokio::task::spawn_blocking(move || direct.run(rate, time, &ids)).await?
 }
 
 /// How late the generator was, too.

@@ -78,7 +78,7 @@ fn compare(receipts: &BTreeMap<String, Place>, stored: &[Stored]) -> anyhow::Res
 }
 
 async fn check_floor(bench: &Bench, parse: Parse) -> anyhow::Result<()> {
-    let (_process, address) = floor::start(floor::Args { parse, threads: 0 })?;
+    let (_process, address) = floor::start(&floor::Args { parse, threads: 0, kafka: None })?;
     let (mut client, mut request) = (Client::new(address), Request::new(&bench.ids, 1));
     for _ in 0..SINGLES {
         let status = client.ask(request.numbered(bench.ids.take(1)), |answer| answer.status).await?;

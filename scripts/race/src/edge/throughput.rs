@@ -30,7 +30,7 @@ struct Run {
 }
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
-    let (floor, floor_address) = floor::start(floor::Args { parse: Parse::Value, threads: 0 })?;
+    let (floor, floor_address) = floor::start(&floor::Args { parse: Parse::Value, threads: 0, kafka: None })?;
     let edge = bench.edge().await?;
     let (mut floors, mut singles, mut batches) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 1..=bench.options.pairs {
@@ -41,15 +41,17 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     }
     drop(floor);
     let mut found = rows(&floors, &singles, &batches)?;
-    for (parse, threads, name) in [
-        (Parse::Typed, 0, "bare hyper, into a struct"),
-        (Parse::Value, 1, "bare hyper, one thread"),
-        (Parse::Typed, 1, "bare hyper, into a struct, one thread"),
+    let kafka = Some(bench.kafka.servers.clone());
+    for (parse, threads, kafka, name) in [
+        (Parse::Value, 0, kafka, "bare hyper, into a Value, and produce"),
+        (Parse::Typed, 0, None, "bare hyper, into a struct"),
+        (Parse::Value, 1, None, "bare hyper, one thread"),
+        (Parse::Typed, 1, None, "bare hyper, into a struct, one thread"),
     ] {
         progress(name);
-        let (floor, address) = floor::start(floor::Args { parse, threads })?;
+        let (floor, address) = floor::start(&floor::Args { parse, threads, kafka })?;
         let mut runs = Vec::new();
-        for _ in 0..bench.options.pairs.min(3) {
+        for _ in 0..if bench.options.quick { 1 } else { bench.options.pairs.min(3) } {
             runs.push(run(bench, &floor, address, 1).await?.per_cpu);
         }
         found.rows.push(Row::new(name, spread(&runs)?, "orders/CPU-s"));

@@ -8,6 +8,7 @@ use tokio::{
 use super::*;
 
 /// A server that answers each request as `answer` says, counted from 0 over all connections.
+#[expect(clippy::disallowed_methods, reason = "the server ends with the test's runtime")]
 async fn server<A, R>(answer: A) -> SocketAddr
 where
     A: Fn(usize) -> R + Clone + Send + Sync + 'static,

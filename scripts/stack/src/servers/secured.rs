@@ -2,7 +2,7 @@
 //! authorizer. For tests of those; no part of a stack. It ends when its value does, or with the thread that started it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Context, LOG4J, kafka};

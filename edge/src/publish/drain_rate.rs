@@ -383,7 +383,7 @@ mod tests {
             room = forecast.orders_in(forecast.way() + Duration::from_millis(500)).unwrap_or(3000);
             while world.open.len() < room {
                 world.open.push_back(world.rate.mark(world.now));
-                if world.open.len() % 30 == 0 {
+                if world.open.len().is_multiple_of(30) {
                     break; // not all at once
                 }
             }

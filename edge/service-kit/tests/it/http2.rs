@@ -259,3 +259,30 @@ async fn a_request_that_never_ends_is_cut_at_the_deadline() {
     assert_eq!(tasks.drain(Duration::from_millis(100)).await, Drained::Cut(2), "the connection, and the work");
     assert!(until(&mut stream, DATA).await.is_none());
 }
+
+/// A connection of HTTP/2 may hold much, so only a share of all may be one; idle ones make room among themselves.
+#[tokio::test]
+async fn idle_connections_make_room_for_others() {
+    let tasks = Tasks::new();
+    let long = Duration::from_secs(20);
+    let limits = Limits { head_time: long, idle_time: long, ..MANY };
+    let address = start(&tasks, limits, answer_hello).await;
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        let mut stream = connect(address, &[]).await;
+        stream.write_all(&get(1, "/")).await.unwrap();
+        until(&mut stream, DATA).await.unwrap();
+        open.push(stream);
+    }
+    tokio::time::sleep(LIMITS.head_time).await; // until they are seen to be idle
+    for _ in 0..4 {
+        let mut stream = connect(address, &[]).await;
+        stream.write_all(&get(1, "/")).await.unwrap();
+        assert_eq!(until(&mut stream, DATA).await.unwrap().payload, b"hello");
+        open.push(stream);
+    }
+    assert!(until(&mut open[0], GOAWAY).await.is_some(), "who idled the longest");
+    let last = open.last_mut().unwrap();
+    last.write_all(&get(3, "/")).await.unwrap();
+    assert_eq!(until(last, DATA).await.unwrap().payload, b"hello");
+}

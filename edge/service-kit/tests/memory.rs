@@ -1,5 +1,4 @@
 //! What an idle connection costs. A binary of its own, because it counts every byte that the process holds.
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -21,7 +21,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     places::Seat,
@@ -80,6 +80,12 @@ pub(super) fn builder(limits: &Limits, tasks: Tasks) -> http2::Builder<OnTasks> 
 
 /// Answers requests until the peer, a limit or a stop ends the connection.
 pub(super) async fn serve<I: Socket, S: Answers>(stream: I, opened: Instant, port: Arc<Port<S>>) {
+    let _place = tokio::select! {
+        biased;
+        place = port.http2_places.take() => place,
+        () = port.tasks.stopping() => return,
+        () = sleep(port.limits.head_time) => return tracing::debug!("no place for another connection of HTTP/2"),
+    };
     let streams = Arc::new(Streams::default());
     let stream = Timed::new(stream, opened, port.limits.head_time, port.limits.write_time);
     let (service, counted) = (port.service.clone(), Arc::clone(&streams));
@@ -94,11 +100,14 @@ pub(super) async fn serve<I: Socket, S: Answers>(stream: I, opened: Instant, por
     let mut open = Box::pin(port.http2.serve_connection(TokioIo::new(stream), service));
     let mut watch = Watch::new(port.limits, opened);
     let mut looks = tokio::time::interval(watch.every);
-    let (mut seat, mut closing): (Option<Seat<'_>>, Option<Instant>) = (None, None);
+    let (mut seat, mut closing): (Option<[Seat<'_>; 2]>, Option<Instant>) = (None, None);
     loop {
         let called = async {
             match &seat {
-                Some(seat) => seat.called().await,
+                Some([any, own]) => tokio::select! {
+                    () = any.called() => {}
+                    () = own.called() => {}
+                },
                 None => pending().await,
             }
         };
@@ -118,7 +127,7 @@ pub(super) async fn serve<I: Socket, S: Answers>(stream: I, opened: Instant, por
                     false
                 }
                 Look::Quiet => {
-                    seat.get_or_insert_with(|| port.places.sit());
+                    seat.get_or_insert_with(|| [port.places.sit(), port.http2_places.sit()]);
                     false
                 }
                 Look::Close => true,

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 /// So many connections may keep their buffers while nothing is asked of them; beyond that they give them back at once.
 /// Making them anew costs a microsecond, keeping them 18 KiB.
 const AWAKE: usize = 256;
+const HANDFUL: usize = 4;
 
 /// The connections of one listener: how many are open, and how many may be. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub(super) struct Places {
     all: usize,
     waiting: Mutex<Waiting>,
     open: AtomicUsize,
+    /// Connections that need a place and have none.
+    wanted: AtomicUsize,
     awake: AtomicUsize,
 }
 
@@ -69,13 +72,19 @@ pub(super) struct Seat<'p> {
 /// Counts an open connection.
 pub(super) struct Open(Arc<Places>);
 
-/// Counts a connection that has its buffers.
-pub(super) struct Awake<'p>(&'p Places);
+/// Counts one more while it lives.
+pub(super) struct Counted<'p>(&'p AtomicUsize);
 
 impl Places {
     pub(super) fn new(all: usize) -> Self {
-        let free = Arc::new(Semaphore::new(all));
-        Self { free, all, waiting: Mutex::default(), open: AtomicUsize::new(0), awake: AtomicUsize::new(0) }
+        Self {
+            free: Arc::new(Semaphore::new(all)),
+            all,
+            waiting: Mutex::default(),
+            open: AtomicUsize::new(0),
+            wanted: AtomicUsize::new(0),
+            awake: AtomicUsize::new(0),
+        }
     }
 
     /// A connection is open from now on. Not the same as a place: the listener holds one for the next that comes.
@@ -87,11 +96,16 @@ impl Places {
     /// A place, as soon as one is free. When more than three quarters are taken, each new connection ends the one that
     /// has waited the longest, so that idle ones never keep the others out.
     pub(super) async fn take(&self) -> Place {
-        let place = Arc::clone(&self.free).acquire_owned().await.ok(); // never closed, so never an error
-        if self.free.available_permits() < self.all / 4 {
+        if self.free.available_permits() <= self.all / 4 {
             self.call_longest();
         }
-        place
+        if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
+            return Some(place);
+        }
+        // First wanted, then called: who sits down in between calls for itself.
+        let _wanted = Counted::new(&self.wanted);
+        self.call_longest();
+        Arc::clone(&self.free).acquire_owned().await.ok() // never closed, so never an error
     }
 
     /// This connection waits from now on.
@@ -102,17 +116,15 @@ impl Places {
         waiting.next += 1;
         waiting.seats.insert(number, Arc::clone(&call));
         drop(waiting);
-        // The next connection waits for a place already, so nobody else will call.
-        if 4 <= self.all && self.free.available_permits() == 0 {
+        if 0 < self.wanted.load(Ordering::Relaxed) {
             self.call_longest();
         }
         Seat { places: self, number, call }
     }
 
     /// This connection has its buffers from now on.
-    pub(super) fn wake(&self) -> Awake<'_> {
-        self.awake.fetch_add(1, Ordering::Relaxed);
-        Awake(self)
+    pub(super) fn wake(&self) -> Counted<'_> {
+        Counted::new(&self.awake)
     }
 
     /// Whether connections should give their buffers back at once.
@@ -120,8 +132,11 @@ impl Places {
         AWAKE < self.awake.load(Ordering::Relaxed)
     }
 
+    /// Where there are only a handful of places, everybody waits for their turn.
     fn call_longest(&self) {
-        if let Some((_, call)) = self.waiting().seats.pop_first() {
+        if HANDFUL < self.all
+            && let Some((_, call)) = self.waiting().seats.pop_first()
+        {
             call.notify_one();
         }
     }
@@ -150,9 +165,16 @@ impl Drop for Open {
     }
 }
 
-impl Drop for Awake<'_> {
+impl<'p> Counted<'p> {
+    fn new(count: &'p AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.awake.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -183,6 +205,15 @@ mod tests {
         held.push(places.take().await);
         assert!(is_called(&seats[1]).await);
         let seat = places.sit();
-        assert!(is_called(&seat).await, "all are taken, and somebody waits for one");
+        assert!(!is_called(&seat).await, "all are taken, and nobody wants one");
+        drop(seat);
+        let next = async {
+            let mut next = std::pin::pin!(places.take());
+            assert!(tokio::time::timeout(Duration::from_millis(20), next.as_mut()).await.is_err());
+            let seat = places.sit();
+            assert!(is_called(&seat).await, "all are taken, and somebody wants one");
+        };
+        next.await;
+        assert!(!is_called(&places.sit()).await, "who wanted one has gone");
     }
 }

@@ -27,6 +27,9 @@ use crate::Tasks;
 
 /// How long to wait after a failed accept; the usual cause is that all file handles are taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// One in so many connections may speak HTTP/2, which lets many requests share one; but so many may always.
+const HTTP2_SHARE: usize = 8;
+const HTTP2_LEAST: usize = 16;
 /// How long to wait for more of first bytes that can still become both HTTP/1 and HTTP/2.
 const OPENING_PAUSE: Duration = Duration::from_millis(10);
 
@@ -94,6 +97,8 @@ pub(super) struct Port<S> {
     pub(super) limits: Limits,
     pub(super) tasks: Tasks,
     pub(super) places: Arc<Places>,
+    /// A share of the places, because a connection of HTTP/2 may hold much more than one of HTTP/1, and needs fewer.
+    pub(super) http2_places: Places,
     pub(super) http1: http1::Builder,
     pub(super) http2: http2::Builder<OnTasks>,
     tls: Option<Arc<Tls>>,
@@ -147,8 +152,9 @@ pub async fn serve_with<S: Answers>(
     // How long is no matter: see `HeadTimer`. Without a time hyper would not ask for it.
     http1.header_read_timeout(limits.idle_time).max_buf_size(limits.head_bytes);
     let http2 = super::http2::builder(&limits, tasks.clone());
+    let http2_places = Places::new((connections.limit() / HTTP2_SHARE).max(HTTP2_LEAST));
     let places = connections.0;
-    let port = Arc::new(Port { service, limits, tasks, places, http1, http2, tls });
+    let port = Arc::new(Port { service, limits, tasks, places, http2_places, http1, http2, tls });
     while let Some((stream, place)) = port.tasks.until_stop(accept(&listener, &port.places)).await {
         // Boxed, because what wraps a task has room for it twice.
         port.tasks.spawn(Box::pin(connection(stream, place, Arc::clone(&port))));

@@ -91,20 +91,19 @@ async fn a_head_that_does_not_end_ends_the_connection() {
     let mut stream = connect(address, &[]).await;
     stream.write_all(&get(1, "/")).await.unwrap();
     until(&mut stream, DATA).await.unwrap();
-    let (mut reader, mut write) = stream.into_split();
+    let (mut reader, mut write) = stream.split();
     let begun = Instant::now();
-    let trickle = tokio::spawn(async move {
-        write.write_all(&frame(HEADERS, END_STREAM, 3, &head("GET", "/", &[]))).await?;
-        loop {
+    let trickle = async {
+        let mut piece = frame(HEADERS, END_STREAM, 3, &head("GET", "/", &[]));
+        while write.write_all(&piece).await.is_ok() {
             tokio::time::sleep(LIMITS.head_time / 2).await;
-            write.write_all(&frame(CONTINUATION, 0, 3, &block(&[("a", "b")]))).await?;
+            piece = frame(CONTINUATION, 0, 3, &block(&[("a", "b")]));
         }
-        #[expect(unreachable_code, reason = "says what the error is")]
-        std::io::Result::Ok(())
-    });
-    while read(&mut reader).await.is_some() {}
+    };
+    let reading = async { while read(&mut reader).await.is_some() {} };
+    let both = async { tokio::join!(trickle, reading) };
+    tokio::time::timeout(Duration::from_secs(20), both).await.expect("an end in time");
     assert!(begun.elapsed() < LIMITS.head_time * 3 + Duration::from_secs(4), "{:?}", begun.elapsed());
-    trickle.abort();
 }
 
 #[tokio::test]
@@ -258,4 +257,31 @@ async fn a_request_that_never_ends_is_cut_at_the_deadline() {
     has_begun.recv().await.unwrap();
     assert_eq!(tasks.drain(Duration::from_millis(100)).await, Drained::Cut(2), "the connection, and the work");
     assert!(until(&mut stream, DATA).await.is_none());
+}
+
+/// A connection of HTTP/2 may hold much, so only a share of all may be one; idle ones make room among themselves.
+#[tokio::test]
+async fn idle_connections_make_room_for_others() {
+    let tasks = Tasks::new();
+    let long = Duration::from_secs(20);
+    let limits = Limits { head_time: long, idle_time: long, ..MANY };
+    let address = start(&tasks, limits, answer_hello).await;
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        let mut stream = connect(address, &[]).await;
+        stream.write_all(&get(1, "/")).await.unwrap();
+        until(&mut stream, DATA).await.unwrap();
+        open.push(stream);
+    }
+    tokio::time::sleep(LIMITS.head_time).await; // until they are seen to be idle
+    for _ in 0..4 {
+        let mut stream = connect(address, &[]).await;
+        stream.write_all(&get(1, "/")).await.unwrap();
+        assert_eq!(until(&mut stream, DATA).await.unwrap().payload, b"hello");
+        open.push(stream);
+    }
+    assert!(until(&mut open[0], GOAWAY).await.is_some(), "who idled the longest");
+    let last = open.last_mut().unwrap();
+    last.write_all(&get(3, "/")).await.unwrap();
+    assert_eq!(until(last, DATA).await.unwrap().payload, b"hello");
 }

@@ -92,7 +92,6 @@ fn the_page_has_each_metric_and_no_other() {
     // A family is shown once it has a member.
     metrics.request().end(Outcome::Accepted);
     metrics.refused("malformed");
-    metrics.over_quota(crate::keys::Limit::Bytes);
     metrics.batch().end(BatchEnd::Complete);
     metrics.over_quota(Limit::Requests);
     metrics.settled(Persistence::Stored, Duration::ZERO);

@@ -147,6 +147,11 @@ impl Broker {
         self.attention.notify_one();
     }
 
+    /// Whether an error came for all of the topic, and nobody has shown it to this producer since.
+    pub(super) fn is_topic_lost(&self) -> bool {
+        self.topic_lost.load(Ordering::Relaxed)
+    }
+
     /// The topic is there again: whether it must be gone on with another producer.
     pub(super) fn needs_another_producer(&self) -> bool {
         self.topic_lost.load(Ordering::Relaxed) && self.used.load(Ordering::Relaxed)

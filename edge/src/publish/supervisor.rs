@@ -75,8 +75,15 @@ async fn probe(publisher: &Arc<Publisher>, tasks: &Tasks, time: Duration) -> Res
     let asked = tasks.spawn_blocking(move || {
         let (leader, leaderless) = ask(&kafka, topic, time)?;
         if broker.is_permission_unknown() {
-            ask_for_permission(&kafka, leader, topic, time)?;
-            broker.permitted();
+            match ask_for_permission(&kafka, leader, topic, time) {
+                Ok(()) => broker.permitted(),
+                // A question without an answer does not outweigh a topic that was shown; it is asked again. Unless an
+                // order was refused: then it takes the brokers' word.
+                Err(Unseen::Silent(reason)) if !broker.is_topic_lost() => {
+                    tracing::debug!(reason, "nobody says whether the topic may be written");
+                }
+                Err(unseen) => return Err(unseen),
+            }
         }
         Ok(leaderless)
     });

@@ -10,6 +10,10 @@ use edge::{
 };
 use service_kit::{Tasks, signals, telemetry};
 
+// Most orders are freed by another thread than the one that took them, which glibc's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let Settings { args, given, config } = Settings::read(&words).unwrap_or_else(|error| error.exit());

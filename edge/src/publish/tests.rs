@@ -82,3 +82,31 @@ async fn a_broken_producer_is_replaced() {
     tasks.drain(Duration::from_secs(5)).await;
     assert_eq!(publisher.flush(Duration::from_secs(1)), Ok(()));
 }
+
+/// A signal and the supervisor may both want another producer; the second must not go back to what the first left.
+#[test]
+fn a_producer_is_replaced_once_whoever_wants_it_and_every_new_one_has_the_newest_security() {
+    use prometheus_client::registry::Registry;
+    use security::{Protocol, SecurityArgs};
+
+    let metrics = Metrics::new(&mut Registry::default());
+    let publisher = Publisher::new("127.0.0.1:1", Security::default(), "test", "t", metrics).unwrap();
+    let first = publisher.kafka();
+    let args = SecurityArgs { kafka_security_protocol: Protocol::Ssl, ..SecurityArgs::default() };
+    let newest = args.check(&mut Vec::new());
+    assert!(publisher.secure(newest.clone()).unwrap());
+    let second = publisher.kafka();
+    assert!(publisher.replace(&first).unwrap().is_none(), "it is not in use any more");
+    assert!(Arc::ptr_eq(&second, &publisher.kafka()));
+    assert!(publisher.replace(&second).unwrap().is_some());
+    assert!(!publisher.secure(newest).unwrap(), "nothing has changed");
+    let held = publisher.security.lock().unwrap();
+    std::thread::scope(|scope| {
+        let third = publisher.kafka();
+        let replacing = scope.spawn(|| publisher.replace(&publisher.kafka()).is_ok());
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(Arc::ptr_eq(&third, &publisher.kafka()), "not while somebody changes the security");
+        drop(held);
+        assert!(replacing.join().unwrap());
+    });
+}

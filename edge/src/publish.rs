@@ -42,7 +42,7 @@ pub use supervisor::supervise;
 use crate::metrics::Metrics;
 use context::{Context, Delivery};
 use statistics::Newest;
-use witness::Witness;
+use witness::{Witness, loss};
 
 /// What is published: one order.
 #[derive(Clone, Copy, Debug)]
@@ -247,11 +247,13 @@ impl Publisher {
                 self.broker.ask_for_supervisor();
                 Unavailable::Broker(Away::new("the producer broke and is being replaced", Duration::ZERO)).into()
             }
-            Some(code) if permission::is_refusal(code) => {
-                witness.lose_topic(permission::FORBIDDEN);
-                Unavailable::Broker(Away::new(permission::FORBIDDEN, Duration::ZERO)).into()
-            }
-            code => Unavailable::NotSent(describe(code)).into(),
+            code => match code.and_then(loss) {
+                Some(reason) => {
+                    witness.lose_topic(reason);
+                    Unavailable::Broker(Away::new(reason, Duration::ZERO)).into()
+                }
+                None => Unavailable::NotSent(describe(code)).into(),
+            },
         }
     }
 

@@ -12,7 +12,11 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use super::{Admission, Broker, Place, Placed, permission, statistics::Newest, witness::Witness};
+use super::{
+    Admission, Broker, Place, Placed, permission,
+    statistics::Newest,
+    witness::{Witness, loss},
+};
 use crate::metrics::Metrics;
 
 /// What librdkafka says about one message.
@@ -103,9 +107,9 @@ impl ProducerContext for Context {
             }
             Persistence::NotStored | Persistence::InDoubt => {
                 drop(place);
-                match error {
-                    Some(code) if permission::is_refusal(code) => self.witness.lose_topic(permission::FORBIDDEN),
-                    _ => self.witness.ask_for_supervisor(),
+                match error.and_then(loss) {
+                    Some(reason) => self.witness.lose_topic(reason),
+                    None => self.witness.ask_for_supervisor(),
                 }
             }
         }

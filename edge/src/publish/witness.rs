@@ -6,7 +6,9 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::{Broker, broker::State};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::{Broker, broker::State, permission};
 
 /// One producer's voice.
 #[derive(Debug)]
@@ -95,6 +97,18 @@ impl Witness {
     #[cfg(test)]
     pub(super) fn seen(&self) {
         self.say(State::seen);
+    }
+}
+
+/// Why an error is one for all of the topic, if it is. Some come from librdkafka, which then holds it to be gone for half
+/// a minute, whatever the brokers say meanwhile.
+pub(super) fn loss(code: RDKafkaErrorCode) -> Option<&'static str> {
+    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
+    match code {
+        UnknownPartition | UnknownTopic | UnknownTopicOrPartition => {
+            Some("Kafka does not know the topic or one of its partitions")
+        }
+        code => permission::is_refusal(code).then_some(permission::FORBIDDEN),
     }
 }
 

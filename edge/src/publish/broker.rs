@@ -244,11 +244,14 @@ impl State {
         self.now = Now::Starting(reason.to_owned());
     }
 
-    /// A broker is there and will not have us. Whether that is new.
+    /// A broker is there and will not have us. Others may: so it explains why none is there, and says nothing more.
+    /// Whether that is new.
     pub(super) fn refused(&mut self, cause: &str) -> bool {
         let is_new = self.cause.as_ref().is_none_or(|(_, known)| known != cause);
         self.cause = Some((Instant::now(), cause.to_owned()));
-        self.lose(cause);
+        if !matches!(self.now, Now::Up) {
+            self.lose(cause);
+        }
         is_new
     }
 
@@ -301,7 +304,10 @@ impl News {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
 
     use super::*;
     use crate::publish::witness::Witness;
@@ -340,6 +346,9 @@ mod tests {
         kafka.refused("it does not know the password");
         kafka.lost("no broker can be reached");
         assert_eq!(broker.is_up(), Err("it does not know the password".to_owned()));
+        kafka.seen();
+        kafka.refused("it does not know the password");
+        assert_eq!(broker.is_up(), Ok(()), "others do");
         kafka.seen();
         kafka.lost("no broker can be reached");
         assert_eq!(broker.is_up(), Err("no broker can be reached".to_owned()), "it took us since");
@@ -412,5 +421,41 @@ mod tests {
         broker.lock().told.at = Instant::now().checked_sub(TELL);
         broker.tell();
         assert!(!broker.lock().told.up);
+    }
+
+    /// Counts the lines of the log, and those that are written while no order can be let in.
+    struct Log(Arc<Broker>, [Arc<AtomicUsize>; 2]);
+
+    impl tracing::Subscriber for Log {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.1[usize::from(self.0.state.try_lock().is_err())].fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn a_log_that_nobody_reads_keeps_no_order_waiting() {
+        let (broker, kafka) = known();
+        let lines: [Arc<AtomicUsize>; 2] = Default::default();
+        tracing::subscriber::with_default(Log(Arc::clone(&broker), lines.clone()), || {
+            kafka.seen();
+            kafka.refused("it does not know the password");
+            kafka.lost("away");
+            broker.lock().told.at = Instant::now().checked_sub(TELL);
+            broker.tell();
+        });
+        assert_eq!(lines.map(|lines| lines.load(Ordering::Relaxed)), [3, 0]);
     }
 }

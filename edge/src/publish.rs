@@ -28,6 +28,7 @@ pub mod security;
 pub mod settings;
 mod statistics;
 mod supervisor;
+mod witness;
 
 pub use admission::{Admission, Place, Terms};
 pub use broker::{Away, Broker};
@@ -41,6 +42,7 @@ pub use supervisor::supervise;
 use crate::metrics::Metrics;
 use context::{Context, Delivery};
 use statistics::Newest;
+use witness::{Witness, loss};
 
 /// What is published: one order.
 #[derive(Clone, Copy, Debug)]
@@ -220,15 +222,24 @@ impl Publisher {
         }
         let message =
             BaseRecord::with_opaque_to(self.topic, delivery).key(record.key).payload(record.value).headers(headers);
-        self.broker.used();
-        match self.kafka().send(message) {
+        let kafka = self.kafka();
+        let witness = kafka.context().witness();
+        witness.used();
+        match kafka.send(message) {
             Ok(()) => Ok(InFlight { report, size, begun: now }),
-            Err((error, _)) => Err(self.refused(&error, now, &terms, size)),
+            Err((error, _)) => Err(self.refused(&error, witness, now, &terms, size)),
         }
     }
 
     /// librdkafka did not take the message, so it is surely not in the topic.
-    fn refused(&self, error: &KafkaError, now: Instant, terms: &Terms<'_>, size: usize) -> PublishError {
+    fn refused(
+        &self,
+        error: &KafkaError,
+        witness: &Witness,
+        now: Instant,
+        terms: &Terms<'_>,
+        size: usize,
+    ) -> PublishError {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => self.admission.full(now, terms).into(),
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => PublishError::TooLarge(size),
@@ -236,11 +247,13 @@ impl Publisher {
                 self.broker.ask_for_supervisor();
                 Unavailable::Broker(Away::new("the producer broke and is being replaced", Duration::ZERO)).into()
             }
-            Some(code) if permission::is_refusal(code) => {
-                self.broker.lose_topic(permission::FORBIDDEN);
-                Unavailable::Broker(Away::new(permission::FORBIDDEN, Duration::ZERO)).into()
-            }
-            code => Unavailable::NotSent(describe(code)).into(),
+            code => match code.and_then(loss) {
+                Some(reason) => {
+                    witness.lose_topic(reason);
+                    Unavailable::Broker(Away::new(reason, Duration::ZERO)).into()
+                }
+                None => Unavailable::NotSent(describe(code)).into(),
+            },
         }
     }
 
@@ -267,30 +280,33 @@ impl Publisher {
         if *known == security {
             return Ok(false);
         }
-        let before = std::mem::replace(&mut *known, security);
+        let old = self.replace_as(&security)?;
+        *known = security;
         drop(known);
-        match self.replace() {
-            Ok(old) => {
-                // Not by the caller: it would wait for a broker that may be away.
-                std::thread::spawn(move || old.flush(settings::MESSAGE_TIMEOUT));
-                self.broker.ask_for_permission();
-                Ok(true)
-            }
-            Err(error) => {
-                *self.security.lock().unwrap_or_else(PoisonError::into_inner) = before;
-                Err(error)
-            }
-        }
+        // Not by the caller: it would wait for a broker that may be away.
+        std::thread::spawn(move || old.flush(settings::MESSAGE_TIMEOUT));
+        self.broker.ask_for_supervisor();
+        Ok(true)
     }
 
-    /// A new producer in place of a broken one. The old one is given back; its messages are still to be settled.
-    fn replace(&self) -> Result<Arc<Kafka>, KafkaError> {
-        let security = self.security.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    /// A new producer in place of a broken one, unless that was replaced already. The old one is given back; its
+    /// messages are still to be settled.
+    fn replace(&self, broken: &Arc<Kafka>) -> Result<Option<Arc<Kafka>>, KafkaError> {
+        // Held to the end: else this would undo what `secure` does meanwhile.
+        let security = self.security.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(broken, &self.kafka()) {
+            return Ok(None);
+        }
+        self.replace_as(&security).map(Some)
+    }
+
+    /// Only with the lock on `security`.
+    fn replace_as(&self, security: &Security) -> Result<Arc<Kafka>, KafkaError> {
         let context = Context::new(&self.broker, &self.metrics, &self.statistics);
-        let fresh = settings::create(&self.servers, &security, &self.client_id, context)?;
+        let fresh = settings::create(&self.servers, security, &self.client_id, context)?;
         self.metrics.producer_replaced();
         let mut kafka = self.kafka.write().unwrap_or_else(PoisonError::into_inner);
-        self.broker.begin_anew();
+        fresh.context().witness().begin();
         Ok(std::mem::replace(&mut kafka, Arc::new(fresh)))
     }
 }

@@ -85,7 +85,8 @@ impl Admission {
     pub fn admit(&self, now: Instant, terms: &Terms<'_>) -> Result<Place, Unavailable> {
         let taken = self.permits.taken();
         let forecast = self.rate.forecast(now, taken.0);
-        let wait = forecast.wait(taken).unwrap_or_default();
+        // Longer than librdkafka keeps it no order waits, so this is below every deadline that counts.
+        let wait = forecast.wait(taken).unwrap_or_default().min(settings::MESSAGE_TIMEOUT);
         let longest = terms.deadline.mul_f64(OF_DEADLINE);
         if longest < wait {
             let pause = self.promise(now, terms, wait - longest);
@@ -126,7 +127,7 @@ impl Admission {
     pub fn full(&self, now: Instant, terms: &Terms<'_>) -> Unavailable {
         let taken = self.permits.taken();
         let forecast = self.rate.forecast(now, taken.0);
-        let wait = forecast.wait(taken).unwrap_or(settings::MESSAGE_TIMEOUT);
+        let wait = forecast.wait(taken).map_or(settings::MESSAGE_TIMEOUT, |wait| wait.min(settings::MESSAGE_TIMEOUT));
         Unavailable::QueueFull { pause: self.promise(now, terms, wait.saturating_sub(WAIT / 2)) }
     }
 

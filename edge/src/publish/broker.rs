@@ -2,10 +2,7 @@
 //! next evidence changes it back. Does not ask anyone itself: see `supervisor`.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -29,23 +26,26 @@ const TELL: Duration = Duration::from_secs(1);
 pub struct Broker {
     state: Mutex<State>,
     attention: Notify,
-    /// A record was stored since the supervisor last looked.
-    stored: AtomicBool,
-    /// Whether we may write is not known: at first, and after a broker has refused us.
-    permission_unknown: AtomicBool,
-    /// The topic was taken from the producer in use: an error came for all of it. See [`Broker::lose_topic`].
-    topic_lost: AtomicBool,
-    /// The producer in use was handed an order.
-    used: AtomicBool,
 }
 
+/// What is known, and by which producer. Only what a [`Witness`](super::witness::Witness) says changes it.
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     now: Now,
     seen: Option<Instant>,
     /// Why no broker will have us, if one said so: "no broker can be reached" comes after it and says less.
     cause: Option<(Instant, String)>,
     told: Told,
+    /// The producer in use; what an older one says of the broker does not count.
+    in_use: u64,
+    /// The newest producer that was given a number.
+    newest: u64,
+    /// A record was stored since the supervisor last looked.
+    stored: bool,
+    /// Whether we may write is not known: at first, and after a broker has refused us.
+    permission_unknown: bool,
+    /// The topic was taken from the producer in use: an error came for all of it. See [`State::lose_topic`].
+    topic_lost: bool,
 }
 
 #[derive(Debug)]
@@ -75,18 +75,28 @@ struct Told {
     at: Option<Instant>,
 }
 
+/// A change that the log is told, after the lock is given back.
+#[derive(Debug)]
+enum News {
+    /// After so long, if it was up before.
+    Up(Option<Duration>),
+    Down(String),
+}
+
 impl Broker {
     pub(super) fn new() -> Self {
-        let now = Now::Starting("not connected yet".to_owned());
-        let state = State { now, seen: None, cause: None, told: Told::default() };
-        Self {
-            state: Mutex::new(state),
-            attention: Notify::new(),
-            stored: AtomicBool::new(false),
-            permission_unknown: AtomicBool::new(true),
-            topic_lost: AtomicBool::new(false),
-            used: AtomicBool::new(false),
-        }
+        let state = State {
+            now: Now::Starting("not connected yet".to_owned()),
+            seen: None,
+            cause: None,
+            told: Told::default(),
+            in_use: 0,
+            newest: 0,
+            stored: false,
+            permission_unknown: true,
+            topic_lost: false,
+        };
+        Self { state: Mutex::new(state), attention: Notify::new() }
     }
 
     /// Whether an order may be handed over now; if not, why.
@@ -113,126 +123,55 @@ impl Broker {
         }
     }
 
-    /// Evidence that orders are taken.
-    pub(super) fn seen(&self) {
+    /// The number of one more producer.
+    pub(super) fn number(&self) -> u64 {
         let mut state = self.lock();
-        if self.topic_lost.load(Ordering::Relaxed) {
-            return;
-        }
-        state.seen = Some(Instant::now());
+        state.newest += 1;
+        state.newest
+    }
+
+    /// The producer of this number is in use from now on. All that was known came through another one, and perhaps to
+    /// another user.
+    pub(super) fn use_producer(&self, number: u64) {
+        let mut state = self.lock();
+        state.in_use = number;
+        state.topic_lost = false;
+        state.permission_unknown = true;
         state.cause = None;
-        state.now = Now::Up;
-        state.tell();
     }
 
-    /// The best evidence: an order is stored.
-    pub(super) fn stored(&self) {
-        self.stored.store(true, Ordering::Relaxed);
-        self.permission_unknown.store(false, Ordering::Relaxed);
-        self.seen();
-    }
-
-    /// The brokers refuse the topic as a whole: it is not there, or not ours. librdkafka then forgets its partitions,
-    /// and when they come back it may number an order as it has numbered another that was still on its way; a broker
-    /// takes that for the same one, and says yes. So nothing more is handed to this producer, at once and without any
-    /// grace; if it was used it is replaced when the topic is back.
-    pub(super) fn lose_topic(&self, reason: &str) {
-        self.permission_unknown.store(true, Ordering::Relaxed);
+    /// What the producer of this number says; nothing if it was replaced. One that is not in use yet soon will be.
+    pub(super) fn hear<T>(&self, number: u64, change: impl FnOnce(&mut State) -> T) -> Option<T> {
         let mut state = self.lock();
-        self.topic_lost.store(true, Ordering::Relaxed);
-        state.seen = None;
-        state.now = Now::Starting(reason.to_owned());
-        state.tell();
+        if number < state.in_use {
+            return None;
+        }
+        let changed = change(&mut state);
+        let news = state.news();
         drop(state);
-        self.attention.notify_one();
+        // Every order takes the lock, and who reads the log may be slow.
+        news.iter().for_each(News::log);
+        Some(changed)
     }
 
     /// Whether an error came for all of the topic, and nobody has shown it to this producer since.
     pub(super) fn is_topic_lost(&self) -> bool {
-        self.topic_lost.load(Ordering::Relaxed)
-    }
-
-    /// The topic is there again: whether it must be gone on with another producer.
-    pub(super) fn needs_another_producer(&self) -> bool {
-        self.topic_lost.load(Ordering::Relaxed) && self.used.load(Ordering::Relaxed)
-    }
-
-    /// The producer in use has the topic, or is a new one.
-    pub(super) fn found_topic(&self) {
-        self.topic_lost.store(false, Ordering::Relaxed);
-    }
-
-    /// A new producer is in use.
-    pub(super) fn begin_anew(&self) {
-        self.used.store(false, Ordering::Relaxed);
-        self.found_topic();
-    }
-
-    /// The producer in use is handed an order.
-    pub(super) fn used(&self) {
-        self.used.store(true, Ordering::Relaxed);
-    }
-
-    /// We come as somebody else now: the supervisor should ask what that one may.
-    pub(super) fn ask_for_permission(&self) {
-        self.permission_unknown.store(true, Ordering::Relaxed);
-        self.ask_for_supervisor();
+        self.lock().topic_lost
     }
 
     /// Whether somebody should ask if we may write.
     pub(super) fn is_permission_unknown(&self) -> bool {
-        self.permission_unknown.load(Ordering::Relaxed)
-    }
-
-    /// The brokers say that we may write.
-    pub(super) fn permitted(&self) {
-        self.permission_unknown.store(false, Ordering::Relaxed);
-    }
-
-    /// A broker is there and will not have us.
-    pub(super) fn refused(&self, cause: &str) {
-        let mut state = self.lock();
-        if state.cause.as_ref().is_none_or(|(_, known)| known != cause) {
-            tracing::warn!(kafka.cause = cause, "a broker does not take us");
-        }
-        state.cause = Some((Instant::now(), cause.to_owned()));
-        state.lose(cause);
-        drop(state);
-        self.attention.notify_one();
+        self.lock().permission_unknown
     }
 
     /// Whether an order was stored since this was last asked.
     pub(super) fn take_stored(&self) -> bool {
-        self.stored.swap(false, Ordering::Relaxed)
-    }
-
-    /// Evidence that the broker is away.
-    pub(super) fn lost(&self, reason: &str) {
-        self.lock().lose(reason);
-        self.attention.notify_one();
-    }
-
-    /// No answer in the time of a probe. Evidence only when nothing else was heard for longer: a slow broker takes
-    /// orders all the same.
-    pub(super) fn silent(&self, reason: &str) {
-        let mut state = self.lock();
-        if state.seen.is_none_or(|seen| SILENCE < seen.elapsed()) {
-            state.lose(reason);
-        }
-    }
-
-    /// The producer broke: all that was known came through it.
-    pub(super) fn forgotten(&self, reason: &str) {
-        self.permission_unknown.store(true, Ordering::Relaxed);
-        let mut state = self.lock();
-        state.seen = None;
-        state.now = Now::Starting(reason.to_owned());
-        state.tell();
+        std::mem::take(&mut self.lock().stored)
     }
 
     /// Tells what was left untold because the change before it was too recent. The supervisor calls it each round.
     pub(super) fn tell(&self) {
-        self.lock().tell();
+        self.hear(u64::MAX, |_| ());
     }
 
     /// Something failed: the supervisor should look now, not at its next round.
@@ -257,7 +196,75 @@ impl Away {
 }
 
 impl State {
-    fn lose(&mut self, reason: &str) {
+    /// Evidence that orders are taken.
+    pub(super) fn seen(&mut self) {
+        if self.topic_lost {
+            return;
+        }
+        self.seen = Some(Instant::now());
+        self.cause = None;
+        self.now = Now::Up;
+    }
+
+    /// The best evidence: an order is stored.
+    pub(super) fn stored(&mut self) {
+        self.stored = true;
+        self.permission_unknown = false;
+        self.seen();
+    }
+
+    /// The brokers say that we may write.
+    pub(super) fn permitted(&mut self) {
+        self.permission_unknown = false;
+    }
+
+    /// The brokers refuse the topic as a whole: it is not there, or not ours. librdkafka then forgets its partitions,
+    /// and when they come back it may number an order as it has numbered another that was still on its way; a broker
+    /// takes that for the same one, and says yes. So nothing more is handed to this producer, at once and without any
+    /// grace; if it was used it is replaced when the topic is back.
+    pub(super) fn lose_topic(&mut self, reason: &str) {
+        self.topic_lost = true;
+        self.forgotten(reason);
+    }
+
+    /// The topic is there: whether the producer may go on with it, which one that was used and lost it may not.
+    pub(super) fn found_topic(&mut self, is_used: bool) -> bool {
+        if self.topic_lost && is_used {
+            return false;
+        }
+        self.topic_lost = false;
+        self.seen();
+        true
+    }
+
+    /// The producer broke, or the topic is gone: nothing that was known holds.
+    pub(super) fn forgotten(&mut self, reason: &str) {
+        self.permission_unknown = true;
+        self.seen = None;
+        self.now = Now::Starting(reason.to_owned());
+    }
+
+    /// A broker is there and will not have us. Others may: so it explains why none is there, and says nothing more.
+    /// Whether that is new.
+    pub(super) fn refused(&mut self, cause: &str) -> bool {
+        let is_new = self.cause.as_ref().is_none_or(|(_, known)| known != cause);
+        self.cause = Some((Instant::now(), cause.to_owned()));
+        if !matches!(self.now, Now::Up) {
+            self.lose(cause);
+        }
+        is_new
+    }
+
+    /// No answer in the time of a probe. Evidence only when nothing else was heard for longer: a slow broker takes
+    /// orders all the same.
+    pub(super) fn silent(&mut self, reason: &str) {
+        if self.seen.is_none_or(|seen| SILENCE < seen.elapsed()) {
+            self.lose(reason);
+        }
+    }
+
+    /// Evidence that the broker is away.
+    pub(super) fn lose(&mut self, reason: &str) {
         let reason = match &self.cause {
             Some((since, cause)) if since.elapsed() < CAUSE_HOLDS => cause.as_str(),
             Some(_) | None => reason,
@@ -266,130 +273,189 @@ impl State {
             Now::Up => self.now = Now::Down { since: Instant::now(), reason: reason.to_owned() },
             Now::Starting(known) | Now::Down { reason: known, .. } => reason.clone_into(known),
         }
-        self.tell();
     }
 
-    fn tell(&mut self) {
+    /// What the log should say now, if anything.
+    fn news(&mut self) -> Option<News> {
         let up = matches!(self.now, Now::Up);
         if up == self.told.up || self.told.at.is_some_and(|at| at.elapsed() < TELL) {
-            return;
+            return None;
         }
-        match (&self.now, self.told.at) {
-            (Now::Up, None) => tracing::info!("kafka takes orders"),
-            (Now::Up, Some(at)) => {
-                tracing::info!(kafka.away_seconds = at.elapsed().as_secs_f64(), "kafka takes orders again");
-            }
-            (Now::Starting(reason) | Now::Down { reason, .. }, _) => {
-                tracing::warn!(kafka.reason = reason, "kafka does not take orders");
-            }
-        }
+        let news = match &self.now {
+            Now::Up => News::Up(self.told.at.map(|at| at.elapsed())),
+            Now::Starting(reason) | Now::Down { reason, .. } => News::Down(reason.clone()),
+        };
         self.told = Told { up, at: Some(Instant::now()) };
+        Some(news)
+    }
+}
+
+impl News {
+    fn log(&self) {
+        match self {
+            Self::Up(None) => tracing::info!("kafka takes orders"),
+            Self::Up(Some(away)) => {
+                tracing::info!(kafka.away_seconds = away.as_secs_f64(), "kafka takes orders again");
+            }
+            Self::Down(reason) => tracing::warn!(kafka.reason = reason, "kafka does not take orders"),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
     use super::*;
+    use crate::publish::witness::Witness;
+
+    fn known() -> (Arc<Broker>, Witness) {
+        let broker = Arc::new(Broker::new());
+        let witness = Witness::new(&broker);
+        (broker, witness)
+    }
 
     #[test]
     fn evidence_changes_what_is_known_both_ways() {
-        let broker = Broker::new();
+        let (broker, kafka) = known();
         let admits = || broker.admits().map_err(|away| away.to_string());
         assert!(admits().is_err(), "nothing is known yet");
-        broker.lost("refused");
+        kafka.lost("refused");
         assert_eq!(admits(), Err("refused".to_owned()), "no grace before the first evidence");
-        broker.seen();
+        kafka.seen();
         assert_eq!((admits(), broker.is_up()), (Ok(()), Ok(())));
-        broker.lost("reset");
+        kafka.lost("reset");
         assert_eq!(admits(), Ok(()), "a short outage is waited for");
         assert_eq!(broker.is_up(), Err("reset".to_owned()));
         if let Now::Down { since, .. } = &mut broker.lock().now {
             *since -= GRACE;
         }
         assert_eq!(admits(), Err("reset".to_owned()));
-        broker.lost("refused");
+        kafka.lost("refused");
         assert_eq!(admits(), Err("refused".to_owned()), "a second error does not start the grace anew");
-        broker.seen();
+        kafka.seen();
         assert_eq!(admits(), Ok(()));
     }
 
     #[test]
     fn what_a_broker_says_against_us_explains_that_none_is_there() {
-        let broker = Broker::new();
-        broker.refused("it does not know the password");
-        broker.lost("no broker can be reached");
+        let (broker, kafka) = known();
+        kafka.refused("it does not know the password");
+        kafka.lost("no broker can be reached");
         assert_eq!(broker.is_up(), Err("it does not know the password".to_owned()));
-        broker.seen();
-        broker.lost("no broker can be reached");
+        kafka.seen();
+        kafka.refused("it does not know the password");
+        assert_eq!(broker.is_up(), Ok(()), "others do");
+        kafka.seen();
+        kafka.lost("no broker can be reached");
         assert_eq!(broker.is_up(), Err("no broker can be reached".to_owned()), "it took us since");
-        broker.refused("it does not know the password");
+        kafka.refused("it does not know the password");
         broker.lock().cause.as_mut().unwrap().0 -= CAUSE_HOLDS;
-        broker.lost("no broker can be reached");
+        kafka.lost("no broker can be reached");
         assert_eq!(broker.is_up(), Err("no broker can be reached".to_owned()), "long ago");
     }
 
     #[test]
     fn whether_we_may_write_is_unknown_at_first_and_after_each_refusal() {
-        let broker = Broker::new();
+        let (broker, kafka) = known();
         assert!(broker.is_permission_unknown());
-        broker.permitted();
+        kafka.permitted();
         assert!(!broker.is_permission_unknown());
-        broker.lose_topic("not allowed");
+        kafka.lose_topic("not allowed");
         assert!(broker.is_permission_unknown() && broker.is_up().is_err());
-        broker.found_topic();
-        broker.stored();
+        assert!(kafka.found_topic(), "it was handed nothing");
+        kafka.stored();
         assert!(!broker.is_permission_unknown() && broker.is_up().is_ok());
-        broker.forgotten("broke");
+        kafka.forgotten("broke");
         assert!(broker.is_permission_unknown());
     }
 
     #[test]
     fn a_topic_that_was_lost_is_lost_until_the_producer_is_another_whatever_the_old_one_reports() {
-        let broker = Broker::new();
-        broker.seen();
-        broker.lose_topic("not allowed");
-        assert!(!broker.needs_another_producer(), "it was handed nothing");
-        broker.used();
-        broker.stored();
+        let (broker, kafka) = known();
+        kafka.seen();
+        kafka.lose_topic("not allowed");
+        kafka.used();
+        kafka.stored();
         assert_eq!(
             broker.admits().map_err(|away| away.reason),
             Err("not allowed".to_owned()),
             "no grace, and no report of the old one counts"
         );
-        assert!(broker.needs_another_producer());
-        broker.begin_anew();
-        assert!(!broker.needs_another_producer() && broker.admits().is_err(), "the new one has shown nothing yet");
-        broker.seen();
+        assert!(!kafka.found_topic(), "it is not shown to this one again");
+        let fresh = Witness::new(&broker);
+        fresh.begin();
+        assert!(broker.admits().is_err(), "the new one has shown nothing yet");
+        assert!(fresh.found_topic());
         assert_eq!(broker.admits(), Ok(()));
     }
 
     #[test]
     fn a_slow_answer_counts_only_after_a_long_silence() {
-        let broker = Broker::new();
-        broker.silent("slow");
+        let (broker, kafka) = known();
+        kafka.silent("slow");
         assert_eq!(broker.is_up(), Err("slow".to_owned()), "nothing was ever heard");
-        broker.seen();
-        broker.silent("slow");
+        kafka.seen();
+        kafka.silent("slow");
         assert_eq!(broker.is_up(), Ok(()), "heard a moment ago");
         broker.lock().seen = Instant::now().checked_sub(SILENCE + Duration::from_millis(1));
-        broker.silent("slow");
+        kafka.silent("slow");
         assert_eq!(broker.is_up(), Err("slow".to_owned()));
-        broker.stored();
+        kafka.stored();
         assert_eq!((broker.is_up(), broker.take_stored(), broker.take_stored()), (Ok(()), true, false));
     }
 
     #[test]
     fn the_log_has_one_change_a_second_and_ends_with_what_holds() {
-        let broker = Broker::new();
-        broker.seen();
+        let (broker, kafka) = known();
+        kafka.seen();
         for _ in 0..100 {
-            broker.lost("flapping");
+            kafka.lost("flapping");
             assert!(broker.lock().told.up, "told a moment ago");
-            broker.seen();
+            kafka.seen();
         }
-        broker.lost("away");
+        kafka.lost("away");
         broker.lock().told.at = Instant::now().checked_sub(TELL);
         broker.tell();
         assert!(!broker.lock().told.up);
+    }
+
+    /// Counts the lines of the log, and those that are written while no order can be let in.
+    struct Log(Arc<Broker>, [Arc<AtomicUsize>; 2]);
+
+    impl tracing::Subscriber for Log {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.1[usize::from(self.0.state.try_lock().is_err())].fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn a_log_that_nobody_reads_keeps_no_order_waiting() {
+        let (broker, kafka) = known();
+        let lines: [Arc<AtomicUsize>; 2] = Default::default();
+        tracing::subscriber::with_default(Log(Arc::clone(&broker), lines.clone()), || {
+            kafka.seen();
+            kafka.refused("it does not know the password");
+            kafka.lost("away");
+            broker.lock().told.at = Instant::now().checked_sub(TELL);
+            broker.tell();
+        });
+        assert_eq!(lines.map(|lines| lines.load(Ordering::Relaxed)), [3, 0]);
     }
 }

@@ -12,7 +12,11 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use super::{Admission, Broker, Place, Placed, permission, statistics::Newest};
+use super::{
+    Admission, Broker, Place, Placed, permission,
+    statistics::Newest,
+    witness::{Witness, loss},
+};
 use crate::metrics::Metrics;
 
 /// What librdkafka says about one message.
@@ -60,14 +64,19 @@ impl Delivery {
 
 /// The callbacks of one producer.
 pub(super) struct Context {
-    broker: Arc<Broker>,
+    witness: Arc<Witness>,
     metrics: Metrics,
     statistics: Newest,
 }
 
 impl Context {
     pub(super) fn new(broker: &Arc<Broker>, metrics: &Metrics, statistics: &Newest) -> Self {
-        Self { broker: Arc::clone(broker), metrics: metrics.clone(), statistics: statistics.clone() }
+        Self { witness: Arc::new(Witness::new(broker)), metrics: metrics.clone(), statistics: statistics.clone() }
+    }
+
+    /// What the producer says of the broker.
+    pub(super) fn witness(&self) -> &Arc<Witness> {
+        &self.witness
     }
 }
 
@@ -94,13 +103,13 @@ impl ProducerContext for Context {
         match persistence {
             Persistence::Stored => {
                 admission.acknowledged(now, place);
-                self.broker.stored();
+                self.witness.stored();
             }
             Persistence::NotStored | Persistence::InDoubt => {
                 drop(place);
-                match error {
-                    Some(code) if permission::is_refusal(code) => self.broker.lose_topic(permission::FORBIDDEN),
-                    _ => self.broker.ask_for_supervisor(),
+                match error.and_then(loss) {
+                    Some(reason) => self.witness.lose_topic(reason),
+                    None => self.witness.ask_for_supervisor(),
                 }
             }
         }
@@ -113,14 +122,14 @@ impl ClientContext for Context {
     /// The crate calls this twice for each error; both calls say the same, which does no harm.
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.broker.lost("no broker can be reached"),
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.witness.lost("no broker can be reached"),
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => {
                 tracing::debug!(kafka.error = %error, kafka.reason = reason, "a broker does not take us");
-                self.broker.refused(permission::cause(reason));
+                self.witness.refused(permission::cause(reason));
             }
             Some(RDKafkaErrorCode::Fatal) => {
                 tracing::error!(kafka.reason = reason, "producer broke");
-                self.broker.ask_for_supervisor();
+                self.witness.ask_for_supervisor();
             }
             _ => tracing::debug!(kafka.error = %error, kafka.reason = reason, "kafka client error"),
         }
@@ -131,7 +140,7 @@ impl ClientContext for Context {
         if facility == "FAIL"
             && let Some(cause) = permission::cause_in_log(message)
         {
-            self.broker.refused(cause);
+            self.witness.refused(cause);
         }
         tracing::debug!(target: "librdkafka", level = ?level, facility, "{message}");
     }

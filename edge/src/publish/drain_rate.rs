@@ -32,6 +32,8 @@ const WAITING: f64 = 0.15;
 const SEEN: f64 = 8.0;
 /// What nothing has confirmed for so long is not known any more.
 const FORGOTTEN: Duration = Duration::from_secs(10);
+/// However slow the broker was: orders and bytes a second. A stopped one must not make a queue of any length endless.
+const LEAST: (f64, f64) = (1.0, 1000.0);
 /// Beyond the way there and back: a broker that acknowledges nothing for so long has stopped.
 const STOPPED: Duration = Duration::from_millis(500);
 /// The longest way there and back that is believed, in seconds. While orders wait all the time, the shortest time
@@ -59,6 +61,7 @@ struct State {
     /// Acknowledged since the beginning.
     orders: u64,
     bytes: u64,
+    /// When the broker was last seen at work, or had none.
     last: Instant,
     window: Window,
     /// Acknowledged a second, whether orders waited or not.
@@ -152,6 +155,10 @@ impl DrainRate {
     #[must_use]
     pub(super) fn forecast(&self, now: Instant, queued: usize) -> Forecast {
         let mut state = self.lock();
+        if queued == 0 {
+            // A broker that has nothing to acknowledge has not stopped, however long that lasts.
+            state.last = state.last.max(now);
+        }
         state.reckon(now, 0 < queued);
         let State { acknowledged, capacity, way, .. } = *state;
         // A little more than was seen may always be expected to go as fast.
@@ -242,7 +249,8 @@ impl Forecast {
     #[must_use]
     pub(super) fn wait(&self, (orders, bytes): (usize, usize)) -> Option<Duration> {
         let capacity = self.capacity?;
-        let (orders, bytes) = (orders as f64 / capacity.orders.max(1.0), bytes as f64 / capacity.bytes.max(1.0));
+        let (orders, bytes) =
+            (orders as f64 / capacity.orders.max(LEAST.0), bytes as f64 / capacity.bytes.max(LEAST.1));
         // Bounded, so that no reckoning with it goes beyond what a clock holds.
         Some(Duration::from_secs_f64(orders.max(bytes).min(3600.0)))
     }
@@ -250,7 +258,7 @@ impl Forecast {
     /// The queue in orders of the size that was acknowledged lately.
     #[must_use]
     pub(super) fn load(&self, (orders, bytes): (usize, usize)) -> usize {
-        let by_bytes = self.capacity.map_or(0.0, |known| bytes as f64 / known.bytes.max(1.0) * known.orders);
+        let by_bytes = self.capacity.map_or(0.0, |known| bytes as f64 / known.bytes.max(LEAST.1) * known.orders);
         orders.max(by_bytes as usize)
     }
 
@@ -402,6 +410,32 @@ mod tests {
         assert!(before * 6 < after && after < before * 15, "{before:?} {after:?}");
         world.run(600, 0, 0, 10);
         assert!(world.wait().unwrap() <= Duration::from_secs(3600), "and bounded");
+    }
+
+    #[test]
+    fn a_broker_that_had_nothing_to_do_has_not_stopped() {
+        let mut world = World::new();
+        world.run(1, 1, 10, 10);
+        world.run(3, 20, 10, 10);
+        let before = world.forecast().rate();
+        world.run(3, 0, 100, 10);
+        assert!(world.open.is_empty() && before * 0.9 < world.forecast().rate(), "{:?}", world.forecast());
+        let before = world.forecast().rate();
+        let order = |world: &mut World| {
+            let _ = world.forecast(); // as before an order is let in
+            let mark = world.rate.mark(world.now);
+            world.now += WINDOW;
+            world.rate.acknowledged(world.now, &mark, 1000);
+            world.forecast().rate()
+        };
+        world.now += FORGOTTEN / 4;
+        let after = order(&mut world);
+        assert!(before * 0.99 < after, "{before} {after}");
+        for _ in 0..4 {
+            world.now += FORGOTTEN / 4;
+            order(&mut world);
+        }
+        assert_eq!(world.rate.forecast(world.now, 1).wait((1, 1000)), None, "nothing has confirmed it for long");
     }
 
     #[test]

@@ -33,9 +33,10 @@ pub(super) fn cause(reason: &str) -> &'static str {
              another host name than the one in --kafka",
         ),
         ("alert", "the broker breaks the TLS handshake off: it does not take --kafka-tls-cert, or asks for one"),
-        ("", "the TLS handshake with the broker fails: is TLS spoken on this port?"),
+        ("SSL", "the TLS handshake with the broker fails: is TLS spoken on this port?"),
     ];
-    let known = CAUSES.iter().find(|(part, _)| reason.contains(part));
+    let said = said(reason);
+    let known = CAUSES.iter().find(|(part, _)| said.contains(part));
     known.map_or("the broker does not take us", |(_, cause)| cause)
 }
 
@@ -43,10 +44,20 @@ pub(super) fn cause(reason: &str) -> &'static str {
 pub(super) fn cause_in_log(message: &str) -> Option<&'static str> {
     const SIGNS: [&str; 4] =
         ["Invalid response size", "requesting ApiVersion", "verify that security.protocol", "alert"];
-    SIGNS.iter().any(|sign| message.contains(sign)).then_some(
+    let said = said(message);
+    SIGNS.iter().any(|sign| said.contains(sign)).then_some(
         "the broker hangs up at once: perhaps this port speaks another --kafka-security-protocol, or asks for a \
          --kafka-tls-cert that it trusts",
     )
+}
+
+/// What follows the names of thread and broker: a host may be called anything.
+fn said(message: &str) -> &str {
+    let message = match message.strip_prefix("[thrd:") {
+        Some(message) => message.split_once("]: ").map_or(message, |(_, rest)| rest),
+        None => message,
+    };
+    message.split_once(": ").map_or(message, |(_, said)| said)
 }
 
 /// Whether we may write to the topic, as this broker sees it; `None` where it does not say.
@@ -141,5 +152,11 @@ mod tests {
         assert!(cause_in_log(told).is_some_and(|cause| cause.contains("--kafka-tls-cert")));
         assert_eq!(cause_in_log("h:1/bootstrap: Connect to ipv4#10.1.2.3:1 failed: Connection refused"), None);
         assert!(cause("error:0A00010B:SSL routines::wrong version number").contains("is TLS spoken"));
+        assert_eq!(cause("authentication.local:1/bootstrap: something else"), "the broker does not take us");
+        let told =
+            "[thrd:ssl://alert.local:1/bootstrap]: ssl://alert.local:1/bootstrap: Connect to ipv4#10.1.2.3:1 failed";
+        assert_eq!(cause_in_log(told), None, "only the host's name says so");
+        let told = "[thrd:ssl://h:1/bootstrap]: ssl://h:1/bootstrap: SSL handshake failed: tlsv13 alert";
+        assert!(cause_in_log(told).is_some());
     }
 }

@@ -7,7 +7,8 @@
 //! a newcomer there.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -38,8 +39,9 @@ struct State {
     until: Option<Instant>,
     /// By the order's id.
     due: HashMap<u64, Instant>,
-    /// The same by time: `until` never goes back.
-    by_time: VecDeque<(Instant, u64)>,
+    /// The same, the earliest first: those whose time has not come, and those that still hold.
+    coming: BinaryHeap<Reverse<(Instant, u64)>>,
+    come: VecDeque<(Instant, u64)>,
 }
 
 impl Promises {
@@ -54,13 +56,14 @@ impl Promises {
             return *due - now;
         }
         let step = Duration::from_secs_f64(1.0 / (rate * PROMISED).clamp(0.1, 1e9));
-        let due = state.until.map_or(now, |until| until.max(now)).max(now + earliest) + step;
+        let until = state.until.map_or(now, |until| until.min(state.credible(now, earliest, step)).max(now));
+        let due = until.max(now + earliest) + step;
         if now + LONGEST < due {
             return LONGEST;
         }
         state.until = Some(due);
-        if state.by_time.len() < MOST {
-            state.by_time.push_back((due, id));
+        if state.len() < MOST {
+            state.coming.push(Reverse((due, id)));
             state.due.insert(id, due);
         }
         due - now
@@ -85,12 +88,32 @@ impl Promises {
 }
 
 impl State {
+    /// What was promised while the broker was slow is not in the way for long when it is fast again: those who have not
+    /// come yet need no more than this. Twice as much as they need, because what is measured wavers, and who comes then
+    /// should not meet those who were told before.
+    fn credible(&self, now: Instant, earliest: Duration, step: Duration) -> Instant {
+        let count = u32::try_from(self.coming.len()).unwrap_or(u32::MAX);
+        // Of more than are kept nobody knows how many are still to come.
+        let needed = if self.len() < MOST { step.saturating_mul(count).saturating_mul(2) } else { LONGEST };
+        now + earliest + needed.min(LONGEST)
+    }
+
+    fn len(&self) -> usize {
+        self.coming.len() + self.come.len()
+    }
+
     /// Lets go of what does not hold any more.
     fn forget(&mut self, now: Instant) {
-        while let Some((due, id)) = self.by_time.front().copied()
+        while let Some(Reverse(come)) = self.coming.peek().copied()
+            && come.0 <= now
+        {
+            self.coming.pop();
+            self.come.push_back(come);
+        }
+        while let Some((due, id)) = self.come.front().copied()
             && due + HOLDS < now
         {
-            self.by_time.pop_front();
+            self.come.pop_front();
             // It may have been given a later one since.
             if self.due.get(&id) == Some(&due) {
                 self.due.remove(&id);
@@ -125,6 +148,22 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_spell_does_not_put_off_those_who_come_when_it_is_over() {
+        let (promises, now) = (Promises::default(), Instant::now());
+        let promise = |now, id: usize, rate| promises.promise(now, &id.to_le_bytes(), Duration::ZERO, rate);
+        let slow: Vec<Duration> = (0..200).map(|id| promise(now, id, 1.0)).collect();
+        assert_eq!(slow[199], LONGEST);
+        let later = now + Duration::from_secs(1);
+        let fast: Vec<Duration> = (1000..1900).map(|id| promise(later, id, 1000.0)).collect();
+        assert!(fast.is_sorted_by(|a, b| a < b), "each its own: {fast:?}");
+        let last = fast[899];
+        assert!((Duration::from_secs(1)..Duration::from_millis(1300)).contains(&last), "900 at 900 a second: {last:?}");
+        assert_eq!(promise(later, 10, 1000.0), slow[10] - Duration::from_secs(1), "what was promised holds");
+        let wavering = promise(later, 2000, 1500.0);
+        assert!(last < wavering, "a little faster is still behind those before");
+    }
+
+    #[test]
     fn promises_are_bounded_in_time_and_memory() {
         let (promises, now) = (Promises::default(), Instant::now());
         for id in 0..2 * MOST {
@@ -133,7 +172,7 @@ mod tests {
         }
         let kept = || {
             let state = promises.lock();
-            (state.by_time.len(), state.due.len())
+            (state.len(), state.due.len())
         };
         assert_eq!(kept(), (MOST, MOST));
         for id in 0..1000_usize {

@@ -13,7 +13,7 @@ use rdkafka::{
 };
 use service_kit::Tasks;
 
-use super::{Kafka, Publisher, permission, settings};
+use super::{Kafka, Publisher, permission, settings, witness::Witness};
 
 const ROUND_WHILE_UP: Duration = Duration::from_secs(1);
 const ROUND_WHILE_DOWN: Duration = Duration::from_millis(100);
@@ -34,15 +34,13 @@ pub async fn supervise(publisher: Arc<Publisher>, tasks: Tasks) {
             replacing.reset();
         }
         if look_at_producer(&publisher, &tasks, &mut replacing) {
-            let asked = probe(&publisher, &tasks, probe_time).await;
+            let kafka = publisher.kafka();
+            let asked = probe(&publisher, &kafka, &tasks, probe_time).await;
             probe_time = if matches!(asked, Err(Unseen::Silent(_))) { PATIENT_PROBE_TIME } else { PROBE_TIME };
-            if asked.is_ok() && publisher.broker.needs_another_producer() {
-                if replacing.may(Instant::now()) {
-                    tracing::warn!(kafka.topic = publisher.topic, "the topic is back, going on with a new producer");
-                    replace(&publisher, &tasks);
-                }
-            } else {
-                take(&publisher, asked, &mut leaderless);
+            let goes_on = take(&publisher, kafka.context().witness(), asked, &mut leaderless);
+            if !goes_on && replacing.may(Instant::now()) {
+                tracing::warn!(kafka.topic = publisher.topic, "the topic is back, going on with a new producer");
+                replace(&publisher, &kafka, &tasks);
             }
         }
         publisher.broker.tell();
@@ -70,13 +68,13 @@ enum Unseen {
     NoTopic(String),
 }
 
-async fn probe(publisher: &Arc<Publisher>, tasks: &Tasks, time: Duration) -> Result<Vec<i32>, Unseen> {
-    let (kafka, topic, broker) = (publisher.kafka(), publisher.topic, Arc::clone(&publisher.broker));
+async fn probe(publisher: &Publisher, kafka: &Arc<Kafka>, tasks: &Tasks, time: Duration) -> Result<Vec<i32>, Unseen> {
+    let (kafka, topic, broker) = (Arc::clone(kafka), publisher.topic, Arc::clone(&publisher.broker));
     let asked = tasks.spawn_blocking(move || {
         let (leader, leaderless) = ask(&kafka, topic, time)?;
         if broker.is_permission_unknown() {
             match ask_for_permission(&kafka, leader, topic, time) {
-                Ok(()) => broker.permitted(),
+                Ok(()) => kafka.context().witness().permitted(),
                 // A question without an answer does not outweigh a topic that was shown; it is asked again. Unless an
                 // order was refused: then it takes the brokers' word.
                 Err(Unseen::Silent(reason)) if !broker.is_topic_lost() => {
@@ -134,25 +132,25 @@ fn unseen(error: &KafkaError) -> Unseen {
     }
 }
 
-fn take(publisher: &Publisher, asked: Result<Vec<i32>, Unseen>, known: &mut Vec<i32>) {
+/// Takes in what the producer of this witness was told; whether it may go on.
+fn take(publisher: &Publisher, witness: &Witness, asked: Result<Vec<i32>, Unseen>, known: &mut Vec<i32>) -> bool {
     match asked {
-        Ok(leaderless) => {
-            publisher.broker.found_topic();
-            publisher.broker.seen();
-            if leaderless != *known {
-                let topic = publisher.topic;
-                if leaderless.is_empty() {
-                    tracing::info!(kafka.topic = topic, "all partitions have a leader again");
-                } else {
-                    tracing::warn!(kafka.topic = topic, kafka.partitions = ?leaderless, "partitions have no leader");
-                }
-                *known = leaderless;
+        Ok(_) if !witness.found_topic() => return false,
+        Ok(leaderless) if leaderless != *known => {
+            let topic = publisher.topic;
+            if leaderless.is_empty() {
+                tracing::info!(kafka.topic = topic, "all partitions have a leader again");
+            } else {
+                tracing::warn!(kafka.topic = topic, kafka.partitions = ?leaderless, "partitions have no leader");
             }
+            *known = leaderless;
         }
-        Err(Unseen::Silent(reason)) => publisher.broker.silent(&reason),
-        Err(Unseen::Gone(reason)) => publisher.broker.lost(&reason),
-        Err(Unseen::NoTopic(reason)) => publisher.broker.lose_topic(&reason),
+        Ok(_) => {}
+        Err(Unseen::Silent(reason)) => witness.silent(&reason),
+        Err(Unseen::Gone(reason)) => witness.lost(&reason),
+        Err(Unseen::NoTopic(reason)) => witness.lose_topic(&reason),
     }
+    true
 }
 
 // === the producer ===
@@ -185,23 +183,26 @@ impl Replacing {
 
 /// Replaces the producer if it is broken and its time has come; whether there is one that can be asked.
 fn look_at_producer(publisher: &Arc<Publisher>, tasks: &Tasks, replacing: &mut Replacing) -> bool {
-    let Some((code, reason)) = publisher.kafka().client().fatal_error() else { return true };
+    let kafka = publisher.kafka();
+    let Some((code, reason)) = kafka.client().fatal_error() else { return true };
+    let witness = kafka.context().witness();
     if permission::is_refusal(code) {
-        publisher.broker.forgotten(permission::FORBIDDEN);
+        witness.forgotten(permission::FORBIDDEN);
     } else {
-        publisher.broker.forgotten(&format!("the producer broke ({code:?}: {reason}) and is being replaced"));
+        witness.forgotten(&format!("the producer broke ({code:?}: {reason}) and is being replaced"));
     }
     if !replacing.may(Instant::now()) {
         return false;
     }
     tracing::error!(kafka.error = ?code, kafka.reason = reason, "producer broke, replacing it");
-    replace(publisher, tasks)
+    replace(publisher, &kafka, tasks)
 }
 
 /// The old producer keeps what it was given until that is settled; only then is it dropped, which purges the rest.
-fn replace(publisher: &Arc<Publisher>, tasks: &Tasks) -> bool {
-    match publisher.replace() {
-        Ok(old) => {
+fn replace(publisher: &Publisher, broken: &Arc<Kafka>, tasks: &Tasks) -> bool {
+    match publisher.replace(broken) {
+        Ok(None) => true, // by somebody else, a moment ago
+        Ok(Some(old)) => {
             tasks.spawn_blocking(move || {
                 let _ = old.flush(settings::MESSAGE_TIMEOUT);
             });

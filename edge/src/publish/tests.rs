@@ -82,3 +82,60 @@ async fn a_broken_producer_is_replaced() {
     tasks.drain(Duration::from_secs(5)).await;
     assert_eq!(publisher.flush(Duration::from_secs(1)), Ok(()));
 }
+
+/// A signal and the supervisor may both want another producer; the second must not go back to what the first left.
+#[test]
+fn a_producer_is_replaced_once_whoever_wants_it_and_every_new_one_has_the_newest_security() {
+    use prometheus_client::registry::Registry;
+    use security::{Protocol, SecurityArgs};
+
+    let metrics = Metrics::new(&mut Registry::default());
+    let publisher = Publisher::new("127.0.0.1:1", Security::default(), "test", "t", metrics).unwrap();
+    let first = publisher.kafka();
+    let args = SecurityArgs { kafka_security_protocol: Protocol::Ssl, ..SecurityArgs::default() };
+    let newest = args.check(&mut Vec::new());
+    assert!(publisher.secure(newest.clone()).unwrap());
+    let second = publisher.kafka();
+    assert!(publisher.replace(&first).unwrap().is_none(), "it is not in use any more");
+    assert!(Arc::ptr_eq(&second, &publisher.kafka()));
+    assert!(publisher.replace(&second).unwrap().is_some());
+    assert!(!publisher.secure(newest).unwrap(), "nothing has changed");
+}
+
+/// librdkafka takes its partitions away for half a minute and renumbers what it is given after that; a probe sees only
+/// that the topic is there.
+#[test]
+fn a_topic_that_librdkafka_holds_to_be_gone_is_lost_and_the_producer_is_replaced() {
+    use prometheus_client::registry::Registry;
+    use rdkafka::mocking::MockCluster;
+
+    let mock = MockCluster::new(1).unwrap();
+    mock.create_topic("t", 2, 1).unwrap();
+    let metrics = Metrics::new(&mut Registry::default());
+    let publisher = Publisher::new(&mock.bootstrap_servers(), Security::default(), "test", "t", metrics).unwrap();
+    let (kafka, five) = (publisher.kafka(), Duration::from_secs(5));
+    let witness = kafka.context().witness();
+    let terms = Terms { order_id: b"k", size: 1, deadline: five, share: None };
+    for code in [
+        RDKafkaErrorCode::UnknownTopic,
+        RDKafkaErrorCode::UnknownPartition,
+        RDKafkaErrorCode::UnknownTopicOrPartition,
+        RDKafkaErrorCode::TopicAuthorizationFailed,
+    ] {
+        assert!(witness.found_topic());
+        let refused = publisher.refused(&KafkaError::MessageProduction(code), witness, Instant::now(), &terms, 1);
+        assert!(matches!(refused, PublishError::Unavailable(Unavailable::Broker(_))), "{refused:?}");
+        assert!(publisher.broker.is_topic_lost() && publisher.broker.admits().is_err(), "{code:?}");
+    }
+
+    // The same in a delivery report: a partition that the topic does not have.
+    assert!(witness.found_topic());
+    let (reply, report) = oneshot::channel();
+    let place = publisher.admission.admit(Instant::now(), &terms).unwrap();
+    let delivery = Box::new(Delivery::new(reply, place, &publisher.admission, Instant::now()));
+    witness.used();
+    kafka.send(BaseRecord::with_opaque_to("t", delivery).partition(9).key("k").payload("v")).unwrap();
+    let report = report.blocking_recv().unwrap();
+    assert_eq!((report.persistence, report.error), (Persistence::NotStored, Some(RDKafkaErrorCode::UnknownPartition)));
+    assert!(publisher.broker.is_topic_lost() && !witness.found_topic(), "it was used");
+}

@@ -184,6 +184,26 @@ fn without_evidence_the_queue_takes_what_it_holds() {
     drop(taken);
 }
 
+/// As with too few replicas: the broker answers, and stores nothing.
+#[test]
+fn however_long_the_broker_has_stored_nothing_nobody_is_told_to_wait_longer_than_an_order_can() {
+    let mut world = World::new(2000.0);
+    world.run(Duration::from_secs(2), 1000.0, DEADLINE, Obeys::Millis);
+    world.run(Duration::from_secs(3), 6000.0, DEADLINE, Obeys::Millis);
+    for _ in 0..60 {
+        world.now += Duration::from_secs(1);
+        let order_id = world.now.elapsed().as_nanos().to_le_bytes();
+        let terms = Terms { order_id: &order_id, size: 500, deadline: DEADLINE, share: None };
+        if let Err(Unavailable::Late { wait, .. }) = world.admission.admit(world.now, &terms) {
+            assert!(wait <= settings::MESSAGE_TIMEOUT, "{wait:?}");
+        }
+    }
+    let order_id = b"last";
+    let terms = Terms { order_id, size: 500, deadline: DEADLINE, share: None };
+    let Err(Unavailable::Late { pause, .. }) = world.admission.admit(world.now, &terms) else { panic!("it is late") };
+    assert!(pause < Duration::from_secs(10), "{pause:?}");
+}
+
 #[test]
 fn a_client_that_floods_leaves_room_for_another_at_any_length_of_the_queue() {
     let mut world = World::new(1000.0);

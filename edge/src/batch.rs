@@ -139,7 +139,8 @@ enum Fate {
 
 /// What a batch waited for.
 enum Event {
-    Settled(Result<Placed, PublishError>),
+    /// The first line; `None` if it was refused.
+    Settled(Option<Result<Placed, PublishError>>),
     Came(Option<Result<Bytes, BodyError>>),
     Silence,
     LastCall,
@@ -187,6 +188,7 @@ where
         while !self.receipts.is_gone() {
             self.answer_settled();
             self.take_lines();
+            self.answer_settled(); // what was refused at once does not wait for the next event
             self.send();
             if self.lines.is_empty() && self.input.ended.is_some() {
                 return self.finish().await;
@@ -366,8 +368,11 @@ where
         let first = self.lines.front_mut();
         let settled = async {
             match first.map(|line| &mut line.fate) {
-                Some(Fate::HandedOver { in_flight, end, .. }) => in_flight.settled_by((*end).into(), deadline).await,
-                _ => std::future::pending().await,
+                Some(Fate::HandedOver { in_flight, end, .. }) => {
+                    Some(in_flight.settled_by((*end).into(), deadline).await)
+                }
+                Some(Fate::Refused(_)) => None,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -385,7 +390,7 @@ where
 
     fn on(&mut self, event: Event) {
         match event {
-            Event::Settled(settled) => self.answer_first(Some(settled)),
+            Event::Settled(settled) => self.answer_first(settled),
             Event::Came(Some(Ok(piece))) => {
                 self.input.came();
                 self.input.push(piece, &mut self.begun.memory, self.limits.batch_bytes);

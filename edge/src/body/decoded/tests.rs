@@ -344,6 +344,21 @@ fn a_zstd_window_is_taken_from_the_memory_before_it_is_decoded() {
     }
 }
 
+/// Whoever has read it may keep it while its order waits for the broker.
+#[test]
+fn a_body_that_was_read_to_its_end_holds_nothing_of_the_decoders_memory() {
+    let data = vec![b'x'; 100_000];
+    for (coding, encode) in FORMS {
+        let memory = Memory::default();
+        let mut body = Decoded::new(in_one(&encode(&data)));
+        body.decode(coding, data.len(), memory.clone());
+        assert_eq!(block_on(read_body(&mut body, data.len(), Duration::from_secs(60))).unwrap(), data);
+        assert_eq!(memory.taken(), (0, 0), "{coding:?}");
+        let coded = body.coded.as_ref().unwrap();
+        assert_eq!((coded.piece.capacity(), coded.decoder.is_none()), (0, true), "{coding:?}");
+    }
+}
+
 #[test]
 fn a_size_in_a_frame_that_lies_is_not_believed() {
     let mut encoded = zstd::bulk::compress(b"0123456789", 3).unwrap();

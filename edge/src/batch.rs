@@ -114,9 +114,8 @@ pub(crate) struct Batch<B> {
     in_flight: usize,
     refused: usize,
     out: Vec<u8>,
+    /// With the share of the memory for receipts and refusals that wait.
     receipts: Writer,
-    /// For receipts and refusals that wait.
-    share: Permit,
     counted: metrics::Batch,
 }
 
@@ -158,7 +157,7 @@ where
         schema_id: u32,
         share: Permit,
     ) -> (Self, Receipts) {
-        let (receipts, answer) = receipts::channel();
+        let (receipts, answer) = receipts::channel(share);
         let limits = orders.bodies.limits();
         let splitter = Splitter::new(begun.format, limits.body);
         let mut input = Input::new(body, splitter);
@@ -177,7 +176,6 @@ where
             refused: 0,
             out: Vec::new(),
             receipts,
-            share,
             counted,
         };
         (batch, answer)
@@ -202,13 +200,13 @@ where
     // === taking orders ===
 
     /// Whether one more line may be taken: as many are in flight as may be, or their receipts would find no room.
-    fn may_take(&mut self) -> bool {
+    fn may_take(&self) -> bool {
         let waiting = self.receipts.waiting() + self.out.len() + self.refused;
         self.input.ended.is_none()
             && self.lines.len() < IN_FLIGHT
             && self.in_flight < IN_FLIGHT_BYTES
             && waiting < WAITING_RECEIPTS
-            && self.share.cover(waiting)
+            && self.receipts.cover(waiting)
     }
 
     /// Takes what has come, up to what may be in flight.

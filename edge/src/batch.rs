@@ -8,9 +8,9 @@
 use std::{collections::VecDeque, io::Write as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::HeaderMap;
 use http_body::Body;
-use http_body_util::{BodyExt, Either};
+use http_body_util::BodyExt;
 use serde_json::Value;
 use service_kit::{Tasks, http::BodyError};
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use crate::{
     keys::Client,
     limits::Limits,
     metrics::{self, BatchEnd, Outcome, Stage},
-    orders::{AnswerBody, Orders},
+    orders::Orders,
     publish::{InFlight, Permit, Permits, Placed, PublishError},
     receipt::{LineReceipt, Receipt},
     refusal::{Measured, Refusal, Unit},
@@ -33,8 +33,8 @@ mod receipts;
 mod split;
 
 use input::{End, Input, SILENCE, WAITING};
-pub use receipts::Receipts;
 use receipts::Writer;
+pub use receipts::{Receipts, response};
 pub use split::{Form, Format, is_white};
 use split::{Found, Splitter, Text};
 
@@ -83,17 +83,6 @@ pub(crate) struct Begun {
     /// The request's.
     pub(crate) id: String,
     pub(crate) client: Client,
-}
-
-/// The answer to a batch.
-#[must_use]
-pub fn response(receipts: Receipts) -> Response<AnswerBody> {
-    let mut response = Response::new(Either::Right(receipts));
-    *response.status_mut() = StatusCode::MULTI_STATUS;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// A batch that is being worked on.
@@ -157,7 +146,7 @@ where
         schema_id: u32,
         share: Permit,
     ) -> (Self, Receipts) {
-        let (receipts, answer) = receipts::channel(share);
+        let (receipts, answer) = receipts::channel(share, WAITING);
         let limits = orders.bodies.limits();
         let splitter = Splitter::new(begun.format, limits.body);
         let mut input = Input::new(body, splitter);
@@ -189,7 +178,7 @@ where
             self.answer_settled(); // what was refused at once does not wait for the next event
             self.send();
             if self.lines.is_empty() && self.input.ended.is_some() {
-                return self.finish().await;
+                return self.finish().await.read().await;
             }
             let event = self.next_event().await;
             self.on(event);
@@ -382,7 +371,7 @@ where
                 Err(error) => Err(BodyError::Broken(error)),
             })),
             () = tokio::time::sleep_until(silence), if wants_more => Event::Silence,
-            () = self.receipts.changed() => Event::ReceiptsRead,
+            () = self.receipts.changed(may_answer) => Event::ReceiptsRead,
         }
     }
 
@@ -420,8 +409,8 @@ where
     }
 
     /// Each line that was taken has its receipt: says in a last one why the rest was not, and lets the client write the
-    /// rest, so that it reads this and not a reset.
-    async fn finish(mut self) {
+    /// rest, so that it reads this and not a reset. What is left then is what the client has not read.
+    async fn finish(mut self) -> Writer {
         let line = self.input.splitter.line();
         let ended = self.input.ended.take();
         let is_whole = matches!(ended, Some(End::Whole));
@@ -436,7 +425,8 @@ where
         let Some((line, refusal)) = last else {
             tracing::debug!(request.id = self.begun.id, batch.orders = self.taken, "batch is complete");
             self.receipts.finish();
-            return self.counted.end(BatchEnd::Complete);
+            self.counted.end(BatchEnd::Complete);
+            return self.receipts;
         };
         tracing::debug!(
             request.id = self.begun.id,
@@ -451,6 +441,7 @@ where
         }
         self.receipts.finish();
         self.counted.end(BatchEnd::CutShort);
+        self.receipts
     }
 
     /// Nobody reads the receipts. What was handed over is settled without us.

@@ -282,3 +282,18 @@ async fn the_receipt_of_a_refused_line_does_not_wait_for_more_of_the_body() {
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(4), "before the client is taken for silent: {took:?}");
 }
+
+/// It is thrown away for some seconds, so that its client reads the refusal and not a reset.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_refused_holds_no_memory_while_its_rest_is_thrown_away() {
+    let world = World::started_without_registry().await;
+    until("kafka is known", async || {
+        get(world.app.admin_address, "/readyz").await.json()["conditions"][0]["met"] == true
+    })
+    .await;
+    let _stream = begin(&world, &lines("a", 20)).await;
+    let requests = async || world.metric("orderflow_edge_in_flight_requests").await;
+    until("the batch has come", async || requests().await == 1.0).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(world.metric("orderflow_edge_body_bytes ").await, 0.0);
+}

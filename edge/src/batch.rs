@@ -8,9 +8,9 @@
 use std::{collections::VecDeque, io::Write as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::HeaderMap;
 use http_body::Body;
-use http_body_util::{BodyExt, Either};
+use http_body_util::BodyExt;
 use serde_json::Value;
 use service_kit::{Tasks, http::BodyError};
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use crate::{
     keys::Client,
     limits::Limits,
     metrics::{self, BatchEnd, Outcome, Stage},
-    orders::{AnswerBody, Orders},
+    orders::Orders,
     publish::{InFlight, Permit, Permits, Placed, PublishError},
     receipt::{LineReceipt, Receipt},
     refusal::{Measured, Refusal, Unit},
@@ -33,8 +33,8 @@ mod receipts;
 mod split;
 
 use input::{End, Input, SILENCE, WAITING};
-pub use receipts::Receipts;
 use receipts::Writer;
+pub use receipts::{Receipts, response};
 pub use split::{Form, Format, is_white};
 use split::{Found, Splitter, Text};
 
@@ -85,17 +85,6 @@ pub(crate) struct Begun {
     pub(crate) client: Client,
 }
 
-/// The answer to a batch.
-#[must_use]
-pub fn response(receipts: Receipts) -> Response<AnswerBody> {
-    let mut response = Response::new(Either::Right(receipts));
-    *response.status_mut() = StatusCode::MULTI_STATUS;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
 /// A batch that is being worked on.
 pub(crate) struct Batch<B> {
     orders: Arc<Orders>,
@@ -114,9 +103,8 @@ pub(crate) struct Batch<B> {
     in_flight: usize,
     refused: usize,
     out: Vec<u8>,
+    /// With the share of the memory for receipts and refusals that wait.
     receipts: Writer,
-    /// For receipts and refusals that wait.
-    share: Permit,
     counted: metrics::Batch,
 }
 
@@ -139,7 +127,8 @@ enum Fate {
 
 /// What a batch waited for.
 enum Event {
-    Settled(Result<Placed, PublishError>),
+    /// The first line; `None` if it was refused.
+    Settled(Option<Result<Placed, PublishError>>),
     Came(Option<Result<Bytes, BodyError>>),
     Silence,
     LastCall,
@@ -157,7 +146,7 @@ where
         schema_id: u32,
         share: Permit,
     ) -> (Self, Receipts) {
-        let (receipts, answer) = receipts::channel();
+        let (receipts, answer) = receipts::channel(share, WAITING);
         let limits = orders.bodies.limits();
         let splitter = Splitter::new(begun.format, limits.body);
         let mut input = Input::new(body, splitter);
@@ -176,7 +165,6 @@ where
             refused: 0,
             out: Vec::new(),
             receipts,
-            share,
             counted,
         };
         (batch, answer)
@@ -187,9 +175,10 @@ where
         while !self.receipts.is_gone() {
             self.answer_settled();
             self.take_lines();
+            self.answer_settled(); // what was refused at once does not wait for the next event
             self.send();
             if self.lines.is_empty() && self.input.ended.is_some() {
-                return self.finish().await;
+                return self.finish().await.read().await;
             }
             let event = self.next_event().await;
             self.on(event);
@@ -200,13 +189,13 @@ where
     // === taking orders ===
 
     /// Whether one more line may be taken: as many are in flight as may be, or their receipts would find no room.
-    fn may_take(&mut self) -> bool {
+    fn may_take(&self) -> bool {
         let waiting = self.receipts.waiting() + self.out.len() + self.refused;
         self.input.ended.is_none()
             && self.lines.len() < IN_FLIGHT
             && self.in_flight < IN_FLIGHT_BYTES
             && waiting < WAITING_RECEIPTS
-            && self.share.cover(waiting)
+            && self.receipts.cover(waiting)
     }
 
     /// Takes what has come, up to what may be in flight.
@@ -366,8 +355,11 @@ where
         let first = self.lines.front_mut();
         let settled = async {
             match first.map(|line| &mut line.fate) {
-                Some(Fate::HandedOver { in_flight, end, .. }) => in_flight.settled_by((*end).into(), deadline).await,
-                _ => std::future::pending().await,
+                Some(Fate::HandedOver { in_flight, end, .. }) => {
+                    Some(in_flight.settled_by((*end).into(), deadline).await)
+                }
+                Some(Fate::Refused(_)) => None,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -379,13 +371,13 @@ where
                 Err(error) => Err(BodyError::Broken(error)),
             })),
             () = tokio::time::sleep_until(silence), if wants_more => Event::Silence,
-            () = self.receipts.changed() => Event::ReceiptsRead,
+            () = self.receipts.changed(may_answer) => Event::ReceiptsRead,
         }
     }
 
     fn on(&mut self, event: Event) {
         match event {
-            Event::Settled(settled) => self.answer_first(Some(settled)),
+            Event::Settled(settled) => self.answer_first(settled),
             Event::Came(Some(Ok(piece))) => {
                 self.input.came();
                 self.input.push(piece, &mut self.begun.memory, self.limits.batch_bytes);
@@ -417,8 +409,8 @@ where
     }
 
     /// Each line that was taken has its receipt: says in a last one why the rest was not, and lets the client write the
-    /// rest, so that it reads this and not a reset.
-    async fn finish(mut self) {
+    /// rest, so that it reads this and not a reset. What is left then is what the client has not read.
+    async fn finish(mut self) -> Writer {
         let line = self.input.splitter.line();
         let ended = self.input.ended.take();
         let is_whole = matches!(ended, Some(End::Whole));
@@ -433,7 +425,8 @@ where
         let Some((line, refusal)) = last else {
             tracing::debug!(request.id = self.begun.id, batch.orders = self.taken, "batch is complete");
             self.receipts.finish();
-            return self.counted.end(BatchEnd::Complete);
+            self.counted.end(BatchEnd::Complete);
+            return self.receipts;
         };
         tracing::debug!(
             request.id = self.begun.id,
@@ -448,6 +441,7 @@ where
         }
         self.receipts.finish();
         self.counted.end(BatchEnd::CutShort);
+        self.receipts
     }
 
     /// Nobody reads the receipts. What was handed over is settled without us.

@@ -51,6 +51,14 @@ pub struct Bodies {
     last_call: CancellationToken,
 }
 
+/// What one client holds of the memory for bodies, and of that for each kind of decoder. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Shares {
+    bodies: Arc<Share>,
+    inflaters: Arc<Share>,
+    zstd: Arc<Share>,
+}
+
 /// What was posted, with its share of the memory.
 #[derive(Debug)]
 pub enum Posted {
@@ -95,7 +103,7 @@ impl Bodies {
     }
 
     /// The whole body of an order, or the beginning of a batch. After an error the rest of the body may still come: see
-    /// [`Bodies::forget`]; `begun` says whether the client was let write. `share` is what its client holds of the memory,
+    /// [`Bodies::forget`]; `begun` says whether the client was let write. `shares` is what its client holds of the memory,
     /// if clients are told apart.
     ///
     /// # Errors
@@ -105,7 +113,7 @@ impl Bodies {
         headers: &HeaderMap,
         body: &mut Decoded<B>,
         begun: &mut bool,
-        share: Option<&Arc<Share>>,
+        shares: Option<&Shares>,
     ) -> Result<Posted, Refusal>
     where
         B: Body + Unpin,
@@ -116,11 +124,13 @@ impl Bodies {
             return Err(Refusal::Draining);
         }
         let announced = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
-        let memory = self.permits.take_for(share, announced.unwrap_or(FIRST_SHARE).min(FIRST_SHARE))?;
+        let memory = self
+            .permits
+            .take_for(shares.map(|shares| &shares.bodies), announced.unwrap_or(FIRST_SHARE).min(FIRST_SHARE))?;
         *begun = true;
         let limits = self.limits();
         if let Some(coding) = coding {
-            body.decode(coding, limits.body, self.decoders.clone());
+            body.decode(coding, limits.body, self.decoders.for_client(shares));
         }
         let read = tokio::time::timeout(BODY_TIME, self.read_as(kind, limits, announced, body, memory));
         tokio::select! {
@@ -249,7 +259,7 @@ mod tests {
         let limits = limits::Current::new(Limits { body: 100_000, batch_bytes: 100_000, batch_orders: 1 });
         let bodies = Bodies { limits, permits, decoders: Memory::default(), last_call };
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
-        let (noisy, quiet): (Arc<Share>, Arc<Share>) = Default::default();
+        let (noisy, quiet): (Shares, Shares) = Default::default();
         let read = async |share, size: usize| {
             let mut body = Decoded::new(Full::new(Bytes::from(vec![b'x'; size])));
             bodies.read(&headers, &mut body, &mut false, Some(share)).await
@@ -261,7 +271,7 @@ mod tests {
         let other = read(&quiet, 12_000).await.unwrap();
         assert!(matches!(read(&quiet, 20_000).await, Err(Refusal::CrowdedByKey)));
         drop((first, second, other));
-        assert_eq!((noisy.bytes(), quiet.orders(), bodies.permits.taken()), (0, 0, (0, 0)));
+        assert_eq!((noisy.bodies.bytes(), quiet.bodies.orders(), bodies.permits.taken()), (0, 0, (0, 0)));
     }
 
     #[test]

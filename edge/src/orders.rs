@@ -197,7 +197,7 @@ impl Orders {
     }
 
     /// Works on a batch in a task of its own, unless nothing could be taken from it now.
-    async fn begin_batch<B>(self: &Arc<Self>, begun: Begun, mut body: Decoded<B>) -> Result<Receipts, Refusal>
+    async fn begin_batch<B>(self: &Arc<Self>, mut begun: Begun, mut body: Decoded<B>) -> Result<Receipts, Refusal>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
@@ -210,7 +210,9 @@ impl Orders {
                 Ok(receipts)
             }
             Err(refusal) => {
-                self.bodies.forget(&begun.headers, &mut body, true).await;
+                let headers = std::mem::take(&mut begun.headers);
+                drop(begun); // its memory is not for what is thrown away
+                self.bodies.forget(&headers, &mut body, true).await;
                 Err(refusal)
             }
         }

@@ -96,9 +96,10 @@ impl Splitter {
         self.part.len()
     }
 
-    /// There is no memory for the order that has begun: it is not kept, and is told as such when it ends.
+    /// There is no memory for the order that has begun: it is not kept, and is told as such when it ends. One that has
+    /// not begun may lie whole in the next piece.
     pub(super) fn give_up(&mut self) {
-        self.given_up = true;
+        self.given_up |= !self.part.is_empty();
         self.part = BytesMut::new();
     }
 

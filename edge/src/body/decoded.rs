@@ -146,10 +146,10 @@ impl Coded {
             match ready!(Pin::new(&mut *wire).poll_frame(cx)) {
                 Some(Ok(frame)) => self.take(frame.into_data().map(whole).unwrap_or_default()), // trailers are no data
                 Some(Err(error)) => {
-                    self.ended = true;
+                    self.end();
                     return Poll::Ready(Some(Err(error.into())));
                 }
-                None if self.decoder.as_ref().is_some_and(Decoder::is_at_end) => self.ended = true,
+                None if self.decoder.as_ref().is_some_and(Decoder::is_at_end) => self.end(),
                 None => return self.refuse(Undecodable::Truncated(self.coding).into()),
             }
         }
@@ -202,8 +202,14 @@ impl Coded {
         }
     }
 
+    /// Nothing more comes out of it. It gives its memory back now, because it may be kept while its order waits.
+    fn end(&mut self) {
+        self.ended = true;
+        (self.decoder, self.input, self.piece) = (None, Bytes::new(), Vec::new());
+    }
+
     fn refuse<T>(&mut self, refusal: Refusal) -> Poll<Option<Result<T, Box<dyn Error + Send + Sync>>>> {
-        (self.ended, self.decoder) = (true, None);
+        self.end();
         Poll::Ready(Some(Err(Box::new(refusal))))
     }
 }

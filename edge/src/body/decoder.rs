@@ -3,7 +3,7 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::{Coding, decoded::PIECE};
+use super::{Coding, Shares, decoded::PIECE};
 use crate::{
     publish::{Permit, Permits},
     refusal::{Refusal, Undecodable},
@@ -29,6 +29,8 @@ const MAX_DECODERS: usize = 8192;
 pub(super) struct Memory {
     inflaters: Permits,
     zstd: Permits,
+    /// What the client holds of both, if clients are told apart.
+    shares: Option<Shares>,
 }
 
 impl Default for Memory {
@@ -41,15 +43,24 @@ impl Memory {
     /// So many bytes for each.
     #[must_use]
     pub(super) fn new(inflaters: usize, zstd: usize) -> Self {
-        Self { inflaters: Permits::new(MAX_DECODERS, inflaters), zstd: Permits::new(MAX_DECODERS, zstd) }
+        Self { inflaters: Permits::new(MAX_DECODERS, inflaters), zstd: Permits::new(MAX_DECODERS, zstd), shares: None }
+    }
+
+    /// The same for a client that holds no more than its share.
+    #[must_use]
+    pub(super) fn for_client(&self, shares: Option<&Shares>) -> Self {
+        Self { shares: shares.cloned(), ..self.clone() }
     }
 
     fn take(&self, coding: Coding) -> Result<Permit, Refusal> {
-        let share = match coding {
-            Coding::Gzip | Coding::Deflate => self.inflaters.take(INFLATE_MEMORY),
-            Coding::Zstd => self.zstd.take(zstd::MEMORY),
+        let shares = self.shares.as_ref();
+        let taken = match coding {
+            Coding::Gzip | Coding::Deflate => {
+                self.inflaters.take_for(shares.map(|shares| &shares.inflaters), INFLATE_MEMORY)
+            }
+            Coding::Zstd => self.zstd.take_for(shares.map(|shares| &shares.zstd), zstd::MEMORY),
         };
-        share.ok_or(Refusal::Crowded)
+        Ok(taken?)
     }
 
     #[cfg(test)]

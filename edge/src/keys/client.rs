@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use super::quota::{Exceeded, Limits, Quotas};
-use crate::publish::Share;
+use crate::{body::Shares, publish::Share};
 
 /// Whose request it is; of nobody in particular when no keys are asked for. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,7 @@ pub(super) struct Account {
 /// What one client holds of each budget that all share.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    bodies: Arc<Share>,
+    bodies: Shares,
     batches: Arc<Share>,
     queue: Arc<Share>,
 }
@@ -76,9 +76,9 @@ impl Client {
         }
     }
 
-    /// What it holds of the memory for bodies.
+    /// What it holds of the memory for bodies and their decoders.
     #[must_use]
-    pub fn bodies(&self) -> Option<&Arc<Share>> {
+    pub fn bodies(&self) -> Option<&Shares> {
         self.0.as_ref().map(|account| &account.held.bodies)
     }
 

@@ -246,3 +246,54 @@ async fn a_single_order_that_asked_first_and_is_too_large_is_refused_without_a_r
     let text = format!("{}{}", answer.head, answer.text);
     assert!(text.contains("100 Continue") && text.contains("413 Payload Too Large"), "{text}");
 }
+
+/// Nothing more of the body is wanted, so that nothing but the line itself can wake the batch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_line_before_an_end_that_is_refused_is_answered_and_so_is_the_end() {
+    let world = World::ready().await;
+    let answer = world.post("[{}] x").await;
+    let verdicts: Vec<Value> = answer.receipts().iter().map(verdict).collect();
+    assert_eq!(verdicts, [json!([1, 422, "no", "pointless"]), json!([2, 400, "no", "pointless"])], "{answer:?}");
+}
+
+/// As many as may wait at once come in one piece.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_refused_lines_than_may_wait_are_all_answered() {
+    let world = World::ready().await;
+    let answer = world.post_with(&"{}\n".repeat(2000), &[NDJSON]).await;
+    let lines: Vec<u64> = answer.receipts().iter().map(|receipt| receipt["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, (1..=2000).collect::<Vec<u64>>());
+    until("the batch has ended", async || world.metric("orderflow_edge_in_flight_requests").await == 0.0).await;
+}
+
+/// The client goes on only when it has the receipt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_receipt_of_a_refused_line_does_not_wait_for_more_of_the_body() {
+    let world = World::ready().await;
+    let mut stream = begin(&world, "{}\n").await;
+    let begun = Instant::now();
+    let mut read = String::new();
+    while !read.contains("\"line\":1") {
+        let mut piece = [0; 4096];
+        let more = tokio::time::timeout(PATIENCE, stream.read(&mut piece)).await.expect("a receipt in time").unwrap();
+        assert!(0 < more, "closed: {read}");
+        read.push_str(&String::from_utf8_lossy(&piece[..more]));
+    }
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(4), "before the client is taken for silent: {took:?}");
+}
+
+/// It is thrown away for some seconds, so that its client reads the refusal and not a reset.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_refused_holds_no_memory_while_its_rest_is_thrown_away() {
+    let world = World::started_without_registry().await;
+    until("kafka is known", async || {
+        get(world.app.admin_address, "/readyz").await.json()["conditions"][0]["met"] == true
+    })
+    .await;
+    let _stream = begin(&world, &lines("a", 20)).await;
+    let requests = async || world.metric("orderflow_edge_in_flight_requests").await;
+    until("the batch has come", async || requests().await == 1.0).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(world.metric("orderflow_edge_body_bytes ").await, 0.0);
+}

@@ -111,6 +111,10 @@ fn an_order_without_memory_is_told_when_it_ends_and_the_next_is_taken() {
     assert_eq!(splitter.kept(), 0);
     assert_eq!(splitter.next(), Ok(Some(Found { line: 1, text: Text::GivenUp })));
     assert_eq!(splitter.next(), Ok(Some(Found { line: 2, text: Text::Whole(Bytes::from_static(b"{}")) })));
+    // Nothing is kept, so there is nothing to give up.
+    splitter.give_up();
+    splitter.push(Bytes::from_static(b"{}\n"));
+    assert_eq!(splitter.next(), Ok(Some(Found { line: 3, text: Text::Whole(Bytes::from_static(b"{}")) })));
 }
 
 // === whatever is posted, in whatever pieces it comes ===

@@ -344,6 +344,51 @@ fn a_zstd_window_is_taken_from_the_memory_before_it_is_decoded() {
     }
 }
 
+/// Whoever has read it may keep it while its order waits for the broker.
+#[test]
+fn a_body_that_was_read_to_its_end_holds_nothing_of_the_decoders_memory() {
+    let data = vec![b'x'; 100_000];
+    for (coding, encode) in FORMS {
+        let memory = Memory::default();
+        let mut body = Decoded::new(in_one(&encode(&data)));
+        body.decode(coding, data.len(), memory.clone());
+        assert_eq!(block_on(read_body(&mut body, data.len(), Duration::from_secs(60))).unwrap(), data);
+        assert_eq!(memory.taken(), (0, 0), "{coding:?}");
+        let coded = body.coded.as_ref().unwrap();
+        assert_eq!((coded.piece.capacity(), coded.decoder.is_none()), (0, true), "{coding:?}");
+    }
+}
+
+#[test]
+fn the_decoders_of_one_client_leave_room_for_those_of_another() {
+    use http_body_util::BodyExt;
+
+    use crate::body::Shares;
+
+    let endless = [CParameter::ContentSizeFlag(false), CParameter::WindowLog(20)];
+    let memory = Memory::new(1024 * 1024, 8 * 1024 * 1024);
+    let (noisy, quiet) = (Shares::default(), Shares::default());
+    for (coding, encoded) in [(Coding::Gzip, gzip(b"a")), (Coding::Zstd, zstd_with(&[b'x'; 100_000], &endless))] {
+        let begin = |shares| {
+            let mut body = Decoded::new(in_one(&encoded));
+            body.decode(coding, 1_000_000, memory.for_client(Some(shares)));
+            let first = block_on(body.frame()).unwrap();
+            first.map(|_| body).map_err(|error| Refusal::from(BodyError::Broken(error)))
+        };
+        let mut held = Vec::new();
+        let refusal = loop {
+            match begin(&noisy) {
+                Ok(body) => held.push(body),
+                Err(refusal) => break refusal,
+            }
+        };
+        assert!(matches!(refusal, Refusal::CrowdedByKey), "{coding:?}: {refusal:?}");
+        assert!(1 < held.len(), "{coding:?}");
+        assert!(begin(&quiet).is_ok(), "{coding:?}: there is room for another");
+    }
+    assert_eq!(memory.taken(), (0, 0));
+}
+
 #[test]
 fn a_size_in_a_frame_that_lies_is_not_believed() {
     let mut encoded = zstd::bulk::compress(b"0123456789", 3).unwrap();

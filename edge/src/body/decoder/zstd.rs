@@ -89,9 +89,7 @@ impl Zstd {
                 Err(Undecodable::Window { size: window, limit: MAX_WINDOW }.into())
             }
             Ok(Some(head)) => {
-                if !memory.cover(MEMORY + head.memory()) {
-                    return Err(Refusal::Crowded);
-                }
+                memory.try_cover(MEMORY + head.memory())?;
                 self.fed = Some(0);
                 Ok(())
             }

@@ -2,6 +2,7 @@
 
 use std::{ffi::OsString, fmt, fs, io, net::SocketAddr, path::PathBuf, time::Duration};
 
+use schemas::registry::Address;
 use service_kit::telemetry;
 
 use crate::{
@@ -44,7 +45,7 @@ pub struct Args {
     pub kafka_security: SecurityArgs,
     /// The schema registry's Confluent API
     #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
-    pub registry: String,
+    pub registry: Address,
     /// JSON Schema of an order; the one that is built in if absent
     #[arg(long, env = "ORDER_SCHEMA")]
     pub order_schema: Option<PathBuf>,
@@ -93,7 +94,7 @@ pub struct Config {
     /// Where that was read from.
     pub kafka_security_args: SecurityArgs,
     /// The registry's address.
-    pub registry: String,
+    pub registry: Address,
     /// The text of the order's JSON Schema.
     pub order_schema: String,
     /// This process's name.
@@ -115,7 +116,7 @@ pub struct Config {
 }
 
 /// The words of the command and what they led to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Source {
     words: Vec<OsString>,
     given: Given,
@@ -190,6 +191,13 @@ impl Settings {
     }
 }
 
+// The words may hold a password.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
+}
+
 impl Source {
     /// The same words read anew, and the names of the settings whose values are others now.
     ///
@@ -214,7 +222,7 @@ impl TryFrom<Args> for Config {
         };
         expect(!args.kafka.trim().is_empty(), "--kafka: at least one broker is needed, as host:port");
         expect(
-            args.registry.starts_with("http://") || args.registry.starts_with("https://"),
+            ["http://", "https://"].iter().any(|scheme| args.registry.url().starts_with(scheme)),
             "--registry: an address that begins with http:// or https:// is needed",
         );
         expect(
@@ -305,6 +313,19 @@ mod tests {
     fn the_defaults_are_a_config() {
         let config = config(&["--instance", "a"]).unwrap();
         assert_eq!(config.order_schema, schemas::contracts::ORDER_SCHEMA_JSON);
+    }
+
+    #[test]
+    fn the_registry_s_password_is_used_and_shown_nowhere() {
+        let words = ["edge", "--instance=a", "--registry=http://user:hidden@host/api"].map(OsString::from);
+        let settings = Settings::read(&words).unwrap();
+        let printed = settings.given.to_string();
+        assert!(
+            printed.contains("registry = \"http://host/api\" # flag; its user and password are not shown"),
+            "{printed}"
+        );
+        assert!(!format!("{printed}{settings:?}").contains("hidden"), "{settings:?}");
+        assert_eq!(settings.config.unwrap().registry.url(), "http://user:hidden@host/api");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Settings: first as they were given (flags, environment, file), then checked, with all faults reported at once.
 
-use std::{ffi::OsString, fmt, fs, io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, fmt, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use schemas::registry::Address;
-use service_kit::telemetry;
+use service_kit::{files, telemetry};
 
 use crate::{
     check::Rules,
@@ -151,6 +151,8 @@ impl From<Vec<String>> for Faults {
 
 const MIN_BODY: usize = 1024;
 const MAX_BODY: usize = 16 * 1024 * 1024;
+/// Ours has a hundredth of it.
+const MAX_SCHEMA: u64 = 1024 * 1024;
 const MAX_BATCH_ORDERS: usize = 1_000_000;
 const MAX_BATCH_BYTES: usize = 1024 * 1024 * 1024;
 /// After a stop a body that was begun gets 1 second, its order a deadline of 5, and the flush 1: see `app`.
@@ -254,8 +256,8 @@ impl TryFrom<Args> for Config {
         let kafka_security = args.kafka_security.check(&mut faults);
         let order_schema = match &args.order_schema {
             None => Ok(schemas::contracts::ORDER_SCHEMA_JSON.to_owned()),
-            Some(path) => fs::read_to_string(path).map_err(|error: io::Error| {
-                faults.push(format!("--order-schema: cannot read {}: {error}", path.display()));
+            Some(path) => files::read_text(path, MAX_SCHEMA).map_err(|fault| {
+                faults.push(format!("--order-schema: {} {fault}", path.display()));
             }),
         };
         if let (Some(path), Ok(order_schema)) = (&args.order_schema, &order_schema)

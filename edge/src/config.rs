@@ -1,8 +1,9 @@
 //! Settings: first as they were given (flags, environment, file), then checked, with all faults reported at once.
 
-use std::{ffi::OsString, fmt, fs, io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, fmt, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
-use service_kit::telemetry;
+use schemas::registry::Address;
+use service_kit::{files, telemetry};
 
 use crate::{
     check::Rules,
@@ -44,7 +45,7 @@ pub struct Args {
     pub kafka_security: SecurityArgs,
     /// The schema registry's Confluent API
     #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
-    pub registry: String,
+    pub registry: Address,
     /// JSON Schema of an order; the one that is built in if absent
     #[arg(long, env = "ORDER_SCHEMA")]
     pub order_schema: Option<PathBuf>,
@@ -93,7 +94,7 @@ pub struct Config {
     /// Where that was read from.
     pub kafka_security_args: SecurityArgs,
     /// The registry's address.
-    pub registry: String,
+    pub registry: Address,
     /// The text of the order's JSON Schema.
     pub order_schema: String,
     /// This process's name.
@@ -115,7 +116,7 @@ pub struct Config {
 }
 
 /// The words of the command and what they led to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Source {
     words: Vec<OsString>,
     given: Given,
@@ -150,6 +151,8 @@ impl From<Vec<String>> for Faults {
 
 const MIN_BODY: usize = 1024;
 const MAX_BODY: usize = 16 * 1024 * 1024;
+/// Ours has a hundredth of it.
+const MAX_SCHEMA: u64 = 1024 * 1024;
 const MAX_BATCH_ORDERS: usize = 1_000_000;
 const MAX_BATCH_BYTES: usize = 1024 * 1024 * 1024;
 /// After a stop a body that was begun gets 1 second, its order a deadline of 5, and the flush 1: see `app`.
@@ -190,6 +193,13 @@ impl Settings {
     }
 }
 
+// The words may hold a password.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
+}
+
 impl Source {
     /// The same words read anew, and the names of the settings whose values are others now.
     ///
@@ -214,7 +224,7 @@ impl TryFrom<Args> for Config {
         };
         expect(!args.kafka.trim().is_empty(), "--kafka: at least one broker is needed, as host:port");
         expect(
-            args.registry.starts_with("http://") || args.registry.starts_with("https://"),
+            ["http://", "https://"].iter().any(|scheme| args.registry.url().starts_with(scheme)),
             "--registry: an address that begins with http:// or https:// is needed",
         );
         expect(
@@ -246,8 +256,8 @@ impl TryFrom<Args> for Config {
         let kafka_security = args.kafka_security.check(&mut faults);
         let order_schema = match &args.order_schema {
             None => Ok(schemas::contracts::ORDER_SCHEMA_JSON.to_owned()),
-            Some(path) => fs::read_to_string(path).map_err(|error: io::Error| {
-                faults.push(format!("--order-schema: cannot read {}: {error}", path.display()));
+            Some(path) => files::read_text(path, MAX_SCHEMA).map_err(|fault| {
+                faults.push(format!("--order-schema: {} {fault}", path.display()));
             }),
         };
         if let (Some(path), Ok(order_schema)) = (&args.order_schema, &order_schema)
@@ -305,6 +315,19 @@ mod tests {
     fn the_defaults_are_a_config() {
         let config = config(&["--instance", "a"]).unwrap();
         assert_eq!(config.order_schema, schemas::contracts::ORDER_SCHEMA_JSON);
+    }
+
+    #[test]
+    fn the_registry_s_password_is_used_and_shown_nowhere() {
+        let words = ["edge", "--instance=a", "--registry=http://user:hidden@host/api"].map(OsString::from);
+        let settings = Settings::read(&words).unwrap();
+        let printed = settings.given.to_string();
+        assert!(
+            printed.contains("registry = \"http://host/api\" # flag; its user and password are not shown"),
+            "{printed}"
+        );
+        assert!(!format!("{printed}{settings:?}").contains("hidden"), "{settings:?}");
+        assert_eq!(settings.config.unwrap().registry.url(), "http://user:hidden@host/api");
     }
 
     #[test]

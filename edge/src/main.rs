@@ -56,8 +56,9 @@ fn start(config: Config, telemetry: &telemetry::Args) -> anyhow::Result<()> {
 async fn run(config: Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     signals::watch(&tasks).context("cannot watch for signals")?;
+    let hangup = signals::hangup().context("cannot watch for SIGHUP")?;
     let app = App::start(config, tasks.clone()).await?;
-    signals::reload_on_hangup(app.reloads.clone(), &tasks).context("cannot watch for SIGHUP")?;
+    tasks.spawn(app.reloads.clone().at_each(hangup, tasks.clone()));
     tasks.stopping().await;
     app.drain().await;
     match tasks.broken() {

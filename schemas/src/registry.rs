@@ -20,7 +20,7 @@ use crate::names::subjects;
 mod address;
 mod error;
 
-use address::Address;
+pub use address::Address;
 pub use error::Error;
 
 /// One call's time-out.

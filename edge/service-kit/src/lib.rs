@@ -27,6 +27,7 @@
 
 pub mod admin;
 pub mod door;
+pub mod files;
 pub mod http;
 pub mod open_files;
 pub mod readiness;

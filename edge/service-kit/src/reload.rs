@@ -75,4 +75,18 @@ mod tests {
         assert_eq!(reloads.run(), [("keys", "keys.json:3: no such thing".to_owned())]);
         assert_eq!(read.load(Ordering::Relaxed), 1);
     }
+
+    #[tokio::test]
+    async fn a_signal_that_comes_while_the_service_starts_is_kept() {
+        let (tasks, reloads) = (Tasks::new(), Reloads::default());
+        let (sent, mut read) = tokio::sync::mpsc::channel(8);
+        reloads.add("limits", move || sent.try_send(()).map(|()| String::new()).map_err(|error| error.to_string()));
+        let hangup = crate::signals::hangup().unwrap();
+        let pid = std::process::id().to_string();
+        assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tasks.spawn(reloads.at_each(hangup, tasks.clone()));
+        tokio::time::timeout(std::time::Duration::from_secs(10), read.recv()).await.unwrap().unwrap();
+        tasks.stop();
+    }
 }

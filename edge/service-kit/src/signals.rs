@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{Reloads, Tasks};
+use crate::Tasks;
 
 /// The exit code after a second signal, as a shell shows it for SIGINT.
 const EXIT_AT_ONCE: i32 = 130;
@@ -26,14 +26,13 @@ pub fn watch(tasks: &Tasks) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the parts anew at each SIGHUP; must be called inside a runtime.
+/// From now on SIGHUP no longer ends the process, but is kept for `Reloads::at_each`. To be called before a start that
+/// takes time; must be called inside a runtime.
 ///
 /// # Errors
 /// When the handler cannot be installed.
-pub fn reload_on_hangup(reloads: Reloads, tasks: &Tasks) -> io::Result<()> {
-    let hangup = signal(SignalKind::hangup())?;
-    tasks.spawn(reloads.at_each(hangup, tasks.clone()));
-    Ok(())
+pub fn hangup() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
 }
 
 async fn listen(tasks: Tasks, mut terminate: Signal, mut interrupt: Signal) {

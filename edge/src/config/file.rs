@@ -1,8 +1,9 @@
 //! The file of settings: TOML, one key for each flag, named as the flag without its dashes. Reads text only; what a
 //! value may be is the flag's business.
 
-use std::{fs::File, io::Read, ops::Range, path::Path};
+use std::{ops::Range, path::Path};
 
+use service_kit::files;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -26,15 +27,10 @@ pub(super) struct Key {
 
 /// The keys of a file that are `known`, and everything that is wrong with it.
 pub(super) fn read(path: &Path, known: &[&str]) -> (Vec<Key>, Vec<String>) {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
     let name = path.display().to_string();
-    match read {
-        Err(error) => (Vec::new(), vec![format!("--config: cannot read {name}: {error}")]),
-        Ok(_) if MAX_BYTES < text.len() as u64 => {
-            (Vec::new(), vec![format!("--config: {name} has more than {MAX_BYTES} bytes")])
-        }
-        Ok(_) => parse(&name, &text, known),
+    match files::read_text(path, MAX_BYTES) {
+        Err(fault) => (Vec::new(), vec![format!("--config: {name} {fault}")]),
+        Ok(text) => parse(&name, &text, known),
     }
 }
 
@@ -143,6 +139,6 @@ mod tests {
         assert_eq!(keys, []);
         assert!(matches!(&faults[..], [fault] if fault.starts_with("edge.toml:2:1")), "{faults:?}");
         let (_, faults) = read(Path::new("/nowhere/edge.toml"), &KNOWN);
-        assert!(faults[0].starts_with("--config: cannot read /nowhere/edge.toml"), "{faults:?}");
+        assert!(faults[0].starts_with("--config: /nowhere/edge.toml cannot be read"), "{faults:?}");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use schemas::registry::Address;
+
 use super::given::{Given, Origin, Setting};
 
 impl fmt::Display for Given {
@@ -22,13 +24,25 @@ impl Setting {
             return writeln!(f, "# {name} is set but not shown # {origin}");
         }
         match self.toml() {
-            Some(value) => writeln!(f, "{name} = {value} # {origin}"),
+            Some(value) => {
+                let hidden = if self.hides() { "; its user and password are not shown" } else { "" };
+                writeln!(f, "{name} = {value} # {origin}{hidden}")
+            }
             None => writeln!(f, "# {name} is not UTF-8, so it cannot stand in a file # {origin}"),
         }
     }
 
+    /// Whether a value is an address with a user in it.
+    fn hides(&self) -> bool {
+        self.values.iter().filter_map(|value| value.to_str()).any(|value| Address::new(value).hides())
+    }
+
     fn toml(&self) -> Option<String> {
-        let values: Vec<String> = self.values.iter().map(|value| value.to_str().map(literal)).collect::<Option<_>>()?;
+        let values: Vec<String> = self
+            .values
+            .iter()
+            .map(|value| value.to_str().map(|value| literal(&shown(value))))
+            .collect::<Option<_>>()?;
         Some(match &values[..] {
             [value] if !self.is_list() => value.clone(),
             values => format!("[{}]", values.join(", ")),
@@ -45,6 +59,12 @@ impl fmt::Display for Origin {
             Self::File(place) => write!(f, "file, {place}"),
         }
     }
+}
+
+/// An address without the user and the password in it, all else as it is.
+fn shown(value: &str) -> String {
+    let address = Address::new(value);
+    if address.hides() { address.to_string() } else { value.to_owned() }
 }
 
 /// A number or a truth value as it is, all else as a string.

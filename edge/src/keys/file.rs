@@ -1,9 +1,20 @@
 //! The file of API keys: a JSON list with an object for each key. Everything that is wrong is told at once, each with the
 //! place in the list and the id. No fault has a digest in it: somebody may have put the secret there.
 
-use std::{collections::HashMap, fs, num::NonZeroU32, ops::RangeInclusive, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    num::NonZeroU32,
+    ops::RangeInclusive,
+    path::Path,
+};
 
-use serde_json::{Map, Value};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{Map, Value, value::RawValue};
+use service_kit::files;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::quota::{Limits, Rate};
@@ -35,11 +46,7 @@ pub(super) struct Entry {
 /// All keys, or all that is wrong.
 pub(super) fn read(path: &Path) -> Result<Vec<Entry>, Vec<String>> {
     let fault = |what: String| vec![format!("{}: {what}", path.display())];
-    let size = fs::metadata(path).map_err(|error| fault(format!("cannot be read: {error}")))?.len();
-    if MAX_BYTES < size {
-        return Err(fault(format!("has {size} bytes, the limit is {MAX_BYTES}")));
-    }
-    let text = fs::read_to_string(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
+    let text = files::read_text(path, MAX_BYTES).map_err(fault)?;
     parse(&text).map_err(|mut faults| {
         let more = faults.len().saturating_sub(MAX_FAULTS);
         faults.truncate(MAX_FAULTS);
@@ -58,9 +65,12 @@ fn parse(text: &str) -> Result<Vec<Entry>, Vec<String>> {
     }
     let (mut entries, mut faults) = (Vec::with_capacity(list.len()), Vec::new());
     let (mut ids, mut digests) = (HashMap::new(), HashMap::new());
-    for (index, value) in list.iter().enumerate() {
-        let place = index + 1;
+    let texts: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| vec![format!("is not JSON: {error}")])?;
+    for (place, (value, text)) in (1..).zip(list.iter().zip(texts)) {
         let mut reader = Reader::new(place, value);
+        if let Ok(Twice(Some(name))) = serde_json::from_str(text.get()) {
+            reader.fault(&format!("{name:?} stands twice; which of its values counts would be a guess"));
+        }
         if let Some(entry) = reader.entry() {
             if let Some(first) = ids.insert(entry.id.clone(), place) {
                 reader.fault(&format!("has the id of key {first}"));
@@ -161,6 +171,35 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A name that stands twice in an object. `Value` would take the last of its values without a word.
+struct Twice(Option<String>);
+
+impl<'de> Deserialize<'de> for Twice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = Twice;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Twice, A::Error> {
+                let (mut names, mut twice) = (HashSet::new(), None);
+                while let Some((name, IgnoredAny)) = members.next_entry::<String, _>()? {
+                    if let Some(name) = names.replace(name) {
+                        twice.get_or_insert(name);
+                    }
+                }
+                Ok(Twice(twice))
+            }
+        }
+
+        deserializer.deserialize_map(Names)
+    }
+}
+
 fn digest(text: &str) -> Option<[u8; 32]> {
     let text = text.as_bytes();
     let (pairs, []) = text.as_chunks::<2>() else { return None };
@@ -224,6 +263,13 @@ mod tests {
         }
         let many: Vec<Value> = (0..=MAX_KEYS).map(|_| json!({})).collect();
         assert!(faults(&json!(many)).concat().contains("has 10001 keys"));
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_a_fault() {
+        let text = format!(r#"[{{"id":"a","disabled":true,"sha256":"{}","disa\u0062led":false}}]"#, "ab".repeat(32));
+        let found = parse(&text).map(|entries| entries.len()).unwrap_err();
+        assert_eq!(found, [r#"key 1 (a): "disabled" stands twice; which of its values counts would be a guess"#]);
     }
 
     #[test]

@@ -3,15 +3,14 @@
 //! list of processes, and are shown nowhere.
 
 use std::{
-    fmt, fs,
-    io::Read,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use clap::ValueEnum;
 use rdkafka::ClientConfig;
-use service_kit::Reloads;
+use service_kit::{Reloads, files};
 
 use super::Publisher;
 
@@ -252,14 +251,7 @@ fn password(path: &Path, faults: &mut Vec<String>) -> Option<Secret> {
 
 /// A text file, never more of it than can be what it is taken for.
 fn read(path: &Path) -> Result<String, String> {
-    let cannot = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    let mut text = String::new();
-    let file = fs::File::open(path).map_err(cannot)?;
-    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(cannot)?;
-    if MAX_FILE < text.len() as u64 {
-        return Err(format!("{} has more than {MAX_FILE} bytes", path.display()));
-    }
-    Ok(text)
+    files::read_text(path, MAX_FILE).map_err(|fault| format!("{} {fault}", path.display()))
 }
 
 // === impl Security ===

@@ -109,7 +109,7 @@ fn a_check_tells_all_that_is_wrong_and_starts_nothing() {
 fn with_file(config: &Config, file: &TempFile, flags: &[&str]) -> Config {
     let words =
         ["edge", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--instance=test", "--kafka", &config.kafka];
-    let words = words.into_iter().chain(["--registry", &config.registry, "--config", file.0.to_str().unwrap()]);
+    let words = words.into_iter().chain(["--registry", config.registry.url(), "--config", file.0.to_str().unwrap()]);
     let words: Vec<OsString> = words.chain(flags.iter().copied()).map(OsString::from).collect();
     Settings::read(&words).unwrap().config.unwrap()
 }

@@ -1,10 +1,10 @@
 //! The registry's address. It may hold a user and a password; whatever is shown or logged is without them.
 
-use std::fmt;
+use std::{convert::Infallible, fmt, str::FromStr};
 
 /// An address that shows itself without its password.
 #[derive(Clone)]
-pub(super) struct Address {
+pub struct Address {
     url: String,
     /// `user:secret@`, or nothing.
     userinfo: String,
@@ -12,7 +12,8 @@ pub(super) struct Address {
 
 impl Address {
     /// Without the slash at the end.
-    pub(super) fn new(url: &str) -> Self {
+    #[must_use]
+    pub fn new(url: &str) -> Self {
         let url = url.trim_end_matches('/').to_owned();
         let authority = url.split_once("://").map_or("", |(_, rest)| rest);
         let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
@@ -21,13 +22,28 @@ impl Address {
     }
 
     /// For the clients only.
-    pub(super) fn url(&self) -> &str {
+    #[must_use]
+    pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Whether it shows less than it holds.
+    #[must_use]
+    pub fn hides(&self) -> bool {
+        !self.userinfo.is_empty()
     }
 
     /// A text without the password, should it quote the address.
     pub(super) fn hide(&self, text: &str) -> String {
         if self.userinfo.is_empty() { text.to_owned() } else { text.replace(&self.userinfo, "") }
+    }
+}
+
+impl FromStr for Address {
+    type Err = Infallible;
+
+    fn from_str(url: &str) -> Result<Self, Infallible> {
+        Ok(Self::new(url))
     }
 }
 

@@ -29,8 +29,11 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Answers requests until the peer, the idle time or a stop ends the connection.
 pub(super) async fn serve<I: Socket, S: Answers>(stream: I, opened: Instant, port: Arc<Port<S>>) {
     let mut stream = Timed::new(stream, opened, port.limits.head_time, port.limits.write_time);
-    while let Some((idle, since)) = answer(stream, &port).await {
+    let mut since = opened;
+    while let Some((idle, asked)) = answer(stream, &port).await {
         stream = idle;
+        // What comes may be no request: over TLS a peer may send one byte of a record now and then.
+        since = asked.unwrap_or(since);
         if !stream.has_more() && !waits(stream.stream(), since, &port).await {
             // With TLS the peer is told that nothing was cut off.
             let _ = tokio::time::timeout(GOODBYE, stream.shutdown()).await;
@@ -51,8 +54,9 @@ async fn waits<I: Socket, S: Answers>(stream: &I, since: Instant, port: &Port<S>
     }
 }
 
-/// Answers requests until none has come for a moment; then the stream, and since when. `None` when it ended.
-async fn answer<I: Socket, S: Answers>(stream: Timed<I>, port: &Port<S>) -> Option<(Timed<I>, Instant)> {
+/// Answers requests until none has come for a moment; then the stream and, if any was answered, since when it idles. `None`
+/// when it ended.
+async fn answer<I: Socket, S: Answers>(stream: Timed<I>, port: &Port<S>) -> Option<(Timed<I>, Option<Instant>)> {
     let heads = Arc::clone(stream.heads());
     let service = TowerToHyperService::new(port.service.clone());
     // Boxed, because otherwise an idle connection would cost as much as a busy one.
@@ -61,7 +65,8 @@ async fn answer<I: Socket, S: Answers>(stream: Timed<I>, port: &Port<S>) -> Opti
     );
     let wakeful = WAKEFUL.min(port.limits.idle_time / 4);
     let (mut stopping, mut pause) = (pin!(port.tasks.stopping()), pin!(sleep(wakeful)));
-    let (mut told, mut turn) = (false, heads.turn());
+    let before = heads.turn();
+    let (mut told, mut turn) = (false, before);
     let _awake = port.places.wake();
     let ended = poll_fn(|cx| {
         let mut polled = Pin::new(&mut *open).poll(cx);
@@ -95,10 +100,12 @@ async fn answer<I: Socket, S: Answers>(stream: Timed<I>, port: &Port<S>) -> Opti
             None
         }
         None => {
+            // The first turn is to wait for a head.
+            let asked = (before + 1 < heads.turn()).then(Instant::now);
             let http1::Parts { io, read_buf, .. } = open.into_parts();
             let mut stream = io.into_inner();
             stream.read_again(read_buf);
-            Some((stream, Instant::now()))
+            Some((stream, asked))
         }
     }
 }

@@ -4,25 +4,16 @@
 use std::{
     convert::Infallible,
     future::pending,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use ::http::{HeaderValue, Request, header};
-use hyper::{
-    body::{Body, Frame, Incoming, SizeHint},
-    rt::Executor,
-    server::conn::http2,
-    service::service_fn,
-};
+use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep};
 
+use self::streams::{Answer, Open, Streams};
 use super::{
     places::Seat,
     serve::{Answers, Limits, Port, Socket},
@@ -30,10 +21,12 @@ use super::{
 };
 use crate::Tasks;
 
+mod streams;
+
 /// Requests that one peer may have open at once.
 const STREAMS: u32 = 128;
 /// What a peer may send ahead of what is read: of one request, and of all together. A batch flows over a long line at
-/// several megabytes a second, and no connection can make us keep more.
+/// several megabytes a second. It comes on top of what bodies may take together: they count only what was read.
 const STREAM_WINDOW: u32 = 512 * 1024;
 const WINDOW: u32 = 1024 * 1024;
 /// What one answer may have waiting for the peer.
@@ -44,7 +37,8 @@ const RESETS: usize = 20;
 const ERROR_RESETS: usize = 128;
 /// How often a connection is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a peer may take over the end of a connection on which nothing is open.
+/// How long a peer may take over the end of a connection on which nothing is open. One that took an answer meanwhile has
+/// the time of a write: the rest of that answer may still be on a slow line, and the end waits behind it.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Starts the work on each request as a task that a drain waits for.
@@ -100,7 +94,7 @@ pub(super) async fn serve<I: Socket, S: Answers>(stream: I, opened: Instant, por
     let mut open = Box::pin(port.http2.serve_connection(TokioIo::new(stream), service));
     let mut watch = Watch::new(port.limits, opened);
     let mut looks = tokio::time::interval(watch.every);
-    let (mut seat, mut closing): (Option<[Seat<'_>; 2]>, Option<Instant>) = (None, None);
+    let mut seat: Option<[Seat<'_>; 2]> = None;
     loop {
         let called = async {
             match &seat {
@@ -119,9 +113,9 @@ pub(super) async fn serve<I: Socket, S: Answers>(stream: I, opened: Instant, por
                 }
                 return;
             }
-            () = port.tasks.stopping(), if closing.is_none() => true,
+            () = port.tasks.stopping(), if !watch.is_closing() => true,
             () = called => true,
-            now = looks.tick() => match watch.look(&streams, closing, now) {
+            now = looks.tick() => match watch.look(&streams, now) {
                 Look::Busy => {
                     seat = None;
                     false
@@ -137,8 +131,8 @@ pub(super) async fn serve<I: Socket, S: Answers>(stream: I, opened: Instant, por
                 }
             },
         };
-        if close && closing.is_none() {
-            closing = Some(Instant::now());
+        if close && !watch.is_closing() {
+            watch.close(&streams, Instant::now());
             seat = None;
             open.as_mut().graceful_shutdown();
         }
@@ -154,84 +148,6 @@ fn with_host(mut request: Request<Incoming>) -> Request<Incoming> {
         request.headers_mut().insert(header::HOST, host);
     }
     request
-}
-
-/// The requests of one connection.
-#[derive(Debug, Default)]
-struct Streams {
-    begun: AtomicUsize,
-    ended: AtomicUsize,
-    /// Answers of which the next piece waits until the peer takes it.
-    offered: AtomicUsize,
-    /// Pieces that peers took.
-    taken: AtomicUsize,
-}
-
-/// A request that is not yet answered to the end.
-struct Open {
-    streams: Arc<Streams>,
-    offers: bool,
-}
-
-impl Open {
-    fn begin(streams: &Arc<Streams>) -> Self {
-        streams.begun.fetch_add(1, Ordering::Relaxed);
-        Self { streams: Arc::clone(streams), offers: false }
-    }
-
-    fn offers(&mut self, offers: bool) {
-        match (std::mem::replace(&mut self.offers, offers), offers) {
-            (false, true) => {
-                self.streams.offered.fetch_add(1, Ordering::Relaxed);
-            }
-            (true, false) => {
-                self.streams.offered.fetch_sub(1, Ordering::Relaxed);
-                self.streams.taken.fetch_add(1, Ordering::Relaxed);
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.offers(false);
-        self.streams.ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// An answer's body. Hyper asks it for a piece only when the peer's window has room.
-struct Answer<B> {
-    body: B,
-    open: Open,
-}
-
-impl<B> Answer<B> {
-    fn new(body: B, mut open: Open) -> Self {
-        open.offers(true);
-        Self { body, open }
-    }
-}
-
-impl<B: Body + Unpin> Body for Answer<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let this = self.get_mut();
-        this.open.offers(false);
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
-        this.open.offers(polled.is_ready());
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// What is to become of a connection.
@@ -252,30 +168,35 @@ struct Watch {
     every: Duration,
     opened: Instant,
     quiet: Option<(usize, Instant)>,
-    untaken: Option<(usize, Instant)>,
+    /// Since when it is told to end, and how many requests were answered then.
+    closing: Option<(Instant, usize)>,
 }
 
 impl Watch {
     fn new(limits: Limits, opened: Instant) -> Self {
         let least = limits.head_time.min(limits.idle_time).min(limits.write_time);
-        Self { limits, every: LOOK.min(least / 4), opened, quiet: None, untaken: None }
+        Self { limits, every: LOOK.min(least / 4), opened, quiet: None, closing: None }
     }
 
-    fn look(&mut self, streams: &Streams, closing: Option<Instant>, now: Instant) -> Look {
+    fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    fn close(&mut self, streams: &Streams, now: Instant) {
+        self.closing = Some((now, streams.ended.load(Ordering::Relaxed)));
+    }
+
+    fn look(&mut self, streams: &Streams, now: Instant) -> Look {
         let (begun, ended) = (streams.begun.load(Ordering::Relaxed), streams.ended.load(Ordering::Relaxed));
         let is_quiet = begun == ended;
         let quiet = since(&mut self.quiet, is_quiet, begun, now);
-        let untaken = since(
-            &mut self.untaken,
-            0 < streams.offered.load(Ordering::Relaxed),
-            streams.taken.load(Ordering::Relaxed),
-            now,
-        );
+        let untaken = streams.oldest().map_or(Duration::ZERO, |oldest| now.saturating_duration_since(oldest));
         if self.limits.write_time <= untaken {
             return Look::Cut("peer did not take its answers");
         }
-        if let Some(closing) = closing {
-            let is_late = GOODBYE <= quiet && GOODBYE <= now.saturating_duration_since(closing);
+        if let Some((closing, ended_before)) = self.closing {
+            let patience = if ended == ended_before { GOODBYE } else { self.limits.write_time.max(GOODBYE) };
+            let is_late = patience <= quiet.min(now.saturating_duration_since(closing));
             return if is_late { Look::Cut("peer did not end the connection") } else { Look::Busy };
         }
         let is_silent = begun == 0 && self.limits.head_time <= now.saturating_duration_since(self.opened);

@@ -30,7 +30,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// One in so many connections may speak HTTP/2, which lets many requests share one; but so many may always.
 const HTTP2_SHARE: usize = 8;
 const HTTP2_LEAST: usize = 16;
-/// How long to wait for more of first bytes that can still become both HTTP/1 and HTTP/2.
+/// How long to wait for more of first bytes that can still become both HTTP/1 and HTTP/2; then twice as long each time.
 const OPENING_PAUSE: Duration = Duration::from_millis(10);
 
 /// What one listener allows.
@@ -203,14 +203,15 @@ async fn first_bytes<S: Answers>(stream: &TcpStream, opened: Instant, port: &Por
     let seat = port.places.sit();
     tokio::select! {
         biased;
-        opening = opening(stream) => opening.ok().flatten(),
+        opening = opening(stream, port.tls.is_some()) => opening.ok().flatten(),
         () = seat.called() => None,
         () = port.tasks.stopping() => None,
         () = sleep_until(opened + port.limits.head_time) => None,
     }
 }
 
-async fn opening(stream: &TcpStream) -> io::Result<Option<Opening>> {
+async fn opening(stream: &TcpStream, wants_tls: bool) -> io::Result<Option<Opening>> {
+    let mut pause = OPENING_PAUSE;
     loop {
         let mut bytes = [0; 3];
         let count = stream.peek(&mut bytes).await?;
@@ -218,7 +219,11 @@ async fn opening(stream: &TcpStream) -> io::Result<Option<Opening>> {
             [] => return Ok(None),
             b"PRI" => return Ok(Some(Opening::Http2)),
             [0x16, ..] => return Ok(Some(Opening::Handshake)),
-            b"P" | b"PR" => sleep(OPENING_PAUSE).await,
+            // Bytes that are there make no noise when more come, so there is nothing but time to wait for.
+            b"P" | b"PR" if !wants_tls => {
+                sleep(pause).await;
+                pause *= 2;
+            }
             _ => return Ok(Some(Opening::Http1)),
         }
     }

@@ -2,7 +2,7 @@
 //! when asked. Open connections keep what they began with; a file that cannot be used changes nothing.
 
 use std::{
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::{SystemTime, UNIX_EPOCH},
@@ -26,6 +26,11 @@ use tokio_rustls::{
 mod validity;
 
 use validity::Validity;
+
+use crate::files;
+
+/// Far above any chain of certificates; a larger file is another file.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// Whether clients must show a certificate of an authority that is trusted; a wrong one is never taken.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
@@ -140,7 +145,7 @@ fn config(
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("cannot be read: {error}"))
+    files::read(path, MAX_FILE)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -117,6 +117,65 @@ async fn who_does_not_take_its_answers_is_not_kept() {
     assert!((LIMITS.write_time / 2..Duration::from_secs(5)).contains(&lasted), "{lasted:?}");
 }
 
+/// A window of the whole connection, or of one stream, grown by so much.
+fn window(stream: u32, more: u32) -> Vec<u8> {
+    frame(8, 0, stream, &more.to_be_bytes())
+}
+
+/// One answer that is taken now and then, or a byte of each, does not keep the others alive.
+#[tokio::test]
+async fn who_takes_one_answer_now_and_then_does_not_keep_the_others() {
+    let tasks = Tasks::new();
+    let address = start(&tasks, Limits { write_time: Duration::from_secs(1), ..MANY }, |_| async {
+        ::http::Response::new(Full::new(Bytes::from(vec![7; 1000])))
+    })
+    .await;
+    for by_bytes in [false, true] {
+        let mut stream = connect(address, &[(4, 0)]).await;
+        stream.write_all(&get(1, "/")).await.unwrap();
+        let (mut reader, mut write) = stream.split();
+        let begun = Instant::now();
+        let trickle = async {
+            for number in (3..).step_by(2) {
+                let more = if by_bytes { window(1, 1) } else { [get(number, "/"), window(number, 1000)].concat() };
+                if write.write_all(&more).await.is_err() || 8 < begun.elapsed().as_secs() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        };
+        let reading = async { while read(&mut reader).await.is_some() {} };
+        tokio::select! {
+            () = trickle => {}
+            () = reading => {}
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+}
+
+/// What hyper has handed on may still wait for the peer's window.
+#[tokio::test]
+async fn an_answer_that_is_taken_slowly_is_not_cut_by_a_stop() {
+    const SIZE: usize = 60_000;
+    let tasks = Tasks::new();
+    let limits = Limits { head_time: Duration::from_secs(5), write_time: Duration::from_secs(5), ..MANY };
+    let address =
+        start(&tasks, limits, |_| async { ::http::Response::new(Full::new(Bytes::from(vec![7; SIZE]))) }).await;
+    let mut stream = connect(address, &[(4, 10_000)]).await;
+    stream.write_all(&get(1, "/")).await.unwrap();
+    let mut count = until(&mut stream, DATA).await.unwrap().payload.len();
+    let client = async {
+        while count < SIZE {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            stream.write_all(&window(1, 10_000)).await.unwrap();
+            count += until(&mut stream, DATA).await.expect("the rest of the answer").payload.len();
+        }
+        while until(&mut stream, GOAWAY).await.is_some() {}
+    };
+    let (drained, ()) = tokio::join!(tasks.drain(Duration::from_secs(10)), client);
+    assert_eq!(drained, Drained::Clean);
+}
+
 /// CVE-2023-44487: streams that are opened and reset cost the peer nothing.
 #[tokio::test]
 async fn a_flood_of_resets_is_told_to_calm_down() {

@@ -281,3 +281,22 @@ fn all_that_is_wrong_with_the_files_is_told_at_once() {
     let faults = Tls::read(TlsFiles { key, ..good }).unwrap_err();
     assert!(faults.len() == 1 && faults[0].contains("encrypted"), "{faults:?}");
 }
+
+/// Bytes of a record that does not end are no request.
+#[tokio::test]
+async fn a_record_byte_by_byte_does_not_keep_a_connection() {
+    let (tasks, authority) = (Tasks::new(), Authority::new("bytes"));
+    let address = start(&tasks, ROOMY, &Arc::new(Tls::read(authority.write("localhost")).unwrap())).await;
+    let client = authority.client(None, &[b"http/1.1"], NEW);
+    let mut stream = connect(&client, address, "localhost").await.unwrap();
+    ask(&mut stream).await.unwrap();
+    let begun = std::time::Instant::now();
+    let socket = stream.get_mut().0;
+    for byte in [0x17, 3, 3, 0x40, 0].into_iter().chain([7; 10]) {
+        if socket.write_all(&[byte]).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(ROOMY.idle_time / 3).await;
+    }
+    assert!(begun.elapsed() < ROOMY.idle_time * 4, "{:?}", begun.elapsed());
+}

@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 /// A folder of files that goes with the test.
@@ -113,7 +115,7 @@ fn a_file_that_is_not_what_its_flag_says_is_refused_without_showing_what_it_hold
     };
     let nowhere = || Some(folder.0.join("nowhere"));
     let missing = faults(&args(nowhere(), nowhere(), nowhere()));
-    assert_eq!(missing.matches("cannot read").count(), 3, "{missing}");
+    assert_eq!(missing.matches("cannot be read").count(), 3, "{missing}");
     let swapped =
         faults(&args(folder.file("two", "a\nSECRETLINE"), folder.file("ca", KEY), folder.file("key", CERTIFICATE)));
     for part in ["-password-file: ", "-tls-ca: ", "holds no certificate", "-tls-key: ", "holds no private key"] {

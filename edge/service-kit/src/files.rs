@@ -42,7 +42,7 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         fs::write(&file, "12345").unwrap();
         let (done, is_done) = std::sync::mpsc::channel();
-        let path = pipe.clone();
+        let path = pipe;
         std::thread::spawn(move || done.send(read(&path, 5)));
         let of_pipe = is_done.recv_timeout(std::time::Duration::from_secs(10)).expect("an answer in time");
         let found = [of_pipe, read(&folder, 5), read(Path::new("/dev/zero"), 5), read(&file, 4)];

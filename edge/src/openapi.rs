@@ -147,7 +147,8 @@ fn post(config: &Config, rules: &Rules, kinds: &BTreeMap<u16, Vec<Map<String, Va
         "description": format!(
             "One order is answered when Kafka has it. A batch, as NDJSON or as a JSON array, is answered line by line \
              (207), each order in its own time. A body has at most {} bytes, that of a batch {} bytes and {} orders; \
-             both what comes over the wire and what its content coding decodes to have these limits.",
+             both what comes over the wire and what its content coding decodes to have these limits. They are those of \
+             the edge's start; its operator may have changed them since, and a 413 always tells the one that holds.",
             config.max_body_bytes, config.max_batch_bytes, config.max_batch_orders,
         ),
         "parameters": parameters,

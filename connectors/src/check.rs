@@ -2,9 +2,10 @@
 //! Offline: what a plugin itself says against a value is asked of Kafka Connect in [`crate::apply`].
 
 mod keys;
-mod near;
 
 use std::collections::BTreeSet;
+
+use service_kit::near;
 
 use crate::connect::Settings;
 use crate::files::{Connector, Fault, fault};

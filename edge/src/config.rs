@@ -14,7 +14,6 @@ use crate::{
 
 mod file;
 pub mod given;
-mod near;
 mod print;
 
 pub use given::Given;

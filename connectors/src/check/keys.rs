@@ -1,7 +1,7 @@
 //! The keys that each class knows, at the versions in `plugins/`. A table, no rules: those are in the parent.
 //! A name that ends in `*` stands for all keys that begin so.
 
-use super::near;
+use service_kit::near;
 
 /// A set of keys.
 pub(super) struct Keys(&'static [&'static str]);

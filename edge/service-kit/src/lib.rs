@@ -29,6 +29,7 @@ pub mod admin;
 pub mod door;
 pub mod files;
 pub mod http;
+pub mod near;
 pub mod open_files;
 pub mod readiness;
 pub mod reload;

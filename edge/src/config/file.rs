@@ -3,13 +3,11 @@
 
 use std::{ops::Range, path::Path};
 
-use service_kit::files;
+use service_kit::{files, near};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
-
-use super::near;
 
 /// A file of settings is small; one that is not is another file.
 const MAX_BYTES: u64 = 1024 * 1024;

@@ -13,6 +13,7 @@ mod batches;
 mod coded;
 mod command;
 mod drain;
+mod encoders;
 mod fast_path;
 mod faults;
 #[path = "../../service-kit/tests/it/frames.rs"]

@@ -1,37 +1,20 @@
 use std::{collections::VecDeque, convert::Infallible, io::Write as _, time::Duration};
 
-use flate2::{
-    Compression,
-    write::{DeflateEncoder, GzEncoder, ZlibEncoder},
-};
 use proptest::prelude::*;
 use service_kit::http::read_body;
 use zstd::stream::raw::{CParameter, Encoder};
 
 use super::*;
 
+#[path = "../../../tests/it/encoders.rs"]
+mod encoders;
+
+use encoders::{deflate, gzip, zlib};
+
 /// As clients name and make them.
 type Form = (Coding, fn(&[u8]) -> Vec<u8>);
 const FORMS: [Form; 4] =
     [(Coding::Gzip, gzip), (Coding::Deflate, zlib), (Coding::Deflate, deflate), (Coding::Zstd, zstd)];
-
-pub(crate) fn gzip(data: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(data).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zlib(data: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(data).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn deflate(data: &[u8]) -> Vec<u8> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(data).unwrap();
-    encoder.finish().unwrap()
-}
 
 /// With a checksum, as the command makes it.
 fn zstd(data: &[u8]) -> Vec<u8> {

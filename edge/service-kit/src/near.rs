@@ -1,7 +1,8 @@
 //! "Did you mean …?": the known name with the fewest changed letters. Suggests nothing that is far away.
 
-/// The nearest of `known`, where it is near enough to be meant.
-pub(super) fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The nearest of `known`, where it is near enough to be meant. A name that ends in `*` stands for many and is never meant.
+#[must_use]
+pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 4).clamp(1, 6);
     known
         .filter(|name| !name.ends_with('*'))
@@ -46,6 +47,16 @@ mod tests {
 
     #[test]
     fn only_what_is_near_is_suggested() {
+        let known = ["max-body-bytes", "listen", "admin-listen"];
+        for (word, meant) in [
+            ("max-body-byte", Some("max-body-bytes")),
+            ("max_body_bytes", Some("max-body-bytes")),
+            ("lisen", Some("listen")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(suggest(word, known.into_iter()), meant, "{word}");
+        }
         let known = ["insert.mode", "tasks.max", "consumer.override.*"];
         assert_eq!(suggest("insert.mod", known.into_iter()), Some("insert.mode"));
         assert_eq!(suggest("task.max", known.into_iter()), Some("tasks.max"));

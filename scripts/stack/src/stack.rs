@@ -18,6 +18,8 @@ const ORDER: Duration = Duration::from_secs(150);
 pub const DOWN: Duration = Duration::from_secs(480);
 /// Between two looks at a status.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long a supervisor that has let go of its lock may take to be gone.
+const EXIT: Duration = Duration::from_secs(2);
 /// Lines of a log in an error.
 const TAIL: usize = 12;
 
@@ -349,7 +351,7 @@ fn down(layout: &Layout, how: &Request) -> Result<(), StackError> {
         // Whoever answered or not: it is down when the lock is free and no process is left. Held until then: what another
         // start has just begun is none of ours.
         if let Some(_held) = layout.try_own()? {
-            return sweep(layout).map(|_| ());
+            return sweep(layout).map(|_| wait_for_end(&pid));
         }
         // An `up` that waited for this end has the lock already, and swept before it started anything.
         let now = supervisor();
@@ -364,6 +366,15 @@ fn down(layout: &Layout, how: &Request) -> Result<(), StackError> {
             )));
         }
         std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// The kernel frees the lock of a process that ends a little before it takes the process away.
+fn wait_for_end(supervisor: &str) {
+    let end = Instant::now() + EXIT;
+    // The number in the file may be an old one that another process has by now: so this wait is short, and no failure.
+    while supervisor.parse().is_ok_and(processes::lives) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -125,7 +125,7 @@ pub fn supervise(dir: &Path) -> Result<(), StackError> {
 /// A stack that may be started: the lock is ours, leftovers are gone, ports are free.
 struct Prepared {
     context: Context,
-    _owned: fs::File,
+    owned: fs::File,
     _servers: Option<fs::File>,
     _block: Option<Block>,
 }
@@ -166,11 +166,11 @@ fn prepare(dir: &Path) -> Result<Prepared, StackError> {
     write_private(&layout.endpoints(), &text)?;
     write_private(&layout.supervisor_pid(), &std::process::id().to_string())?;
     let context = Context { options, layout, ports, endpoints, java_home };
-    Ok(Prepared { context, _owned: owned, _servers: servers, _block: block })
+    Ok(Prepared { context, owned, _servers: servers, _block: block })
 }
 
 fn run(prepared: Prepared) -> Result<(), StackError> {
-    let Prepared { context, _owned, _servers, _block } = prepared;
+    let Prepared { context, owned, _servers, _block } = prepared;
     let endpoints = context.endpoints.clone();
     let layout = context.layout.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -183,6 +183,8 @@ fn run(prepared: Prepared) -> Result<(), StackError> {
     for path in [layout.run().join("control.sock"), layout.supervisor_pid()] {
         let _ = fs::remove_file(path);
     }
+    // Whoever gets the lock may say that nothing is left: so it ends with this process, and not before it.
+    std::mem::forget(owned);
     ended
 }
 

@@ -235,6 +235,11 @@ impl Chain {
         Ok(verdicts)
     }
 
+    /// The most memory that the modules' instances took: the sum of each one's most.
+    pub fn memory_bytes(&self) -> usize {
+        self.stages.iter().map(|stage| stage.memory_bytes).sum()
+    }
+
     /// What the modules logged since the last call, oldest first; bounded.
     pub fn take_logs(&mut self) -> Vec<LogLine> {
         mem::take(&mut self.lines).into()

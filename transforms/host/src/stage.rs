@@ -47,6 +47,8 @@ pub(crate) struct Stage {
     tables: Arc<dyn Tables>,
     single_output: bool,
     instance: Option<Instance>,
+    /// The most memory that an instance had after a call.
+    pub(crate) memory_bytes: usize,
 }
 
 /// What a stage is made of.
@@ -72,6 +74,7 @@ impl Stage {
             shape,
             tables,
             single_output,
+            memory_bytes: instance.memory_bytes(),
             instance: Some(instance),
         })
     }
@@ -191,6 +194,7 @@ impl Stage {
                 .map_err(|fault| ChainError::Start { module: self.label.clone(), reason: fault.reason })?,
         };
         let answer = instance.process(self.limits().call(records.len()), &batch);
+        self.memory_bytes = self.memory_bytes.max(instance.memory_bytes());
         let read = answer.and_then(|frame| self.read(&frame, records));
         match read {
             Ok(read) => outcomes.extend(read),

@@ -51,7 +51,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
     let registry = Registry::new(&config.registry).context("cannot make a client for the schema registry")?;
     let client_id = format!("transforms-{}", config.instance);
     let site = Site { brokers: config.kafka.clone(), instance: config.instance.clone(), client_id: client_id.clone() };
-    let writer = Writer::new(&config.kafka, &client_id).context("cannot make a Kafka producer")?;
+    let writer = Arc::new(Writer::new(&config.kafka, &client_id).context("cannot make a Kafka producer")?);
     for topic in [topics::TRANSFORMS_MODULES, topics::TRANSFORMS_CONFIG] {
         let (brokers, client_id) = (config.kafka.clone(), client_id.clone());
         let (catalog, owned) = (Arc::clone(&catalog), tasks.clone());
@@ -62,7 +62,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
     let runtime = tokio::runtime::Handle::current();
     let materials = Materials { engine, registry, catalog: Arc::clone(&catalog), runtime, counted: metrics.modules() };
     let alarm = alarm(tasks);
-    let manager = Arc::new(Manager::new(site, materials.clone(), metrics, tasks.clone(), alarm));
+    let manager = Arc::new(Manager::new(site, materials.clone(), metrics, tasks.clone(), alarm, Arc::clone(&writer)));
     tasks.spawn_vital("pipelines' manager", Arc::clone(&manager).run());
 
     let door = Door::loopback().with_hosts(config.hosts);

@@ -38,6 +38,8 @@ pub enum Command {
         #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084")]
         url: String,
     },
+    /// Compare a candidate with the live chain: it gets the same records, and its outputs go nowhere
+    Shadow(crate::command::shadow::Args),
 }
 
 /// The flags of `serve`.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::kafka::Gap;
-use crate::work::Factory;
+use crate::work::{Factory, Work};
 
 /// Called when a client hangs for good: the process should end and be started again.
 pub type Alarm = Arc<dyn Fn(&str) + Send + Sync>;
@@ -17,10 +17,18 @@ pub struct Control {
     paused: AtomicBool,
     restarts: AtomicU64,
     accepted: Mutex<Vec<Gap>>,
-    order: Mutex<(u64, Arc<dyn Factory>)>,
+    order: Mutex<Order>,
     version: AtomicU64,
     changed: (Mutex<()>, Condvar),
     alarm: Alarm,
+}
+
+/// Which work is to be done.
+struct Order {
+    version: u64,
+    factory: Arc<dyn Factory>,
+    /// Work that was made already, so that a slot need not stand still for it.
+    ready: Vec<Box<dyn Work>>,
 }
 
 impl Control {
@@ -32,7 +40,7 @@ impl Control {
             paused: AtomicBool::new(paused),
             restarts: AtomicU64::new(0),
             accepted: Mutex::default(),
-            order: Mutex::new((0, factory)),
+            order: Mutex::new(Order { version: 0, factory, ready: Vec::new() }),
             version: AtomicU64::new(0),
             changed: (Mutex::new(()), Condvar::new()),
             alarm,
@@ -63,19 +71,24 @@ impl Control {
         self.restart();
     }
 
-    /// Gives the slots other work, from their next transaction on.
-    pub fn assign(&self, factory: Arc<dyn Factory>) {
+    /// Gives the slots other work, from their next transaction on. What is `ready` of it they take; the rest they make.
+    pub fn assign(&self, factory: Arc<dyn Factory>, ready: Vec<Box<dyn Work>>) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        order.0 += 1;
-        order.1 = factory;
-        self.version.store(order.0, Ordering::SeqCst);
+        order.version += 1;
+        (order.factory, order.ready) = (factory, ready);
+        self.version.store(order.version, Ordering::SeqCst);
         drop(order);
         self.notify();
     }
 
-    pub(crate) fn order(&self) -> (u64, Arc<dyn Factory>) {
-        let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        (order.0, Arc::clone(&order.1))
+    /// Work that was made before the slots start.
+    pub fn prepare(&self, ready: Vec<Box<dyn Work>>) {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner).ready = ready;
+    }
+
+    pub(crate) fn order(&self) -> (u64, Arc<dyn Factory>, Option<Box<dyn Work>>) {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        (order.version, Arc::clone(&order.factory), order.ready.pop())
     }
 
     pub(crate) fn version(&self) -> u64 {

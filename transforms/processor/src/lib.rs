@@ -5,6 +5,7 @@
 //! slot commits both with the offsets. Around it: [`pipeline`] decides which slots run, [`state`] is what all
 //! processes share, [`rest`] is how users change it. Wiring: [`app`].
 
+pub mod command;
 pub mod config;
 pub mod names;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use transforms::config::{Args, Command, Config};
-use transforms::{app, push};
+use transforms::{app, command, push};
 
 fn main() -> ExitCode {
     match run(Args::parse()) {
@@ -38,6 +38,11 @@ fn run(args: Args) -> anyhow::Result<()> {
             let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             println!("{}", runtime.block_on(push::push(wasm, &url))?);
+            Ok(())
+        }
+        Command::Shadow(args) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            print!("{}", runtime.block_on(command::shadow::run(args))?);
             Ok(())
         }
     }

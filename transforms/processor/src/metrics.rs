@@ -15,6 +15,10 @@ use transform_host::Metric;
 
 use crate::work::Tally;
 
+mod swaps;
+
+pub use swaps::SwapMetrics;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Pipeline {
     pipeline: String,
@@ -59,6 +63,7 @@ pub struct Metrics {
     batch_records: Histograms,
     open: Family<Slot, Gauge>,
     modules: ModuleMetrics,
+    swaps: swaps::Families,
 }
 
 /// The metrics of one slot, with its labels resolved once.
@@ -75,6 +80,7 @@ pub struct SlotMetrics {
     commit_seconds: Histogram,
     batch_records: Histogram,
     open: Gauge,
+    swaps: SwapMetrics,
 }
 
 impl Metrics {
@@ -96,6 +102,7 @@ impl Metrics {
             batch_records: Family::new_with_constructor(records),
             open: Family::default(),
             modules: ModuleMetrics::default(),
+            swaps: swaps::Families::default(),
         };
         metrics.name(registry.sub_registry_with_prefix("transforms"));
         metrics
@@ -114,6 +121,13 @@ impl Metrics {
         registry.register("batch_records", "records of a transaction", self.batch_records.clone());
         registry.register("transaction_open_records", "records in the open transaction of a slot", self.open.clone());
         registry.register("module_counter", "what modules count themselves", self.modules.counters.clone());
+        self.swaps.name(registry);
+    }
+
+    /// What is counted of a pipeline's versions.
+    #[must_use]
+    pub fn swaps(&self, pipeline: &str) -> SwapMetrics {
+        self.swaps.of(pipeline)
     }
 
     /// What modules count.
@@ -139,6 +153,7 @@ impl Metrics {
             commit_seconds: self.commit_seconds.get_or_create_owned(&by_pipeline),
             batch_records: self.batch_records.get_or_create_owned(&by_pipeline),
             open: self.open.get_or_create_owned(&by_slot),
+            swaps: self.swaps(pipeline),
         }
     }
 }
@@ -189,6 +204,11 @@ impl SlotMetrics {
     /// The clients of a slot are made anew.
     pub fn rebuilt(&self) {
         self.rebuilds.inc();
+    }
+
+    /// The slot does other work from now on; so long it stood still for that.
+    pub fn swapped(&self, stall: Duration) {
+        self.swaps.swapped(stall);
     }
 
     /// A batch was held back.

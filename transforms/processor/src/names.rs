@@ -28,4 +28,20 @@ pub mod key {
     pub const DEAD_LETTERS: &str = "errors.deadletterqueue.topic.name";
     /// Where the markers of dropped records go.
     pub const DROPPED: &str = "dropped.topic.name";
+    /// A new version is watched for so many records.
+    pub const WATCH: &str = "swap.watch.records";
+    /// So many of them may fail in a module.
+    pub const WATCH_ERRORS: &str = "swap.max.errors";
+    /// So many of them may be rejected on purpose.
+    pub const WATCH_REJECTS: &str = "swap.max.rejects";
+    /// What a watched record may take in the modules, in microseconds.
+    pub const WATCH_TIME: &str = "swap.max.time.per.record.us";
+    /// `rollback`, `park` or `stop`.
+    pub const BREAKER: &str = "breaker.policy";
+    /// The breaker trips at so many failed records
+    pub const BREAKER_ERRORS: &str = "breaker.max.errors";
+    /// of the last so many.
+    pub const BREAKER_WINDOW: &str = "breaker.window.records";
+    /// After so many tries records that run out of time are judged one by one.
+    pub const BREAKER_RETRIES: &str = "breaker.max.retries";
 }

@@ -1,8 +1,13 @@
-//! Pipelines: what their config says ([`spec`]), which modules it means ([`version`]), and keeping the slots that run
-//! them as they should be ([`manager`], [`plan`], `topics`).
+//! Pipelines: what their config says ([`spec`], [`policy`]), which modules it means ([`version`]), and keeping the slots
+//! that run them as they should be ([`manager`], [`plan`], `topics`). Which version runs, and when it goes, is decided in
+//! [`guard`] and [`swap`]; [`shadow`] tries one beside the live one.
 
+pub mod guard;
 pub mod manager;
 pub mod plan;
+pub mod policy;
+pub mod shadow;
 pub mod spec;
+pub mod swap;
 mod topics;
 pub mod version;

@@ -1,11 +1,14 @@
 //! What is done with a record, in the order it happens: unframed and resolved to the output schema ([`read`]), judged
-//! by the modules, finished and framed ([`finish`]), or turned into a dead letter ([`divert`]). [`worker`] ties it
+//! by the modules ([`guarded`]: under a version's guard), finished and framed ([`finish`]), or turned into a dead letter ([`divert`]). [`worker`] ties it
 //! together. No Kafka calls here: bytes with an address come in, bytes with an address go out.
 
+pub mod compare;
 pub mod divert;
 pub mod finish;
+pub mod guarded;
 mod json;
 pub mod read;
 mod storable;
+pub mod tap;
 pub mod worker;
 pub mod writers;

@@ -4,6 +4,7 @@
 mod connectors;
 mod modules;
 mod reply;
+mod swap;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -44,7 +45,7 @@ pub struct Api {
     /// Modules, schemas, state.
     pub materials: Materials,
     /// Writes state.
-    pub writer: Writer,
+    pub writer: Arc<Writer>,
     /// Runs what blocks.
     pub tasks: Tasks,
     /// How this process is named in `worker_id`.
@@ -94,6 +95,7 @@ async fn route(
     body: Incoming,
 ) -> Result<Response, Problem> {
     let m = method.as_str();
+    swap::before(api, m, segments).await?;
     match (m, segments) {
         ("GET", []) => Ok(json(StatusCode::OK, &reply::root())),
         ("GET", ["connector-plugins"]) => Ok(json(StatusCode::OK, &reply::plugins())),
@@ -113,8 +115,15 @@ async fn route(
         }
         ("PUT", ["connectors", name, "config"]) => {
             let body = read(body, headers, "application/json", CONFIG_BYTES).await?;
-            connectors::put(api, name, &body).await
+            let put = connectors::put(api, name, &body).await?;
+            swap::after_put(api, name, query).await?;
+            Ok(put)
         }
+        ("PUT", ["connectors", name, "shadow"]) => {
+            let body = read(body, headers, "application/json", CONFIG_BYTES).await?;
+            swap::put_shadow(api, name, &body).await
+        }
+        (_, ["connectors", name, "shadow"]) => swap::shadow(api, m, name).await,
         (_, ["connectors", name, rest @ ..]) => connectors::one(api, m, name, rest).await,
         (_, [] | ["connector-plugins", ..] | ["modules"] | ["connectors"]) => {
             Err(Problem::of_status(StatusCode::METHOD_NOT_ALLOWED))

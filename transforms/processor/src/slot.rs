@@ -130,9 +130,8 @@ impl Slot {
     }
 
     fn sit_down(&self) -> Result<Seat, End> {
-        let (version, factory) = self.control.order();
         let restarts = self.control.restarts();
-        let work = made(factory.as_ref(), version)?;
+        let (version, work) = self.work()?;
         let session = Session::open(&self.brokers, &self.identity, &self.topics, self.control.accepted_gaps())?;
         if let Err(fault) = session.settle() {
             self.close(session);
@@ -184,9 +183,9 @@ impl Slot {
             return Err(End::Asked);
         }
         if seat.version != self.control.version() {
-            let (version, factory) = self.control.order();
-            seat.work = made(factory.as_ref(), version)?;
-            seat.version = version;
+            let started = Instant::now();
+            (seat.version, seat.work) = self.work()?;
+            self.metrics.swapped(started.elapsed());
         }
         if seat.paused != self.control.is_paused() {
             seat.paused = self.control.is_paused();
@@ -194,6 +193,12 @@ impl Slot {
             self.status.update(|report| report.state = if seat.paused { State::Paused } else { State::Running });
         }
         Ok(())
+    }
+
+    /// The work that is to be done now: as it was made ready, or made here.
+    fn work(&self) -> Result<(u64, Box<dyn Work>), End> {
+        let (version, factory, ready) = self.control.order();
+        ready.map_or_else(|| made(factory.as_ref(), version), Ok).map(|work| (version, work))
     }
 
     /// Does the work on the gathered batch: in one transaction, or in several where the work stops early.
@@ -253,13 +258,19 @@ impl Slot {
 
     /// Puts the batch back and rests, without leaving the group.
     fn hold(&self, seat: &mut Seat, reason: String, pause: Duration) -> Result<bool, End> {
+        let (version, seat_paused) = (seat.version, seat.paused);
         tracing::warn!(reason, "batch is held back");
         self.metrics.held();
         self.status.update(|report| report.held = Some(reason));
         seat.session.rewind()?;
         seat.session.pause(true)?;
         let until = Instant::now() + pause;
-        while Instant::now() < until && !self.control.is_stopped() {
+        // Other work may do what this could not, so it does not wait for the end of the rest.
+        let same = || {
+            let paused = self.control.is_paused();
+            !self.control.is_stopped() && paused == seat_paused && self.control.version() == version
+        };
+        while Instant::now() < until && same() {
             if seat.session.gather(POLL_WAIT, &mut seat.batch)? == Gathered::Batch {
                 seat.session.rewind()?;
                 seat.session.pause(true)?;

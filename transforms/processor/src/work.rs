@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::kafka::{Input, Outgoing};
 
-/// What is done with a batch. One per slot; never shared.
-pub trait Work {
+/// What is done with a batch. One per slot; never shared. It is made on another thread, so that a change is short.
+pub trait Work: Send {
     /// Appends what the batch becomes to `out`: for each record an output, a dead letter or a marker. It may stop
     /// before the end (after one record at least); what it did is then committed, and it is given the rest.
     ///

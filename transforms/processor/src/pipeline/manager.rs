@@ -1,5 +1,8 @@
 //! Keeps what runs as what is stored: one task looks at the catalog whenever it changes, and every second while
-//! something is missing, and starts, changes or ends slots. It writes no state.
+//! something is missing, and starts, changes or ends slots. The state that it writes is what the guards of its versions
+//! find out ([`hearing`]).
+
+mod hearing;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,15 +12,21 @@ use std::time::{Duration, Instant};
 use service_kit::Tasks;
 use tokio::sync::Notify;
 
+use super::guard;
 use super::plan::{Materials, Plan};
+use super::shadow::{self, Comparing};
+use super::swap::{self, Chosen, Degraded, Live};
 use super::topics;
 use crate::control::{Alarm, Control};
 use crate::kafka::{Identity, client};
 use crate::metrics::Metrics;
+use crate::record::tap::Tap;
 use crate::slot::Slot;
 use crate::state::catalog::{Stored, Target};
+use crate::state::facts::{Facts, Parked, Version};
+use crate::state::write::Writer;
 use crate::status::{Report, Status};
-use crate::work::Factory;
+use crate::work::{Factory, Work};
 
 /// Between two tries of a pipeline that is not ready to run.
 const TRY_PAUSE: Duration = Duration::from_secs(1);
@@ -42,18 +51,31 @@ pub struct Manager {
     metrics: Metrics,
     tasks: Tasks,
     alarm: Alarm,
-    nudge: Notify,
+    writer: Arc<Writer>,
+    nudge: Arc<Notify>,
     pipelines: Mutex<BTreeMap<String, Pipeline>>,
 }
 
 #[derive(Default)]
 struct Pipeline {
+    /// What was brought about, as if it were stored.
     stored: Option<Arc<Stored>>,
-    plan: Option<Arc<Plan>>,
+    live: Option<Arc<Live>>,
+    /// The version before, ready to come back.
+    former: Option<(Version, Arc<Plan>)>,
     waiting: Option<String>,
     slots: Option<Slots>,
     /// Somebody asked for a fresh start.
     stale: bool,
+    /// The version needs another guard, but its slots go on.
+    anew: bool,
+    /// What the guard of the live version said was acted on.
+    heard: bool,
+    degraded: Option<Degraded>,
+    parked: Option<Parked>,
+    /// Where a candidate may look on.
+    tap: Arc<Tap>,
+    comparing: Option<(Arc<Live>, Comparing)>,
 }
 
 struct Slots {
@@ -71,6 +93,14 @@ pub struct Doing {
     pub pinned: Option<u32>,
     /// Its slots.
     pub slots: Vec<SlotDoing>,
+    /// The id of the version that runs, and how far it is watched.
+    pub version: Option<(String, guard::Progress)>,
+    /// Another version runs than the config says.
+    pub degraded: Option<Degraded>,
+    /// The breaker holds the flow.
+    pub parked: Option<Parked>,
+    /// A candidate is compared here.
+    pub shadow: Option<shadow::Progress>,
 }
 
 /// What a slot is doing.
@@ -87,8 +117,16 @@ pub struct SlotDoing {
 impl Manager {
     /// Nothing runs yet.
     #[must_use]
-    pub fn new(site: Site, materials: Materials, metrics: Metrics, tasks: Tasks, alarm: Alarm) -> Self {
-        Self { site, materials, metrics, tasks, alarm, nudge: Notify::new(), pipelines: Mutex::default() }
+    pub fn new(
+        site: Site,
+        materials: Materials,
+        metrics: Metrics,
+        tasks: Tasks,
+        alarm: Alarm,
+        writer: Arc<Writer>,
+    ) -> Self {
+        let nudge = Arc::new(Notify::new());
+        Self { site, materials, metrics, tasks, alarm, writer, nudge, pipelines: Mutex::default() }
     }
 
     /// Runs until the process stops, then ends all slots.
@@ -104,6 +142,7 @@ impl Manager {
                 () = self.tasks.stopping() => {}
             }
         }
+        self.lock().values_mut().for_each(|pipeline| pipeline.comparing = None);
         let slots: Vec<Slots> = self.lock().values_mut().filter_map(|pipeline| pipeline.slots.take()).collect();
         // All are told before the first is waited for.
         slots.iter().for_each(|slots| slots.control.stop());
@@ -124,8 +163,12 @@ impl Manager {
         };
         Doing {
             waiting: pipeline.waiting.clone(),
-            pinned: pipeline.plan.as_ref().map(|plan| plan.pinned),
+            pinned: pipeline.live.as_ref().map(|live| live.plan.pinned),
             slots: pipeline.slots.iter().flat_map(|slots| slots.statuses.iter().map(slot)).collect(),
+            version: pipeline.live.as_ref().map(|live| (live.version.id(), live.guard.progress())),
+            degraded: pipeline.degraded.clone(),
+            parked: pipeline.parked.clone(),
+            shadow: pipeline.comparing.as_ref().map(|(_, comparing)| comparing.progress()),
         }
     }
 
@@ -176,10 +219,19 @@ impl Manager {
             self.retire(slots).await;
             tracing::info!(pipeline = name, "pipeline is deleted");
         }
+        self.forget_orphans();
         for (name, stored) in stored {
             match stored {
-                Ok(stored) if self.needs_work(&name, &stored) => self.bring(&name, stored).await,
-                Ok(_) => {}
+                Ok(stored) => {
+                    self.hear(&name);
+                    let facts = self.materials.catalog.facts(&name);
+                    let chosen = swap::choose(&stored, &facts);
+                    self.stand(&name, &chosen, &facts);
+                    if self.needs_work(&name, &chosen.stored) {
+                        self.bring(&name, chosen, &facts).await;
+                    }
+                    self.compare(&name, &facts);
+                }
                 Err(reason) => self.wait_for(&name, format!("what is stored cannot be read: {reason}")),
             }
         }
@@ -191,11 +243,11 @@ impl Manager {
         let pipeline = pipelines.entry(name.to_owned()).or_default();
         // Also while the pipeline waits for something else: what was running before still runs.
         if let (Some(slots), Target::Started | Target::Paused) = (&pipeline.slots, stored.state)
-            && slots.control.is_paused() != (stored.state == Target::Paused)
+            && slots.control.is_paused() != pipeline.is_held(stored.state)
         {
-            slots.control.pause(stored.state == Target::Paused);
+            slots.control.pause(pipeline.is_held(stored.state));
         }
-        if pipeline.stale || pipeline.waiting.is_some() {
+        if pipeline.stale || pipeline.anew || pipeline.waiting.is_some() {
             return true;
         }
         let Some(old) = &pipeline.stored else { return true };
@@ -210,56 +262,84 @@ impl Manager {
         true
     }
 
-    /// Brings a pipeline to what is stored. Until that is ready, what ran goes on.
-    async fn bring(&self, name: &str, stored: Arc<Stored>) {
-        if stored.state == Target::Stopped {
+    /// Brings a pipeline to what is to run. Until that is ready, what ran goes on.
+    async fn bring(&self, name: &str, chosen: Chosen, facts: &Facts) {
+        if chosen.stored.state == Target::Stopped {
             let slots = self.lock().get_mut(name).and_then(|pipeline| pipeline.slots.take());
             self.retire(slots).await;
-            self.lock().insert(name.to_owned(), Pipeline { stored: Some(stored), ..Pipeline::default() });
+            let stopped = Pipeline { stored: Some(chosen.stored), degraded: chosen.degraded, ..Pipeline::default() };
+            self.lock().insert(name.to_owned(), stopped);
             return;
         }
-        let plan = match Plan::prepare(name, &stored, &self.materials).await {
+        let plan = match self.plan(name, &chosen).await {
             Ok(plan) => plan,
             Err(reason) => return self.wait_for(name, reason),
         };
-        let plan = match self.with_topics(plan).await {
-            Ok(plan) => Arc::new(plan),
-            Err(reason) => return self.wait_for(name, reason),
-        };
-        let paused = stored.state == Target::Paused;
-        let replaced = {
-            let mut pipelines = self.lock();
-            let pipeline = pipelines.entry(name.to_owned()).or_default();
-            let moves = pipeline.plan.as_ref().is_some_and(|old| old.moves_like(&plan));
-            match &pipeline.slots {
-                Some(slots) if moves => {
-                    slots.control.assign(Arc::clone(&plan) as Arc<dyn Factory>);
-                    slots.control.pause(paused);
-                    if pipeline.stale {
-                        slots.control.restart();
-                    }
-                    None
-                }
-                Some(_) | None => Some(pipeline.slots.take()),
-            }
-        };
-        let slots = match replaced {
-            None => None,
-            Some(old) => {
-                self.retire(old).await;
-                Some(self.start(&plan, paused))
-            }
-        };
+        let tap = Arc::clone(&self.lock().entry(name.to_owned()).or_default().tap);
+        let live = Live::new(chosen.version, plan, facts, Arc::clone(&self.nudge), tap);
+        let Some((live, ready)) = self.opened(name, live, facts).await else { return };
+        if let Some(old) = self.hand_over(name, &live, ready, chosen.stored.state) {
+            // What ran reads other topics or in another number, so the slots are others as well.
+            let (slots, ready) = old;
+            self.retire(slots).await;
+            let held = self.lock().get(name).is_some_and(|pipeline| pipeline.is_held(chosen.stored.state));
+            let slots = self.start(&live, held, ready);
+            self.lock().entry(name.to_owned()).or_default().slots = Some(slots);
+        }
         let mut pipelines = self.lock();
         let pipeline = pipelines.entry(name.to_owned()).or_default();
-        pipeline.slots = slots.or(pipeline.slots.take());
-        (pipeline.stored, pipeline.plan, pipeline.waiting, pipeline.stale) = (Some(stored), Some(plan), None, false);
-        tracing::info!(pipeline = name, "pipeline is as its config says");
+        if let Some(old) = pipeline.live.take().filter(|old| old.version != live.version) {
+            pipeline.former = Some((old.version.clone(), Arc::clone(&old.plan)));
+        }
+        (pipeline.stored, pipeline.live, pipeline.waiting) = (Some(chosen.stored), Some(Arc::clone(&live)), None);
+        (pipeline.stale, pipeline.anew, pipeline.heard) = (false, false, false);
+        drop(pipelines);
+        self.note_that_it_runs(name, &live);
+        tracing::info!(pipeline = name, version = live.version.id(), "pipeline is brought about");
     }
 
-    fn start(&self, plan: &Arc<Plan>, paused: bool) -> Slots {
-        let factory = Arc::clone(plan) as Arc<dyn Factory>;
+    /// The plan of what is to run. One goes back without asking anybody: the plan of the version before is still there.
+    async fn plan(&self, name: &str, chosen: &Chosen) -> Result<Arc<Plan>, String> {
+        if chosen.degraded.is_some() {
+            let pipelines = self.lock();
+            let former = pipelines.get(name).and_then(|pipeline| pipeline.former.as_ref());
+            if let Some((_, plan)) = former.filter(|(version, _)| *version == chosen.version) {
+                return Ok(Arc::clone(plan));
+            }
+        }
+        let plan = Plan::prepare(name, &chosen.stored, &self.materials).await?;
+        self.with_topics(plan).await.map(Arc::new)
+    }
+
+    /// Gives running slots other work. Slots that cannot take it are given back, with the work.
+    fn hand_over(
+        &self,
+        name: &str,
+        live: &Arc<Live>,
+        ready: Vec<Box<dyn Work>>,
+        state: Target,
+    ) -> Option<(Option<Slots>, Vec<Box<dyn Work>>)> {
+        let mut pipelines = self.lock();
+        let pipeline = pipelines.entry(name.to_owned()).or_default();
+        let moves = pipeline.live.as_ref().is_some_and(|old| old.plan.moves_like(&live.plan));
+        match &pipeline.slots {
+            Some(slots) if moves => {
+                slots.control.assign(Arc::clone(live) as Arc<dyn Factory>, ready);
+                slots.control.pause(pipeline.is_held(state));
+                if pipeline.stale {
+                    slots.control.restart();
+                }
+                None
+            }
+            Some(_) | None => Some((pipeline.slots.take(), ready)),
+        }
+    }
+
+    fn start(&self, live: &Arc<Live>, paused: bool, ready: Vec<Box<dyn Work>>) -> Slots {
+        let plan = &live.plan;
+        let factory = Arc::clone(live) as Arc<dyn Factory>;
         let control = Arc::new(Control::new(factory, paused, Arc::clone(&self.alarm)));
+        control.prepare(ready);
         let mut slots = Slots { control, statuses: Vec::new(), threads: Vec::new() };
         for n in 0..plan.spec.tasks {
             let status = Arc::new(Status::default());
@@ -325,5 +405,12 @@ impl Manager {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Pipeline>> {
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pipeline {
+    /// Whether its slots take nothing: an operator wants that, or the breaker.
+    fn is_held(&self, state: Target) -> bool {
+        state == Target::Paused || self.parked.is_some()
     }
 }

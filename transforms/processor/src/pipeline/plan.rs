@@ -137,24 +137,58 @@ impl Plan {
         transport(self) == transport(other)
     }
 
+    /// The text of the output's schema.
+    #[must_use]
+    pub fn schema_text(&self) -> &str {
+        &self.schema_text
+    }
+
+    /// A chain of these modules, but with `candidate` in the place of the step with its alias. It takes the live step's
+    /// parameters, unless it has some of its own. Blocks.
+    ///
+    /// # Errors
+    /// When there is no such step, or the chain cannot be opened.
+    pub fn chain_with(
+        &self,
+        alias: &str,
+        candidate: &Arc<transform_host::Module>,
+        parameters: Option<&BTreeMap<String, String>>,
+    ) -> Result<Chain, String> {
+        let output = Output::new(self.pinned, &self.schema_text)?;
+        let mut steps = self.steps.clone();
+        let Some(step) = steps.iter_mut().find(|step| step.alias == alias) else {
+            return Err(format!("{alias:?} is no step of {}", self.spec.name));
+        };
+        step.module = Arc::clone(candidate);
+        if let Some(parameters) = parameters {
+            step.parameters.clone_from(parameters);
+        }
+        self.chain(steps, &output).map_err(|error| error.to_string())
+    }
+
+    fn chain(&self, steps: Vec<transform_host::Step>, output: &Output) -> Result<Chain, ConfigureError> {
+        // The stores compare rows by the input's offset: two outputs of one input would be the same version.
+        let options = Options { single_output: output.is_versioned(), ..Options::default() };
+        Chain::with_options(&self.engine, steps, &self.schema_text, options)
+    }
+
     fn judge(&self, output: &Output) -> Result<Box<dyn Judge>, NoWork> {
         if self.steps.is_empty() {
             return Ok(Box::new(PassThrough));
         }
-        // The stores compare rows by the input's offset: two outputs of one input would be the same version.
-        let options = Options { single_output: output.is_versioned(), ..Options::default() };
-        let chain = Chain::with_options(&self.engine, self.steps.clone(), &self.schema_text, options);
-        let chain = chain.map_err(|error| match error {
+        let chain = self.chain(self.steps.clone(), output).map_err(|error| match error {
             // The same module described itself in time once, so a machine that is less busy may start it.
             ConfigureError::Start { .. } => NoWork::Again(error.to_string()),
             _ => NoWork::Never(error.to_string()),
         })?;
         Ok(Box::new(Modules { chain, counted: self.counted.clone() }))
     }
-}
 
-impl Factory for Plan {
-    fn make(&self) -> Result<Box<dyn Work>, NoWork> {
+    /// The work of one slot; `around` puts the judge under guard.
+    ///
+    /// # Errors
+    /// When the pipeline cannot run.
+    pub fn work(&self, around: impl FnOnce(Box<dyn Judge>) -> Box<dyn Judge>) -> Result<Box<dyn Work>, NoWork> {
         let output = Output::new(self.pinned, &self.schema_text).map_err(NoWork::Never)?;
         self.one_version(&output).map_err(NoWork::Never)?;
         let json = |step: &transform_host::Step| serde_json::to_string(&step.parameters).unwrap_or_default();
@@ -171,12 +205,18 @@ impl Factory for Plan {
         };
         Ok(Box::new(Worker {
             routes,
-            judge: self.judge(&output)?,
+            judge: around(self.judge(&output)?),
             output,
             writers: Writers::new(Arc::clone(&self.source) as _, Arc::clone(&self.schema_text)),
             parameters: self.steps.iter().map(|step| (step.alias.clone(), json(step))).collect(),
             last,
         }))
+    }
+}
+
+impl Factory for Plan {
+    fn make(&self) -> Result<Box<dyn Work>, NoWork> {
+        self.work(|judge| judge)
     }
 }
 

@@ -2,9 +2,12 @@
 //! asked elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use schemas::names::topics;
 
+use super::policy::{Breaker, Policy};
 use super::version::Wanted;
 use crate::names::{CLASS, key};
 
@@ -15,6 +18,7 @@ const MAX_TASKS: usize = 64;
 const MAX_TOPICS: usize = 16;
 const MAX_STEPS: usize = 32;
 const MAX_TOPIC_NAME: usize = 249;
+const MAX_WATCH: u64 = 100_000;
 
 /// A config that makes sense.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub struct Spec {
     pub dead_letters: Option<String>,
     /// Where the markers of dropped records go.
     pub dropped: String,
+    /// What a version may cost.
+    pub policy: Policy,
 }
 
 /// One module of a pipeline.
@@ -77,6 +83,7 @@ pub fn parse(name: &str, config: &Config) -> Result<Spec, Vec<Fault>> {
     let dead_letters = reader.dead_letters();
     let dropped = reader.topic(key::DROPPED, Some(topics::ORDERS_DROPPED));
     let steps = reader.steps();
+    let policy = reader.policy();
     reader.unknown();
     for other in [Some(&output), dead_letters.as_ref(), Some(&dropped)].into_iter().flatten() {
         if topics.contains(other) {
@@ -84,7 +91,7 @@ pub fn parse(name: &str, config: &Config) -> Result<Spec, Vec<Fault>> {
         }
     }
     if reader.faults.is_empty() {
-        return Ok(Spec { name: name.to_owned(), tasks, topics, output, steps, dead_letters, dropped });
+        return Ok(Spec { name: name.to_owned(), tasks, topics, output, steps, dead_letters, dropped, policy });
     }
     reader.faults.sort_by(|a, b| a.key.cmp(&b.key));
     Err(reader.faults)
@@ -232,6 +239,47 @@ impl<'c> Reader<'c> {
         self.known.extend(own.iter().map(|(key, _, _)| (*key).clone()));
         let parameters = own.into_iter().map(|(_, name, value)| (name.to_owned(), value.clone())).collect();
         Some(Step { alias: alias.to_owned(), module: module?, parameters })
+    }
+
+    fn policy(&mut self) -> Policy {
+        let default = Policy::default();
+        let watch = self.number(key::WATCH, 0..=MAX_WATCH, default.watch);
+        let rejects = if watch == default.watch { default.watch_rejects } else { watch / 2 };
+        let micros = u64::try_from(default.watch_time.as_micros()).unwrap_or(u64::MAX);
+        let breaker = match self.get(key::BREAKER).map(|text| (text, Breaker::parse(text))) {
+            None => default.breaker,
+            Some((_, Some(breaker))) => breaker,
+            Some((other, None)) => {
+                self.fault(key::BREAKER, format!("{other:?} is none of rollback, park and stop"));
+                default.breaker
+            }
+        };
+        let window = self.number(key::BREAKER_WINDOW, 1..=MAX_WATCH, default.breaker_window);
+        let errors = self.number(key::BREAKER_ERRORS, 1..=MAX_WATCH, default.breaker_errors.min(window));
+        if errors > window {
+            self.fault(key::BREAKER_ERRORS, format!("{errors} of the last {window} records can never fail"));
+        }
+        Policy {
+            watch,
+            watch_errors: self.number(key::WATCH_ERRORS, 0..=MAX_WATCH, default.watch_errors),
+            watch_rejects: self.number(key::WATCH_REJECTS, 0..=MAX_WATCH, rejects),
+            watch_time: Duration::from_micros(self.number(key::WATCH_TIME, 1..=10_000_000, micros)),
+            breaker,
+            breaker_errors: errors,
+            breaker_window: window,
+            retries: u32::try_from(self.number(key::BREAKER_RETRIES, 0..=1_000, default.retries.into())).unwrap_or(0),
+        }
+    }
+
+    fn number(&mut self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
+        match self.get(key).map(str::parse) {
+            None => default,
+            Some(Ok(number)) if range.contains(&number) => number,
+            Some(_) => {
+                self.fault(key, format!("is not a number from {} to {}", range.start(), range.end()));
+                default
+            }
+        }
     }
 
     fn list(&mut self, key: &str) -> Vec<String> {

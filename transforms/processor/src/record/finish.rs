@@ -158,7 +158,7 @@ impl Output {
 
 /// The parsed schema, kept for as long as the process runs: what is prepared from it borrows it. There is one for each
 /// version of an output's schema.
-fn kept(text: &str) -> Result<&'static Schema, String> {
+pub(super) fn kept(text: &str) -> Result<&'static Schema, String> {
     static KEPT: LazyLock<Mutex<HashMap<String, &'static Schema>>> = LazyLock::new(Mutex::default);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(schema) = kept.get(text) {

@@ -51,17 +51,49 @@ pub struct Routes {
     pub dropped: Route,
 }
 
+/// The kind of failure when a module rejects a record on purpose.
+pub(crate) const REJECTED: &str = "orderflow.Rejected";
+
+/// Why a batch is not judged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unjudged {
+    /// The modules cannot now.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// This version of the pipeline must not go on; what follows comes from outside.
+    #[error("{0}")]
+    Withdrawn(String),
+    /// The slot must not go on.
+    #[error("{0}")]
+    Stopped(String),
+}
+
 /// Who judges records: the modules. In tests, a closure.
-pub trait Judge {
+pub trait Judge: Send {
     /// A transaction begins.
     fn begin(&mut self);
     /// At least one verdict, and no more than records; in their order.
     ///
     /// # Errors
     /// When nothing can be said now.
-    fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, ChainError>;
+    fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, Unjudged>;
     /// The value of `orderflow.modules`.
     fn header(&self) -> &str;
+    /// The most memory that its instances took.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+    /// These inputs were judged just now.
+    fn judged(&mut self, _inputs: &mut dyn Iterator<Item = &Input>, _records: &[Record], _verdicts: &[Verdict]) {}
+    /// The record at this place of the batch failed in a module. `stops`: it may become no dead letter.
+    ///
+    /// # Errors
+    /// When it is one too many; nothing of the batch is written then.
+    fn blame(&mut self, _at: usize, _reason: &Reason, _stops: bool) -> Result<(), Unjudged> {
+        Ok(())
+    }
+    /// So many records of the batch are done.
+    fn settled(&mut self, _done: usize) {}
 }
 
 /// The modules of a pipeline, with what they log and count.
@@ -77,7 +109,7 @@ impl Judge for Modules {
         self.chain.begin();
     }
 
-    fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
+    fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, Unjudged> {
         let verdicts = self.chain.apply(records);
         for line in self.chain.take_logs() {
             log(&line);
@@ -85,11 +117,15 @@ impl Judge for Modules {
         for metric in self.chain.take_metrics() {
             self.counted.count(metric);
         }
-        verdicts
+        Ok(verdicts?)
     }
 
     fn header(&self) -> &str {
         self.chain.header()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.chain.memory_bytes()
     }
 }
 
@@ -99,7 +135,7 @@ pub struct PassThrough;
 impl Judge for PassThrough {
     fn begin(&mut self) {}
 
-    fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
+    fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, Unjudged> {
         Ok(records.iter().map(|record| Verdict::Emit(vec![record.clone()])).collect())
     }
 
@@ -146,6 +182,10 @@ impl Work for Worker {
                 },
             };
             if let Err(reason) = outcome {
+                if reason.module.is_some() {
+                    let blamed = self.judge.blame(tally.done, &reason, self.routes.dead_letters.is_none());
+                    blamed.map_err(|error| held(&error, input))?;
+                }
                 let Some(route) = &self.routes.dead_letters else {
                     return stop_at(input, &reason, tally);
                 };
@@ -157,6 +197,7 @@ impl Work for Worker {
                 break;
             }
         }
+        self.judge.settled(tally.done);
         Ok(tally)
     }
 
@@ -196,7 +237,11 @@ impl Worker {
             return Ok(Vec::new());
         }
         match (self.judge.judge(records), read.first(), batch.first()) {
-            (Ok(verdicts), _, _) => Ok(verdicts),
+            (Ok(verdicts), _, _) => {
+                let records_of = |(input, read)| matches!(read, &Read::Record).then_some(input);
+                self.judge.judged(&mut batch.iter().zip(read).filter_map(records_of), records, &verdicts);
+                Ok(verdicts)
+            }
             (Err(error), Some(Read::Record), Some(input)) => Err(held(&error, input)),
             // What stands before the first record needs no verdict, and is done first.
             (Err(_), _, _) => Ok(Vec::new()),
@@ -258,7 +303,7 @@ impl Worker {
 
     fn rejected(&self, rejection: Rejection) -> Reason {
         let class = match rejection.kind {
-            FaultKind::Rejected => "orderflow.Rejected",
+            FaultKind::Rejected => REJECTED,
             FaultKind::Trap => "orderflow.ModuleTrap",
             FaultKind::Deadline => "orderflow.ModuleDeadline",
             FaultKind::Memory => "orderflow.ModuleMemory",
@@ -307,15 +352,18 @@ fn dead_letter(input: &Input, route: &Route, reason: &Reason) -> Result<Outgoing
 }
 
 /// Nothing is diverted for a chain that cannot judge: the batch rests, and is tried again. `first` is where it begins.
-fn held(error: &ChainError, first: &Input) -> Hold {
+fn held(error: &Unjudged, first: &Input) -> Hold {
     match error {
         // Each try costs processor time until the breaker opens again.
-        ChainError::Breaker { .. } => {
+        Unjudged::Chain(ChainError::Breaker { .. }) => {
             let (topic, partition, offset) = (&first.topic, first.partition, first.offset);
             let reason = format!("{error}; the first is at offset {offset} of partition {partition} of {topic}");
             Hold::Wait { reason, pause: BREAKER_PAUSE }
         }
-        ChainError::Start { .. } => Hold::wait(error.to_string()),
+        Unjudged::Chain(ChainError::Start { .. }) => Hold::wait(error.to_string()),
+        // The slot is told what follows, and looks up from its rest then.
+        Unjudged::Withdrawn(reason) => Hold::Wait { reason: reason.clone(), pause: BREAKER_PAUSE },
+        Unjudged::Stopped(reason) => Hold::Fail(reason.clone()),
     }
 }
 

@@ -42,7 +42,9 @@ pub(super) fn status(name: &str, stored: Option<&Stored>, doing: &Doing, worker:
         set(&mut connector, "state", json!("STOPPED"));
     }
     let tasks: Vec<Value> = doing.slots.iter().enumerate().map(|(id, slot)| task(id, slot, worker)).collect();
-    json!({ "name": name, "connector": connector, "tasks": tasks, "type": KIND, "output_schema_id": doing.pinned })
+    let body =
+        json!({ "name": name, "connector": connector, "tasks": tasks, "type": KIND, "output_schema_id": doing.pinned });
+    super::swap::show(body, doing)
 }
 
 fn overall(target: Target, doing: &Doing) -> State {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use transform_host::{Engine, LoadError, Module, digest};
 
+use super::facts::{Fact, Facts};
 use crate::pipeline::spec::Config;
 use crate::pipeline::version::Wanted;
 
@@ -65,6 +66,7 @@ enum Held {
 struct Inner {
     modules: BTreeMap<String, Arc<Entry>>,
     pipelines: BTreeMap<String, Result<Arc<Stored>, String>>,
+    facts: BTreeMap<String, Facts>,
     progress: BTreeMap<&'static str, Progress>,
 }
 
@@ -95,6 +97,8 @@ impl Catalog {
         if topic == topics::TRANSFORMS_MODULES {
             let entry = value.map(|wasm| Arc::new(Entry::new(wasm.to_vec())));
             put(&mut self.write().modules, key, entry);
+        } else if let Some((pipeline, rest)) = key.split_once('/') {
+            self.write().facts.entry(pipeline.to_owned()).or_default().apply(rest, value);
         } else {
             let stored =
                 value.map(|text| serde_json::from_slice(text).map(Arc::new).map_err(|error| error.to_string()));
@@ -200,6 +204,31 @@ impl Catalog {
     #[must_use]
     pub fn pipeline(&self, name: &str) -> Option<Result<Arc<Stored>, String>> {
         self.read().pipelines.get(name).cloned()
+    }
+
+    /// What is known of a pipeline's versions.
+    #[must_use]
+    pub fn facts(&self, pipeline: &str) -> Facts {
+        self.read().facts.get(pipeline).cloned().unwrap_or_default()
+    }
+
+    /// Takes a fact for told before it is written: what this process found out, it acts on at once.
+    pub fn assume(&self, pipeline: &str, fact: &Fact) {
+        let (key, value) = fact.record(pipeline);
+        if let Some((_, rest)) = key.split_once('/') {
+            self.write().facts.entry(pipeline.to_owned()).or_default().apply(rest, value.as_deref());
+        }
+        self.changed();
+    }
+
+    /// What is still known of pipelines that were deleted.
+    #[must_use]
+    pub fn orphans(&self) -> Vec<(String, Facts)> {
+        let inner = self.read();
+        let orphan = |(name, facts): (&String, &Facts)| {
+            (!inner.pipelines.contains_key(name) && !facts.is_empty()).then(|| (name.clone(), facts.clone()))
+        };
+        inner.facts.iter().filter_map(orphan).collect()
     }
 
     /// All pipelines.

@@ -6,3 +6,4 @@ mod group;
 mod harness;
 mod loop_;
 mod rest;
+mod swap;

@@ -54,6 +54,10 @@ fn each_fault_names_its_key() {
         (&[("transforms.clean.type", "Clean!")], &["transforms.clean.type"]),
         (&[("transforms", "clean,clean,enrich")], &["transforms"]),
         (&[("transforms", "clean")], &["transforms.enrich.home.currency", "transforms.enrich.type"]),
+        (&[("swap.watch.records", "-1")], &["swap.watch.records"]),
+        (&[("swap.max.time.per.record.us", "0")], &["swap.max.time.per.record.us"]),
+        (&[("breaker.policy", "explode")], &["breaker.policy"]),
+        (&[("breaker.max.errors", "60"), ("breaker.window.records", "50")], &["breaker.max.errors"]),
         (&[("errors.tolerence", "all"), ("tasks.max", "x")], &["errors.tolerence", "tasks.max"]),
     ] {
         let faults = parse("orders-transforms", &config(changes)).unwrap_err();
@@ -69,4 +73,29 @@ fn a_pipeline_needs_neither_modules_nor_tolerance() {
             .concat();
     let spec = parse("p", &config(&minimal)).unwrap();
     assert_eq!((spec.steps.len(), spec.tasks, spec.dead_letters), (0, 1, None));
+}
+
+#[test]
+fn what_a_version_may_cost_has_sensible_values_of_its_own() {
+    assert_eq!(parse("p", &config(&[])).unwrap().policy, Policy::default());
+    let some = [
+        ("swap.watch.records", "80"),
+        ("swap.max.errors", "2"),
+        ("swap.max.time.per.record.us", "250"),
+        ("breaker.policy", "rollback"),
+        ("breaker.window.records", "50"),
+        ("breaker.max.retries", "0"),
+    ];
+    let policy = parse("p", &config(&some)).unwrap().policy;
+    let expected = Policy {
+        watch: 80,
+        watch_errors: 2,
+        watch_rejects: 40,
+        watch_time: Duration::from_micros(250),
+        breaker: Breaker::Rollback,
+        breaker_errors: 50,
+        breaker_window: 50,
+        retries: 0,
+    };
+    assert_eq!(policy, expected);
 }

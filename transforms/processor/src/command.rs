@@ -1,0 +1,3 @@
+//! Subcommands of `transforms` that talk to a running process.
+
+pub mod shadow;

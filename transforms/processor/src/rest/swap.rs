@@ -1,0 +1,224 @@
+//! What the API has to say of a pipeline's versions: forgiving a refused one, ending a park, and the candidate beside the
+//! live chain. Connect's bodies keep their shape; what only we have stands in `trace` and in fields of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use schemas::names::topics;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use service_kit::http::{Problem, Response, json as answer};
+
+use super::modules::{complete, store};
+use super::{Api, reply};
+use crate::pipeline::manager::Doing;
+use crate::pipeline::plan::Plan;
+use crate::pipeline::version::Wanted;
+use crate::state::catalog::{Pin, Stored, module_key};
+use crate::state::facts::{Fact, Shadow, ShadowPolicy, Version, now_ms, time_text};
+
+/// Records of a comparison, unless it says otherwise.
+const RECORDS: u64 = 1_000;
+/// The most records of a comparison.
+const MAX_RECORDS: u64 = 1_000_000;
+/// Per cent of a core, unless the comparison says otherwise.
+const SHARE: u8 = 10;
+/// The most per cent of a core.
+const MAX_SHARE: u8 = 50;
+/// The most fields that may be expected to differ.
+const MAX_EXPECT: usize = 100;
+
+/// An operator's resume or restart ends what the breaker holds.
+pub(super) async fn before(api: &Api, method: &str, segments: &[&str]) -> Result<(), Problem> {
+    let ends =
+        matches!((method, segments), ("PUT", ["connectors", _, "resume"]) | ("POST", ["connectors", _, .., "restart"]));
+    let Some(name) = segments.get(1).filter(|_| ends) else { return Ok(()) };
+    if api.materials.catalog.facts(name).parked.is_some() {
+        tell(api, name, &Fact::Parked(None)).await?;
+    }
+    Ok(())
+}
+
+/// `?force=true`: a version that was refused is tried once more.
+pub(super) async fn after_put(api: &Api, name: &str, query: &str) -> Result<(), Problem> {
+    if !query.split('&').any(|pair| pair == "force=true") {
+        return Ok(());
+    }
+    let Some(Ok(stored)) = api.materials.catalog.pipeline(name) else { return Ok(()) };
+    let version = Version::of(&stored).id();
+    if api.materials.catalog.facts(name).refused.contains_key(&version) {
+        tracing::warn!(pipeline = name, version, "refused version is tried again, by force");
+        tell(api, name, &Fact::Forgiven(version)).await?;
+    }
+    Ok(())
+}
+
+/// Adds what only we have to a status.
+pub(super) fn show(mut body: Value, doing: &Doing) -> Value {
+    if let Some((id, watch)) = &doing.version {
+        let watch = json!({ "records": watch.watched, "of": watch.of, "passed": watch.passed });
+        set(&mut body, "version", json!({ "id": id, "watch": watch }));
+    }
+    if let Some(shadow) = &doing.shadow {
+        set(&mut body, "shadow", json!(shadow));
+    }
+    let mut traces: Vec<String> = body["connector"]["trace"].as_str().map(str::to_owned).into_iter().collect();
+    if let Some(degraded) = &doing.degraded {
+        traces.push(degraded.to_string());
+        set(&mut body, "degraded", json!(degraded));
+    }
+    if let Some(parked) = &doing.parked {
+        let since = time_text(parked.since_ms);
+        traces.push(format!(
+            "PARKED since {since}, because {} (found by {}); resume or restart it, or change its config",
+            parked.because, parked.by
+        ));
+        set(&mut body, "parked", json!({ "since": since, "because": parked.because, "by": parked.by }));
+    }
+    if let Some(connector) = body.get_mut("connector").filter(|_| !traces.is_empty()) {
+        set(connector, "trace", json!(traces.join("; ")));
+        if doing.parked.is_some() && connector["state"] == "RUNNING" {
+            set(connector, "state", json!("PAUSED"));
+        }
+    }
+    body
+}
+
+fn set(object: &mut Value, key: &str, value: Value) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(key.to_owned(), value);
+    }
+}
+
+/// The body of `PUT /connectors/{name}/shadow`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    alias: String,
+    module: String,
+    records: Option<u64>,
+    policy: Option<ShadowPolicy>,
+    parameters: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    expect: Vec<String>,
+    share: Option<u8>,
+}
+
+/// `PUT /connectors/{name}/shadow`: a candidate is compared from now on; another one that was is not any more.
+pub(super) async fn put_shadow(api: &Arc<Api>, name: &str, body: &Bytes) -> Result<Response, Problem> {
+    complete(api)?;
+    let stored = found(api, name)?;
+    let asked: Asked = serde_json::from_slice(body)
+        .map_err(|error| bad(format!("the body is not {{alias, module, records, policy}}: {error}")))?;
+    let shadow = checked(api, asked)?;
+    rehearse(api, name, &stored, &shadow).await?;
+    tell(api, name, &Fact::Shadow(Some(Box::new(shadow.clone())))).await?;
+    Ok(answer(StatusCode::ACCEPTED, &shown(&shadow, &Doing::default())))
+}
+
+fn checked(api: &Api, asked: Asked) -> Result<Shadow, Problem> {
+    let records = asked.records.unwrap_or(RECORDS);
+    if !(1..=MAX_RECORDS).contains(&records) {
+        return Err(bad(format!("records is {records}; use 1 to {MAX_RECORDS}")));
+    }
+    let share = asked.share.unwrap_or(SHARE);
+    if !(1..=MAX_SHARE).contains(&share) {
+        return Err(bad(format!("share is {share} per cent of a core; use 1 to {MAX_SHARE}")));
+    }
+    if asked.expect.len() > MAX_EXPECT {
+        return Err(bad(format!("expect has {} fields, the limit is {MAX_EXPECT}", asked.expect.len())));
+    }
+    let wanted: Wanted =
+        asked.module.parse().map_err(|error: crate::pipeline::version::NotAModule| bad(error.to_string()))?;
+    let Some(module) = tokio::task::block_in_place(|| api.materials.catalog.newest(&wanted)) else {
+        return Err(bad(format!("no module {wanted} is here; upload it with `transforms push`")));
+    };
+    let module = Pin { module: module_key(&module), digest: module.digest().to_owned() };
+    // Two that are put in the same millisecond are told apart by what they ask for.
+    let text = format!("{} {} {} {}", now_ms(), asked.alias, module.digest, records);
+    let mut id = transform_host::digest(text.as_bytes());
+    id.truncate(16);
+    Ok(Shadow {
+        id,
+        alias: asked.alias,
+        module,
+        parameters: asked.parameters,
+        records,
+        policy: asked.policy.unwrap_or(ShadowPolicy::Report),
+        expect: asked.expect,
+        share,
+        verdict: None,
+    })
+}
+
+/// Opens the candidate once, so that one that cannot be opened is refused now.
+async fn rehearse(api: &Arc<Api>, name: &str, stored: &Stored, shadow: &Shadow) -> Result<(), Problem> {
+    let plan = Plan::prepare(name, stored, &api.materials).await.map_err(|reason| {
+        let message = format!("the candidate cannot be checked now: {reason}");
+        reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(http::header::RETRY_AFTER, 1)
+    })?;
+    let (catalog, shadow) = (Arc::clone(&api.materials.catalog), shadow.clone());
+    let rehearsed = api.tasks.spawn_blocking(move || {
+        let module = match catalog.module(&shadow.module.module) {
+            Some(Ok(module)) => module,
+            Some(Err(reason)) => return Err(reason),
+            None => return Err(format!("module {} is not here", shadow.module.module)),
+        };
+        plan.chain_with(&shadow.alias, &module, shadow.parameters.as_ref()).map(|_| ())
+    });
+    let early = |error| reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("checking ended early: {error}"));
+    rehearsed.await.map_err(early)?.map_err(bad)
+}
+
+/// `GET` and `DELETE /connectors/{name}/shadow`.
+pub(super) async fn shadow(api: &Api, method: &str, name: &str) -> Result<Response, Problem> {
+    complete(api)?;
+    found(api, name)?;
+    let none = || reply::refusal(StatusCode::NOT_FOUND, format!("no candidate is compared beside {name}"));
+    let shadow = api.materials.catalog.facts(name).shadow;
+    match method {
+        "GET" => Ok(answer(StatusCode::OK, &shown(&shadow.ok_or_else(none)?, &api.manager.doing(name)))),
+        "DELETE" => {
+            shadow.ok_or_else(none)?;
+            tell(api, name, &Fact::Shadow(None)).await?;
+            Ok(reply::empty(StatusCode::NO_CONTENT))
+        }
+        _ => Err(reply::refusal(StatusCode::METHOD_NOT_ALLOWED, "this method is not for this address")),
+    }
+}
+
+fn shown(shadow: &Shadow, doing: &Doing) -> Value {
+    json!({
+        "id": shadow.id,
+        "alias": shadow.alias,
+        "module": shadow.module.module,
+        "digest": shadow.module.digest,
+        "parameters": shadow.parameters,
+        "records": shadow.records,
+        "policy": shadow.policy,
+        "expect": shadow.expect,
+        "share": shadow.share,
+        "state": if shadow.verdict.is_some() { "DONE" } else { "RUNNING" },
+        "progress": doing.shadow,
+        "verdict": shadow.verdict,
+    })
+}
+
+fn found(api: &Api, name: &str) -> Result<Arc<Stored>, Problem> {
+    match api.materials.catalog.pipeline(name) {
+        Some(Ok(stored)) => Ok(stored),
+        Some(Err(reason)) => Err(reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, reason)),
+        None => Err(reply::refusal(StatusCode::NOT_FOUND, format!("Connector {name} not found"))),
+    }
+}
+
+fn bad(message: String) -> Problem {
+    reply::refusal(StatusCode::BAD_REQUEST, message)
+}
+
+async fn tell(api: &Api, name: &str, fact: &Fact) -> Result<(), Problem> {
+    let (key, value) = fact.record(name);
+    store(api, topics::TRANSFORMS_CONFIG, &key, value.as_deref()).await
+}

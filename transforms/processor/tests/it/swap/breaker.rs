@@ -1,0 +1,98 @@
+//! A version that passed and fails later: the breaker does what the config says.
+
+use serde_json::Value;
+
+use super::world::{World, config, ids, times};
+
+fn dead(written: &[super::world::Written]) -> usize {
+    written.iter().filter(|written| written.topic == "dead").count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_breaker_that_parks_holds_the_flow_in_all_processes_until_an_operator_resumes() {
+    let world = World::start().await;
+    let (a, b) = (world.process("a").await, world.process("b").await);
+    a.upload(1).await;
+    let settings = [("breaker.max.errors", "5"), ("breaker.window.records", "50")];
+    a.put(&config(1, "trap", &settings)).await;
+    b.running().await;
+    world.orders(ids("o", 0..40));
+    let parked = |body: &Value| body["parked"].is_object() && body["tasks"][0]["state"] == "PAUSED";
+    let (on_a, on_b) = (a.status(parked).await, b.status(parked).await);
+    assert_eq!(on_a["parked"], on_b["parked"]);
+    assert_eq!(on_a["connector"]["state"], "PAUSED");
+    let trace = on_a["connector"]["trace"].as_str().unwrap();
+    assert!(trace.starts_with("PARKED since ") && trace.contains("breaker tripped"), "{trace}");
+    // Less than the breaker allows, of each process.
+    let first = dead(&tokio::task::block_in_place(|| world.read(&["out", "dead"], 0)));
+    assert!(first < 2 * 5, "{first}");
+    assert_eq!(b.call("PUT", "/connectors/p/resume", None).await.0, 202);
+    // It counts from nothing, and trips again.
+    let again = a.status(|body| parked(body) && body["parked"]["since"].is_string()).await;
+    assert!(again["parked"]["because"].as_str().unwrap().contains("breaker tripped"));
+    // Another version flows.
+    a.put(&config(1, "good", &settings)).await;
+    a.status(|body| body["parked"].is_null() && body["connector"]["state"] == "RUNNING").await;
+    let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], 40));
+    assert_eq!(times(&written).len(), 40, "what was held came out");
+    world.end([a, b]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_breaker_that_stops_fails_the_slot_until_it_is_restarted() {
+    let world = World::start().await;
+    let process = world.process("a").await;
+    process.upload(1).await;
+    let settings = [("breaker.policy", "stop"), ("breaker.max.errors", "5"), ("breaker.window.records", "50")];
+    process.put(&config(1, "trap-some", &settings)).await;
+    world.orders(ids("trap", 0..8));
+    let failed = process.status(|body| body["tasks"][0]["state"] == "FAILED").await;
+    assert!(failed["tasks"][0]["trace"].as_str().unwrap().contains("breaker tripped"), "{failed}");
+    assert_eq!(process.metric("transforms_breaker_trips_total").await, 1.0);
+    process.put(&config(1, "good", &settings)).await;
+    process.running().await;
+    let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], 8));
+    assert_eq!(times(&written).len(), 8);
+    world.end([process]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_breaker_that_rolls_back_brings_the_version_before() {
+    let world = World::start().await;
+    let process = world.process("a").await;
+    process.upload(1).await;
+    let settings = [
+        ("breaker.policy", "rollback"),
+        ("breaker.max.errors", "5"),
+        ("breaker.window.records", "50"),
+        ("swap.watch.records", "10"),
+    ];
+    process.put(&config(1, "good", &settings)).await;
+    process.put(&config(1, "trap-some", &settings)).await;
+    world.orders(ids("o", 0..10));
+    process.status(|body| body["version"]["watch"]["passed"] == true).await;
+    world.orders(ids("trap", 0..20));
+    let status = process.status(|body| body["degraded"].is_object()).await;
+    assert!(status["degraded"]["because"].as_str().unwrap().contains("breaker tripped"), "{status}");
+    let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], 30));
+    assert_eq!(times(&written).len(), 30);
+    assert!(dead(&written) < 5, "{}", dead(&written));
+    world.end([process]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_run_out_of_time_with_nothing_before_them_do_not_hold_the_slot_for_ever() {
+    let world = World::start().await;
+    let process = world.process("a").await;
+    process.upload(1).await;
+    process.put(&config(1, "slow-some", &[("breaker.max.retries", "0")])).await;
+    assert_eq!(process.call("PUT", "/connectors/p/pause", None).await.0, 202);
+    process.status(|body| body["tasks"][0]["state"] == "PAUSED").await;
+    world.orders([ids("slow", 0..8), ids("o", 0..8)].concat());
+    assert_eq!(process.call("PUT", "/connectors/p/resume", None).await.0, 202);
+    let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], 16));
+    let (slow, good): (Vec<_>, Vec<_>) = written.iter().partition(|written| written.topic == "dead");
+    assert!(slow.len() == 8 && slow.iter().all(|written| written.id.starts_with("slow-")), "{slow:?}");
+    assert_eq!(good.len(), 8);
+    world.end([process]).await;
+}

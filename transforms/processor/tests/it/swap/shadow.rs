@@ -1,0 +1,105 @@
+//! A candidate beside the live chain.
+
+use clap::Parser;
+use serde_json::{Value, json};
+use transforms::command::shadow;
+
+use super::world::{Process, World, config, ids, times};
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: shadow::Args,
+}
+
+/// Runs `transforms shadow` against a process.
+async fn shadow(process: &Process, flags: &[&str]) -> anyhow::Result<String> {
+    let flags = [&["shadow", "p", "--url", &process.url][..], flags].concat();
+    shadow::run(Cli::try_parse_from(flags)?.args).await
+}
+
+async fn verdict(process: &Process, world: &World, body: Value, prefix: &str) -> Value {
+    let (status, shown) = process.call("PUT", "/connectors/p/shadow", Some(body)).await;
+    assert_eq!(status, 202, "{shown}");
+    process.status(|body| body["shadow"].is_object()).await;
+    // Samples that find no room are passed over, so orders come until there is a verdict.
+    for round in 0..200 {
+        world.orders(ids(&format!("{prefix}-{round}"), 0..10));
+        let (_, shown) = process.call("GET", "/connectors/p/shadow", None).await;
+        if shown["state"] == "DONE" {
+            return shown;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("no verdict")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_gets_the_same_orders_changes_nothing_and_has_its_verdict() {
+    let world = World::start().await;
+    let process = world.process("a").await;
+    process.upload(1).await;
+    process.upload(2).await;
+    process.put(&config(1, "good", &[])).await;
+    let candidate = |mood: &str, policy: &str| {
+        json!({
+            "alias": "m", "module": "moods@1000.1000.2", "records": 30, "policy": policy, "share": 50,
+            "parameters": { "mood": mood },
+        })
+    };
+
+    let differs = verdict(&process, &world, candidate("shout", "reject"), "differs").await["verdict"].clone();
+    assert_eq!((&differs["result"], &differs["decision"]), (&json!("differs"), &json!("rejected")), "{differs}");
+    assert_eq!((&differs["compared"], &differs["fields"]), (&json!(30), &json!({ "customer": 30 })));
+    let example = &differs["examples"][4];
+    assert_eq!(example["fields"], json!([{ "field": "customer", "live": "xxxx_xxx", "candidate": "XXXX_XXX" }]));
+    assert!(example["offset"].is_number() && differs["examples"][5].is_null());
+    assert!(differs["memory_bytes"]["candidate"].as_u64() > Some(0), "{differs}");
+
+    let equal = verdict(&process, &world, candidate("good", "promote"), "equal").await["verdict"].clone();
+    assert_eq!((&equal["result"], &equal["decision"]), (&json!("equal"), &json!("ready to promote")), "{equal}");
+    assert!(equal["next"].as_str().unwrap().contains("transforms promote"));
+    assert_eq!(process.status(|_| true).await["shadow"], Value::Null, "nothing is compared any more");
+
+    let fails = verdict(&process, &world, candidate("trap", "report"), "fails").await["verdict"].clone();
+    assert_eq!((&fails["result"], &fails["faults"]), (&json!("fails"), &json!(30)), "{fails}");
+    assert_eq!(fails["outcomes"], json!({ "emitted → trap": 30 }));
+
+    let count = process.metric("transforms_records_in_total").await as usize;
+    let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], count));
+    assert!(times(&written).values().all(|times| *times == 1));
+    assert!(written.iter().all(|one| one.topic == "out" && one.modules.contains("1000.1000.1+")), "{written:?}");
+    let status = process.status(|_| true).await;
+    assert!(status["degraded"].is_null() && status["parked"].is_null(), "{status}");
+
+    let told = shadow(&process, &[]).await.unwrap();
+    assert!(told.contains("verdict: fails") && told.contains("outcome emitted → trap: 30"), "{told}");
+    shadow(&process, &["--end"]).await.unwrap();
+    assert_eq!(process.call("GET", "/connectors/p/shadow", None).await.0, 404);
+    world.end([process]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_that_cannot_be_is_refused_with_its_reason() {
+    let world = World::start().await;
+    let process = world.process("a").await;
+    process.upload(1).await;
+    process.put(&config(1, "good", &[])).await;
+    for (flags, word) in [
+        (&["--alias", "x", "--module", "moods"][..], "is no step"),
+        (&["--alias", "m", "--module", "none"], "no module none"),
+        (&["--alias", "m", "--module", "moods", "--policy", "maybe"], "maybe"),
+        (&["--alias", "m", "--module", "moods", "--records", "0"], "records is 0"),
+        (&["--alias", "m", "--module", "moods", "--share", "90"], "share is 90"),
+        (&["--alias", "m", "--module", "moods", "--parameter", "mood=shut"], "does not open"),
+        (&["--alias", "m", "--module", "moods", "--parameter", "mood"], "NAME=VALUE"),
+    ] {
+        let error = format!("{:#}", shadow(&process, flags).await.unwrap_err());
+        assert!(error.contains(word), "{error}");
+    }
+    let started = shadow(&process, &["--alias", "m", "--module", "moods", "--records", "5"]).await.unwrap();
+    assert!(started.contains("RUNNING"), "{started}");
+    let error = shadow(&process, &["--wait", "0"]).await.unwrap_err().to_string();
+    assert!(error.contains("no verdict within 0 s"), "{error}");
+    world.end([process]).await;
+}

@@ -1,0 +1,303 @@
+//! A mock broker, a registry that knows the contracts, processes, and versions of one guest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
+use schemas::order::{Order, Timestamp};
+use schemas::{codec, framing};
+use serde_json::{Value, json};
+use service_kit::Tasks;
+use service_kit::http::{Limits, Response, bind, json as answer, serve};
+use transforms::app;
+use transforms::config::Config;
+
+use crate::harness::PATIENCE;
+
+const PLACED: u32 = 7;
+const RECEIVED: u32 = 8;
+pub(super) const PARTITIONS: i32 = 2;
+
+/// Everything around the processes.
+pub(super) struct World {
+    pub(super) cluster: MockCluster<'static, DefaultProducerContext>,
+    registry: String,
+    aside: Tasks,
+}
+
+impl World {
+    pub(super) async fn start() -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        for topic in ["in", "out", "dead", "orders.dropped"] {
+            cluster.create_topic(topic, PARTITIONS, 1).unwrap();
+        }
+        for topic in ["transforms.modules", "transforms.config", "transforms.audit"] {
+            cluster.create_topic(topic, 1, 1).unwrap();
+        }
+        let aside = Tasks::new();
+        let registry = registry(&aside).await;
+        Self { cluster, registry, aside }
+    }
+
+    pub(super) async fn process(&self, instance: &str) -> Process {
+        let tasks = Tasks::new();
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            kafka: self.cluster.bootstrap_servers(),
+            registry: self.registry.clone(),
+            instance: instance.to_owned(),
+            hosts: Vec::new(),
+        };
+        let address = app::start(config, &tasks).await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let process = Process { url: format!("http://{address}"), http, tasks };
+        process.until("/connectors", |status, _| status == 200).await;
+        process
+    }
+
+    pub(super) async fn end(self, processes: impl IntoIterator<Item = Process>) {
+        for process in processes {
+            process.tasks.drain(PATIENCE).await;
+        }
+        self.aside.drain(PATIENCE).await;
+    }
+
+    pub(super) fn producer(&self) -> ThreadedProducer<rdkafka::producer::DefaultProducerContext> {
+        let brokers = self.cluster.bootstrap_servers();
+        ClientConfig::new().set("bootstrap.servers", &brokers).set("linger.ms", "0").create().unwrap()
+    }
+
+    /// Posts orders with these ids.
+    pub(super) fn orders(&self, ids: impl IntoIterator<Item = String>) {
+        let producer = self.producer();
+        ids.into_iter().for_each(|id| post(&producer, &id));
+        producer.flush(PATIENCE).unwrap();
+    }
+
+    /// Everything in `topics`, as id and modules, until it has `expected` records and is read to its end.
+    pub(super) fn read(&self, topics: &[&str], expected: usize) -> Vec<Written> {
+        let consumer = self.reader(topics);
+        let (mut seen, mut ended) = (Vec::new(), BTreeSet::new());
+        let all = topics.len() * PARTITIONS as usize;
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until && (seen.len() < expected || ended.len() < all) {
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    ended.remove(&(message.topic().to_owned(), message.partition()));
+                    seen.push(Written::of(&message));
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    // Which topic it is of is not told; all are asked for their ends below.
+                    topics.iter().for_each(|topic| {
+                        if at_end(&consumer, topic, partition) {
+                            ended.insert(((*topic).to_owned(), partition));
+                        }
+                    });
+                }
+                Some(Err(_)) | None => {}
+            }
+        }
+        seen
+    }
+
+    pub(super) fn reader(&self, topics: &[&str]) -> BaseConsumer {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.cluster.bootstrap_servers())
+            .set("group.id", "reader")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            .create()
+            .unwrap();
+        let mut list = TopicPartitionList::new();
+        for topic in topics {
+            for partition in 0..PARTITIONS {
+                list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+            }
+        }
+        consumer.assign(&list).unwrap();
+        consumer
+    }
+}
+
+fn at_end(consumer: &BaseConsumer, topic: &str, partition: i32) -> bool {
+    let position = consumer.position().unwrap().find_partition(topic, partition).map(|found| found.offset());
+    match (position, consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap()) {
+        (Some(Offset::Offset(at)), (_, high)) => at >= high,
+        (_, (low, high)) => low == high,
+    }
+}
+
+/// A record that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) topic: String,
+    pub(super) id: String,
+    pub(super) modules: String,
+}
+
+impl Written {
+    pub(super) fn of(message: &impl Message) -> Self {
+        let headers = message.headers().unwrap();
+        let text = |name: &str| {
+            let found = headers.iter().find(|header| header.key == name).and_then(|header| header.value);
+            found.map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        Self {
+            topic: message.topic().to_owned(),
+            id: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
+            modules: text("orderflow.modules").or_else(|| text("orderflow.module")).unwrap_or_default(),
+        }
+    }
+}
+
+pub(super) fn post(producer: &ThreadedProducer<rdkafka::producer::DefaultProducerContext>, id: &str) {
+    let order = Order {
+        order_id: id.parse().unwrap(),
+        amount: "1.50".parse().unwrap(),
+        customer: "john_doe".to_owned(),
+        currency: None,
+        items: Vec::new(),
+        email: None,
+        country: None,
+        channel: None,
+        created_at: Timestamp(1),
+        received_at: Timestamp(2),
+    };
+    let mut value = framing::header(RECEIVED).to_vec();
+    codec::encode(&order, &mut value);
+    producer.send(BaseRecord::to("in").key(id).payload(&value)).map_err(|(error, _)| error).unwrap();
+}
+
+/// How often each id is there.
+pub(super) fn times(written: &[Written]) -> BTreeMap<String, usize> {
+    let mut times = BTreeMap::new();
+    written.iter().for_each(|written| *times.entry(written.id.clone()).or_default() += 1);
+    times
+}
+
+pub(super) fn ids(prefix: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("{prefix}-{number}")).collect()
+}
+
+async fn registry(tasks: &Tasks) -> String {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = tower::service_fn(|request: Request<Incoming>| async move {
+        let body = match request.uri().path() {
+            "/subjects/out-value/versions/latest" => {
+                json!({ "subject": "out-value", "version": 1, "id": PLACED, "schema": ORDER_PLACED_AVSC })
+            }
+            "/schemas/ids/7" => json!({ "schema": ORDER_PLACED_AVSC }),
+            "/schemas/ids/8" => json!({ "schema": ORDERS_RECEIVED_AVSC }),
+            _ => {
+                let body = json!({ "error_code": 40403, "message": "Schema not found" });
+                return Ok::<Response, Infallible>(answer(StatusCode::NOT_FOUND, &body));
+            }
+        };
+        Ok(answer(StatusCode::OK, &body))
+    });
+    tasks.spawn(serve(listener, service, Limits::default(), tasks.clone()));
+    format!("http://{address}")
+}
+
+/// A running process.
+pub(super) struct Process {
+    pub(super) url: String,
+    http: reqwest::Client,
+    pub(super) tasks: Tasks,
+}
+
+impl Process {
+    pub(super) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    pub(super) async fn until(&self, path: &str, holds: impl Fn(u16, &Value) -> bool) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let (status, body) = self.call("GET", path, None).await;
+            if holds(status, &body) {
+                return body;
+            }
+            assert!(Instant::now() < until, "{path} still answers {status} {body}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Puts the pipeline's config and waits until all its slots run.
+    pub(super) async fn put(&self, config: &Value) {
+        let (status, body) = self.call("PUT", "/connectors/p/config", Some(config.clone())).await;
+        assert!(status == 200 || status == 201, "{status} {body}");
+        self.running().await;
+    }
+
+    pub(super) async fn running(&self) {
+        self.status(|body| body["tasks"][0]["state"] == "RUNNING").await;
+    }
+
+    pub(super) async fn status(&self, holds: impl Fn(&Value) -> bool) -> Value {
+        self.until("/connectors/p/status", |status, body| status == 200 && holds(body)).await
+    }
+
+    pub(super) async fn upload(&self, patch: u32) {
+        let post = self.http.post(format!("{}/modules", self.url)).header("content-type", "application/wasm");
+        let status = post.body(moods(patch)).send().await.unwrap().status().as_u16();
+        assert!(status == 201 || status == 200, "{status}");
+    }
+
+    pub(super) async fn metrics(&self) -> String {
+        self.http.get(format!("{}/metrics", self.url)).send().await.unwrap().text().await.unwrap()
+    }
+
+    pub(super) async fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics().await;
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+/// The guest `moods` as version 1000.1000.`patch`.
+fn moods(patch: u32) -> Vec<u8> {
+    static BUILT: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let evil = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../evil");
+        let out = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("evil");
+        let files = transform_host::build::guests(&evil, &out).unwrap_or_else(|error| panic!("{error}"));
+        std::fs::read(files.iter().find(|file| file.ends_with("moods.wasm")).unwrap()).unwrap()
+    });
+    let (old, new) = (b"1000.1000.1000", format!("1000.1000.{patch:04}"));
+    let at = BUILT.windows(old.len()).position(|window| window == old).unwrap();
+    let mut wasm = BUILT.clone();
+    wasm[at..at + old.len()].copy_from_slice(new.as_bytes());
+    wasm
+}
+
+/// A pipeline of one module in this mood, with further settings.
+pub(super) fn config(patch: u32, mood: &str, more: &[(&str, &str)]) -> Value {
+    let mut config = json!({
+        "connector.class": "orderflow.WasmPipeline", "tasks.max": 1, "topics": "in", "output.topic": "out",
+        "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead",
+        "transforms": "m", "transforms.m.type": format!("moods@1000.1000.{patch}"), "transforms.m.mood": mood,
+    });
+    for (key, value) in more {
+        config[key] = json!(value);
+    }
+    config
+}

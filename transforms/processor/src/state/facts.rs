@@ -311,10 +311,12 @@ mod tests {
     fn a_version_that_passed_stays_so_and_few_are_kept() {
         let mut facts = Facts::default();
         let first = version("0");
-        tell(&mut facts, &Fact::Ran(facts.ran_with(&first, true).unwrap()));
+        let ran = facts.ran_with(&first, true).unwrap();
+        tell(&mut facts, &Fact::Ran(ran));
         assert_eq!(facts.ran_with(&first, false), None);
         for number in 1..10 {
-            tell(&mut facts, &Fact::Ran(facts.ran_with(&version(&number.to_string()), false).unwrap()));
+            let ran = facts.ran_with(&version(&number.to_string()), false).unwrap();
+            tell(&mut facts, &Fact::Ran(ran));
         }
         assert_eq!(facts.ran.len(), MAX_RAN);
         assert!(!facts.has_passed(&version("9")));

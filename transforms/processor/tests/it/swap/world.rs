@@ -73,7 +73,7 @@ impl World {
         self.aside.drain(PATIENCE).await;
     }
 
-    pub(super) fn producer(&self) -> ThreadedProducer<rdkafka::producer::DefaultProducerContext> {
+    pub(super) fn producer(&self) -> ThreadedProducer<DefaultProducerContext> {
         let brokers = self.cluster.bootstrap_servers();
         ClientConfig::new().set("bootstrap.servers", &brokers).set("linger.ms", "0").create().unwrap()
     }
@@ -161,7 +161,7 @@ impl Written {
     }
 }
 
-pub(super) fn post(producer: &ThreadedProducer<rdkafka::producer::DefaultProducerContext>, id: &str) {
+pub(super) fn post(producer: &ThreadedProducer<DefaultProducerContext>, id: &str) {
     let order = Order {
         order_id: id.parse().unwrap(),
         amount: "1.50".parse().unwrap(),

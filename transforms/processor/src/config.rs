@@ -80,7 +80,7 @@ impl TryFrom<ServeArgs> for Config {
 
     fn try_from(args: ServeArgs) -> anyhow::Result<Self> {
         let mut faults = Vec::new();
-        let instance = args.instance.unwrap_or_else(host_name);
+        let instance = args.instance.or_else(service_kit::host::name).unwrap_or_else(|| "local".to_owned());
         if !crate::pipeline::spec::is_name(&instance) {
             faults.push(format!("--instance {instance:?}: use 1 to 100 of A-Z a-z 0-9 . _ -"));
         }
@@ -103,10 +103,4 @@ impl TryFrom<ServeArgs> for Config {
         anyhow::ensure!(faults.is_empty(), "{}", faults.join("\n"));
         Ok(Self { listen: args.listen, kafka: args.kafka, registry: args.registry, instance, hosts: args.hosts })
     }
-}
-
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "local".to_owned() } else { name.to_owned() }
 }

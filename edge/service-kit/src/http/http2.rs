@@ -33,6 +33,8 @@ const STREAMS: u32 = 128;
 /// several megabytes a second. It comes on top of what bodies may take together: they count only what was read.
 const STREAM_WINDOW: u32 = 512 * 1024;
 const WINDOW: u32 = 1024 * 1024;
+/// What may still come when the connection has ended: what was under way, and as much again.
+const LATE: usize = 2 * WINDOW as usize;
 /// What one answer may have waiting for the peer.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that the peer opened and reset before we looked at them, and those that we had to reset for its errors. More
@@ -87,7 +89,7 @@ pub(super) async fn serve<I: Socket, S: Answers>(stream: I, opened: Instant, por
     };
     let streams = Arc::new(Streams::default());
     let stream = Timed::new(stream, opened, port.limits.head_time, port.limits.write_time);
-    let stream = Lingering::new(stream, port.limits.write_time);
+    let stream = Lingering::new(stream, port.limits.write_time, LATE);
     let (service, counted) = (port.service.clone(), Arc::clone(&streams));
     let service = service_fn(move |request| {
         let (open, request) = (Open::begin(&counted), with_host(request));

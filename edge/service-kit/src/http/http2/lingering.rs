@@ -1,7 +1,8 @@
 //! The end of a connection of HTTP/2, so that its peer reads the last answer. A socket that is closed answers whatever
 //! still comes with a reset, and that destroys what lies on the line: of a peer on a slow one a window that it grows, or
 //! the acknowledgement of a setting, is enough. So first only the writing ends; what comes then is read and forgotten
-//! until the peer ends its side too, or has had the time for a write.
+//! until the peer ends its side too, has had the time for a write, or sends more than what can have been under way: one
+//! that floods is cut off.
 
 use std::{
     io,
@@ -24,14 +25,16 @@ const TURN: usize = 64;
 pub(super) struct Lingering<S> {
     stream: S,
     patience: Duration,
+    /// Bytes that it may still send.
+    left: usize,
     /// From when its own side is closed.
     end: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Lingering<S> {
-    /// Waits for at most so long.
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, end: None }
+    /// Waits for at most so long, and for so many bytes.
+    pub(super) fn new(stream: S, patience: Duration, bytes: usize) -> Self {
+        Self { stream, patience, left: bytes, end: None }
     }
 }
 
@@ -42,9 +45,11 @@ impl<S: AsyncRead + Unpin> Lingering<S> {
             let mut piece = [0; PIECE];
             let mut piece = ReadBuf::new(&mut piece);
             let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece));
-            if read.is_err() || piece.filled().is_empty() {
+            let size = piece.filled().len();
+            if read.is_err() || size == 0 || self.left < size {
                 return Poll::Ready(());
             }
+            self.left -= size;
         }
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -300,7 +300,6 @@ async fn a_batch_that_is_refused_holds_no_memory_while_its_rest_is_thrown_away()
 
 /// It reads enough that its connection is never blocked for as long as a write may take; the batch gives it up all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a slow reader has a minute"]
 async fn a_client_that_reads_too_slowly_is_given_up_after_a_minute() {
     let world = World::ready().await;
     let members: Vec<String> = (0..40).map(|member| format!(r#""{}{member}":0"#, "k".repeat(60))).collect();

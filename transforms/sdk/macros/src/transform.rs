@@ -50,10 +50,12 @@ fn module(arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
         _ => ([quote!(config), quote!(input)], quote!(#own(record, config, input))),
     };
     let [config_name, input_name] = names;
+    // Who may call the function may run it over frames: a bench of the native code does.
+    let visibility = &function.vis;
     Ok(quote! {
         #[doc(hidden)]
         #[expect(non_camel_case_types, reason = "a name that no author takes")]
-        struct __transform;
+        #visibility struct __transform;
 
         impl ::transform_sdk::Transform for __transform {
             type Record = #record;

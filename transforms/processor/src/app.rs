@@ -16,7 +16,7 @@ use crate::pipeline::plan::Materials;
 use crate::rest::{Api, MODULE_BYTES, Service};
 use crate::state::catalog::Catalog;
 use crate::state::{follow, write::Writer};
-use crate::{control, metrics};
+use crate::{control, logs, metrics};
 
 /// Exit must be certain within ten seconds.
 const GRACE: Duration = Duration::from_millis(9_500);
@@ -58,9 +58,18 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
         tasks.spawn_blocking(move || follow::follow(&brokers, &client_id, topic, &catalog, &owned));
     }
 
-    let (measured, metrics) = metrics::registry();
+    let (logs, waiting) = logs::channel(&config.instance);
+    let (brokers, owned) = (config.kafka.clone(), tasks.clone());
+    tasks.spawn_blocking(move || {
+        if let Err(error) = logs::write(&brokers, &format!("{client_id}-logs"), &waiting, &owned) {
+            tracing::warn!(error = %error, lost = waiting.lost(), "modules' last lines may be lost");
+        }
+    });
+
+    let (measured, metrics) = metrics::registry_with(&logs);
     let runtime = tokio::runtime::Handle::current();
-    let materials = Materials { engine, registry, catalog: Arc::clone(&catalog), runtime, counted: metrics.modules() };
+    let materials =
+        Materials { engine, registry, catalog: Arc::clone(&catalog), runtime, counted: metrics.modules(), logs };
     let alarm = alarm(tasks);
     let manager = Arc::new(Manager::new(site, materials.clone(), metrics, tasks.clone(), alarm));
     tasks.spawn_vital("pipelines' manager", Arc::clone(&manager).run());

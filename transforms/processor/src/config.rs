@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use service_kit::telemetry;
 
+use crate::command;
+
 /// Runs pipelines of sandboxed transforms between Kafka topics, exactly once.
 #[derive(Debug, clap::Parser)]
 #[command(name = "transforms", version)]
@@ -30,6 +32,8 @@ pub enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Show what modules log, from the topic transforms.logs
+    Logs(command::logs::Args),
     /// Upload a module; the same one again changes nothing
     Push {
         /// The module

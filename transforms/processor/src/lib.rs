@@ -9,6 +9,7 @@ pub mod config;
 pub mod names;
 
 pub mod app;
+pub mod command;
 pub mod pipeline;
 pub mod push;
 pub mod rest;
@@ -20,5 +21,6 @@ pub mod record;
 pub mod slot;
 pub mod work;
 
+pub mod logs;
 pub mod metrics;
 pub mod status;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use transforms::config::{Args, Command, Config};
-use transforms::{app, push};
+use transforms::{app, command, push};
 
 fn main() -> ExitCode {
     match run(Args::parse()) {
@@ -34,6 +34,7 @@ fn run(args: Args) -> anyhow::Result<()> {
             }
             Ok(())
         }
+        Command::Logs(args) => command::logs::run(&args),
         Command::Push { file, url } => {
             let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

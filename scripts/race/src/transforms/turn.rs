@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use transforms::{
     control::Control,
     kafka::Identity,
-    metrics,
+    logs, metrics,
     record::{
         finish::Output,
         worker::{Judge, Modules, Route, Routes, Worker},
@@ -154,7 +154,12 @@ fn work(args: &Args) -> anyhow::Result<Box<dyn Work>> {
     let chain = judges::sandboxed(&args.modules)?;
     let header = chain.header().to_owned();
     let judge: Box<dyn Judge> = match args.judge {
-        By::Sandbox => Box::new(Modules { chain, counted: metrics::registry().1.modules() }),
+        By::Sandbox => Box::new(Modules {
+            chain,
+            counted: metrics::registry().1.modules(),
+            logs: logs::channel("race").0,
+            pipeline: args.name.clone(),
+        }),
         By::Native => Box::new(judges::Unboxed::new(header)?),
     };
     let route = |topic: &str| Route { topic: Arc::from(topic), max_bytes: MAX_BYTES };

@@ -95,6 +95,19 @@ pub fn state_producer(brokers: &str, client_id: &str) -> ClientConfig {
     config
 }
 
+/// The producer of modules' log lines: many small ones, none of which is worth a retry of minutes.
+#[must_use]
+pub fn log_producer(brokers: &str, client_id: &str) -> ClientConfig {
+    let mut config = base(brokers, client_id);
+    config
+        .set("message.timeout.ms", "10000")
+        .set("linger.ms", "100")
+        .set("queue.buffering.max.messages", "10000")
+        .set("queue.buffering.max.kbytes", "16384")
+        .set("allow.auto.create.topics", "false");
+    config
+}
+
 /// The consumer that follows state topics. It is in no group; librdkafka wants a name all the same.
 #[must_use]
 pub fn state_consumer(brokers: &str, client_id: &str) -> ClientConfig {

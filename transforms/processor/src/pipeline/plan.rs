@@ -9,6 +9,7 @@ use transform_host::{Chain, ConfigureError, Engine, Options};
 
 use super::spec::{self, Fault, Spec};
 use crate::kafka::client::MAX_RECORD_BYTES;
+use crate::logs::GuestLogs;
 use crate::metrics::ModuleMetrics;
 use crate::names::key;
 use crate::record::divert::Module;
@@ -29,6 +30,7 @@ pub struct Plan {
     engine: Arc<Engine>,
     source: Arc<FromRegistry>,
     counted: ModuleMetrics,
+    logs: GuestLogs,
     /// The largest record of each topic that is written, where the broker told it.
     pub max_bytes: BTreeMap<String, usize>,
 }
@@ -46,6 +48,8 @@ pub struct Materials {
     pub runtime: tokio::runtime::Handle,
     /// Where what modules count goes.
     pub counted: ModuleMetrics,
+    /// Where what modules log goes.
+    pub logs: GuestLogs,
 }
 
 /// The modules that the steps of a config mean now. Blocks: a module may have to be compiled.
@@ -104,6 +108,7 @@ impl Plan {
             engine: Arc::clone(&materials.engine),
             source: Arc::new(source),
             counted: materials.counted.clone(),
+            logs: materials.logs.clone(),
             max_bytes: BTreeMap::new(),
         })
     }
@@ -149,7 +154,8 @@ impl Plan {
             ConfigureError::Start { .. } => NoWork::Again(error.to_string()),
             _ => NoWork::Never(error.to_string()),
         })?;
-        Ok(Box::new(Modules { chain, counted: self.counted.clone() }))
+        let (counted, logs, pipeline) = (self.counted.clone(), self.logs.clone(), self.spec.name.clone());
+        Ok(Box::new(Modules { chain, counted, logs, pipeline }))
     }
 }
 

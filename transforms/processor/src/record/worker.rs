@@ -13,6 +13,7 @@ use super::finish::{self, Output};
 use super::read;
 use super::writers::Writers;
 use crate::kafka::{Headers, Input, Outgoing};
+use crate::logs::GuestLogs;
 use crate::metrics::ModuleMetrics;
 use crate::work::{Hold, Tally, Work};
 
@@ -70,6 +71,10 @@ pub struct Modules {
     pub chain: Chain,
     /// Where their counters go.
     pub counted: ModuleMetrics,
+    /// Where their lines go.
+    pub logs: GuestLogs,
+    /// The pipeline that they are of.
+    pub pipeline: String,
 }
 
 impl Judge for Modules {
@@ -81,6 +86,7 @@ impl Judge for Modules {
         let verdicts = self.chain.apply(records);
         for line in self.chain.take_logs() {
             log(&line);
+            self.logs.take(&self.pipeline, &line);
         }
         for metric in self.chain.take_metrics() {
             self.counted.count(metric);

@@ -4,5 +4,6 @@
 
 mod group;
 mod harness;
+mod logs;
 mod loop_;
 mod rest;

@@ -1,0 +1,3 @@
+//! What the command does beside `serve`: one file a subcommand, each with its flags and its `run`.
+
+pub mod logs;

@@ -13,7 +13,7 @@ use transform_host::{Engine, Limits};
 use crate::config::Config;
 use crate::pipeline::manager::{Manager, Site};
 use crate::pipeline::plan::Materials;
-use crate::rest::{Api, MODULE_BYTES, Service};
+use crate::rest::{Api, MODULE_BYTES, Memory, Service};
 use crate::state::catalog::Catalog;
 use crate::state::{follow, write::Writer};
 use crate::{control, logs, metrics};
@@ -77,7 +77,8 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
     let door = Door::loopback().with_hosts(config.hosts);
     let admin = Admin::new(readiness(&catalog, &manager), measured, door.clone());
     let worker = address.to_string();
-    let api = Api { admin, door, manager, materials, writer, tasks: tasks.clone(), worker };
+    let memory = Memory::default();
+    let api = Api { admin, door, manager, materials, writer, tasks: tasks.clone(), worker, memory };
     let serving = http::serve(listener, Service(Arc::new(api)), http::Limits::default(), tasks.clone());
     tasks.spawn_vital("REST port", serving);
     tracing::info!(listen = %address, instance = config.instance, kafka = config.kafka, "transforms serves");

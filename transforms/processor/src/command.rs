@@ -1,3 +1,10 @@
 //! What the command does beside `serve`: one file a subcommand, each with its flags and its `run`.
 
+pub mod client;
+pub mod file;
+pub mod list;
 pub mod logs;
+pub mod promote;
+pub mod status;
+pub mod table;
+pub mod validate;

@@ -34,6 +34,16 @@ pub enum Command {
     },
     /// Show what modules log, from the topic transforms.logs
     Logs(command::logs::Args),
+    /// List pipelines and modules
+    List(command::list::Args),
+    /// Show what pipelines do: state, slots, modules, lag and rate; exit code 1 if one is hindered
+    Status(command::status::Args),
+    /// Check a pipeline's file against a running process
+    Validate(command::validate::Args),
+    /// Run another version of a module: change that line of the pipeline's file, show it, apply it
+    Promote(command::promote::Promote),
+    /// Run an earlier version of a module: change that line of the pipeline's file, show it, apply it
+    Rollback(command::promote::Rollback),
     /// Upload a module; the same one again changes nothing
     Push {
         /// The module

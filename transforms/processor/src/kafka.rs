@@ -6,6 +6,7 @@ pub mod fault;
 mod identity;
 mod input;
 mod native;
+pub mod offsets;
 mod positions;
 mod producer_context;
 mod rebalance;

@@ -3,8 +3,10 @@
 //!
 //! The way of a record: [`slot`] gathers a batch from [`kafka`], [`record`] makes outputs or dead letters of it, and
 //! slot commits both with the offsets. Around it: [`pipeline`] decides which slots run, [`state`] is what all
-//! processes share, [`rest`] is how users change it. Wiring: [`app`].
+//! processes share, [`rest`] is how users change it,
+//! [`command`] what they type. Wiring: [`app`].
 
+pub mod command;
 pub mod config;
 pub mod names;
 

@@ -1,5 +1,6 @@
 //! Command `transforms`: parses, starts, reports; nothing else.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -35,6 +36,11 @@ fn run(args: Args) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Logs(args) => command::logs::run(&args),
+        Command::List(args) => asked(async { Ok((command::list::run(&args).await?, true)) }),
+        Command::Status(args) => asked(command::status::run(&args)),
+        Command::Validate(args) => asked(async { Ok((command::validate::run(&args).await?, true)) }),
+        Command::Promote(args) => asked(async { Ok((command::promote::promote(&args).await?, true)) }),
+        Command::Rollback(args) => asked(async { Ok((command::promote::rollback(&args).await?, true)) }),
         Command::Push { file, url } => {
             let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -42,4 +48,14 @@ fn run(args: Args) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Asks a running process and prints what it says; an error when that is that something is not well.
+fn asked(question: impl Future<Output = anyhow::Result<(String, bool)>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (text, well) = runtime.block_on(question)?;
+    // A reader that has seen enough, as `head` does, is no failure.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    anyhow::ensure!(well, "not every pipeline does what it should; it says above why");
+    Ok(())
 }

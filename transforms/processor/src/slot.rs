@@ -75,7 +75,7 @@ impl Slot {
         let mut backoff = BACKOFF.0;
         self.name_other_holder();
         while !self.control.is_stopped() {
-            let restarts = self.control.restarts();
+            let restarts = self.restarts();
             let life = Life::default();
             let ended = self.session(&life);
             self.status.set_in_flight(0);
@@ -130,8 +130,9 @@ impl Slot {
     }
 
     fn sit_down(&self) -> Result<Seat, End> {
+        self.status.begun();
         let (version, factory) = self.control.order();
-        let restarts = self.control.restarts();
+        let restarts = self.restarts();
         let work = made(factory.as_ref(), version)?;
         let session = Session::open(&self.brokers, &self.identity, &self.topics, self.control.accepted_gaps())?;
         if let Err(fault) = session.settle() {
@@ -180,7 +181,7 @@ impl Slot {
         if self.control.is_stopped() {
             return Err(End::Stopped);
         }
-        if seat.restarts != self.control.restarts() {
+        if seat.restarts != self.restarts() {
             return Err(End::Asked);
         }
         if seat.version != self.control.version() {
@@ -309,6 +310,11 @@ impl Slot {
         });
     }
 
+    /// How often this slot was asked to start over: with all of its pipeline, or alone.
+    fn restarts(&self) -> u64 {
+        self.control.restarts() + self.status.restarts()
+    }
+
     fn opened(&self, records: usize) {
         self.status.set_open(records);
         self.metrics.opened(records);
@@ -328,7 +334,7 @@ impl Slot {
     fn fail(&self, trace: &str, version: u64, restarts: u64) {
         tracing::error!(slot = self.identity.slot(), trace, "slot failed");
         self.status.fail(trace);
-        while !self.control.is_stopped() && self.control.version() == version && self.control.restarts() == restarts {
+        while !self.control.is_stopped() && self.control.version() == version && self.restarts() == restarts {
             self.control.wait(FAILED_PAUSE);
         }
     }

@@ -132,6 +132,14 @@ pub fn inspector(brokers: &str, client_id: &str) -> ClientConfig {
     config
 }
 
+/// The consumer that looks at a group's offsets from outside, and sets them. It never subscribes, so it never joins.
+#[must_use]
+pub fn outsider(brokers: &str, client_id: &str, group: &str) -> ClientConfig {
+    let mut config = inspector(brokers, client_id);
+    config.set("group.id", group).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
+    config
+}
+
 /// Sends librdkafka's own log lines to ours.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Log;

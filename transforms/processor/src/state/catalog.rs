@@ -153,6 +153,12 @@ impl Catalog {
         self.read().modules.get(key).map(|entry| entry.digest.clone())
     }
 
+    /// All modules' `name@version`.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.read().modules.keys().cloned().collect()
+    }
+
     /// The module stored as `name@version`. Blocks while it is compiled, and nobody else does.
     #[must_use]
     pub fn module(&self, key: &str) -> Option<Loaded> {

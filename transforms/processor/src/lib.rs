@@ -3,7 +3,7 @@
 //!
 //! The way of a record: [`slot`] gathers a batch from [`kafka`], [`record`] makes outputs or dead letters of it, and
 //! slot commits both with the offsets. Around it: [`pipeline`] decides which slots run, [`state`] is what all
-//! processes share, [`rest`] is how users change it. Wiring: [`app`].
+//! processes share, [`lookup`] is the tables that modules read, [`rest`] is how users change it. Wiring: [`app`].
 
 pub mod config;
 pub mod names;
@@ -16,6 +16,7 @@ pub mod state;
 
 pub mod control;
 pub mod kafka;
+pub mod lookup;
 pub mod record;
 pub mod slot;
 pub mod work;

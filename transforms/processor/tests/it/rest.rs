@@ -35,27 +35,35 @@ async fn registry(tasks: &Tasks) -> String {
     format!("http://{address}")
 }
 
-struct Process {
-    url: String,
-    http: reqwest::Client,
-    tasks: Tasks,
+pub(crate) struct Process {
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) tasks: Tasks,
 }
 
 impl Process {
     async fn start(cluster: &MockCluster<'_, DefaultProducerContext>, registry: &str) -> Self {
+        Self::named("test", cluster, registry).await
+    }
+
+    pub(crate) async fn named(
+        instance: &str,
+        cluster: &MockCluster<'_, DefaultProducerContext>,
+        registry: &str,
+    ) -> Self {
         let tasks = Tasks::new();
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             kafka: cluster.bootstrap_servers(),
             registry: registry.to_owned(),
-            instance: "test".to_owned(),
+            instance: instance.to_owned(),
             hosts: Vec::new(),
         };
         let address = app::start(config, &tasks).await.unwrap();
         Self { url: format!("http://{}", address), http: reqwest::Client::builder().no_proxy().build().unwrap(), tasks }
     }
 
-    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
         let request = match body {
             Some(body) => request.json(&body),
@@ -66,7 +74,7 @@ impl Process {
         (status, response.json().await.unwrap_or(Value::Null))
     }
 
-    async fn until(&self, path: &str, holds: impl Fn(u16, &Value) -> bool) {
+    pub(crate) async fn until(&self, path: &str, holds: impl Fn(u16, &Value) -> bool) {
         let until = Instant::now() + PATIENCE;
         loop {
             let (status, body) = self.call("GET", path, None).await;
@@ -87,7 +95,7 @@ fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     cluster
 }
 
-fn state_topics(cluster: &MockCluster<'_, DefaultProducerContext>) {
+pub(crate) fn state_topics(cluster: &MockCluster<'_, DefaultProducerContext>) {
     cluster.create_topic("transforms.modules", 1, 1).unwrap();
     cluster.create_topic("transforms.config", 1, 1).unwrap();
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use wasmtime::{
-    Config,
+    Config, WasmFeatures,
     component::{HasSelf, Linker},
 };
 
@@ -79,7 +79,8 @@ impl Drop for Engine {
 }
 
 /// As little of WebAssembly as today's Rust needs. Reference types and bulk memory must stay: Rust's code has them.
-/// GC, exceptions, threads and component async are off already, since their cargo features are absent.
+/// GC, exceptions, threads and component async are off already, since their cargo features are absent; they are named all
+/// the same, so that no dependency of somebody else's turns one on.
 fn config(limits: &Limits) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
@@ -88,6 +89,15 @@ fn config(limits: &Limits) -> Config {
     config.cranelift_nan_canonicalization(true);
     config.wasm_simd(false).wasm_relaxed_simd(false);
     config.wasm_tail_call(false).wasm_multi_memory(false).wasm_memory64(false).wasm_component_model_map(false);
+    config.wasm_custom_page_sizes(false).wasm_wide_arithmetic(false);
+    let off = WasmFeatures::GC
+        | WasmFeatures::EXCEPTIONS
+        | WasmFeatures::LEGACY_EXCEPTIONS
+        | WasmFeatures::THREADS
+        | WasmFeatures::FUNCTION_REFERENCES
+        | WasmFeatures::STACK_SWITCHING
+        | WasmFeatures::CM_ASYNC;
+    config.wasm_features(off, false);
     config
 }
 

@@ -11,6 +11,7 @@ use service_kit::{Admin, Door, Readiness, Tasks, http, signals};
 use transform_host::{Engine, Limits};
 
 use crate::config::Config;
+use crate::lookup::Lookups;
 use crate::pipeline::manager::{Manager, Site};
 use crate::pipeline::plan::Materials;
 use crate::rest::{Api, MODULE_BYTES, Memory, Service};
@@ -68,8 +69,9 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
 
     let (measured, metrics) = metrics::registry_with(&logs);
     let runtime = tokio::runtime::Handle::current();
-    let materials =
-        Materials { engine, registry, catalog: Arc::clone(&catalog), runtime, counted: metrics.modules(), logs };
+    let lookups = Lookups::new(config.kafka.clone(), client_id.clone(), tasks.clone());
+    let counted = metrics.modules();
+    let materials = Materials { engine, registry, catalog: Arc::clone(&catalog), runtime, counted, logs, lookups };
     let alarm = alarm(tasks);
     let manager = Arc::new(Manager::new(site, materials.clone(), metrics, tasks.clone(), alarm));
     tasks.spawn_vital("pipelines' manager", Arc::clone(&manager).run());

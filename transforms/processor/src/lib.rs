@@ -3,8 +3,8 @@
 //!
 //! The way of a record: [`slot`] gathers a batch from [`kafka`], [`record`] makes outputs or dead letters of it, and
 //! slot commits both with the offsets. Around it: [`pipeline`] decides which slots run, [`state`] is what all
-//! processes share, [`rest`] is how users change it,
-//! [`command`] what they type. Wiring: [`app`].
+//! processes share, [`lookup`] is the tables that modules read, [`rest`] is how users change it, [`command`] what they
+//! type. Wiring: [`app`].
 
 pub mod command;
 pub mod config;
@@ -19,6 +19,7 @@ pub mod state;
 
 pub mod control;
 pub mod kafka;
+pub mod lookup;
 pub mod record;
 pub mod slot;
 pub mod work;

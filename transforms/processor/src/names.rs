@@ -22,6 +22,14 @@ pub mod key {
     pub const OUTPUT: &str = "output.topic";
     /// The modules' aliases in order, separated by commas.
     pub const TRANSFORMS: &str = "transforms";
+    /// Names of the outputs beside the main one; `outputs.<name>.topic`.
+    pub const OUTPUTS: &str = "outputs";
+    /// Connect's predicates by alias; `predicates.<alias>.type`, `transforms.<alias>.predicate`, `.negate`.
+    pub const PREDICATES: &str = "predicates";
+    /// Names of the tables that modules look records up in; `lookups.<name>.topic`, `.max.bytes`, `.max.entries`.
+    pub const LOOKUPS: &str = "lookups";
+    /// `instance` or `batch`: how long an instance of a module lives.
+    pub const ISOLATION: &str = "isolation";
     /// `none` or `all`.
     pub const TOLERANCE: &str = "errors.tolerance";
     /// Where bad records go.

@@ -12,5 +12,8 @@ mod chains;
 mod faults;
 mod guests;
 mod hunt;
+mod isolation;
 mod load;
+mod outputs;
+mod predicates;
 mod shipped;

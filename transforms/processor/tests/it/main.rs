@@ -9,6 +9,7 @@
 
 mod cli;
 mod connect;
+mod branches;
 mod group;
 mod harness;
 mod logs;

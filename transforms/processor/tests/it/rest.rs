@@ -43,12 +43,20 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) async fn start(cluster: &MockCluster<'_, DefaultProducerContext>, registry: &str) -> Self {
+        Self::named("test", cluster, registry).await
+    }
+
+    pub(crate) async fn named(
+        instance: &str,
+        cluster: &MockCluster<'_, DefaultProducerContext>,
+        registry: &str,
+    ) -> Self {
         let tasks = Tasks::new();
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             kafka: cluster.bootstrap_servers(),
             registry: registry.to_owned(),
-            instance: "test".to_owned(),
+            instance: instance.to_owned(),
             hosts: Vec::new(),
         };
         let address = app::start(config, &tasks).await.unwrap();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use wasmtime::{
-    Config,
+    Config, WasmFeatures,
     component::{HasSelf, Linker},
 };
 
@@ -79,7 +79,8 @@ impl Drop for Engine {
 }
 
 /// As little of WebAssembly as today's Rust needs. Reference types and bulk memory must stay: Rust's code has them.
-/// GC, exceptions, threads and component async are off already, since their cargo features are absent.
+/// Exceptions, threads and component async are off already, since their cargo features are absent; so are GC's types, but
+/// not all that belongs to them. A test holds each of them (`tests/it/features.rs`).
 fn config(limits: &Limits) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
@@ -87,6 +88,7 @@ fn config(limits: &Limits) -> Config {
     // One answer for one input, on every machine.
     config.cranelift_nan_canonicalization(true);
     config.wasm_simd(false).wasm_relaxed_simd(false);
+    config.wasm_features(WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES, false);
     config.wasm_tail_call(false).wasm_multi_memory(false).wasm_memory64(false).wasm_component_model_map(false);
     config
 }

@@ -30,3 +30,4 @@ pub use limits::Limits;
 pub use module::{LoadError, Module, digest};
 pub use record::{FaultKind, Level, LogLine, Metric, Record, Rejection, Verdict};
 pub use tables::Tables;
+pub use transform_frame::WORLD;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use schemas::names::topics;
 use schemas::registry::Registry;
-use service_kit::{Admin, Door, Readiness, Tasks, http, signals};
+use service_kit::{Admin, Door, Readiness, Reloads, Tasks, http, signals};
 use transform_host::{Engine, Limits};
 
 use crate::config::Config;
+use crate::intake::child::{Bounds, Child};
 use crate::pipeline::manager::{Manager, Site};
 use crate::pipeline::plan::Materials;
-use crate::rest::{Api, MODULE_BYTES, Service};
+use crate::rest::{Api, MODULE_BYTES, Service, Turns};
 use crate::state::catalog::Catalog;
 use crate::state::{follow, write::Writer};
 use crate::{control, metrics};
@@ -30,6 +31,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     signals::watch(&tasks)?;
+    let (hangup, reloads, tokens) = (signals::hangup()?, Reloads::default(), config.tokens.clone());
+    reloads.add("tokens", move || tokens.reload());
+    tasks.spawn(reloads.at_each(hangup, tasks.clone()));
     start(config, &tasks).await?;
     tasks.stopping().await;
     tasks.drain(GRACE).await;
@@ -68,7 +72,9 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
     let door = Door::loopback().with_hosts(config.hosts);
     let admin = Admin::new(readiness(&catalog, &manager), measured, door.clone());
     let worker = address.to_string();
-    let api = Api { admin, door, manager, materials, writer, tasks: tasks.clone(), worker };
+    let (tokens, child) = (config.tokens, Child::new(config.program, Bounds::default()));
+    let (turns, owned) = (Turns::default(), tasks.clone());
+    let api = Api { admin, door, tokens, child, turns, manager, materials, writer, tasks: owned, worker };
     let serving = http::serve(listener, Service(Arc::new(api)), http::Limits::default(), tasks.clone());
     tasks.spawn_vital("REST port", serving);
     tracing::info!(listen = %address, instance = config.instance, kafka = config.kafka, "transforms serves");

@@ -3,12 +3,14 @@
 //!
 //! The way of a record: [`slot`] gathers a batch from [`kafka`], [`record`] makes outputs or dead letters of it, and
 //! slot commits both with the offsets. Around it: [`pipeline`] decides which slots run, [`state`] is what all
-//! processes share, [`rest`] is how users change it. Wiring: [`app`].
+//! processes share, [`intake`] is what a module must pass, [`rest`] is how users change it. Wiring: [`app`].
 
+pub mod command;
 pub mod config;
 pub mod names;
 
 pub mod app;
+pub mod intake;
 pub mod pipeline;
 pub mod push;
 pub mod rest;

@@ -1,6 +1,7 @@
 //! The REST API, in the shape of Kafka Connect's, so that its tools manage pipelines; and `/modules` beside it.
 //! Routes and the border checks stand here; what the routes do, in [`connectors`] and [`modules`].
 
+mod audit;
 mod connectors;
 mod modules;
 mod reply;
@@ -16,12 +17,15 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use service_kit::http::{BodyError, Problem, Response, discard, json, read_body};
-use service_kit::{Admin, Door, Tasks};
+use service_kit::tokens::{Refused, Role};
+use service_kit::{Admin, Door, Tasks, Tokens};
 
-use crate::names::WASM;
+use crate::intake::child::Child;
 use crate::pipeline::manager::Manager;
 use crate::pipeline::plan::Materials;
 use crate::state::write::Writer;
+
+pub use modules::Turns;
 
 /// A config; far above any honest one.
 const CONFIG_BYTES: usize = 256 * 1024;
@@ -37,8 +41,14 @@ const DISCARD_TIME: Duration = Duration::from_secs(2);
 pub struct Api {
     /// `/healthz`, `/readyz`, `/metrics`.
     pub admin: Admin,
-    /// Who may call.
+    /// From where one may call.
     pub door: Door,
+    /// Who may call.
+    pub tokens: Tokens,
+    /// Checks uploads.
+    pub child: Child,
+    /// Whose upload is being checked.
+    pub turns: Turns,
     /// The pipelines of this process.
     pub manager: Arc<Manager>,
     /// Modules, schemas, state.
@@ -72,17 +82,68 @@ impl tower::Service<Request<Incoming>> for Service {
 
 async fn answer(api: &Arc<Api>, request: Request<Incoming>) -> Response {
     let (head, body) = request.into_parts();
+    // Whoever looks whether the process is alive has no token; what it counts is for those who may read.
+    if head.uri.path() == "/metrics"
+        && let Err(refused) = api.tokens.check(&head.headers, Role::Read)
+    {
+        return refused.problem().into_response();
+    }
     if let Some(response) = api.admin.answer(&head.method, &head.uri, &head.headers) {
         return response;
     }
     if let Err(refused) = api.door.check(&head.uri, &head.headers) {
         return refused.problem().into_response();
     }
+    let checked = api.tokens.check(&head.headers, needed(&head.method, head.uri.path()));
+    let (name, refused) = match checked {
+        Ok(caller) => (caller.name, None),
+        Err(Refused::Unknown) => return shut(body, Refused::Unknown.problem()).await.into_response(),
+        Err(Refused::Role(name)) => (name.clone(), Some(Refused::Role(name))),
+    };
+    let caller = audit::Caller::new(name, &head.headers);
+    let answered = caller.scope(async {
+        match refused {
+            None => routed(api, &head, body).await,
+            Some(refused) => told(api, &head, shut(body, refused.problem()).await).await,
+        }
+    });
+    let mut response = answered.await;
+    if let Some(id) = caller.header() {
+        response.headers_mut().insert(audit::REQUEST_ID, id);
+    }
+    response
+}
+
+/// A refusal before the body was read: reads on for a while, or the client never hears it.
+async fn shut(mut body: Incoming, problem: Problem) -> Problem {
+    discard(&mut body, MODULE_BYTES, DISCARD_TIME).await;
+    problem
+}
+
+/// Looking, and asking whether a config would be taken, changes nothing.
+fn needed(method: &Method, path: &str) -> Role {
+    let validates = path.starts_with("/connector-plugins/");
+    if matches!(*method, Method::GET | Method::HEAD) || validates { Role::Read } else { Role::Deploy }
+}
+
+/// A refusal, which is in the audit when it is one of a change.
+async fn told(api: &Api, head: &http::request::Parts, problem: Problem) -> Response {
+    let path = head.uri.path();
+    if needed(&head.method, path) == Role::Deploy && problem.status().is_client_error() {
+        let action = if path == "/modules" { "module.upload".to_owned() } else { format!("{} {path}", head.method) };
+        audit::refused(api, &action, path, &problem).await;
+    }
+    problem.into_response()
+}
+
+async fn routed(api: &Arc<Api>, head: &http::request::Parts, body: Incoming) -> Response {
     let path = head.uri.path().trim_matches('/').to_owned();
     let segments: Vec<&str> = if path.is_empty() { Vec::new() } else { path.split('/').collect() };
     let query = head.uri.query().unwrap_or_default();
-    let answered = route(api, &head.method, &segments, query, &head.headers, body).await;
-    answered.unwrap_or_else(Problem::into_response)
+    match route(api, &head.method, &segments, query, &head.headers, body).await {
+        Ok(response) => response,
+        Err(problem) => told(api, head, problem).await,
+    }
 }
 
 async fn route(
@@ -102,10 +163,9 @@ async fn route(
             connectors::validate(api, &body)
         }
         ("GET", ["modules"]) => modules::list(api),
-        ("POST", ["modules"]) => {
-            let body = read(body, headers, WASM, MODULE_BYTES).await?;
-            modules::upload(api, body).await
-        }
+        ("POST", ["modules"]) => modules::upload(api, query, headers, body).await,
+        ("GET", ["modules", key]) => modules::show(api, key),
+        ("DELETE", ["modules", key]) => modules::delete(api, key).await,
         ("GET", ["connectors"]) => connectors::list(api, query),
         ("POST", ["connectors"]) => {
             let body = read(body, headers, "application/json", CONFIG_BYTES).await?;
@@ -116,7 +176,7 @@ async fn route(
             connectors::put(api, name, &body).await
         }
         (_, ["connectors", name, rest @ ..]) => connectors::one(api, m, name, rest).await,
-        (_, [] | ["connector-plugins", ..] | ["modules"] | ["connectors"]) => {
+        (_, [] | ["connector-plugins", ..] | ["modules"] | ["modules", _] | ["connectors"]) => {
             Err(Problem::of_status(StatusCode::METHOD_NOT_ALLOWED))
         }
         _ => Err(Problem::of_status(StatusCode::NOT_FOUND)

@@ -8,6 +8,7 @@ use schemas::registry::Registry;
 use transform_host::{Chain, ConfigureError, Engine, Options};
 
 use super::spec::{self, Fault, Spec};
+use crate::intake::trial::Trial;
 use crate::kafka::client::MAX_RECORD_BYTES;
 use crate::metrics::ModuleMetrics;
 use crate::names::key;
@@ -25,6 +26,8 @@ pub struct Plan {
     /// The id that outputs are framed with.
     pub pinned: u32,
     steps: Vec<transform_host::Step>,
+    /// One of the modules keeps something between records: each batch needs fresh instances.
+    pub stateful: bool,
     schema_text: Arc<str>,
     engine: Arc<Engine>,
     source: Arc<FromRegistry>,
@@ -100,6 +103,7 @@ impl Plan {
             spec,
             pinned: registered.id,
             steps,
+            stateful: stored.modules.values().any(|pin| materials.catalog.is_stateful(&pin.module)),
             schema_text: Arc::from(registered.schema),
             engine: Arc::clone(&materials.engine),
             source: Arc::new(source),
@@ -108,14 +112,21 @@ impl Plan {
         })
     }
 
-    /// Makes the chain once to see that the modules take their parameters. Blocks.
+    /// Makes the chain once to see that the modules take their parameters, and runs it on sample records with them. Blocks.
     ///
     /// # Errors
     /// What the modules say, or what else is wrong with the config.
     pub fn rehearse(&self) -> Result<(), Fault> {
         let output = Output::new(self.pinned, &self.schema_text).map_err(|why| Fault::new(key::OUTPUT, why))?;
         self.one_version(&output).map_err(|why| Fault::new(key::TOPICS, why))?;
-        self.make().map(|_| ()).map_err(|error| Fault::new(key::TRANSFORMS, error.to_string()))
+        self.make().map_err(|error| Fault::new(key::TRANSFORMS, error.to_string()))?;
+        if self.steps.is_empty() {
+            return Ok(());
+        }
+        let (engine, steps, schema) = (&self.engine, self.steps.clone(), &*self.schema_text);
+        let (single_output, stateful) = (output.is_versioned(), self.stateful);
+        let tried = Trial { engine, steps, schema, single_output, stateful }.run();
+        tried.map(|_| ()).map_err(|found| Fault::new(key::TRANSFORMS, found.text))
     }
 
     /// The stores keep the record with the higher offset, and offsets of different topics do not compare.

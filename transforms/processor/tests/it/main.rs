@@ -4,5 +4,6 @@
 
 mod group;
 mod harness;
+mod intake;
 mod loop_;
 mod rest;

@@ -50,6 +50,8 @@ impl Process {
             registry: registry.to_owned(),
             instance: "test".to_owned(),
             hosts: Vec::new(),
+            tokens: service_kit::Tokens::default(),
+            program: env!("CARGO_BIN_EXE_transforms").into(),
         };
         let address = app::start(config, &tasks).await.unwrap();
         Self { url: format!("http://{}", address), http: reqwest::Client::builder().no_proxy().build().unwrap(), tasks }
@@ -90,6 +92,7 @@ fn cluster() -> MockCluster<'static, DefaultProducerContext> {
 fn state_topics(cluster: &MockCluster<'_, DefaultProducerContext>) {
     cluster.create_topic("transforms.modules", 1, 1).unwrap();
     cluster.create_topic("transforms.config", 1, 1).unwrap();
+    cluster.create_topic("transforms.audit", 1, 1).unwrap();
 }
 
 fn config() -> Value {

@@ -1,6 +1,7 @@
 //! The rules for one connector file: known class, known keys, no secrets in the open, strict sinks.
 //! Offline: what a plugin itself says against a value is asked of Kafka Connect in [`crate::apply`].
 
+pub mod flow;
 mod keys;
 
 use std::collections::BTreeSet;

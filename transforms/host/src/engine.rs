@@ -79,8 +79,8 @@ impl Drop for Engine {
 }
 
 /// As little of WebAssembly as today's Rust needs. Reference types and bulk memory must stay: Rust's code has them.
-/// GC, exceptions, threads and component async are off already, since their cargo features are absent; they are named all
-/// the same, so that no dependency of somebody else's turns one on.
+/// Exceptions, threads and component async are off already, since their cargo features are absent; so are GC's types, but
+/// not all that belongs to them. A test holds each of them (`tests/it/features.rs`).
 fn config(limits: &Limits) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
@@ -90,6 +90,7 @@ fn config(limits: &Limits) -> Config {
     config.wasm_simd(false).wasm_relaxed_simd(false);
     config.wasm_tail_call(false).wasm_multi_memory(false).wasm_memory64(false).wasm_component_model_map(false);
     config.wasm_custom_page_sizes(false).wasm_wide_arithmetic(false);
+    // Named all the same, so that no dependency of somebody else's turns one on.
     let off = WasmFeatures::GC
         | WasmFeatures::EXCEPTIONS
         | WasmFeatures::LEGACY_EXCEPTIONS

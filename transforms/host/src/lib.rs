@@ -34,3 +34,4 @@ pub use outputs::NamedOutput;
 pub use predicate::{Predicate, TopicPattern, When};
 pub use record::{FaultKind, Level, LogLine, Metric, Passed, Record, Rejection, Verdict};
 pub use tables::Tables;
+pub use transform_frame::WORLD;

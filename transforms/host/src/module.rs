@@ -62,6 +62,21 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// The check that refused it, as one word that never changes: for the problem's member and the audit.
+    pub fn check(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "size",
+            Self::NotAComponent(_) => "validation",
+            Self::Import(_) => "imports",
+            Self::Export(_) => "exports",
+            Self::World(_) => "world",
+            Self::Describe(_) | Self::Name(_) | Self::Version(_) | Self::Payload | Self::Schema(_) => "describe",
+            Self::Parameter { .. } => "parameters",
+        }
+    }
+}
+
 /// A compiled module.
 pub struct Module {
     engine: Arc<Engine>,

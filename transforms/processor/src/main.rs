@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use transforms::command::{check_upload, token};
 use transforms::config::{Args, Command, Config};
 use transforms::{app, command, push};
 
@@ -41,10 +42,12 @@ fn run(args: Args) -> anyhow::Result<()> {
         Command::Validate(args) => asked(async { Ok((command::validate::run(&args).await?, true)) }),
         Command::Promote(args) => asked(async { Ok((command::promote::promote(&args).await?, true)) }),
         Command::Rollback(args) => asked(async { Ok((command::promote::rollback(&args).await?, true)) }),
-        Command::Push { file, url } => {
+        Command::Token(args) => token::run(&args),
+        Command::CheckUpload(args) => check_upload::run(&args),
+        Command::Push { file, url, token, stateful } => {
             let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            println!("{}", runtime.block_on(push::push(wasm, &url))?);
+            println!("{}", runtime.block_on(push::push(wasm, &url, &token, stateful))?);
             Ok(())
         }
     }

@@ -2,6 +2,7 @@
 //! Routes and the border checks stand here; what the routes do, in the modules beside. That it is Connect's shape is
 //! held by a test that asks the real worker the same (`scripts/promise/tests/it/connect.rs`).
 
+mod audit;
 mod connectors;
 mod definitions;
 mod loggers;
@@ -23,12 +24,15 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use service_kit::http::{BodyError, Problem, Response, discard, json, read_body};
-use service_kit::{Admin, Door, Tasks};
+use service_kit::tokens::{Refused, Role};
+use service_kit::{Admin, Door, Tasks, Tokens};
 
-use crate::names::WASM;
+use crate::intake::child::Child;
 use crate::pipeline::manager::Manager;
 use crate::pipeline::plan::Materials;
 use crate::state::write::Writer;
+
+pub use modules::Turns;
 
 /// A config; far above any honest one.
 const CONFIG_BYTES: usize = 256 * 1024;
@@ -48,8 +52,14 @@ const DISCARD_TIME: Duration = Duration::from_secs(2);
 pub struct Api {
     /// `/healthz`, `/readyz`, `/metrics`.
     pub admin: Admin,
-    /// Who may call.
+    /// From where one may call.
     pub door: Door,
+    /// Who may call.
+    pub tokens: Tokens,
+    /// Checks uploads.
+    pub child: Child,
+    /// Whose upload is being checked.
+    pub turns: Turns,
     /// The pipelines of this process.
     pub manager: Arc<Manager>,
     /// Modules, schemas, state.
@@ -93,21 +103,71 @@ impl tower::Service<Request<Incoming>> for Service {
 
 async fn answer(api: &Arc<Api>, request: Request<Incoming>) -> Response {
     let (head, body) = request.into_parts();
+    // Whoever looks whether the process is alive has no token; what it counts is for those who may read.
+    if head.uri.path() == "/metrics"
+        && let Err(refused) = api.tokens.check(&head.headers, Role::Read)
+    {
+        return refused.problem().into_response();
+    }
     if let Some(response) = api.admin.answer(&head.method, &head.uri, &head.headers) {
         return response;
     }
     if let Err(refused) = api.door.check(&head.uri, &head.headers) {
         return refused.problem().into_response();
     }
+    let checked = api.tokens.check(&head.headers, needed(&head.method, head.uri.path()));
+    let (name, refused) = match checked {
+        Ok(caller) => (caller.name, None),
+        Err(Refused::Unknown) => return shut(body, Refused::Unknown.problem()).await.into_response(),
+        Err(Refused::Role(name)) => (name.clone(), Some(Refused::Role(name))),
+    };
+    let caller = audit::Caller::new(name, &head.headers);
+    let answered = caller.scope(async {
+        match refused {
+            None => routed(api, &head, body).await,
+            Some(refused) => told(api, &head, shut(body, refused.problem()).await).await,
+        }
+    });
+    let mut response = answered.await;
+    if let Some(id) = caller.header() {
+        response.headers_mut().insert(audit::REQUEST_ID, id);
+    }
+    response
+}
+
+/// A refusal before the body was read: reads on for a while, or the client never hears it.
+async fn shut(mut body: Incoming, problem: Problem) -> Problem {
+    discard(&mut body, MODULE_BYTES, DISCARD_TIME).await;
+    problem
+}
+
+/// Looking, and asking whether a config would be taken, changes nothing.
+fn needed(method: &Method, path: &str) -> Role {
+    let validates = path.starts_with("/connector-plugins/");
+    if matches!(*method, Method::GET | Method::HEAD) || validates { Role::Read } else { Role::Deploy }
+}
+
+/// A refusal, which is in the audit when it is one of a change.
+async fn told(api: &Api, head: &http::request::Parts, problem: Problem) -> Response {
+    let path = head.uri.path();
+    if needed(&head.method, path) == Role::Deploy && problem.status().is_client_error() {
+        let action = if path == "/modules" { "module.upload".to_owned() } else { format!("{} {path}", head.method) };
+        audit::refused(api, &action, path, &problem).await;
+    }
+    // What Connect has no such address for keeps the shape of our other services.
+    if path.starts_with("/modules") { problem.into_response() } else { reply::as_connect(problem) }
+}
+
+async fn routed(api: &Arc<Api>, head: &http::request::Parts, body: Incoming) -> Response {
     let path = head.uri.path().trim_matches('/');
     let segments: Vec<String> =
         if path.is_empty() { Vec::new() } else { path.split('/').map(query::decoded).collect() };
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let query = head.uri.query().unwrap_or_default();
-    let answered = route(api, &head.method, &segments, query, &head.headers, body).await;
-    // What Connect has no such address for keeps the shape of our other services.
-    let refused = if segments.first() == Some(&"modules") { Problem::into_response } else { reply::as_connect };
-    answered.unwrap_or_else(refused)
+    match route(api, &head.method, &segments, query, &head.headers, body).await {
+        Ok(response) => response,
+        Err(problem) => told(api, head, problem).await,
+    }
 }
 
 async fn route(
@@ -136,10 +196,9 @@ async fn route(
             api.memory.loggers.set(name, query, &body)
         }
         ("GET", ["modules"]) => modules::list(api),
-        ("POST", ["modules"]) => {
-            let body = read(body, headers, WASM, MODULE_BYTES).await?;
-            modules::upload(api, body).await
-        }
+        ("POST", ["modules"]) => modules::upload(api, query, headers, body).await,
+        ("GET", ["modules", key]) => modules::show(api, key),
+        ("DELETE", ["modules", key]) => modules::delete(api, key).await,
         ("GET", ["connectors"]) => connectors::list(api, query),
         ("POST", ["connectors"]) => {
             let body = read(body, headers, JSON, CONFIG_BYTES).await?;
@@ -158,9 +217,16 @@ async fn route(
             offsets::patch(api, name, &body).await
         }
         (_, ["connectors", name, rest @ ..]) => connectors::one(api, m, name, rest, query).await,
-        (_, [] | ["connector-plugins", ..] | ["modules"] | ["connectors"] | ["admin", "loggers", ..] | ["health"]) => {
-            Err(Problem::of_status(StatusCode::METHOD_NOT_ALLOWED))
-        }
+        (
+            _,
+            []
+            | ["connector-plugins", ..]
+            | ["modules"]
+            | ["modules", _]
+            | ["connectors"]
+            | ["admin", "loggers", ..]
+            | ["health"],
+        ) => Err(Problem::of_status(StatusCode::METHOD_NOT_ALLOWED)),
         _ => Err(Problem::of_status(StatusCode::NOT_FOUND).detail(
             "there are /connectors, /connector-plugins, /admin/loggers, /modules, /health, /healthz, /readyz and \
              /metrics here",

@@ -27,7 +27,7 @@ pub(super) fn sandboxed(modules: &Path) -> anyhow::Result<Chain> {
     let step = |name: &str, parameters| {
         let path = modules.join(format!("{name}.wasm"));
         let wasm = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        anyhow::Ok(Step { alias: name.to_owned(), module: engine.load(&wasm)?, parameters })
+        anyhow::Ok(Step::new(name, engine.load(&wasm)?, parameters))
     };
     let steps = vec![step("clean", BTreeMap::new())?, step("enrich", parameters())?];
     let options = Options { single_output: true, ..Options::default() };

@@ -10,6 +10,7 @@
 mod build;
 mod chains;
 mod faults;
+mod features;
 mod guests;
 mod hunt;
 mod isolation;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::registry::Registry;
-use transform_host::{Chain, ConfigureError, Engine, NamedOutput, Options};
+use transform_host::{Chain, ConfigureError, Engine, Isolation, NamedOutput, Options};
 
 use super::spec::{self, Fault, Spec};
+use crate::intake::trial::Trial;
 use crate::kafka::client::MAX_RECORD_BYTES;
 use crate::logs::GuestLogs;
 use crate::lookup::{Followed, Lookups, SlotTables};
@@ -28,6 +29,8 @@ pub struct Plan {
     /// The id that outputs are framed with.
     pub pinned: u32,
     steps: Vec<transform_host::Step>,
+    /// One of the modules keeps something between records: each batch needs fresh instances.
+    pub stateful: bool,
     schema_text: Arc<str>,
     /// Id and schema of each named output.
     named: BTreeMap<String, (u32, Arc<str>)>,
@@ -121,6 +124,7 @@ impl Plan {
             spec,
             pinned: registered.id,
             steps,
+            stateful: stored.modules.values().any(|pin| materials.catalog.is_stateful(&pin.module)),
             schema_text: Arc::from(registered.schema),
             named,
             tables,
@@ -132,7 +136,7 @@ impl Plan {
         })
     }
 
-    /// Makes the chain once to see that the modules take their parameters. Blocks.
+    /// Makes the chain once to see that the modules take their parameters, and runs it on sample records with them. Blocks.
     ///
     /// # Errors
     /// What the modules say, or what else is wrong with the config.
@@ -140,7 +144,15 @@ impl Plan {
         let output = Output::new(self.pinned, &self.schema_text).map_err(|why| Fault::new(key::OUTPUT, why))?;
         let named = self.named()?;
         self.one_version(&output, &named)?;
-        self.make().map(|_| ()).map_err(|error| Fault::new(key::TRANSFORMS, error.to_string()))
+        self.make().map_err(|error| Fault::new(key::TRANSFORMS, error.to_string()))?;
+        // What reads tables or writes to several topics shows on samples only that it has none of them.
+        if self.steps.is_empty() || !self.tables.is_empty() || !self.named.is_empty() {
+            return Ok(());
+        }
+        let (engine, steps, schema) = (&self.engine, self.steps.clone(), &*self.schema_text);
+        let (single_output, stateful) = (output.is_versioned(), self.stateful);
+        let tried = Trial { engine, steps, schema, single_output, stateful }.run();
+        tried.map(|_| ()).map_err(|found| Fault::new(key::TRANSFORMS, found.text))
     }
 
     /// The stores keep the record with the higher offset, and offsets of different topics do not compare.
@@ -273,7 +285,8 @@ fn steps(spec: &Spec, stored: &Stored, catalog: &Catalog) -> Result<Vec<transfor
             None => return Err(format!("module {} is not here", pin.module)),
         };
         let (alias, parameters, when) = (step.alias.clone(), step.parameters.clone(), step.when.clone());
-        Ok(transform_host::Step { alias, module, parameters, when, isolation: spec.isolation })
+        let isolation = if catalog.is_stateful(&pin.module) { Isolation::Batch } else { spec.isolation };
+        Ok(transform_host::Step { alias, module, parameters, when, isolation })
     };
     spec.steps.iter().map(step).collect()
 }

@@ -7,11 +7,12 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod branches;
 mod cli;
 mod connect;
-mod branches;
 mod group;
 mod harness;
+mod intake;
 mod logs;
 mod loop_;
 mod rest;

@@ -58,6 +58,8 @@ impl Process {
             registry: registry.to_owned(),
             instance: instance.to_owned(),
             hosts: Vec::new(),
+            tokens: service_kit::Tokens::default(),
+            program: env!("CARGO_BIN_EXE_transforms").into(),
         };
         let address = app::start(config, &tasks).await.unwrap();
         Self { url: format!("http://{}", address), http: reqwest::Client::builder().no_proxy().build().unwrap(), tasks }
@@ -98,6 +100,7 @@ pub(crate) fn cluster() -> MockCluster<'static, DefaultProducerContext> {
 pub(crate) fn state_topics(cluster: &MockCluster<'_, DefaultProducerContext>) {
     cluster.create_topic("transforms.modules", 1, 1).unwrap();
     cluster.create_topic("transforms.config", 1, 1).unwrap();
+    cluster.create_topic("transforms.audit", 1, 1).unwrap();
 }
 
 pub(crate) fn config() -> Value {

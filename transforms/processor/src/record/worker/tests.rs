@@ -275,8 +275,7 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
 fn a_module_cannot_write_the_processors_fields_or_change_the_id() {
     let other = framed("other");
     let (_, datum) = framing::split(&other).unwrap();
-    let datum =
-        schemas::resolution::Resolver::new(ORDERS_RECEIVED_AVSC, ORDER_PLACED_AVSC).unwrap().resolve(datum).unwrap();
+    let datum = Resolver::new(ORDERS_RECEIVED_AVSC, ORDER_PLACED_AVSC).unwrap().resolve(datum).unwrap();
     let (_, mut worker) = worker(move |records| {
         Ok(records
             .iter()

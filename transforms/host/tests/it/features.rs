@@ -34,7 +34,7 @@ fn component(memories: &[MemoryType], locals: &[ValType], body: &[Instruction<'_
 
 fn wrapped(core: &[u8]) -> Vec<u8> {
     assert!(core.len() < 128, "one byte of length");
-    [b"\0asm\x0d\0\x01\0\x01", &[core.len() as u8], core].concat()
+    [&b"\0asm\x0d\0\x01\0\x01"[..], &[core.len() as u8], core].concat()
 }
 
 /// A component with a core module of nothing but a type in it.
@@ -56,11 +56,12 @@ fn what_no_module_needs_is_off() {
         tags.tag(TagType { kind: TagKind::Exception, func_type_idx: 0 });
         behind.section(&tags);
     };
+    let mut wrong = Vec::new();
     for (name, wasm, words) in [
         ("simd", component(&[], &[], &[V128Const(1), Drop]), "SIMD"),
         ("relaxed simd", component(&[], &[ValType::V128], &[I32x4RelaxedTruncF32x4S]), "SIMD"),
         ("tail call", component(&[], &[], &[ReturnCall(0)]), "tail call"),
-        ("several memories", component(&[PLAIN, PLAIN], &[], &[]), "multi-memory"),
+        ("several memories", component(&[PLAIN, PLAIN], &[], &[]), "multiple memories"),
         ("64-bit memory", component(&[MemoryType { memory64: true, ..PLAIN }], &[], &[]), "memory64"),
         ("shared memory", component(&[MemoryType { shared: true, maximum: Some(1), ..PLAIN }], &[], &[]), "threads"),
         ("small pages", component(&[MemoryType { page_size_log2: Some(0), ..PLAIN }], &[], &[]), "custom page sizes"),
@@ -81,13 +82,15 @@ fn what_no_module_needs_is_off() {
             "exceptions",
         ),
     ] {
-        let error = engine().load(&wasm).expect_err(name);
-        let text = error.to_string();
-        assert!(matches!(error, LoadError::NotAComponent(_)), "{name}: {text}");
-        assert!(text.to_lowercase().contains(&words.to_lowercase()), "{name}: {text}");
-        assert_eq!(error.check(), "validation");
+        match engine().load(&wasm) {
+            Err(error @ LoadError::NotAComponent(_)) if error.to_string().contains(words) => {
+                assert_eq!(error.check(), "validation");
+            }
+            other => wrong.push(format!("{name}: {other:?}")),
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
     // What Rust's code has is on: such a module is refused only because it exports nothing.
-    let rust = component(&[PLAIN], &[ValType::EXTERNREF], &[RefNull(HeapType::EXTERN), Drop, Call(0)]);
+    let rust = component(&[PLAIN], &[ValType::FUNCREF], &[RefNull(HeapType::FUNC), Drop, Call(0)]);
     assert!(matches!(engine().load(&rust), Err(LoadError::Export(_))));
 }

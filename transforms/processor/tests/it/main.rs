@@ -5,4 +5,6 @@
 mod group;
 mod harness;
 mod loop_;
+mod members;
 mod rest;
+mod simulation;

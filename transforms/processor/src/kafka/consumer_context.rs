@@ -89,9 +89,9 @@ impl<C: ConsumerContext> Member for BaseConsumer<C> {
     fn assign(&self, next: &Offsets) -> Result<(), Fault> {
         let assigned = list(next).and_then(|list| {
             if self.is_incremental() {
-                self.incremental_assign(&list)?
+                self.incremental_assign(&list)?;
             } else {
-                Consumer::assign(self, &list)?
+                Consumer::assign(self, &list)?;
             }
             self.resume(&list)
         });

@@ -111,9 +111,9 @@ impl Site {
         world.halt(task);
         drop(world);
         if wait > 0 {
-            self.pass(wait)
+            self.pass(wait);
         } else {
-            self.travel()
+            self.travel();
         }
         if self.is_dead() {
             return Err(dead());

@@ -59,7 +59,7 @@ pub(super) enum Event {
 }
 
 /// What happens to processes, by their number, and to the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Happening {
     Start {
         instance: usize,

@@ -9,10 +9,11 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::stuck::Stuck;
 use crate::control::Control;
+use crate::kafka::seam::Kafka;
 use crate::kafka::{Action, Fault, Gathered, Identity, Input, Outgoing, Session};
 use crate::metrics::SlotMetrics;
 use crate::status::{State, Status};
@@ -27,8 +28,8 @@ const FAILED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Everything a slot needs to know.
 pub struct Slot {
-    /// The brokers' addresses.
-    pub brokers: String,
+    /// Where the records are, and what time it is.
+    pub kafka: Arc<dyn Kafka>,
     /// Who the slot is.
     pub identity: Identity,
     /// The topics to read.
@@ -101,7 +102,7 @@ impl Slot {
 
     fn start_over(&self, trace: &str, backoff: &mut Duration) {
         self.restarting(trace);
-        self.control.wait(*backoff);
+        self.wait(*backoff);
         *backoff = (*backoff * 2).min(BACKOFF.1);
     }
 
@@ -123,6 +124,10 @@ impl Slot {
         ended
     }
 
+    fn wait(&self, time: Duration) {
+        self.kafka.wait(&self.control, time);
+    }
+
     fn close(&self, session: Session) {
         if !session.close() {
             self.control.hung("closing a Kafka client did not end");
@@ -134,7 +139,7 @@ impl Slot {
         let (version, factory) = self.control.order();
         let restarts = self.restarts();
         let work = made(factory.as_ref(), version)?;
-        let session = Session::open(&self.brokers, &self.identity, &self.topics, self.control.accepted_gaps())?;
+        let session = Session::open(&self.kafka, &self.identity, &self.topics, self.control.accepted_gaps())?;
         if let Err(fault) = session.settle() {
             self.close(session);
             return Err(fault.into());
@@ -245,7 +250,7 @@ impl Slot {
                     seat.troubled = true;
                 }
                 seat.session.rewind()?;
-                self.control.wait(pace.pause);
+                self.wait(pace.pause);
                 Ok(false)
             }
             Action::Rebuild | Action::StandBy => Err(End::Fault(fault)),
@@ -259,8 +264,8 @@ impl Slot {
         self.status.update(|report| report.held = Some(reason));
         seat.session.rewind()?;
         seat.session.pause(true)?;
-        let until = Instant::now() + pause;
-        while Instant::now() < until && !self.control.is_stopped() {
+        let until = self.kafka.now() + pause;
+        while self.kafka.now() < until && !self.control.is_stopped() {
             if seat.session.gather(POLL_WAIT, &mut seat.batch)? == Gathered::Batch {
                 seat.session.rewind()?;
                 seat.session.pause(true)?;
@@ -335,7 +340,7 @@ impl Slot {
         tracing::error!(slot = self.identity.slot(), trace, "slot failed");
         self.status.fail(trace);
         while !self.control.is_stopped() && self.control.version() == version && self.restarts() == restarts {
-            self.control.wait(FAILED_PAUSE);
+            self.wait(FAILED_PAUSE);
         }
     }
 }

@@ -126,7 +126,7 @@ pub(super) fn records(count: u64) -> anyhow::Result<Vec<Record>> {
         let mut datum = Vec::new();
         schemas::codec::encode(&order, &mut datum);
         let value = resolver.resolve(&datum)?;
-        anyhow::Ok(Record { key: Some(id.into_bytes()), value, timestamp_ms: 1_778_051_289_123, headers: Vec::new() })
+        anyhow::Ok(Record { key: Some(id.into_bytes()), value, timestamp_ms: 1_778_051_289_123, ..Record::default() })
     };
     (0..count).map(record).collect()
 }

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use transforms::{
     control::Control,
     kafka::Identity,
-    logs, metrics,
+    logs,
+    lookup::SlotTables,
+    metrics,
     record::{
         finish::Output,
         worker::{Judge, Modules, Route, Routes, Worker},
@@ -116,7 +118,7 @@ fn exactly_once(args: &Args, passed: &Arc<Passed>) -> anyhow::Result<()> {
     let status = Arc::new(Status::default());
     let (_registry, metrics) = metrics::registry();
     let slot = Slot {
-        brokers: args.kafka.clone(),
+        kafka: Cluster::new(&args.kafka),
         identity: Identity::new(&args.name, "race", 0),
         topics: vec![topics::ORDERS_RECEIVED.to_owned()],
         control: Arc::clone(&control),
@@ -159,6 +161,8 @@ fn work(args: &Args) -> anyhow::Result<Box<dyn Work>> {
             counted: metrics::registry().1.modules(),
             logs: logs::channel("race").0,
             pipeline: args.name.clone(),
+            tables: SlotTables::new(BTreeMap::new()),
+            unfit: None,
         }),
         By::Native => Box::new(judges::Unboxed::new(header)?),
     };
@@ -174,7 +178,8 @@ fn work(args: &Args) -> anyhow::Result<Box<dyn Work>> {
         writers: Writers::new(Arc::new(OneWriter), schema),
         judge,
         parameters: BTreeMap::new(),
-        last: None,
+        named: BTreeMap::new(),
+        makers: Vec::new(),
     }))
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::plan::{Materials, Plan};
 use super::topics;
 use crate::control::{Alarm, Control};
-use crate::kafka::{Identity, client};
+use crate::kafka::{Cluster, Identity, client};
 use crate::metrics::Metrics;
 use crate::slot::Slot;
 use crate::state::catalog::{Stored, Target};
@@ -303,7 +303,7 @@ impl Manager {
         for n in 0..plan.spec.tasks {
             let status = Arc::new(Status::default());
             let slot = Slot {
-                brokers: self.site.brokers.clone(),
+                kafka: Arc::new(Cluster::new(&self.site.brokers)),
                 identity: Identity::new(&plan.spec.name, &self.site.instance, n),
                 topics: plan.spec.topics.clone(),
                 control: Arc::clone(&slots.control),

@@ -15,4 +15,6 @@ mod harness;
 mod intake;
 mod logs;
 mod loop_;
+mod members;
 mod rest;
+mod simulation;

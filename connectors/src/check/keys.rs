@@ -136,6 +136,7 @@ pub(super) const PIPELINE: Keys = Keys(&[
     "transforms",
     "errors.tolerance",
     "errors.deadletterqueue.topic.name",
+    "local",
 ]);
 
 /// Keys of the transforms (SMTs) that we know; any other type is left to Kafka Connect's own validation.

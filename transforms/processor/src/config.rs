@@ -1,7 +1,6 @@
 //! The command line, and what it means: read once, all faults at once.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use service_kit::telemetry;
 
@@ -22,22 +21,16 @@ pub struct Args {
 pub enum Command {
     /// Run the pipelines and serve the REST API
     Serve(ServeArgs),
-    /// Build a workspace of modules; writes one <name>.wasm for each
-    Build {
-        /// The workspace of the modules
-        dir: PathBuf,
-        /// Where to write
-        #[arg(long)]
-        out: PathBuf,
-    },
+    /// Make the folder of a new module, ready to build and test
+    New(crate::command::new::Args),
+    /// Build a module, or a workspace of them
+    Build(crate::command::build::Args),
+    /// Run a module in the sandbox on orders and show before and after
+    Test(crate::command::test::Args),
+    /// Build a module at each save and show what it does to orders
+    Dev(crate::command::dev::Args),
     /// Upload a module; the same one again changes nothing
-    Push {
-        /// The module
-        file: PathBuf,
-        /// The address of a running `transforms serve`
-        #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084")]
-        url: String,
-    },
+    Push(crate::command::push::Args),
 }
 
 /// The flags of `serve`.

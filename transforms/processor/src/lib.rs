@@ -3,12 +3,15 @@
 //!
 //! The way of a record: [`slot`] gathers a batch from [`kafka`], [`record`] makes outputs or dead letters of it, and
 //! slot commits both with the offsets. Around it: [`pipeline`] decides which slots run, [`state`] is what all
-//! processes share, [`rest`] is how users change it. Wiring: [`app`].
+//! processes share, [`rest`] is how users change it. Wiring: [`app`]. What a module's author does with this command stands
+//! apart: [`command`] and [`author`].
 
 pub mod config;
 pub mod names;
 
 pub mod app;
+pub mod author;
+pub mod command;
 pub mod pipeline;
 pub mod push;
 pub mod rest;

@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
 use transforms::config::{Args, Command, Config};
-use transforms::{app, push};
+use transforms::{app, command};
 
 fn main() -> ExitCode {
     match run(Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("transforms: {error:#}");
             ExitCode::FAILURE
@@ -17,7 +16,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> anyhow::Result<()> {
+fn run(args: Args) -> anyhow::Result<ExitCode> {
     service_kit::telemetry::init(&args.log)?;
     match args.command {
         Command::Serve(args) => {
@@ -26,19 +25,12 @@ fn run(args: Args) -> anyhow::Result<()> {
             let served = runtime.block_on(app::serve(config));
             // A hung client must not keep the process.
             runtime.shutdown_background();
-            served
+            served.map(|()| ExitCode::SUCCESS)
         }
-        Command::Build { dir, out } => {
-            for module in transform_host::build::guests(&dir, &out)? {
-                println!("{}", module.display());
-            }
-            Ok(())
-        }
-        Command::Push { file, url } => {
-            let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            println!("{}", runtime.block_on(push::push(wasm, &url))?);
-            Ok(())
-        }
+        Command::New(args) => command::new::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Build(args) => command::build::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Test(args) => command::test::run(&args),
+        Command::Dev(args) => command::dev::run(&args),
+        Command::Push(args) => command::push::run(args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -33,6 +33,8 @@ pub struct Spec {
     pub dead_letters: Option<String>,
     /// Where the markers of dropped records go.
     pub dropped: String,
+    /// Whether it takes throw-away versions of modules.
+    pub local: bool,
 }
 
 /// One module of a pipeline.
@@ -76,6 +78,7 @@ pub fn parse(name: &str, config: &Config) -> Result<Spec, Vec<Fault>> {
     let output = reader.topic(key::OUTPUT, None);
     let dead_letters = reader.dead_letters();
     let dropped = reader.topic(key::DROPPED, Some(topics::ORDERS_DROPPED));
+    let local = reader.local();
     let steps = reader.steps();
     reader.unknown();
     for other in [Some(&output), dead_letters.as_ref(), Some(&dropped)].into_iter().flatten() {
@@ -84,7 +87,7 @@ pub fn parse(name: &str, config: &Config) -> Result<Spec, Vec<Fault>> {
         }
     }
     if reader.faults.is_empty() {
-        return Ok(Spec { name: name.to_owned(), tasks, topics, output, steps, dead_letters, dropped });
+        return Ok(Spec { name: name.to_owned(), tasks, topics, output, steps, dead_letters, dropped, local });
     }
     reader.faults.sort_by(|a, b| a.key.cmp(&b.key));
     Err(reader.faults)
@@ -193,6 +196,17 @@ impl<'c> Reader<'c> {
             (other, _) => {
                 self.fault(key::TOLERANCE, format!("{other:?} is neither none nor all"));
                 None
+            }
+        }
+    }
+
+    fn local(&mut self) -> bool {
+        match self.get(key::LOCAL) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                self.fault(key::LOCAL, format!("{other:?} is neither true nor false"));
+                false
             }
         }
     }

@@ -70,3 +70,12 @@ fn a_pipeline_needs_neither_modules_nor_tolerance() {
     let spec = parse("p", &config(&minimal)).unwrap();
     assert_eq!((spec.steps.len(), spec.tasks, spec.dead_letters), (0, 1, None));
 }
+
+#[test]
+fn a_pipeline_is_local_only_when_it_says_so() {
+    for (value, expected) in [("-", false), ("false", false), ("true", true)] {
+        assert_eq!(parse("p", &config(&[("local", value)])).unwrap().local, expected, "{value}");
+    }
+    let faults = parse("p", &config(&[("local", "yes")])).unwrap_err();
+    assert_eq!(faults, [Fault::new("local", "\"yes\" is neither true nor false")]);
+}

@@ -4,6 +4,7 @@
 mod connectors;
 mod modules;
 mod reply;
+mod throw_away;
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -13,17 +13,12 @@ use super::{
 const MAX_TEXT: usize = 64 << 10;
 
 /// Code for the loop of save and look: no link-time optimisation, many units, compiled again in parts. What the code
-/// does is the same as in a release: no overflow checks, no debug assertions, and a panic is a trap.
-const QUICK: [&str; 9] = [
-    "profile.dev.opt-level=2",
-    "profile.dev.codegen-units=16",
-    "profile.dev.incremental=true",
-    "profile.dev.lto=\"off\"",
-    "profile.dev.debug=false",
-    "profile.dev.strip=\"debuginfo\"",
-    "profile.dev.panic=\"abort\"",
-    "profile.dev.overflow-checks=false",
-    "profile.dev.debug-assertions=false",
+/// does is the same, and it stays the profile `release`, so that macros and build scripts are built once for both.
+const QUICK: [&str; 4] = [
+    "profile.release.opt-level=2",
+    "profile.release.codegen-units=16",
+    "profile.release.incremental=true",
+    "profile.release.lto=\"off\"",
 ];
 
 /// How a module is built.
@@ -71,11 +66,9 @@ pub fn build(dir: &Path, how: &How) -> Result<Built, BuildError> {
     let dir = &dir.canonicalize().map_err(io_error("find", dir))?;
     let compiler = Compiler::find(dir)?;
     let mut build = cargo(dir);
-    build.args(["build", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
+    build.args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
     if how.quick {
         build.args(QUICK.iter().flat_map(|setting| ["--config", setting]));
-    } else {
-        build.arg("--release");
     }
     if let Some(version) = &how.version {
         build.env(VERSION, version);

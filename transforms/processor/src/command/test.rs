@@ -36,7 +36,8 @@ pub struct Args {
     #[arg(long, default_value_t = 50)]
     show: usize,
     /// How the result is written
-    #[arg(long, value_enum, default_value_t)]
+    // `--log-format` is called `format` in clap's table already.
+    #[arg(id = "result-format", long = "format", value_enum, default_value_t)]
     format: Format,
 }
 

@@ -54,6 +54,7 @@ pub(super) async fn upload(api: &Arc<Api>, wasm: Bytes) -> Result<Response, Prob
     store(api, topics::TRANSFORMS_MODULES, &key, Some(&wasm)).await?;
     catalog.keep(&module);
     tracing::info!(module = module.label(), "module is stored");
+    super::throw_away::tidy(api, &module).await;
     Ok(answer(StatusCode::CREATED, &summary(&module)))
 }
 

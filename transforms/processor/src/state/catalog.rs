@@ -160,6 +160,12 @@ impl Catalog {
         Some(entry.load(&self.engine, key))
     }
 
+    /// The modules that are here, as `name@version`; none is compiled for it.
+    #[must_use]
+    pub fn module_keys(&self) -> Vec<String> {
+        self.read().modules.keys().cloned().collect()
+    }
+
     /// All modules by `name@version`. Blocks as [`Catalog::module`].
     #[must_use]
     pub fn modules(&self) -> Vec<(String, Loaded)> {

@@ -17,7 +17,7 @@ use transforms::config::Config;
 use crate::harness::PATIENCE;
 
 /// A registry that has the schema of `out` under id 7.
-async fn registry(tasks: &Tasks) -> String {
+pub(crate) async fn registry(tasks: &Tasks) -> String {
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = tower::service_fn(|request: Request<Incoming>| async move {
@@ -35,14 +35,14 @@ async fn registry(tasks: &Tasks) -> String {
     format!("http://{address}")
 }
 
-struct Process {
-    url: String,
+pub(crate) struct Process {
+    pub(crate) url: String,
     http: reqwest::Client,
-    tasks: Tasks,
+    pub(crate) tasks: Tasks,
 }
 
 impl Process {
-    async fn start(cluster: &MockCluster<'_, DefaultProducerContext>, registry: &str) -> Self {
+    pub(crate) async fn start(cluster: &MockCluster<'_, DefaultProducerContext>, registry: &str) -> Self {
         let tasks = Tasks::new();
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -55,7 +55,7 @@ impl Process {
         Self { url: format!("http://{}", address), http: reqwest::Client::builder().no_proxy().build().unwrap(), tasks }
     }
 
-    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
         let request = match body {
             Some(body) => request.json(&body),
@@ -66,7 +66,7 @@ impl Process {
         (status, response.json().await.unwrap_or(Value::Null))
     }
 
-    async fn until(&self, path: &str, holds: impl Fn(u16, &Value) -> bool) {
+    pub(crate) async fn until(&self, path: &str, holds: impl Fn(u16, &Value) -> bool) {
         let until = Instant::now() + PATIENCE;
         loop {
             let (status, body) = self.call("GET", path, None).await;
@@ -79,7 +79,7 @@ impl Process {
     }
 }
 
-fn cluster() -> MockCluster<'static, DefaultProducerContext> {
+pub(crate) fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).unwrap();
     for topic in ["in", "out", "dead", "orders.dropped"] {
         cluster.create_topic(topic, 2, 1).unwrap();
@@ -87,12 +87,12 @@ fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     cluster
 }
 
-fn state_topics(cluster: &MockCluster<'_, DefaultProducerContext>) {
+pub(crate) fn state_topics(cluster: &MockCluster<'_, DefaultProducerContext>) {
     cluster.create_topic("transforms.modules", 1, 1).unwrap();
     cluster.create_topic("transforms.config", 1, 1).unwrap();
 }
 
-fn config() -> Value {
+pub(crate) fn config() -> Value {
     json!({
         "connector.class": "orderflow.WasmPipeline", "tasks.max": 1, "topics": "in", "output.topic": "out",
         "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead",

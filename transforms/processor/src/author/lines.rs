@@ -89,7 +89,7 @@ impl Reader<'_> {
                 Ok(Value::Enum(u32::try_from(at).map_err(|_| wrong())?, name))
             }
             Schema::Decimal(decimal) => {
-                let bytes = unscaled(text, decimal.precision, decimal.scale).map(|number| minimal(number));
+                let bytes = unscaled(text, decimal.precision, decimal.scale).map(minimal);
                 bytes.map(|bytes| Value::Decimal(bytes.into())).ok_or_else(wrong)
             }
             Schema::TimestampMillis => millis(text).map(Value::TimestampMillis).ok_or_else(wrong),

@@ -129,7 +129,6 @@ pub fn is_same(outputs: &[Output]) -> bool {
     matches!(outputs, [output] if output.changes.is_empty())
 }
 
-#[expect(clippy::ref_option, reason = "as serde calls it")]
 fn nanoseconds<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     time.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)).serialize(serializer)
 }

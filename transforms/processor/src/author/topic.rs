@@ -24,7 +24,7 @@ const CLIENT: &str = "transforms-author";
 
 /// Where a topic is.
 #[derive(Debug, Clone, Copy)]
-pub struct From<'a> {
+pub struct Address<'a> {
     /// The brokers.
     pub kafka: &'a str,
     /// The schema registry.
@@ -37,7 +37,7 @@ pub struct From<'a> {
 ///
 /// # Errors
 /// When the broker does not answer, or there is no such topic or nothing in it.
-pub fn newest(from: From<'_>, last: usize) -> anyhow::Result<Orders> {
+pub fn newest(from: Address<'_>, last: usize) -> anyhow::Result<Orders> {
     let consumer: BaseConsumer<client::Log> = client::inspector(from.kafka, CLIENT)
         // It is in no group; librdkafka wants a name all the same.
         .set("group.id", CLIENT)
@@ -60,7 +60,7 @@ pub fn newest(from: From<'_>, last: usize) -> anyhow::Result<Orders> {
 }
 
 /// Assigns the last records of each partition; answers where each partition with something in it ends.
-fn assign(consumer: &BaseConsumer<client::Log>, from: From<'_>, last: usize) -> anyhow::Result<BTreeMap<i32, i64>> {
+fn assign(consumer: &BaseConsumer<client::Log>, from: Address<'_>, last: usize) -> anyhow::Result<BTreeMap<i32, i64>> {
     let unreachable = || format!("cannot reach Kafka at {}; is it up? --kafka names another", from.kafka);
     let metadata = consumer.fetch_metadata(Some(from.topic), ASK).with_context(unreachable)?;
     let partitions = metadata.topics().iter().find(|topic| topic.name() == from.topic);

@@ -100,7 +100,7 @@ impl OrdersArgs {
     pub(super) fn load(&self, dir: &Path) -> anyhow::Result<Orders> {
         match (self.file(dir), &self.from_topic) {
             (None, Some(topic)) => {
-                let from = topic::From { kafka: &self.kafka, registry: &self.registry, topic };
+                let from = topic::Address { kafka: &self.kafka, registry: &self.registry, topic };
                 topic::newest(from, usize::try_from(self.last).unwrap_or(MAX_ORDERS))
             }
             (Some(file), _) => {

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use http::StatusCode;
 use hyper::body::Incoming;
@@ -61,13 +61,14 @@ fn built() -> &'static Path {
 
 #[test]
 fn a_new_module_passes_its_own_tests_natively_with_the_lock_file_that_it_came_with() {
-    let dir = module("native-rule");
+    let dir = built().parent().unwrap();
+    assert_eq!(std::fs::read_to_string(dir.join("Cargo.lock")).unwrap(), transforms::author::kit::lock("try-rule"));
     let mut cargo = Command::new(env!("CARGO"));
     // As an author's shell: what cargo told this test is not for the other cargo. Release shares the macros' build.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO") || name == "LD_LIBRARY_PATH") {
         cargo.env_remove(name);
     }
-    let tested = cargo.current_dir(&dir).args(["test", "--release", "--locked"]).output().unwrap();
+    let tested = cargo.current_dir(dir).args(["test", "--release", "--locked"]).output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&tested.stdout), String::from_utf8_lossy(&tested.stderr));
     assert!(tested.status.success() && stdout.contains("4 passed"), "{stdout}{stderr}");
     assert!(!stderr.contains("warning"), "{stderr}");
@@ -181,11 +182,10 @@ async fn a_module_is_tried_on_the_newest_orders_of_a_topic() {
     let tried = tokio::task::block_in_place(|| {
         write(&cluster, 20);
         let (brokers, wasm) = (cluster.bootstrap_servers(), built());
-        let from = ["test", "try-rule.wasm", "--from-topic", "in", "--last", "3", "--kafka", &brokers, "--registry"];
         let run = |topic: &str, registry: &str| {
-            let mut arguments = from.to_vec();
-            arguments[3] = topic;
-            run(wasm.parent().unwrap(), &[&arguments[..], &[registry]].concat())
+            let from = ["test", "try-rule.wasm", "--from-topic", topic, "--last", "3"];
+            let servers = ["--kafka", &brokers, "--registry", registry];
+            run(wasm.parent().unwrap(), &[&from[..], &servers[..]].concat())
         };
         [run("in", &registry), run("none", &registry), run("out", &registry), run("in", "http://127.0.0.1:1")]
     });
@@ -201,12 +201,8 @@ async fn a_module_is_tried_on_the_newest_orders_of_a_topic() {
     aside.drain(PATIENCE).await;
 }
 
-/// Only one of these at a time: a save must not meet the other's build.
-static DEV: Mutex<()> = Mutex::new(());
-
 #[test]
 fn dev_shows_what_each_save_does_and_what_the_compiler_says() {
-    let _alone = DEV.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = module("dev-rule");
     let source = dir.join("src/lib.rs");
     let original = std::fs::read_to_string(&source).unwrap();
@@ -245,17 +241,15 @@ async fn a_throw_away_version_runs_in_a_local_pipeline_and_in_no_other() {
     let process = Process::start(&cluster, &registry).await;
     process.until("/connectors", |status, _| status == 200).await;
     let url = process.url.clone();
-    let (code, stdout, stderr) = tokio::task::block_in_place(|| {
-        let dir = module("push-rule");
-        run(&dir, &["push", "--dev", "--url", &url])
-    });
+    let (code, stdout, stderr) =
+        tokio::task::block_in_place(|| run(built().parent().unwrap(), &["push", "--dev", "--url", &url]));
     assert_eq!(code, Some(0), "{stderr}");
     let pushed: Value = serde_json::from_str(&stdout).unwrap();
     assert!(pushed["version"].as_str().unwrap().starts_with("0.0."), "{pushed}");
-    assert!(stderr.contains("\"local\": \"true\", \"transforms.push-rule.type\": \"push-rule@0.0\""), "{stderr}");
+    assert!(stderr.contains("\"local\": \"true\", \"transforms.try-rule.type\": \"try-rule@0.0\""), "{stderr}");
     let mut piped = config();
     piped["transforms"] = json!("r");
-    piped["transforms.r.type"] = json!("push-rule@0.0");
+    piped["transforms.r.type"] = json!("try-rule@0.0");
     let (status, body) = process.call("PUT", "/connectors/p/config", Some(piped.clone())).await;
     assert_eq!((status, &body["faults"][0]["key"]), (400, &json!("transforms.r.type")), "{body}");
     assert!(body["message"].as_str().unwrap().contains("is a throw-away version"), "{body}");

@@ -141,6 +141,7 @@ pub(super) const PIPELINE: Keys = Keys(&[
     "errors.tolerance",
     "errors.deadletterqueue.topic.name",
     "dropped.topic.name",
+    "local",
 ]);
 
 /// Keys of an output and of a lookup of a pipeline.

@@ -24,14 +24,16 @@ pub struct Args {
 pub enum Command {
     /// Run the pipelines and serve the REST API
     Serve(ServeArgs),
-    /// Build a workspace of modules; writes one <name>.wasm for each
-    Build {
-        /// The workspace of the modules
-        dir: PathBuf,
-        /// Where to write
-        #[arg(long)]
-        out: PathBuf,
-    },
+    /// Make the folder of a new module, ready to build and test
+    New(crate::command::new::Args),
+    /// Build a module, or a workspace of them
+    Build(crate::command::build::Args),
+    /// Run a module in the sandbox on orders and show before and after
+    Test(crate::command::test::Args),
+    /// Build a module at each save and show what it does to orders
+    Dev(crate::command::dev::Args),
+    /// Upload a module; the same one again changes nothing
+    Push(crate::command::push::Args),
     /// Show what modules log, from the topic transforms.logs
     Logs(command::logs::Args),
     /// List pipelines and modules
@@ -49,20 +51,6 @@ pub enum Command {
     /// Check an upload from standard input; a serving process starts this for itself
     #[command(hide = true)]
     CheckUpload(check_upload::Args),
-    /// Upload a module; the same one again changes nothing
-    Push {
-        /// The module
-        file: PathBuf,
-        /// It keeps something between records: it then gets a fresh instance for each batch
-        #[arg(long)]
-        stateful: bool,
-        /// The token that the process asks for, if it does; better given by the environment
-        #[arg(long, env = "TRANSFORMS_TOKEN", hide_env_values = true, default_value = "")]
-        token: Secret,
-        /// The address of a running `transforms serve`
-        #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084")]
-        url: String,
-    },
 }
 
 /// The flags of `serve`.

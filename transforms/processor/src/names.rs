@@ -34,6 +34,8 @@ pub mod key {
     pub const TOLERANCE: &str = "errors.tolerance";
     /// Where bad records go.
     pub const DEAD_LETTERS: &str = "errors.deadletterqueue.topic.name";
+    /// `true`: a pipeline of a developer's own, which takes throw-away versions too.
+    pub const LOCAL: &str = "local";
     /// Where the markers of dropped records go.
     pub const DROPPED: &str = "dropped.topic.name";
 }

@@ -12,6 +12,7 @@ mod plugins;
 mod query;
 mod reply;
 mod tasks;
+mod throw_away;
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -47,7 +47,7 @@ pub struct Outgoing {
 const WIRE_OVERHEAD: usize = 128;
 
 impl Input {
-    pub(super) fn copy(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Self {
+    pub(crate) fn copy(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Self {
         Self {
             topic,
             partition: message.partition(),

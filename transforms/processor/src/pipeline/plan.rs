@@ -9,6 +9,7 @@ use schemas::registry::Registry;
 use transform_host::{Chain, ConfigureError, Engine, Isolation, NamedOutput, Options};
 
 use super::spec::{self, Fault, Spec};
+use super::version;
 use crate::intake::trial::Trial;
 use crate::kafka::client::MAX_RECORD_BYTES;
 use crate::logs::GuestLogs;
@@ -79,6 +80,9 @@ pub fn pins(spec: &Spec, catalog: &Catalog) -> Result<BTreeMap<String, Pin>, Vec
             faults.push(Fault::new(format!("{prefix}.type"), message));
             continue;
         };
+        if let Some(message) = throw_away(spec, &module) {
+            faults.push(Fault::new(format!("{prefix}.type"), message));
+        }
         let parameters = &module.description().parameters;
         for name in step.parameters.keys().filter(|name| !parameters.iter().any(|known| known.name == **name)) {
             let known: Vec<&str> = parameters.iter().map(|known| known.name.as_str()).collect();
@@ -93,6 +97,19 @@ pub fn pins(spec: &Spec, catalog: &Catalog) -> Result<BTreeMap<String, Pin>, Vec
         pins.insert(step.alias.clone(), pin);
     }
     if faults.is_empty() { Ok(pins) } else { Err(faults) }
+}
+
+/// What is said of a throw-away version in a pipeline that others depend on.
+fn throw_away(spec: &Spec, module: &transform_host::Module) -> Option<String> {
+    let refused = !spec.local && version::is_throw_away(&module.description().version);
+    refused.then(|| {
+        format!(
+            "{} is a throw-away version (0.0.x, from `transforms push --dev`), and only a pipeline with \"{}\": \"true\" \
+             takes one; raise `version` in the module's Cargo.toml, push it without --dev, and name that version",
+            crate::state::catalog::module_key(module),
+            key::LOCAL,
+        )
+    })
 }
 
 impl Plan {

@@ -44,6 +44,8 @@ pub struct Spec {
     pub dead_letters: Option<String>,
     /// Where the markers of dropped records go.
     pub dropped: String,
+    /// Whether it takes throw-away versions of modules.
+    pub local: bool,
 }
 
 /// One module of a pipeline.
@@ -90,7 +92,7 @@ pub fn parse(name: &str, config: &Config) -> Result<Spec, Vec<Fault>> {
     let dead_letters = reader.dead_letters();
     let dropped = reader.topic(key::DROPPED, Some(topics::ORDERS_DROPPED));
     let (outputs, lookups, isolation) = (reader.outputs(&output), reader.lookups(), reader.isolation());
-    let predicates = reader.predicates();
+    let (local, predicates) = (reader.local(), reader.predicates());
     let steps = reader.steps(&predicates);
     reader.unknown();
     for other in [Some(&output), dead_letters.as_ref(), Some(&dropped)].into_iter().flatten().chain(outputs.values()) {
@@ -100,7 +102,19 @@ pub fn parse(name: &str, config: &Config) -> Result<Spec, Vec<Fault>> {
     }
     if reader.faults.is_empty() {
         let name = name.to_owned();
-        return Ok(Spec { name, tasks, topics, output, outputs, lookups, isolation, steps, dead_letters, dropped });
+        return Ok(Spec {
+            name,
+            tasks,
+            topics,
+            output,
+            outputs,
+            lookups,
+            isolation,
+            steps,
+            dead_letters,
+            dropped,
+            local,
+        });
     }
     reader.faults.sort_by(|a, b| a.key.cmp(&b.key));
     Err(reader.faults)
@@ -217,6 +231,17 @@ impl<'c> Reader<'c> {
             (other, _) => {
                 self.fault(key::TOLERANCE, format!("{other:?} is neither none nor all"));
                 None
+            }
+        }
+    }
+
+    fn local(&mut self) -> bool {
+        match self.get(key::LOCAL) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                self.fault(key::LOCAL, format!("{other:?} is neither true nor false"));
+                false
             }
         }
     }

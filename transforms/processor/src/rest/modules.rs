@@ -126,6 +126,7 @@ pub(super) async fn upload(
     (meta.uploaded_by, meta.uploaded_at) = (audit::caller().who, audit::now());
     keep(api, &meta, &wasm).await?;
     api.materials.catalog.keep(&accepted.module);
+    super::throw_away::tidy(api, &accepted.module).await;
     Ok(answer(StatusCode::CREATED, &described(&meta)))
 }
 

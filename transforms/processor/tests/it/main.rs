@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod author;
 mod branches;
 mod cli;
 mod connect;

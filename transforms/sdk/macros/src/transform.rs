@@ -65,7 +65,11 @@ fn module(arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
             type Config = #config;
 
             const NAME: &'static str = #name;
-            const VERSION: &'static str = ::core::env!("CARGO_PKG_VERSION");
+            // `transforms push --dev` builds the same sources under a version of its own.
+            const VERSION: &'static str = match ::core::option_env!("TRANSFORM_VERSION") {
+                ::core::option::Option::Some(version) => version,
+                ::core::option::Option::None => ::core::env!("CARGO_PKG_VERSION"),
+            };
 
             #lookups
 

@@ -147,3 +147,12 @@ fn outputs_lookups_and_isolation_are_read() {
     assert_eq!(spec.isolation, Isolation::Batch);
     assert_eq!(parse("p", &config(&[])).unwrap().isolation, Isolation::Instance);
 }
+
+#[test]
+fn a_pipeline_is_local_only_when_it_says_so() {
+    for (value, expected) in [("-", false), ("false", false), ("true", true)] {
+        assert_eq!(parse("p", &config(&[("local", value)])).unwrap().local, expected, "{value}");
+    }
+    let faults = parse("p", &config(&[("local", "yes")])).unwrap_err();
+    assert_eq!(faults, [Fault::new("local", "\"yes\" is neither true nor false")]);
+}

@@ -28,6 +28,7 @@
 pub mod admin;
 pub mod door;
 pub mod files;
+pub mod host;
 pub mod http;
 pub mod near;
 pub mod open_files;

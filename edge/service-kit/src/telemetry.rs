@@ -1,5 +1,5 @@
-//! Logs of a command: to standard error, for people or as JSON lines, by flag or environment.
-//! It does not do metrics: see `admin`. Standard output is left to data.
+//! Logs of a command: to standard error, for people or as JSON lines, by flag or environment. What is logged can be set
+//! anew while the command runs. It does not do metrics: see `admin`. Standard output is left to data.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -56,6 +56,23 @@ pub enum Error {
     /// Nobody set logging up, or it is ending.
     #[error("logging is not set up in this process")]
     NotSet,
+    /// What is logged cannot be set anew, because nothing is logged any more.
+    #[error("logging has ended in this process")]
+    Ended(#[from] reload::Error),
+}
+
+/// The logging of this process, to set anew what is logged. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Logs(reload::Handle<EnvFilter, Registry>);
+
+impl Logs {
+    /// From now on this is logged. The form of the lines stays as it is.
+    ///
+    /// # Errors
+    /// When the filter cannot be read; then nothing has changed.
+    pub fn set(&self, args: &Args) -> Result<(), Error> {
+        Ok(self.0.reload(filter(args)?)?)
+    }
 }
 
 /// Whether logging can be set up so.
@@ -81,7 +98,7 @@ fn filter(args: &Args) -> Result<EnvFilter, Error> {
 ///
 /// # Errors
 /// When the filter cannot be read or logging was set up before.
-pub fn init(args: &Args) -> Result<(), Error> {
+pub fn init(args: &Args) -> Result<Logs, Error> {
     let (filter, handle) = reload::Layer::new(filter(args)?);
     let registry = tracing_subscriber::registry().with(filter);
     match args.format {
@@ -94,8 +111,8 @@ pub fn init(args: &Args) -> Result<(), Error> {
         }
     }
     // Only the first one gets here.
-    let _ = FILTER.set(handle);
-    Ok(())
+    let _ = FILTER.set(handle.clone());
+    Ok(Logs(handle))
 }
 
 /// What is logged now: a level and `target=level` pairs, separated by commas. Nothing where logging is not set up.
@@ -123,6 +140,20 @@ mod tests {
         let filter = |text: &str| filter(&Args { filter: text.to_owned(), format: Format::Human }).unwrap().to_string();
         assert!(filter("trace").contains("h2=warn"), "{}", filter("trace"));
         assert!(!filter("info,h2=trace").contains("h2=warn"));
+    }
+
+    #[test]
+    fn what_is_logged_can_be_set_anew_and_a_bad_filter_changes_nothing() {
+        let args = |filter: &str| Args { filter: filter.to_owned(), format: Format::Human };
+        let (layer, handle) = reload::Layer::new(filter(&args("warn")).unwrap());
+        let logs = Logs(handle);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            assert!(!tracing::enabled!(tracing::Level::INFO));
+            logs.set(&args("debug")).unwrap();
+            assert!(tracing::enabled!(tracing::Level::DEBUG));
+            assert!(matches!(logs.set(&args("a=b=c")), Err(Error::Filter { .. })));
+            assert!(tracing::enabled!(tracing::Level::DEBUG));
+        });
     }
 
     #[test]

@@ -53,7 +53,8 @@ struct Transforms {
 
 #[derive(Debug, clap::Args)]
 struct Edge {
-    /// A real broker in place of librdkafka's mock one; millions of orders are written to its topic orders.received
+    /// A real broker in place of librdkafka's mock one; millions of orders are written to its topic orders.received. For
+    /// the part "overload" give it a quota for the client edge-race, below what this machine can send
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
     /// About a minute in place of several; ranges are wider

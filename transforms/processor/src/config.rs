@@ -127,7 +127,7 @@ impl TryFrom<ServeArgs> for Config {
 
     fn try_from(args: ServeArgs) -> anyhow::Result<Self> {
         let mut faults = Vec::new();
-        let instance = args.instance.clone().unwrap_or_else(host_name);
+        let instance = args.instance.clone().or_else(service_kit::host::name).unwrap_or_else(|| "local".to_owned());
         if !crate::pipeline::spec::is_name(&instance) {
             faults.push(format!("--instance {instance:?}: use 1 to 100 of A-Z a-z 0-9 . _ -"));
         }
@@ -176,10 +176,4 @@ fn tokens(args: &ServeArgs, faults: &mut Vec<String>) -> Tokens {
         faults.push(format!("{what} {fault}"));
         Tokens::default()
     })
-}
-
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "local".to_owned() } else { name.to_owned() }
 }

@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use service_kit::http::{BodyError, Problem, Response, discard, json, read_body};
 use service_kit::tokens::{Refused, Role};
@@ -253,19 +253,27 @@ async fn read(mut body: Incoming, headers: &HeaderMap, kind: &str, limit: usize)
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(kind) {
-        discard(&mut body, limit, DISCARD_TIME).await;
-        return Err(Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-            .detail(format!("content type is {given:?}; this takes {kind}")));
+        let problem = Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            .detail(format!("content type is {given:?}; this takes {kind}"));
+        return Err(after_rest(problem, &mut body, limit).await);
     }
     match read_body(&mut body, limit, BODY_TIME).await {
         Ok(bytes) => Ok(bytes),
         Err(error @ BodyError::TooLarge { .. }) => {
-            discard(&mut body, limit, DISCARD_TIME).await;
-            Err(Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE).detail(error.to_string()))
+            let problem = Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE).detail(error.to_string());
+            Err(after_rest(problem, &mut body, limit).await)
         }
         Err(error @ BodyError::Slow { .. }) => {
             Err(Problem::of_status(StatusCode::REQUEST_TIMEOUT).detail(error.to_string()))
         }
         Err(error @ BodyError::Broken(_)) => Err(Problem::of_status(StatusCode::BAD_REQUEST).detail(error.to_string())),
+    }
+}
+
+/// A refusal when the rest of its body was thrown away. If that had no end, its connection ends with it.
+async fn after_rest(problem: Problem, body: &mut Incoming, limit: usize) -> Problem {
+    match discard(body, limit, DISCARD_TIME).await {
+        true => problem,
+        false => problem.header(header::CONNECTION, HeaderValue::from_static("close")),
     }
 }

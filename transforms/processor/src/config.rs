@@ -25,15 +25,15 @@ pub enum Command {
     /// Run the pipelines and serve the REST API
     Serve(ServeArgs),
     /// Make the folder of a new module, ready to build and test
-    New(crate::command::new::Args),
+    New(command::new::Args),
     /// Build a module, or a workspace of them
-    Build(crate::command::build::Args),
+    Build(command::build::Args),
     /// Run a module in the sandbox on orders and show before and after
-    Test(crate::command::test::Args),
+    Test(command::test::Args),
     /// Build a module at each save and show what it does to orders
-    Dev(crate::command::dev::Args),
+    Dev(command::dev::Args),
     /// Upload a module; the same one again changes nothing
-    Push(crate::command::push::Args),
+    Push(command::push::Args),
     /// Show what modules log, from the topic transforms.logs
     Logs(command::logs::Args),
     /// List pipelines and modules

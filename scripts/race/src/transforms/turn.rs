@@ -15,7 +15,7 @@ use schemas::{contracts, names::topics};
 use serde::{Deserialize, Serialize};
 use transforms::{
     control::Control,
-    kafka::Identity,
+    kafka::{Cluster, Identity},
     logs,
     lookup::SlotTables,
     metrics,
@@ -118,7 +118,7 @@ fn exactly_once(args: &Args, passed: &Arc<Passed>) -> anyhow::Result<()> {
     let status = Arc::new(Status::default());
     let (_registry, metrics) = metrics::registry();
     let slot = Slot {
-        kafka: Cluster::new(&args.kafka),
+        kafka: Arc::new(Cluster::new(&args.kafka)),
         identity: Identity::new(&args.name, "race", 0),
         topics: vec![topics::ORDERS_RECEIVED.to_owned()],
         control: Arc::clone(&control),

@@ -136,7 +136,7 @@ fn from_lines(name: &str, lines: &[(usize, String)], shape: &Shape, now_ms: i64)
         let key = id.map(|id| id.as_bytes().to_vec());
         let record = match refused {
             Some(why) => Err(why),
-            None => Ok(Record { key, value: datum(&writer, &value)?, timestamp_ms: now_ms, headers: Vec::new() }),
+            None => Ok(Record { key, value: datum(&writer, &value)?, timestamp_ms: now_ms, ..Record::default() }),
         };
         samples.push(Sample { place: format!("line {number}"), record });
     }
@@ -171,5 +171,5 @@ fn from_records(inputs: &[Input], source: &Arc<dyn Source>, shape: &Shape) -> an
 fn record(input: &Input, value: Vec<u8>) -> Record {
     let headers = input.headers.iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.clone()));
     let timestamp_ms = input.timestamp_ms.unwrap_or_default();
-    Record { key: input.key.clone(), value, timestamp_ms, headers: headers.collect() }
+    Record { key: input.key.clone(), value, timestamp_ms, headers: headers.collect(), ..Record::default() }
 }

@@ -55,7 +55,7 @@ impl Trial {
         // As in a pipeline: a record that carries a version comes out once, under its key.
         let options = Options { single_output: finish.is_versioned(), ..Options::default() };
         let alias = module.description().name.clone();
-        let step = Step { alias, module, parameters: parameters.clone() };
+        let step = Step::new(alias, module, parameters.clone());
         let chain = Chain::with_options(engine, vec![step], &shape.text, options)
             .context("a pipeline would not start with this module; set its parameters with --set NAME=VALUE")?;
         Ok(Self { shape, chain, finish, parameters: parameters.clone() })
@@ -167,7 +167,7 @@ fn judge(chain: &mut Chain, records: &[Record]) -> anyhow::Result<Vec<Verdict>> 
                 chain.begin();
                 chain.apply(rest.get(..1).unwrap_or_default())?
             }
-            Err(error @ ChainError::Start { .. }) => bail!(error),
+            Err(error @ (ChainError::Start { .. } | ChainError::Lookup(_))) => bail!(error),
         };
         ensure!(!judged.is_empty(), "the sandbox judged nothing");
         verdicts.extend(judged);

@@ -13,7 +13,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::client::{self, Log};
-use super::positions::{self, Place};
+use super::consumer_context;
+use super::positions::Place;
 
 /// How long Kafka may take for one question.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -111,7 +112,7 @@ impl Offsets {
     /// # Errors
     /// [`NotSet`]; then none of them is set.
     pub fn set(&self, next: &BTreeMap<Place, i64>) -> Result<(), NotSet> {
-        let list = positions::list(next)?;
+        let list = consumer_context::list(next)?;
         let until = Instant::now() + EMPTY_TIMEOUT;
         loop {
             match self.consumer.commit(&list, CommitMode::Sync) {

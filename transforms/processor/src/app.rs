@@ -73,7 +73,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
 
     let (measured, metrics) = metrics::registry_with(&logs);
     let runtime = tokio::runtime::Handle::current();
-    let lookups = Lookups::new(config.kafka.clone(), client_id.clone(), tasks.clone());
+    let lookups = Lookups::new(config.kafka.clone(), client_id, tasks.clone());
     let counted = metrics.modules();
     let materials = Materials { engine, registry, catalog: Arc::clone(&catalog), runtime, counted, logs, lookups };
     let alarm = alarm(tasks);

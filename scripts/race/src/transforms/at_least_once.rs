@@ -36,7 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// When it does not come to its end.
 pub(super) fn run(brokers: &str, name: &str, count: u64, work: &mut dyn Work) -> anyhow::Result<()> {
     let identity = Identity::new(name, "race", 0);
-    let consumer: BaseConsumer = client::consumer(brokers, &identity, client::Protocol::default()).create().context("no consumer")?;
+    let consumer: BaseConsumer =
+        client::consumer(brokers, &identity, client::Protocol::default()).create().context("no consumer")?;
     let mut all = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
         all.add_partition_offset(topics::ORDERS_RECEIVED, partition, Offset::Beginning)?;

@@ -81,13 +81,16 @@ pub fn tell(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
     for line in latest(&consumer, &wanted)? {
         show(out, &line, args.json)?;
     }
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    // Until somebody ends it, or reads no more.
+    loop {
         if let Some(line) = next(&consumer)?.and_then(|line| wanted.take(line)) {
             show(out, &line, args.json)?;
             out.flush()?;
         }
     }
-    Ok(())
 }
 
 /// The last wanted lines that are there now.

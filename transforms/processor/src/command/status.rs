@@ -173,7 +173,7 @@ async fn gather(client: &Client, name: Option<&str>, rate_over: Duration) -> any
         let mut pipeline = read::pipeline(name, entry);
         match first.get(*name) {
             Some(Ok(lag)) => {
-                read::positions(&mut pipeline, lag, later.get(*name).and_then(|lag| lag.as_ref().ok()), apart)
+                read::positions(&mut pipeline, lag, later.get(*name).and_then(|lag| lag.as_ref().ok()), apart);
             }
             Some(Err(error)) => pipeline.lag_unknown = Some(error.to_string()),
             None => {}

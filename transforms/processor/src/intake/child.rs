@@ -78,7 +78,7 @@ pub struct No {
 impl From<Refused> for No {
     fn from(refused: Refused) -> Self {
         let Refused { check, text, value, limit, way_out, .. } = refused;
-        Self { check: check.name().to_owned(), text, value, limit, way_out }
+        Self { check: check.name().to_owned(), text, value: *value, limit: *limit, way_out }
     }
 }
 

@@ -32,10 +32,10 @@ pub struct Refused {
     pub check: Check,
     /// What is wrong, with the value in it.
     pub text: String,
-    /// What was met.
-    pub value: Value,
+    /// What was met. Boxed, as the other is: a refusal is the rare way out of every check.
+    pub value: Box<Value>,
     /// What would have been taken.
-    pub limit: Value,
+    pub limit: Box<Value>,
     /// What to do.
     pub way_out: String,
 }
@@ -65,20 +65,20 @@ impl Refused {
             Check::Version => StatusCode::CONFLICT,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        Self { status, check, text: text.into(), value: Value::Null, limit: Value::Null, way_out: way_out.into() }
+        Self { status, check, text: text.into(), value: Box::default(), limit: Box::default(), way_out: way_out.into() }
     }
 
     /// What was met.
     #[must_use]
     pub fn value(mut self, value: impl Into<Value>) -> Self {
-        self.value = value.into();
+        *self.value = value.into();
         self
     }
 
     /// What would have been taken.
     #[must_use]
     pub fn limit(mut self, limit: impl Into<Value>) -> Self {
-        self.limit = limit.into();
+        *self.limit = limit.into();
         self
     }
 }

@@ -247,8 +247,8 @@ fn wishes(query: &str) -> Result<Wishes, Problem> {
 fn problem(refused: &Refused) -> Problem {
     reply::refusal(refused.status, format!("{}; {}", refused.text, refused.way_out))
         .with("check", refused.check.name())
-        .with("value", refused.value.clone())
-        .with("limit", refused.limit.clone())
+        .with("value", (*refused.value).clone())
+        .with("limit", (*refused.limit).clone())
         .with("way_out", refused.way_out.clone())
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn tidy(api: &Arc<Api>, uploaded: &Module) {
         match modules::delete(api, &key).await {
             Ok(_) => tracing::info!(module = key, "throw-away version is removed"),
             Err(_) => {
-                tracing::warn!(module = key, "throw-away version cannot be removed now; the next upload tries again")
+                tracing::warn!(module = key, "throw-away version cannot be removed now; the next upload tries again");
             }
         }
     }

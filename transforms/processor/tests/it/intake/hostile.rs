@@ -100,7 +100,8 @@ async fn each_wrong_upload_is_refused_by_its_check_and_a_neighbour_is_answered()
     let own = std::fs::read("/proc/self/exe").unwrap();
     let done = Arc::new(AtomicBool::new(false));
     let (asking, http, url) = (Arc::clone(&done), world.http.clone(), format!("{}/modules", world.url));
-    let neighbour = tokio::spawn(async move {
+    let mut neighbour = tokio::task::JoinSet::new();
+    neighbour.spawn(async move {
         let (mut longest, mut answers) = (Duration::ZERO, 0);
         while !asking.load(Ordering::Relaxed) {
             let begun = Instant::now();
@@ -136,7 +137,7 @@ async fn each_wrong_upload_is_refused_by_its_check_and_a_neighbour_is_answered()
     }
     assert_eq!(world.upload("", good).await.0, 201, "a good one is taken after all that");
     done.store(true, Ordering::Relaxed);
-    let (longest, answers) = neighbour.await.unwrap();
+    let (longest, answers) = neighbour.join_next().await.unwrap().unwrap();
     assert!(answers > 20 && longest < Duration::from_secs(10), "{answers} answers, the longest after {longest:?}");
     world.tasks.drain(super::PATIENCE).await;
 }

@@ -26,7 +26,7 @@ pub(super) async fn tidy(api: &Arc<Api>, uploaded: &Module) {
         match store(api, topics::TRANSFORMS_MODULES, &key, None).await {
             Ok(()) => tracing::info!(module = key, "throw-away version is removed"),
             Err(_) => {
-                tracing::warn!(module = key, "throw-away version cannot be removed now; the next upload tries again")
+                tracing::warn!(module = key, "throw-away version cannot be removed now; the next upload tries again");
             }
         }
     }

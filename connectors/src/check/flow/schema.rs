@@ -84,7 +84,7 @@ fn kind(schema: &Value) -> (bool, Kind) {
         ("string" | "enum", _) => Kind::Text,
         ("bytes" | "fixed", _) => Kind::Bytes,
         ("record", _) => record(schema).map_or_else(|| Kind::Other("a record".to_owned()), Kind::Record),
-        ("array", _) => match self::kind(schema.get("items").unwrap_or(&Value::Null)).1 {
+        ("array", _) => match kind(schema.get("items").unwrap_or(&Value::Null)).1 {
             Kind::Record(fields) => Kind::Items(fields),
             inner => Kind::List(Box::new(inner)),
         },

@@ -40,8 +40,21 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine.
     pub fn new(limits: Limits) -> Result<Arc<Self>, EngineError> {
+        let config = config(&limits);
+        Self::start(limits, &config)
+    }
+
+    /// An engine for a process that may open no file: an instance's memory is not begun from a file in memory, which
+    /// costs a copy for each.
+    pub fn without_files(limits: Limits) -> Result<Arc<Self>, EngineError> {
+        let mut config = config(&limits);
+        config.memory_init_cow(false);
+        Self::start(limits, &config)
+    }
+
+    fn start(limits: Limits, config: &Config) -> Result<Arc<Self>, EngineError> {
         let settings = |error: wasmtime::Error| EngineError::Settings(joined(&error));
-        let engine = wasmtime::Engine::new(&config(&limits)).map_err(settings)?;
+        let engine = wasmtime::Engine::new(config).map_err(settings)?;
         let mut linker = Linker::new(&engine);
         bindings::Transform::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(settings)?;
         let ticker = Ticker::start(engine.clone(), limits.tick).map_err(EngineError::Ticker)?;

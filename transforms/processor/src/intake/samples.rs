@@ -1,16 +1,20 @@
 //! The records that a module is tried on: orders where its schema reads orders, else data made from the schema itself.
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
 use apache_avro::Schema;
-use apache_avro::reader::datum::GenericDatumReader;
-use apache_avro::writer::datum::GenericDatumWriter;
 use schemas::codec;
 use schemas::contracts::ORDERS_RECEIVED_AVSC;
+use schemas::resolution::Resolver;
 use transform_host::Record;
 
 use super::{corners, golden};
 
 /// At least one batch of 500.
 const RECORDS: usize = 512;
+/// Schemas whose resolvers are kept.
+const MAX_SCHEMAS: usize = 64;
 const TIMESTAMP: i64 = 1_704_067_200_002;
 
 /// A record with a name that a refusal can tell.
@@ -37,30 +41,43 @@ pub struct Samples {
 /// When none can be made, with the reason.
 pub fn of(schema_text: &str) -> Result<Samples, String> {
     let schema = Schema::parse_str(schema_text).map_err(|error| error.to_string())?;
-    match orders(&schema) {
+    match orders(schema_text) {
         Some(samples) => Ok(samples),
         None => corners::of(&schema).map(|data| repeated(&data)),
     }
 }
 
 /// Golden orders as data of the schema; `None` when it is not one that reads orders.
-fn orders(schema: &Schema) -> Option<Samples> {
-    let written = Schema::parse_str(ORDERS_RECEIVED_AVSC).ok()?;
-    let reader = GenericDatumReader::builder(&written).reader_schema(schema).build().ok()?;
-    let writer = GenericDatumWriter::builder(schema).build().ok()?;
+fn orders(schema_text: &str) -> Option<Samples> {
+    let resolver = resolver(schema_text)?;
     let distinct = golden::orders(0).len();
     let mut all = Vec::new();
     for turn in 0..RECORDS.div_ceil(distinct.max(1)) {
         for (name, order) in golden::orders(turn) {
             let mut datum = Vec::new();
             codec::encode(&order, &mut datum);
-            let value = reader.read_value(&mut &datum[..]).ok()?;
-            let value = writer.write_value_to_vec(value).ok()?;
+            let value = resolver.resolve(&datum).ok()?;
             let key = Some(order.order_id.as_str().as_bytes().to_vec());
             all.push(Sample { name: name.to_owned(), record: record(key, value) });
         }
     }
     Some(Samples { all, distinct })
+}
+
+/// What reads orders as data of a schema, as in a pipeline. Kept, because each keeps its schemas for as long as the
+/// process runs; beyond a number of schemas that no deployment has, samples are made from the schema alone.
+fn resolver(schema_text: &str) -> Option<Arc<Resolver>> {
+    static KEPT: LazyLock<Mutex<HashMap<String, Option<Arc<Resolver>>>>> = LazyLock::new(Mutex::default);
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(resolver) = kept.get(schema_text) {
+        return resolver.clone();
+    }
+    if kept.len() >= MAX_SCHEMAS {
+        return None;
+    }
+    let resolver = Resolver::new(ORDERS_RECEIVED_AVSC, schema_text).ok().map(Arc::new);
+    kept.insert(schema_text.to_owned(), resolver.clone());
+    resolver
 }
 
 fn repeated(data: &[Vec<u8>]) -> Samples {
@@ -79,6 +96,8 @@ fn record(key: Option<Vec<u8>>, value: Vec<u8>) -> Record {
 
 #[cfg(test)]
 mod tests {
+    use apache_avro::reader::datum::GenericDatumReader;
+
     use super::*;
 
     #[test]

@@ -48,6 +48,13 @@ struct World {
     brokers: String,
 }
 
+/// A test that fails must not wait for what it started.
+impl Drop for World {
+    fn drop(&mut self) {
+        self.tasks.stop();
+    }
+}
+
 impl World {
     async fn start(cluster: &MockCluster<'_, DefaultProducerContext>, tokens: Tokens) -> Self {
         let tasks = Tasks::new();

@@ -33,6 +33,7 @@ pub const KIT: &[File] = carried![
     "sdk/src/lib.rs",
     "sdk/src/parameters.rs",
     "sdk/src/process.rs",
+    "sdk/src/testing.rs",
     "sdk/src/verdict.rs",
     "wit/transform.wit",
 ];

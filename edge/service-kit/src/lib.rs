@@ -37,9 +37,11 @@ pub mod reload;
 pub mod signals;
 pub mod tasks;
 pub mod telemetry;
+pub mod tokens;
 
 pub use admin::Admin;
 pub use door::Door;
 pub use readiness::{Condition, Readiness};
 pub use reload::Reloads;
 pub use tasks::Tasks;
+pub use tokens::Tokens;

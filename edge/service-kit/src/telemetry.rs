@@ -2,8 +2,12 @@
 //! anew while the command runs. It does not do metrics: see `admin`. Standard output is left to data.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+
+/// The filter in use, where this process set its logging up.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// The flags of a command's logs; `#[command(flatten)]` them.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,6 +53,9 @@ pub enum Error {
     /// Another subscriber was there first.
     #[error("logging is already set up in this process")]
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),
+    /// Nobody set logging up, or it is ending.
+    #[error("logging is not set up in this process")]
+    NotSet,
     /// What is logged cannot be set anew, because nothing is logged any more.
     #[error("logging has ended in this process")]
     Ended(#[from] reload::Error),
@@ -92,7 +99,7 @@ fn filter(args: &Args) -> Result<EnvFilter, Error> {
 /// # Errors
 /// When the filter cannot be read or logging was set up before.
 pub fn init(args: &Args) -> Result<Logs, Error> {
-    let (filter, logs) = reload::Layer::new(filter(args)?);
+    let (filter, handle) = reload::Layer::new(filter(args)?);
     let registry = tracing_subscriber::registry().with(filter);
     match args.format {
         Format::Human => {
@@ -103,7 +110,25 @@ pub fn init(args: &Args) -> Result<Logs, Error> {
             registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()?;
         }
     }
-    Ok(Logs(logs))
+    // Only the first one gets here.
+    let _ = FILTER.set(handle.clone());
+    Ok(Logs(handle))
+}
+
+/// What is logged now: a level and `target=level` pairs, separated by commas. Nothing where logging is not set up.
+#[must_use]
+pub fn current() -> Option<String> {
+    FILTER.get()?.with_current(ToString::to_string).ok()
+}
+
+/// Logs by this filter from now on.
+///
+/// # Errors
+/// When the filter cannot be read, or logging is not set up.
+pub fn reload(filter: &str) -> Result<(), Error> {
+    let args = Args { filter: filter.to_owned(), ..Args::default() };
+    let filter = self::filter(&args)?;
+    FILTER.get().ok_or(Error::NotSet)?.reload(filter).map_err(|_| Error::NotSet)
 }
 
 #[cfg(test)]

@@ -112,6 +112,11 @@ impl Control {
         (self.alarm)(what);
     }
 
+    /// Lets the slots look at once at what they were told.
+    pub(crate) fn wake(&self) {
+        self.notify();
+    }
+
     fn notify(&self) {
         drop(self.changed.0.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.1.notify_all();

@@ -4,8 +4,8 @@
 
 pub mod divert;
 pub mod finish;
-mod json;
+pub(crate) mod json;
 pub mod read;
-mod storable;
+pub(crate) mod storable;
 pub mod worker;
 pub mod writers;

@@ -1,6 +1,7 @@
 //! The state that all processes share, in two compacted topics: uploaded modules and pipelines. [`catalog`] is what has
-//! been read of it, [`follow`] reads on, [`write`] writes. No other storage, no coordinator.
+//! been read of it, [`follow`] reads on, [`write`] writes, [`parts`] is how a module lies in its topic. No other storage, no coordinator.
 
 pub mod catalog;
 pub mod follow;
+pub mod parts;
 pub mod write;

@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 use super::plan::{Materials, Plan};
 use super::topics;
 use crate::control::{Alarm, Control};
-use crate::kafka::{Identity, client};
+use crate::kafka::{Cluster, Identity, client};
 use crate::metrics::Metrics;
 use crate::slot::Slot;
 use crate::state::catalog::{Stored, Target};
-use crate::status::{Report, Status};
+use crate::status::{Report, State, Status};
 use crate::work::Factory;
 
 /// Between two tries of a pipeline that is not ready to run.
@@ -82,6 +82,8 @@ pub struct SlotDoing {
     pub in_flight: usize,
     /// Records in the open transaction.
     pub open: usize,
+    /// How often it made its clients.
+    pub starts: u64,
 }
 
 impl Manager {
@@ -121,6 +123,7 @@ impl Manager {
             report: status.report(),
             in_flight: status.in_flight(),
             open: status.open(),
+            starts: status.starts(),
         };
         Doing {
             waiting: pipeline.waiting.clone(),
@@ -135,6 +138,42 @@ impl Manager {
             pipeline.stale = true;
         }
         self.nudge.notify_one();
+    }
+
+    /// Starts over only what failed: the slots that did, and the pipeline itself where it waits for something.
+    pub fn restart_failed(&self, name: &str, tasks_too: bool) {
+        let mut pipelines = self.lock();
+        let Some(pipeline) = pipelines.get_mut(name) else { return };
+        pipeline.stale |= pipeline.waiting.is_some();
+        if let (true, Some(slots)) = (tasks_too, &pipeline.slots) {
+            let failed = |status: &&Arc<Status>| status.report().state == State::Failed;
+            slots.statuses.iter().filter(failed).for_each(|status| status.ask_restart());
+            slots.control.wake();
+        }
+        drop(pipelines);
+        self.nudge.notify_one();
+    }
+
+    /// Starts one slot over; `false` when there is no such slot here.
+    pub fn restart_slot(&self, name: &str, slot: usize) -> bool {
+        let pipelines = self.lock();
+        let Some(slots) = pipelines.get(name).and_then(|pipeline| pipeline.slots.as_ref()) else { return false };
+        let Some(status) = slots.statuses.get(slot) else { return false };
+        status.ask_restart();
+        slots.control.wake();
+        true
+    }
+
+    /// Whether slots of a pipeline are left in this process.
+    #[must_use]
+    pub fn has_slots(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(|pipeline| pipeline.slots.is_some())
+    }
+
+    /// How this process talks to the brokers.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        &self.site
     }
 
     /// Lets the slots of a pipeline go on behind the gaps that they name now; `false` when they name none.
@@ -264,7 +303,7 @@ impl Manager {
         for n in 0..plan.spec.tasks {
             let status = Arc::new(Status::default());
             let slot = Slot {
-                brokers: self.site.brokers.clone(),
+                kafka: Arc::new(Cluster::new(&self.site.brokers)),
                 identity: Identity::new(&plan.spec.name, &self.site.instance, n),
                 topics: plan.spec.topics.clone(),
                 control: Arc::clone(&slots.control),

@@ -4,9 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::names::topics;
+use transform_host::{Isolation, Predicate, When};
 
 use super::version::Wanted;
 use crate::names::{CLASS, key};
+
+mod branches;
+
+pub use branches::Lookup;
 
 /// The config as it is posted and stored.
 pub type Config = BTreeMap<String, String>;
@@ -27,12 +32,20 @@ pub struct Spec {
     pub topics: Vec<String>,
     /// Where it writes.
     pub output: String,
+    /// Where it writes what modules send elsewhere: topics by the name that modules say.
+    pub outputs: BTreeMap<String, String>,
+    /// The tables that modules look records up in, by the name that modules say.
+    pub lookups: BTreeMap<String, Lookup>,
+    /// How long an instance of a module lives.
+    pub isolation: Isolation,
     /// The modules, in order.
     pub steps: Vec<Step>,
     /// Where bad records go; `None`: the first one stops the slot.
     pub dead_letters: Option<String>,
     /// Where the markers of dropped records go.
     pub dropped: String,
+    /// Whether it takes throw-away versions of modules.
+    pub local: bool,
 }
 
 /// One module of a pipeline.
@@ -44,6 +57,8 @@ pub struct Step {
     pub module: Wanted,
     /// What it is told.
     pub parameters: BTreeMap<String, String>,
+    /// Which records it gets; `None`: all.
+    pub when: Option<When>,
 }
 
 /// What is wrong with one key.
@@ -76,15 +91,30 @@ pub fn parse(name: &str, config: &Config) -> Result<Spec, Vec<Fault>> {
     let output = reader.topic(key::OUTPUT, None);
     let dead_letters = reader.dead_letters();
     let dropped = reader.topic(key::DROPPED, Some(topics::ORDERS_DROPPED));
-    let steps = reader.steps();
+    let (outputs, lookups, isolation) = (reader.outputs(&output), reader.lookups(), reader.isolation());
+    let (local, predicates) = (reader.local(), reader.predicates());
+    let steps = reader.steps(&predicates);
     reader.unknown();
-    for other in [Some(&output), dead_letters.as_ref(), Some(&dropped)].into_iter().flatten() {
+    for other in [Some(&output), dead_letters.as_ref(), Some(&dropped)].into_iter().flatten().chain(outputs.values()) {
         if topics.contains(other) {
             reader.fault(key::TOPICS, format!("the pipeline would read what it writes to {other}"));
         }
     }
     if reader.faults.is_empty() {
-        return Ok(Spec { name: name.to_owned(), tasks, topics, output, steps, dead_letters, dropped });
+        let name = name.to_owned();
+        return Ok(Spec {
+            name,
+            tasks,
+            topics,
+            output,
+            outputs,
+            lookups,
+            isolation,
+            steps,
+            dead_letters,
+            dropped,
+            local,
+        });
     }
     reader.faults.sort_by(|a, b| a.key.cmp(&b.key));
     Err(reader.faults)
@@ -96,6 +126,14 @@ pub fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 100
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+/// What of `transforms.<alias>.…` is the pipeline's, as in Connect; all else is the module's.
+const OWN_SETTINGS: [&str; 3] = ["type", "predicate", "negate"];
+
+/// Whether a name can be part of a key.
+fn is_alias(alias: &str) -> bool {
+    alias.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 struct Reader<'c> {
@@ -197,7 +235,18 @@ impl<'c> Reader<'c> {
         }
     }
 
-    fn steps(&mut self) -> Vec<Step> {
+    fn local(&mut self) -> bool {
+        match self.get(key::LOCAL) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                self.fault(key::LOCAL, format!("{other:?} is neither true nor false"));
+                false
+            }
+        }
+    }
+
+    fn steps(&mut self, predicates: &BTreeMap<String, Predicate>) -> Vec<Step> {
         let aliases = self.list(key::TRANSFORMS);
         if aliases.len() > MAX_STEPS {
             self.fault(key::TRANSFORMS, format!("has {} modules, the limit is {MAX_STEPS}", aliases.len()));
@@ -206,11 +255,11 @@ impl<'c> Reader<'c> {
         if distinct.len() != aliases.len() {
             self.fault(key::TRANSFORMS, "names an alias twice");
         }
-        aliases.iter().filter_map(|alias| self.step(alias)).collect()
+        aliases.iter().filter_map(|alias| self.step(alias, predicates)).collect()
     }
 
-    fn step(&mut self, alias: &str) -> Option<Step> {
-        if !alias.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
+    fn step(&mut self, alias: &str, predicates: &BTreeMap<String, Predicate>) -> Option<Step> {
+        if !is_alias(alias) {
             self.fault(key::TRANSFORMS, format!("{alias:?} is not an alias; use A-Z a-z 0-9 _ -"));
             return None;
         }
@@ -227,11 +276,12 @@ impl<'c> Reader<'c> {
                 None
             }
         };
+        let when = self.when(&prefix, predicates);
         let own = self.config.iter().filter_map(|(key, value)| Some((key, key.strip_prefix(&prefix)?, value)));
-        let own: Vec<_> = own.filter(|(_, parameter, _)| *parameter != "type").collect();
+        let own: Vec<_> = own.filter(|(_, parameter, _)| !OWN_SETTINGS.contains(parameter)).collect();
         self.known.extend(own.iter().map(|(key, _, _)| (*key).clone()));
         let parameters = own.into_iter().map(|(_, name, value)| (name.to_owned(), value.clone())).collect();
-        Some(Step { alias: alias.to_owned(), module: module?, parameters })
+        Some(Step { alias: alias.to_owned(), module: module?, parameters, when })
     }
 
     fn list(&mut self, key: &str) -> Vec<String> {
@@ -242,10 +292,12 @@ impl<'c> Reader<'c> {
     fn unknown(&mut self) {
         let unknown: Vec<String> = self.config.keys().filter(|key| !self.known.contains(*key)).cloned().collect();
         for key in unknown {
-            let message = if key.starts_with("transforms.") {
-                "belongs to no alias that `transforms` names"
-            } else {
-                "is not a setting of a pipeline"
+            let lists = [key::TRANSFORMS, key::PREDICATES, key::OUTPUTS, key::LOOKUPS];
+            let list = lists.into_iter().find(|list| key.strip_prefix(list).is_some_and(|rest| rest.starts_with('.')));
+            let message = match list {
+                Some(key::TRANSFORMS) => "belongs to no alias that `transforms` names".to_owned(),
+                Some(list) => format!("is no setting of a name that `{list}` has"),
+                None => "is not a setting of a pipeline".to_owned(),
             };
             self.fault(&key, message);
         }

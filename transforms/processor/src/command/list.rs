@@ -16,8 +16,9 @@ pub struct Args {
     #[command(flatten)]
     pub server: Server,
     /// For people or for programs
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    // Not `format`: clap knows arguments by their fields' names, and that is the one of the logs' format.
+    #[arg(long = "format", value_enum, default_value_t)]
+    pub answer: Format,
 }
 
 /// How an answer looks.
@@ -41,7 +42,7 @@ pub async fn run(args: &Args) -> anyhow::Result<String> {
     let pipelines = pipelines_of(&pipelines);
     let modules = modules_of(&modules, &pipelines);
     let listed = json!({ "pipelines": pipelines, "modules": modules });
-    Ok(match args.format {
+    Ok(match args.answer {
         Format::Json => format!("{listed:#}\n"),
         Format::Text => text(&listed),
     })

@@ -24,8 +24,9 @@ pub struct Args {
     #[command(flatten)]
     pub server: Server,
     /// For people or for programs
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    // Not `format`: clap knows arguments by their fields' names, and that is the one of the logs' format.
+    #[arg(long = "format", value_enum, default_value_t)]
+    pub answer: Format,
     /// Seconds over which the rate is measured; 0 measures none
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=60))]
     pub rate_over: u64,
@@ -144,7 +145,7 @@ impl Pipeline {
 pub async fn run(args: &Args) -> anyhow::Result<(String, bool)> {
     let client = Client::new(&args.server)?;
     let report = gather(&client, args.name.as_deref(), Duration::from_secs(args.rate_over)).await?;
-    let text = match args.format {
+    let text = match args.answer {
         Format::Json => format!("{}\n", serde_json::to_string_pretty(&report)?),
         Format::Text => page::text(&report),
     };

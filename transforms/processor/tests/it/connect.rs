@@ -201,7 +201,9 @@ async fn offsets_are_read_set_and_reset_only_of_a_stopped_pipeline() {
         assert_eq!(status, 400, "{said}");
         assert!(said["message"].as_str().unwrap().contains("must be in the STOPPED state"), "{said}");
     }
-    process.until("/connectors/p/lag", |_, lag| lag["lag"] == 0).await;
+    process.until("/connectors/p/status", |_, status| states(status) == ["RUNNING"]).await;
+    let (_, status) = process.call("GET", "/connectors/p/status", None).await;
+    assert_eq!(status["tasks"][0]["gaps"], json!([]), "what was set is in the log");
     process.tasks.drain(PATIENCE).await;
     aside.drain(PATIENCE).await;
 }

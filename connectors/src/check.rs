@@ -1,6 +1,7 @@
 //! The rules for one connector file: known class, known keys, no secrets in the open, strict sinks.
 //! Offline: what a plugin itself says against a value is asked of Kafka Connect in [`crate::apply`].
 
+pub mod flow;
 mod keys;
 
 use std::collections::BTreeSet;
@@ -69,8 +70,8 @@ fn sink(faults: &mut Faults<'_>, own: &Keys) {
     if !faults.settings().contains_key("topics.regex") {
         faults.required("topics", "it names what the sink reads");
     }
-    aliases(faults, "transforms", keys::transform);
-    aliases(faults, "predicates", keys::predicate);
+    aliases(faults, ("transforms", "type"), keys::transform);
+    aliases(faults, ("predicates", "type"), keys::predicate);
     strict(faults);
 }
 
@@ -95,13 +96,18 @@ fn is_aliased(key: &str) -> bool {
     key.starts_with("transforms.") || key.starts_with("predicates.")
 }
 
-/// Each alias of the list has a type and only keys of that type; each key has an alias of the list.
-fn aliases(faults: &mut Faults<'_>, list: &str, known: impl Fn(&str, &str) -> Option<Option<&'static str>>) {
+/// Each alias of the list has the key that makes it one (its type, say) and only keys that go with it; each key has an
+/// alias of the list.
+fn aliases(
+    faults: &mut Faults<'_>,
+    (list, main): (&str, &str),
+    known: impl Fn(&str, &str) -> Option<Option<&'static str>>,
+) {
     let settings = faults.settings();
     let listed: BTreeSet<&str> = split(faults.connector.setting(list)).collect();
     let prefix = format!("{list}.");
     for alias in &listed {
-        faults.required(&format!("{prefix}{alias}.type"), "each name in the list needs a type");
+        faults.required(&format!("{prefix}{alias}.{main}"), &format!("each name in the list needs a {main}"));
     }
     for (key, rest) in settings.keys().filter_map(|key| Some((key, key.strip_prefix(&prefix)?))) {
         // An alias may hold dots, so the longest listed one that fits is meant.
@@ -115,10 +121,10 @@ fn aliases(faults: &mut Faults<'_>, list: &str, known: impl Fn(&str, &str) -> Op
         };
         let option = rest.get(alias.len() + 1..).unwrap_or_default();
         let kind = faults.connector.setting(&format!("{prefix}{alias}.type"));
-        if option == "type" {
+        if option == main {
             continue;
         }
-        if option == "predicate"
+        if (list, option) == ("transforms", "predicate")
             && !split(faults.connector.setting("predicates")).any(|p| p == faults.connector.setting(key))
         {
             faults.push(key, &format!("`{}` is not in `predicates`", faults.connector.setting(key)));
@@ -174,7 +180,8 @@ fn camel(faults: &mut Faults<'_>) {
 }
 
 fn pipeline(faults: &mut Faults<'_>) {
-    for key in faults.settings().keys().filter(|key| !key.starts_with("transforms.")) {
+    let aliased = |key: &str| is_aliased(key) || key.starts_with("outputs.") || key.starts_with("lookups.");
+    for key in faults.settings().keys().filter(|key| !aliased(key)) {
         if !keys::PIPELINE.knows(key) {
             let near = near::suggest(key, keys::PIPELINE.names());
             faults.push(key, &unknown(near));
@@ -184,7 +191,10 @@ fn pipeline(faults: &mut Faults<'_>) {
     faults.required("output.topic", "it names what the pipeline writes");
     faults.required("transforms", "it names the modules, in order");
     // A module describes its own parameters; `transforms` checks them when it takes the pipeline.
-    aliases(faults, "transforms", |_, _| None);
+    aliases(faults, ("transforms", "type"), |_, _| None);
+    aliases(faults, ("predicates", "type"), keys::predicate);
+    aliases(faults, ("outputs", "topic"), |_, option| keys::one_of(keys::OUTPUT, option));
+    aliases(faults, ("lookups", "topic"), |_, option| keys::one_of(keys::LOOKUP, option));
 }
 
 fn tasks(faults: &mut Faults<'_>) {

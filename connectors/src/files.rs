@@ -119,6 +119,7 @@ pub fn read(folder: &Path) -> Result<Deployment, Vec<Fault>> {
     }
     faults.extend(doubled(all.sinks.iter().chain(&all.pipelines)));
     stores(&folder.join("stores"), &mut all, &mut faults);
+    faults.extend(check::flow::faults(&all));
     faults.sort();
     if faults.is_empty() { Ok(all) } else { Err(faults) }
 }

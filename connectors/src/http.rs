@@ -8,6 +8,8 @@ use reqwest::{Method, StatusCode, header};
 const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A module is compiled and tried before it is taken; a second or two, and this on a busy machine.
+const WASM_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A client for servers that we operate.
 #[derive(Debug, Clone)]
@@ -102,7 +104,9 @@ impl Http {
         let request = match body {
             Body::Empty => request,
             Body::Json(document) => request.json(&document),
-            Body::Wasm(bytes) => request.header(header::CONTENT_TYPE, "application/wasm").body(bytes),
+            Body::Wasm(bytes) => {
+                request.header(header::CONTENT_TYPE, "application/wasm").timeout(WASM_TIMEOUT).body(bytes)
+            }
         };
         let mut response = request.send().await.map_err(away)?;
         let status = response.status();

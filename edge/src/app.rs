@@ -31,13 +31,12 @@ use crate::{
     fast::FastPath,
     health,
     keys::Keys,
-    limits::{self, Limits},
     metrics::{Metrics, Outcome},
     openapi::Description,
     orders::{AnswerBody, Orders},
     publish::{self, Publisher},
     refusal::Refusal,
-    request_id,
+    reload, request_id,
     schema_id::SchemaId,
 };
 
@@ -80,10 +79,11 @@ impl App {
         let metrics = Metrics::new(&mut registry);
         let rules = Rules::compile(&config.order_schema).context("cannot use the order schema")?;
         let publisher = publisher(&config, &metrics, &reloads, &tasks)?;
+        let limits = reload::limits(&config, &reloads);
         let orders = Orders {
             keys: keys(&config, &reloads),
-            bodies: Bodies::new(limits(&config, &reloads), last_call.clone()),
-            description: Description::new(&config, &rules)?,
+            description: Description::new(&config, &rules, limits.clone())?,
+            bodies: Bodies::new(limits, last_call.clone()),
             fast: FastPath::new(&config.order_schema, &mut registry),
             schema_id: schema_id(&config, &publisher, &readiness, &tasks)?,
             rules,
@@ -150,15 +150,6 @@ fn schema_id(config: &Config, publisher: &Publisher, readiness: &Readiness, task
     let schema_id = SchemaId::default();
     tasks.spawn(schema_id.clone().resolve(Registry::new(config.registry.url())?, known, tasks.clone()));
     Ok(schema_id)
-}
-
-fn limits(config: &Config, reloads: &Reloads) -> limits::Current {
-    let limits = limits::Current::new(Limits::from(config));
-    if let Some(source) = config.source.clone() {
-        let limits = limits.clone();
-        reloads.add("limits", move || limits.reload(&source));
-    }
-    limits
 }
 
 fn keys(config: &Config, reloads: &Reloads) -> Keys {

@@ -10,9 +10,8 @@ use std::{collections::VecDeque, io::Write as _, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
-use http_body_util::BodyExt;
 use serde_json::Value;
-use service_kit::{Tasks, http::BodyError};
+use service_kit::Tasks;
 use tokio::time::Instant;
 
 use crate::{
@@ -21,18 +20,20 @@ use crate::{
     json::{self, Json},
     keys::Client,
     limits::Limits,
-    metrics::{self, BatchEnd, Outcome, Stage},
+    metrics::{self, Outcome, Stage},
     orders::Orders,
     publish::{InFlight, Permit, Permits, Placed, PublishError},
     receipt::{LineReceipt, Receipt},
     refusal::{Measured, Refusal, Unit},
 };
 
+mod end;
+mod events;
 mod input;
 mod receipts;
 mod split;
 
-use input::{End, Input, SILENCE, WAITING};
+use input::{End, Input, WAITING};
 use receipts::Writer;
 pub use receipts::{Receipts, response};
 pub use split::{Form, Format, is_white};
@@ -123,16 +124,6 @@ enum Fate {
     },
     /// The receipt, as it will be sent.
     Refused(Vec<u8>),
-}
-
-/// What a batch waited for.
-enum Event {
-    /// The first line; `None` if it was refused.
-    Settled(Option<Result<Placed, PublishError>>),
-    Came(Option<Result<Bytes, BodyError>>),
-    Silence,
-    LastCall,
-    ReceiptsRead,
 }
 
 impl<B> Batch<B>
@@ -340,121 +331,6 @@ where
             self.receipts.write(&self.out);
             self.out.clear();
         }
-    }
-
-    // === waiting ===
-
-    /// Waits for whatever comes first. While there is no room for receipts, only the client can make some.
-    async fn next_event(&mut self) -> Event {
-        let wants_more = self.input.splitter.wants_more() && self.may_take();
-        let may_answer = self.may_answer();
-        let deadline = self.begun.deadline;
-        let silence = self.input.wait(wants_more);
-        let last_call = self.orders.bodies.last_call();
-        let is_open = self.input.ended.is_none();
-        let first = self.lines.front_mut();
-        let settled = async {
-            match first.map(|line| &mut line.fate) {
-                Some(Fate::HandedOver { in_flight, end, .. }) => {
-                    Some(in_flight.settled_by((*end).into(), deadline).await)
-                }
-                Some(Fate::Refused(_)) => None,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = last_call.cancelled(), if is_open => Event::LastCall,
-            settled = settled, if may_answer => Event::Settled(settled),
-            piece = self.input.body.frame(), if wants_more => Event::Came(piece.map(|piece| match piece {
-                Ok(frame) => Ok(frame.into_data().unwrap_or_default()), // trailers are no data
-                Err(error) => Err(BodyError::Broken(error)),
-            })),
-            () = tokio::time::sleep_until(silence), if wants_more => Event::Silence,
-            () = self.receipts.changed(may_answer) => Event::ReceiptsRead,
-        }
-    }
-
-    fn on(&mut self, event: Event) {
-        match event {
-            Event::Settled(settled) => self.answer_first(settled),
-            Event::Came(Some(Ok(piece))) => {
-                self.input.came();
-                self.input.push(piece, &mut self.begun.memory, self.limits.batch_bytes);
-            }
-            Event::Came(Some(Err(error))) => self.input.end(End::Refused(error.into())),
-            Event::Came(None) => self.end_in_order(),
-            Event::Silence => {
-                let within = if WAITING <= self.input.came() { WAITING } else { SILENCE };
-                self.input.end(End::Refused(BodyError::Slow { within }.into()));
-            }
-            Event::LastCall => self.input.end(End::Refused(Refusal::Draining)),
-            Event::ReceiptsRead => {}
-        }
-    }
-
-    // === the end ===
-
-    /// The body is whole; its last line may have no line end.
-    fn end_in_order(&mut self) {
-        match self.input.splitter.end() {
-            Ok(last) => {
-                if let Some(last) = last {
-                    self.take(last);
-                }
-                self.input.end(End::Whole);
-            }
-            Err(form) => self.input.end(End::Refused(form.into())),
-        }
-    }
-
-    /// Each line that was taken has its receipt: says in a last one why the rest was not, and lets the client write the
-    /// rest, so that it reads this and not a reset. What is left then is what the client has not read.
-    async fn finish(mut self) -> Writer {
-        let line = self.input.splitter.line();
-        let ended = self.input.ended.take();
-        let is_whole = matches!(ended, Some(End::Whole));
-        let last = match (self.beyond, ended) {
-            ((0, _), Some(End::Refused(refusal))) => Some((line, refusal)),
-            ((0, _), _) => None,
-            ((beyond, first), _) => {
-                let (limit, size) = (self.limits.batch_orders, (self.taken + beyond) as u64);
-                Some((first, Refusal::BatchTooLarge { unit: Unit::Orders, limit, size, is_whole }))
-            }
-        };
-        let Some((line, refusal)) = last else {
-            tracing::debug!(request.id = self.begun.id, batch.orders = self.taken, "batch is complete");
-            self.receipts.finish();
-            self.counted.end(BatchEnd::Complete);
-            return self.receipts;
-        };
-        tracing::debug!(
-            request.id = self.begun.id,
-            batch.orders = self.taken,
-            reason = refusal.slug(),
-            "batch is cut short"
-        );
-        self.out = self.refuse(line, None, &refusal);
-        self.send();
-        if refusal.is_early() && !is_whole {
-            self.orders.bodies.forget(&self.begun.headers, &mut self.input.body, true).await;
-        }
-        self.receipts.finish();
-        self.counted.end(BatchEnd::CutShort);
-        self.receipts
-    }
-
-    /// Nobody reads the receipts. What was handed over is settled without us.
-    fn hung_up(self) {
-        for line in &self.lines {
-            // A refusal was counted when it was made.
-            if matches!(line.fate, Fate::HandedOver { .. }) {
-                self.orders.metrics.ended(Outcome::ClientGone);
-            }
-        }
-        let (taken, open) = (self.taken, self.lines.len());
-        tracing::debug!(request.id = self.begun.id, batch.orders = taken, batch.open = open, "client of a batch left");
-        self.counted.end(BatchEnd::ClientGone);
     }
 }
 

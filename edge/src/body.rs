@@ -180,14 +180,15 @@ impl Bodies {
         Ok(Posted::Batch(format, first, memory))
     }
 
-    /// Throws the rest of a refused body away, so that its client reads the answer and not a reset. Holds no memory.
-    pub async fn forget<B: Body + Unpin>(&self, headers: &HeaderMap, body: &mut Decoded<B>, begun: bool) {
+    /// Throws the rest of a refused body away, so that its client reads the answer and not a reset. Holds no memory. Says
+    /// whether the body was seen to its end.
+    pub async fn forget<B: Body + Unpin>(&self, headers: &HeaderMap, body: &mut Decoded<B>, begun: bool) -> bool {
         // A client that waits for "100 Continue" has not sent anything yet.
         if !begun && headers.contains_key(header::EXPECT) {
-            return;
+            return false;
         }
         let rest = discard(body.stop_decoding(), self.limits().body * DISCARD_LIMITS, DISCARD_TIME);
-        let _ = self.last_call.run_until_cancelled(rest).await;
+        self.last_call.run_until_cancelled(rest).await.unwrap_or(false)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Settings: first as they were given (flags, environment, file), then checked, with all faults reported at once.
 
-use std::{ffi::OsString, fmt, fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use schemas::registry::Address;
-use service_kit::{files, telemetry};
+use service_kit::{files, host, telemetry};
 
 use crate::{
     check::Rules,
@@ -110,8 +110,12 @@ pub struct Config {
     pub transport: Transport,
     /// Who may post, if not everybody.
     pub keys: Option<keys::Config>,
+    /// How to log.
+    pub log: telemetry::Args,
     /// How all this was read, so that it can be read anew; absent if it was not.
     pub source: Option<Source>,
+    /// The logging of this process, once it is set up.
+    pub logs: Option<telemetry::Logs>,
 }
 
 /// The words of the command and what they led to.
@@ -246,7 +250,7 @@ impl TryFrom<Args> for Config {
             (MIN_DRAIN..=MAX_DRAIN).contains(&args.drain_seconds),
             "--drain-seconds: from 8 (for a body 1, for an order's deadline 5, for the rest 2) to 600 is possible",
         );
-        let instance = args.instance.unwrap_or_else(host_name);
+        let instance = args.instance.or_else(host::name).unwrap_or_else(|| "edge".to_owned());
         expect(
             (1..=64).contains(&instance.len())
                 && instance.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)),
@@ -284,20 +288,15 @@ impl TryFrom<Args> for Config {
                 max_batch_orders: args.max_batch_orders,
                 max_batch_bytes: args.max_batch_bytes,
                 drain: Duration::from_secs(args.drain_seconds),
+                log: args.telemetry,
                 source: None,
+                logs: None,
                 transport,
                 keys,
             }),
             _ => Err(Faults(faults)),
         }
     }
-}
-
-/// The host's name as the kernel has it.
-fn host_name() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "edge".to_owned() } else { name.to_owned() }
 }
 
 #[cfg(test)]

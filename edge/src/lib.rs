@@ -16,6 +16,7 @@ pub mod request_id;
 
 pub mod keys;
 pub mod limits;
+pub mod reload;
 
 pub mod body;
 

@@ -1,4 +1,4 @@
-//! What a request may have, which can be set anew while the edge runs: see `Reloads`. A request, or a batch, goes by what
+//! What a request may have, which can be set anew while the edge runs: see `reload`. A request, or a batch, goes by what
 //! holds when it begins.
 
 use std::sync::{
@@ -6,10 +6,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use crate::config::{Config, Source};
-
-/// The settings that are read anew.
-const RELOADED: [&str; 3] = ["max-body-bytes", "max-batch-bytes", "max-batch-orders"];
+use crate::config::Config;
 
 /// What holds at one moment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,23 +46,6 @@ impl Current {
         body.store(limits.body, Ordering::Relaxed);
         batch_bytes.store(limits.batch_bytes, Ordering::Relaxed);
         batch_orders.store(limits.batch_orders, Ordering::Relaxed);
-    }
-
-    /// Reads the settings anew and takes the limits from them; the other settings are for the next start.
-    ///
-    /// # Errors
-    /// All that is wrong with the settings; then nothing has changed.
-    pub fn reload(&self, source: &Source) -> Result<String, String> {
-        let (config, changed) = source.again().map_err(|faults| faults.to_string())?;
-        let limits = Limits::from(&config);
-        self.set(limits);
-        let Limits { body, batch_bytes, batch_orders } = limits;
-        let mut now = format!("max-body-bytes {body}, max-batch-bytes {batch_bytes}, max-batch-orders {batch_orders}");
-        let rest: Vec<_> = changed.iter().map(String::as_str).filter(|name| !RELOADED.contains(name)).collect();
-        if !rest.is_empty() {
-            now.push_str(&format!("; these have changed too and need a restart: {}", rest.join(", ")));
-        }
-        Ok(now)
     }
 }
 

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Err(faults) => Err(faults.into()),
         Ok(_) if asked.check => say("ok\n"),
         Ok(_) if asked.print_config => say(&given.to_string()),
-        Ok(config) => start(config, &args.map(|args| args.telemetry).unwrap_or_default()),
+        Ok(config) => start(config),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,8 +44,8 @@ fn say(text: &str) -> anyhow::Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 
-fn start(config: Config, telemetry: &telemetry::Args) -> anyhow::Result<()> {
-    telemetry::init(telemetry)?;
+fn start(mut config: Config) -> anyhow::Result<()> {
+    config.logs = Some(telemetry::init(&config.log)?);
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let ended = runtime.block_on(run(config));
     // What blocks now has had its deadline.

@@ -1,7 +1,11 @@
 //! `GET /openapi.json`: what the edge takes and what it answers, as OpenAPI 3.1. Made at start from what is in use: the
-//! order schema, the limits, and a refusal of each kind. `tests/it/openapi.rs` drives the edge by it.
+//! order schema and a refusal of each kind; the limits in it are those that hold when it is read. `tests/it/openapi.rs`
+//! drives the edge by it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -9,7 +13,13 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 use service_kit::http::{self as kit, PROBLEM_JSON};
 
-use crate::{check::Rules, config::Config, json as text, orders, refusal};
+use crate::{
+    check::Rules,
+    config::Config,
+    json as text,
+    limits::{self, Limits},
+    orders, refusal,
+};
 
 mod parts;
 
@@ -19,18 +29,41 @@ pub const PATH: &str = "/openapi.json";
 /// Problems that no operation answers: they say that there is none.
 const NOT_OF_AN_OPERATION: [u16; 2] = [404, 405];
 
-/// The description, as it is sent.
+/// Where the limits stand in the text.
+const LIMITS: &str = "@limits@";
+
+/// The description.
 #[derive(Clone, Debug)]
-pub struct Description(Bytes);
+pub struct Description {
+    text: Arc<str>,
+    limits: limits::Current,
+    /// As it was sent last.
+    sent: Arc<Mutex<Option<(Limits, Bytes)>>>,
+}
 
 impl Description {
     /// The description of an edge with this configuration.
     ///
     /// # Errors
     /// When the order schema is no JSON.
-    pub fn new(config: &Config, rules: &Rules) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, rules: &Rules, limits: limits::Current) -> anyhow::Result<Self> {
         let order: Value = serde_json::from_str(&config.order_schema).context("cannot describe the order schema")?;
-        Ok(Self(document(config, rules, order).to_string().into()))
+        let text = document(rules, order).to_string().into();
+        Ok(Self { text, limits, sent: Arc::default() })
+    }
+
+    /// With the limits that hold now.
+    fn now(&self) -> Bytes {
+        let limits = self.limits.get();
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*sent {
+            Some((of, text)) if *of == limits => text.clone(),
+            _ => {
+                let text = Bytes::from(self.text.replace(LIMITS, &in_words(limits)));
+                *sent = Some((limits, text.clone()));
+                text
+            }
+        }
     }
 
     /// The answer, if it is this that is asked for.
@@ -40,7 +73,7 @@ impl Description {
         if request.uri().path() != PATH || !is_read {
             return None;
         }
-        let mut response = Response::new(kit::Body::new(self.0.clone())); // hyper leaves it out of the answer to HEAD
+        let mut response = Response::new(kit::Body::new(self.now())); // hyper leaves it out of the answer to HEAD
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -48,7 +81,12 @@ impl Description {
     }
 }
 
-fn document(config: &Config, rules: &Rules, mut order: Value) -> Value {
+/// Nothing in it needs a quote, so it can be put into JSON as it is.
+fn in_words(Limits { body, batch_bytes, batch_orders }: Limits) -> String {
+    format!("A body has at most {body} bytes, that of a batch {batch_bytes} bytes and {batch_orders} orders")
+}
+
+fn document(rules: &Rules, mut order: Value) -> Value {
     let dialect = order.as_object_mut().and_then(|order| order.remove("$schema"));
     let is_resource = order.get("$id").is_some();
     if !is_resource {
@@ -76,7 +114,7 @@ fn document(config: &Config, rules: &Rules, mut order: Value) -> Value {
         },
         "servers": [{ "url": "/" }],
         "paths": {
-            orders::PATH: { "post": post(config, rules, &kinds) },
+            orders::PATH: { "post": post(rules, &kinds) },
             PATH: { "get": read("getDescription"), "head": read("headDescription") },
         },
         "components": {
@@ -134,7 +172,7 @@ fn rebase(schema: &mut Value, root: &str) {
 
 // === operations ===
 
-fn post(config: &Config, rules: &Rules, kinds: &BTreeMap<u16, Vec<Map<String, Value>>>) -> Value {
+fn post(rules: &Rules, kinds: &BTreeMap<u16, Vec<Map<String, Value>>>) -> Value {
     let mut responses = parts::receipts();
     for status in kinds.keys().filter(|status| !NOT_OF_AN_OPERATION.contains(status)) {
         responses.insert(status.to_string(), json!({ "$ref": format!("#/components/responses/Problem{status}") }));
@@ -146,10 +184,9 @@ fn post(config: &Config, rules: &Rules, kinds: &BTreeMap<u16, Vec<Map<String, Va
         "summary": "Post an order, or a batch of them",
         "description": format!(
             "One order is answered when Kafka has it. A batch, as NDJSON or as a JSON array, is answered line by line \
-             (207), each order in its own time. A body has at most {} bytes, that of a batch {} bytes and {} orders; \
-             both what comes over the wire and what its content coding decodes to have these limits. They are those of \
-             the edge's start; its operator may have changed them since, and a 413 always tells the one that holds.",
-            config.max_body_bytes, config.max_batch_bytes, config.max_batch_orders,
+             (207), each order in its own time. {LIMITS}; both what comes over the wire and what its content coding \
+             decodes to have these limits. They are those that hold now; the edge's operator may change them, and a 413 \
+             always tells the one that held."
         ),
         "parameters": parameters,
         "requestBody": { "required": true, "content": parts::bodies(&examples(rules)) },

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, Method, Request, Response, request};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request};
 use http_body::Body;
 use http_body_util::Either;
 use schemas::{codec, framing, names, order::Timestamp};
@@ -75,6 +75,20 @@ struct Stored {
     schema_id: u32,
 }
 
+/// A request that was refused.
+struct Refused {
+    refusal: Refusal,
+    /// More of its body may come, so that its connection cannot be used for another request of HTTP/1.
+    is_open: bool,
+}
+
+impl From<Refusal> for Refused {
+    /// For what is refused when the body was read.
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, is_open: false }
+    }
+}
+
 /// What became of a request that was not refused.
 enum Taken {
     Order(Stored),
@@ -94,6 +108,7 @@ impl Orders {
         let id = request_id::text(id.as_ref());
         let access = Access::begin(&self.metrics, &self.warnings, id, &request);
         let mut client = Client::default();
+        let version = request.version();
         let mut answer = match self.take(request, id, access.begun(), &mut client).await {
             Ok(Taken::Order(Stored { order_id, placed, schema_id })) => {
                 access.accepted();
@@ -103,9 +118,13 @@ impl Orders {
                 access.goes_on();
                 batch::response(receipts)
             }
-            Err(refusal) => {
+            Err(Refused { refusal, is_open }) => {
                 access.refused(&refusal);
-                refusal.problem().with("requestId", id).into_response().map(Either::Left)
+                let mut problem = refusal.problem().with("requestId", id);
+                if is_open && version < Version::HTTP_2 {
+                    problem = problem.header(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                problem.into_response().map(Either::Left)
             }
         };
         client.describe(answer.headers_mut());
@@ -119,7 +138,7 @@ impl Orders {
         id: &str,
         begun_at: Instant,
         client: &mut Client,
-    ) -> Result<Taken, Refusal>
+    ) -> Result<Taken, Refused>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
@@ -129,10 +148,12 @@ impl Orders {
         let (deadline, posted) = match self.read(&head, &mut body, &mut begun, client).await {
             Ok(read) => read,
             Err(refusal) => {
-                if refusal.is_early() {
-                    self.bodies.forget(&head.headers, &mut body, begun).await;
-                }
-                return Err(refusal);
+                let is_whole = match refusal.is_early() {
+                    true => self.bodies.forget(&head.headers, &mut body, begun).await,
+                    // Of the others this alone is told of a body that has ended.
+                    false => matches!(refusal, Refusal::Undecodable(_)),
+                };
+                return Err(Refused { refusal, is_open: !is_whole });
             }
         };
         let (body, memory) = match posted {
@@ -158,7 +179,7 @@ impl Orders {
         let in_flight = self.hand_over(&order_id, &value, &head.headers, id, deadline, client)?;
         self.metrics.took(Stage::Check, in_flight.begun().saturating_duration_since(whole));
         drop((body, value, memory)); // librdkafka has its copy; what waits has a budget of its own
-        let placed = in_flight.settled(deadline).await?;
+        let placed = in_flight.settled(deadline).await.map_err(Refusal::from)?;
         Ok(Taken::Order(Stored { order_id, placed, schema_id }))
     }
 
@@ -197,7 +218,7 @@ impl Orders {
     }
 
     /// Works on a batch in a task of its own, unless nothing could be taken from it now.
-    async fn begin_batch<B>(self: &Arc<Self>, mut begun: Begun, mut body: Decoded<B>) -> Result<Receipts, Refusal>
+    async fn begin_batch<B>(self: &Arc<Self>, mut begun: Begun, mut body: Decoded<B>) -> Result<Receipts, Refused>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
@@ -212,8 +233,8 @@ impl Orders {
             Err(refusal) => {
                 let headers = std::mem::take(&mut begun.headers);
                 drop(begun); // its memory is not for what is thrown away
-                self.bodies.forget(&headers, &mut body, true).await;
-                Err(refusal)
+                let is_whole = self.bodies.forget(&headers, &mut body, true).await;
+                Err(Refused { refusal, is_open: !is_whole })
             }
         }
     }

@@ -27,6 +27,7 @@ mod promises;
 pub mod security;
 pub mod settings;
 mod statistics;
+mod stuck;
 mod supervisor;
 mod witness;
 
@@ -210,7 +211,7 @@ impl Publisher {
         deadline: Duration,
         share: Option<&Arc<Share>>,
     ) -> Result<InFlight, PublishError> {
-        self.broker.admits().map_err(Unavailable::Broker)?;
+        self.broker.lets_in().map_err(Unavailable::Broker)?;
         let (size, now) = (record.value.len(), Instant::now());
         let terms = Terms { order_id: record.key, size: record.key.len() + size, deadline, share };
         let place = self.admission.admit(now, &terms)?;

@@ -56,6 +56,7 @@ mod tests {
             names::ELASTICSEARCH_DEAD_LETTER,
             names::TRANSFORMS_MODULES,
             names::TRANSFORMS_CONFIG,
+            names::TRANSFORMS_LOGS,
             names::TRANSFORMS_AUDIT,
         ] {
             assert!(listed.iter().any(|listed| listed == name), "{name} is not in topics.json");

@@ -18,6 +18,8 @@ pub mod topics {
     pub const TRANSFORMS_MODULES: &str = "transforms.modules";
     /// Pipeline configs by name; compacted.
     pub const TRANSFORMS_CONFIG: &str = "transforms.config";
+    /// What modules log; kept for a week.
+    pub const TRANSFORMS_LOGS: &str = "transforms.logs";
     /// Who deployed what and when; kept.
     pub const TRANSFORMS_AUDIT: &str = "transforms.audit";
 }

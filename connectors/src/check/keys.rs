@@ -126,7 +126,7 @@ pub(super) const ELASTICSEARCH_URL: &[&str] = &[
     "waitForActiveShards",
 ];
 
-/// Our own pipelines; `transforms.<alias>.…` comes on top.
+/// Our own pipelines; `transforms.<alias>.…`, `predicates.…`, `outputs.…` and `lookups.…` come on top.
 pub(super) const PIPELINE: Keys = Keys(&[
     "name",
     "connector.class",
@@ -134,9 +134,20 @@ pub(super) const PIPELINE: Keys = Keys(&[
     "topics",
     "output.topic",
     "transforms",
+    "predicates",
+    "outputs",
+    "lookups",
+    "isolation",
     "errors.tolerance",
     "errors.deadletterqueue.topic.name",
+    "dropped.topic.name",
+    "local",
 ]);
+
+/// Keys of an output and of a lookup of a pipeline.
+pub(super) const OUTPUT: &[&str] = &["topic"];
+/// See [`OUTPUT`].
+pub(super) const LOOKUP: &[&str] = &["topic", "max.bytes", "max.entries"];
 
 /// Keys of the transforms (SMTs) that we know; any other type is left to Kafka Connect's own validation.
 const TRANSFORMS: &[(&str, &[&str])] = &[
@@ -161,6 +172,10 @@ const PREDICATES: &[(&str, &[&str])] = &[
     ("org.apache.kafka.connect.transforms.predicates.RecordIsTombstone", &[]),
     ("org.apache.kafka.connect.transforms.predicates.HasHeaderKey", &["name"]),
     ("org.apache.kafka.connect.transforms.predicates.TopicNameMatches", &["pattern"]),
+    // A pipeline takes them by their short names as well.
+    ("RecordIsTombstone", &[]),
+    ("HasHeaderKey", &["name"]),
+    ("TopicNameMatches", &["pattern"]),
 ];
 
 /// `None` where the option is fine or the type is not ours to judge; else perhaps a better name.
@@ -176,7 +191,12 @@ pub(super) fn predicate(kind: &str, option: &str) -> Option<Option<&'static str>
     judged(PREDICATES, kind, option)
 }
 
+/// As [`transform`], for the options of an output or a lookup.
+pub(super) fn one_of(options: &'static [&'static str], option: &str) -> Option<Option<&'static str>> {
+    if options.contains(&option) { None } else { Some(near::suggest(option, options.iter().copied())) }
+}
+
 fn judged(table: &'static [(&str, &[&'static str])], kind: &str, option: &str) -> Option<Option<&'static str>> {
     let (_, options) = table.iter().find(|(name, _)| *name == kind)?;
-    if options.contains(&option) { None } else { Some(near::suggest(option, options.iter().copied())) }
+    one_of(options, option)
 }

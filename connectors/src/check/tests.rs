@@ -71,6 +71,12 @@ fn each_rule_is_broken_by_one_change_and_names_the_key() {
         (PIPELINE, ("output.topic", ""), "output.topic: is missing"),
         (PIPELINE, ("transforms.clean.type", ""), "transforms.clean.type: is missing"),
         (PIPELINE, ("output.topics", "x"), "did you mean output.topic?"),
+        (PIPELINE, ("outputs", "vip"), "outputs.vip.topic: is missing; each name in the list needs a topic"),
+        (PIPELINE, ("outputs.vip.topic", "x"), "outputs.vip.topic: belongs to no name in `outputs`"),
+        (PIPELINE, ("lookups", "tiers"), "lookups.tiers.topic: is missing"),
+        (PIPELINE, ("predicates", "old"), "predicates.old.type: is missing"),
+        (PIPELINE, ("transforms.clean.predicate", "old"), "`old` is not in `predicates`"),
+        (PIPELINE, ("isolaton", "batch"), "did you mean isolation?"),
     ];
     for (base, change, wanted) in cases {
         assert_eq!(faults(base, &[]), Vec::<String>::new(), "the case's base must be fine");
@@ -91,6 +97,28 @@ fn an_unknown_option_of_a_known_transform_is_named() {
     assert!(found[0].contains("did you mean exclude?"), "{found:?}");
     let found = faults(&base, &[("transforms.pick.predicate", "nobody")]);
     assert!(found[0].contains("is not in `predicates`"), "{found:?}");
+}
+
+#[test]
+fn a_pipeline_may_branch_and_look_up() {
+    let changes = [
+        ("predicates", "old"),
+        ("predicates.old.type", "TopicNameMatches"),
+        ("predicates.old.pattern", "old.*"),
+        ("transforms.clean.predicate", "old"),
+        ("transforms.clean.negate", "true"),
+        ("outputs", "vip"),
+        ("outputs.vip.topic", "orders.vip"),
+        ("lookups", "tiers"),
+        ("lookups.tiers.topic", "customer-tiers"),
+        ("lookups.tiers.max.entries", "10"),
+        ("isolation", "batch"),
+        ("dropped.topic.name", "dropped"),
+    ];
+    assert_eq!(faults(PIPELINE, &changes), Vec::<String>::new());
+    let changes = [&changes[..], &[("lookups.tiers.max.entrie", "1"), ("predicates.old.patern", "x")]].concat();
+    let found = faults(PIPELINE, &changes);
+    assert!(found[0].contains("did you mean pattern?") && found[1].contains("did you mean max.entries?"), "{found:?}");
 }
 
 #[test]

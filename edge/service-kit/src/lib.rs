@@ -28,6 +28,7 @@
 pub mod admin;
 pub mod door;
 pub mod files;
+pub mod host;
 pub mod http;
 pub mod near;
 pub mod open_files;
@@ -36,9 +37,11 @@ pub mod reload;
 pub mod signals;
 pub mod tasks;
 pub mod telemetry;
+pub mod tokens;
 
 pub use admin::Admin;
 pub use door::Door;
 pub use readiness::{Condition, Readiness};
 pub use reload::Reloads;
 pub use tasks::Tasks;
+pub use tokens::Tokens;

@@ -8,7 +8,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{pause, settings};
+use super::{
+    pause, settings,
+    stuck::{self, Stuck},
+};
 
 /// A broker that is away for less is waited for, with the order in hand; then clients are told at once.
 const GRACE: Duration = Duration::from_secs(1);
@@ -46,6 +49,8 @@ pub(super) struct State {
     permission_unknown: bool,
     /// The topic was taken from the producer in use: an error came for all of it. See [`State::lose_topic`].
     topic_lost: bool,
+    /// Whether the broker is there and stores nothing.
+    stuck: Stuck,
 }
 
 #[derive(Debug)]
@@ -95,6 +100,7 @@ impl Broker {
             stored: false,
             permission_unknown: true,
             topic_lost: false,
+            stuck: Stuck::default(),
         };
         Self { state: Mutex::new(state), attention: Notify::new() }
     }
@@ -104,12 +110,18 @@ impl Broker {
     /// # Errors
     /// What is wrong.
     pub fn admits(&self) -> Result<(), Away> {
-        match &self.lock().now {
-            Now::Up => Ok(()),
-            Now::Down { since, .. } if since.elapsed() < GRACE => Ok(()),
-            Now::Starting(reason) => Err(Away::new(reason, Duration::ZERO)),
-            Now::Down { reason, since } => Err(Away::new(reason, since.elapsed())),
-        }
+        self.lock().admits()
+    }
+
+    /// The same for an order that is handed over at once: of a broker that stores nothing it may be the try.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub(super) fn lets_in(&self) -> Result<(), Away> {
+        let mut state = self.lock();
+        state.admits()?;
+        state.stuck.tries(Instant::now);
+        Ok(())
     }
 
     /// Whether the broker takes orders, without any grace; for readiness.
@@ -117,7 +129,9 @@ impl Broker {
     /// # Errors
     /// What is wrong.
     pub fn is_up(&self) -> Result<(), String> {
-        match &self.lock().now {
+        let state = self.lock();
+        match &state.now {
+            Now::Up if state.stuck.is_unready(Instant::now()) => Err(stuck::REASON.to_owned()),
             Now::Up => Ok(()),
             Now::Starting(reason) | Now::Down { reason, .. } => Err(reason.clone()),
         }
@@ -138,6 +152,7 @@ impl Broker {
         state.topic_lost = false;
         state.permission_unknown = true;
         state.cause = None;
+        state.stuck.away();
     }
 
     /// What the producer of this number says; nothing if it was replaced. One that is not in use yet soon will be.
@@ -196,21 +211,38 @@ impl Away {
 }
 
 impl State {
+    fn admits(&self) -> Result<(), Away> {
+        match &self.now {
+            Now::Up => self.stuck.admits(Instant::now).map_err(|held| Away::new(stuck::REASON, held)),
+            Now::Down { since, .. } if since.elapsed() < GRACE => Ok(()),
+            Now::Starting(reason) => Err(Away::new(reason, Duration::ZERO)),
+            Now::Down { reason, since } => Err(Away::new(reason, since.elapsed())),
+        }
+    }
+
     /// Evidence that orders are taken.
     pub(super) fn seen(&mut self) {
         if self.topic_lost {
             return;
         }
-        self.seen = Some(Instant::now());
+        let now = Instant::now();
+        self.seen = Some(now);
         self.cause = None;
         self.now = Now::Up;
+        self.stuck.there(now);
     }
 
     /// The best evidence: an order is stored.
     pub(super) fn stored(&mut self) {
         self.stored = true;
         self.permission_unknown = false;
+        self.stuck.stored(Instant::now());
         self.seen();
+    }
+
+    /// An order that was handed over then was given up, because nobody stored it.
+    pub(super) fn given_up(&mut self, begun: Instant) {
+        self.stuck.given_up(begun, Instant::now());
     }
 
     /// The brokers say that we may write.
@@ -242,6 +274,7 @@ impl State {
         self.permission_unknown = true;
         self.seen = None;
         self.now = Now::Starting(reason.to_owned());
+        self.stuck.away();
     }
 
     /// A broker is there and will not have us. Others may: so it explains why none is there, and says nothing more.
@@ -269,6 +302,7 @@ impl State {
             Some((since, cause)) if since.elapsed() < CAUSE_HOLDS => cause.as_str(),
             Some(_) | None => reason,
         };
+        self.stuck.away();
         match &mut self.now {
             Now::Up => self.now = Now::Down { since: Instant::now(), reason: reason.to_owned() },
             Now::Starting(known) | Now::Down { reason: known, .. } => reason.clone_into(known),
@@ -277,11 +311,13 @@ impl State {
 
     /// What the log should say now, if anything.
     fn news(&mut self) -> Option<News> {
-        let up = matches!(self.now, Now::Up);
+        let is_stuck = self.stuck.held(Instant::now()).is_some();
+        let up = matches!(self.now, Now::Up) && !is_stuck;
         if up == self.told.up || self.told.at.is_some_and(|at| at.elapsed() < TELL) {
             return None;
         }
         let news = match &self.now {
+            Now::Up if is_stuck => News::Down(stuck::REASON.to_owned()),
             Now::Up => News::Up(self.told.at.map(|at| at.elapsed())),
             Now::Starting(reason) | Now::Down { reason, .. } => News::Down(reason.clone()),
         };
@@ -303,159 +339,4 @@ impl News {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    };
-
-    use super::*;
-    use crate::publish::witness::Witness;
-
-    fn known() -> (Arc<Broker>, Witness) {
-        let broker = Arc::new(Broker::new());
-        let witness = Witness::new(&broker);
-        (broker, witness)
-    }
-
-    #[test]
-    fn evidence_changes_what_is_known_both_ways() {
-        let (broker, kafka) = known();
-        let admits = || broker.admits().map_err(|away| away.to_string());
-        assert!(admits().is_err(), "nothing is known yet");
-        kafka.lost("refused");
-        assert_eq!(admits(), Err("refused".to_owned()), "no grace before the first evidence");
-        kafka.seen();
-        assert_eq!((admits(), broker.is_up()), (Ok(()), Ok(())));
-        kafka.lost("reset");
-        assert_eq!(admits(), Ok(()), "a short outage is waited for");
-        assert_eq!(broker.is_up(), Err("reset".to_owned()));
-        if let Now::Down { since, .. } = &mut broker.lock().now {
-            *since -= GRACE;
-        }
-        assert_eq!(admits(), Err("reset".to_owned()));
-        kafka.lost("refused");
-        assert_eq!(admits(), Err("refused".to_owned()), "a second error does not start the grace anew");
-        kafka.seen();
-        assert_eq!(admits(), Ok(()));
-    }
-
-    #[test]
-    fn what_a_broker_says_against_us_explains_that_none_is_there() {
-        let (broker, kafka) = known();
-        kafka.refused("it does not know the password");
-        kafka.lost("no broker can be reached");
-        assert_eq!(broker.is_up(), Err("it does not know the password".to_owned()));
-        kafka.seen();
-        kafka.refused("it does not know the password");
-        assert_eq!(broker.is_up(), Ok(()), "others do");
-        kafka.seen();
-        kafka.lost("no broker can be reached");
-        assert_eq!(broker.is_up(), Err("no broker can be reached".to_owned()), "it took us since");
-        kafka.refused("it does not know the password");
-        broker.lock().cause.as_mut().unwrap().0 -= CAUSE_HOLDS;
-        kafka.lost("no broker can be reached");
-        assert_eq!(broker.is_up(), Err("no broker can be reached".to_owned()), "long ago");
-    }
-
-    #[test]
-    fn whether_we_may_write_is_unknown_at_first_and_after_each_refusal() {
-        let (broker, kafka) = known();
-        assert!(broker.is_permission_unknown());
-        kafka.permitted();
-        assert!(!broker.is_permission_unknown());
-        kafka.lose_topic("not allowed");
-        assert!(broker.is_permission_unknown() && broker.is_up().is_err());
-        assert!(kafka.found_topic(), "it was handed nothing");
-        kafka.stored();
-        assert!(!broker.is_permission_unknown() && broker.is_up().is_ok());
-        kafka.forgotten("broke");
-        assert!(broker.is_permission_unknown());
-    }
-
-    #[test]
-    fn a_topic_that_was_lost_is_lost_until_the_producer_is_another_whatever_the_old_one_reports() {
-        let (broker, kafka) = known();
-        kafka.seen();
-        kafka.lose_topic("not allowed");
-        kafka.used();
-        kafka.stored();
-        assert_eq!(
-            broker.admits().map_err(|away| away.reason),
-            Err("not allowed".to_owned()),
-            "no grace, and no report of the old one counts"
-        );
-        assert!(!kafka.found_topic(), "it is not shown to this one again");
-        let fresh = Witness::new(&broker);
-        fresh.begin();
-        assert!(broker.admits().is_err(), "the new one has shown nothing yet");
-        assert!(fresh.found_topic());
-        assert_eq!(broker.admits(), Ok(()));
-    }
-
-    #[test]
-    fn a_slow_answer_counts_only_after_a_long_silence() {
-        let (broker, kafka) = known();
-        kafka.silent("slow");
-        assert_eq!(broker.is_up(), Err("slow".to_owned()), "nothing was ever heard");
-        kafka.seen();
-        kafka.silent("slow");
-        assert_eq!(broker.is_up(), Ok(()), "heard a moment ago");
-        broker.lock().seen = Instant::now().checked_sub(SILENCE + Duration::from_millis(1));
-        kafka.silent("slow");
-        assert_eq!(broker.is_up(), Err("slow".to_owned()));
-        kafka.stored();
-        assert_eq!((broker.is_up(), broker.take_stored(), broker.take_stored()), (Ok(()), true, false));
-    }
-
-    #[test]
-    fn the_log_has_one_change_a_second_and_ends_with_what_holds() {
-        let (broker, kafka) = known();
-        kafka.seen();
-        for _ in 0..100 {
-            kafka.lost("flapping");
-            assert!(broker.lock().told.up, "told a moment ago");
-            kafka.seen();
-        }
-        kafka.lost("away");
-        broker.lock().told.at = Instant::now().checked_sub(TELL);
-        broker.tell();
-        assert!(!broker.lock().told.up);
-    }
-
-    /// Counts the lines of the log, and those that are written while no order can be let in.
-    struct Log(Arc<Broker>, [Arc<AtomicUsize>; 2]);
-
-    impl tracing::Subscriber for Log {
-        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-            true
-        }
-
-        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-            tracing::span::Id::from_u64(1)
-        }
-
-        fn event(&self, _: &tracing::Event<'_>) {
-            self.1[usize::from(self.0.state.try_lock().is_err())].fetch_add(1, Ordering::Relaxed);
-        }
-
-        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-        fn enter(&self, _: &tracing::span::Id) {}
-        fn exit(&self, _: &tracing::span::Id) {}
-    }
-
-    #[test]
-    fn a_log_that_nobody_reads_keeps_no_order_waiting() {
-        let (broker, kafka) = known();
-        let lines: [Arc<AtomicUsize>; 2] = Default::default();
-        tracing::subscriber::with_default(Log(Arc::clone(&broker), lines.clone()), || {
-            kafka.seen();
-            kafka.refused("it does not know the password");
-            kafka.lost("away");
-            broker.lock().told.at = Instant::now().checked_sub(TELL);
-            broker.tell();
-        });
-        assert_eq!(lines.map(|lines| lines.load(Ordering::Relaxed)), [3, 0]);
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::{
     Admission, Broker, Place, Placed, permission,
     statistics::Newest,
+    stuck,
     witness::{Witness, loss},
 };
 use crate::metrics::Metrics;
@@ -107,9 +108,10 @@ impl ProducerContext for Context {
             }
             Persistence::NotStored | Persistence::InDoubt => {
                 drop(place);
-                match error.and_then(loss) {
-                    Some(reason) => self.witness.lose_topic(reason),
-                    None => self.witness.ask_for_supervisor(),
+                match (error.and_then(loss), error) {
+                    (Some(reason), _) => self.witness.lose_topic(reason),
+                    (None, Some(code)) if stuck::is_sign(code) => self.witness.given_up(begun),
+                    (None, _) => self.witness.ask_for_supervisor(),
                 }
             }
         }

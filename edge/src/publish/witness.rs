@@ -1,9 +1,12 @@
 //! What one producer says of the broker. After it was replaced it still settles its orders, but speaks for nobody: it may
 //! be another user, to whom the brokers say other things, and its late answers are of a time that is over.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use rdkafka::error::RDKafkaErrorCode;
@@ -41,6 +44,12 @@ impl Witness {
     /// See [`State::stored`].
     pub(super) fn stored(&self) {
         self.say(State::stored);
+    }
+
+    /// See [`State::given_up`].
+    pub(super) fn given_up(&self, begun: Instant) {
+        self.say(|state| state.given_up(begun));
+        self.broker.ask_for_supervisor();
     }
 
     /// See [`State::permitted`].

@@ -1,6 +1,8 @@
 //! One refusal of each kind, with the numbers of the examples in `PROBLEMS.md`. The page's test and the description of
 //! the API (`openapi`) both go by this list, and a test holds that no kind is missing from it.
 
+use std::time::Duration;
+
 use super::*;
 use crate::check::Violation;
 

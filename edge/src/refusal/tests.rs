@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
+
+use http::header;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::publish::Away;
@@ -19,7 +22,7 @@ fn section(slug: &str) -> &'static str {
 fn the_page_has_each_kind_and_no_other() {
     let samples: BTreeSet<&str> = samples().iter().map(|sample| sample.kind().1).collect();
     // The kinds as they stand in the code, so that a new one cannot be forgotten here.
-    let code = include_str!("../refusal.rs");
+    let code = include_str!("told.rs");
     let quoted = code.lines().filter(|line| line.contains("StatusCode::")).filter_map(|line| line.split('"').nth(1));
     assert_eq!(samples, quoted.collect(), "each kind in the code has a sample here");
     let headings = PAGE.lines().filter_map(|line| line.strip_prefix("## "));

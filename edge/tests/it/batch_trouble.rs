@@ -297,3 +297,32 @@ async fn a_batch_that_is_refused_holds_no_memory_while_its_rest_is_thrown_away()
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(world.metric("orderflow_edge_body_bytes ").await, 0.0);
 }
+
+/// It reads enough that its connection is never blocked for as long as a write may take; the batch gives it up all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_reads_too_slowly_is_given_up_after_a_minute() {
+    let world = World::ready().await;
+    let members: Vec<String> = (0..40).map(|member| format!(r#""{}{member}":0"#, "k".repeat(60))).collect();
+    let sent = request(&format!("{{{}}}\n", members.join(",")).repeat(5000), &[NDJSON]);
+    let mut stream = TcpStream::connect(world.app.address).await.unwrap();
+    let begun = Instant::now();
+    let (mut read, mut write) = stream.split();
+    let writing = async {
+        let _ = write.write_all(sent.as_bytes()).await;
+        std::future::pending::<()>().await;
+    };
+    let reading = async {
+        let mut piece = vec![0; 200 * 1024];
+        while world.metric(CLIENT_GONE).await == 0.0 {
+            let _ = tokio::time::timeout(Duration::from_secs(1), read.read_exact(&mut piece)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(begun.elapsed() < Duration::from_secs(180), "it is still waited for");
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = writing => {}
+    }
+    let took = begun.elapsed();
+    assert!(Duration::from_secs(60) < took, "{took:?}");
+}

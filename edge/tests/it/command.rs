@@ -1,6 +1,7 @@
 //! The command itself, as a process: signals, exit codes, kill -9.
 
 use std::{
+    io::BufRead,
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -29,14 +30,35 @@ impl Edge {
 
     /// One with further settings.
     pub(crate) fn start_with(world: &World, address: SocketAddr, admin: SocketAddr, args: &[&str]) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_edge"))
-            .args(["--listen", &address.to_string(), "--admin-listen", &admin.to_string(), "--instance", "test"])
-            .args(["--kafka", &world.kafka.bootstrap_servers(), "--registry", &world.registry.url(), "--log=warn"])
-            .args(args)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = Self::command(world, address, admin).arg("--log=warn").args(args).spawn().unwrap();
         Self { child, address, admin }
+    }
+
+    /// One whose log can be read.
+    pub(crate) fn start_logging(world: &World, address: SocketAddr, admin: SocketAddr, args: &[&str]) -> Self {
+        let child = Self::command(world, address, admin).args(args).stderr(Stdio::piped()).spawn().unwrap();
+        Self { child, address, admin }
+    }
+
+    fn command(world: &World, address: SocketAddr, admin: SocketAddr) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
+        command
+            .args(["--listen", &address.to_string(), "--admin-listen", &admin.to_string(), "--instance", "test"])
+            .args(["--kafka", &world.kafka.bootstrap_servers(), "--registry", &world.registry.url()])
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// The lines of its log, as they come.
+    pub(crate) fn log(&mut self) -> tokio::sync::mpsc::UnboundedReceiver<String> {
+        let (sent, lines) = tokio::sync::mpsc::unbounded_channel();
+        let log = std::io::BufReader::new(self.child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                let _ = sent.send(line);
+            }
+        });
+        lines
     }
 
     /// Its resident memory, in KiB.
@@ -170,4 +192,22 @@ fn a_setting_that_cannot_be_used_is_told_in_one_line() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), told.lines().count()), (Some(1), 1), "{told}");
     assert!(told.contains("--kafka") && told.contains("--registry"), "{told}");
+}
+
+/// Whoever deploys files and tells the edge so does not look whether it is still starting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_while_it_starts_neither_ends_it_nor_is_forgotten() {
+    let world = World::ready().await;
+    let file = std::env::temp_dir().join(format!("edge-{}.toml", uuid::Uuid::new_v4()));
+    std::fs::write(&file, "max-body-bytes = 1024\n").unwrap();
+    let (address, admin) = free_ports().await;
+    let edge = Edge::start_with(&world, address, admin, &["--config", file.to_str().unwrap()]);
+    // It listens long before it is ready, and has read its settings.
+    while std::net::TcpStream::connect(address).is_err() {}
+    std::fs::write(&file, "max-body-bytes = 4096\n").unwrap();
+    edge.signal("-HUP");
+    edge.until_ready().await;
+    let large = format!(r#"{{"orderId":"a","amount":1,"customer":"c"{}}}"#, " ".repeat(2000));
+    until("the file is read anew", async || post(address, &large, &[]).await.status == 202).await;
+    std::fs::remove_file(&file).unwrap();
 }

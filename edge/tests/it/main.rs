@@ -26,6 +26,7 @@ mod refusals;
 mod refused_by_kafka;
 mod registry_trouble;
 mod settings;
+mod stuck;
 mod tls;
 mod trouble;
 mod watching;

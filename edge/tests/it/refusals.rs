@@ -132,6 +132,58 @@ async fn a_client_that_asks_first_is_refused_at_once() {
     assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
 }
 
+/// What came to its end leaves the connection for the next request; what did not ends it, and the answer says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_promises_another_request_only_if_its_body_was_read_to_the_end() {
+    let world = World::ready().await;
+    let kept = |sent: String| sent.replace("connection: close\r\n", "");
+    let longer = |sent: String, size: usize| sent.replace("content-length: 0", &format!("content-length: {size}"));
+    let (text, coded) = (("content-type", "text/plain"), ("content-encoding", "gzip"));
+    let asks = [text, ("expect", "100-continue")];
+    // More than is thrown away: eight times the limit.
+    let endless = longer(kept(request("", &[text])), 20 << 20) + &"x".repeat(9 << 20);
+    for (sent, status, is_kept) in [
+        (kept(request("x", &[text])), 415, true),
+        (kept(request("{", &[])), 400, true),
+        (kept(request("", &[coded])), 400, true),
+        (kept(request("", &[text])).replacen("/api/orders", "/elsewhere", 1), 404, true),
+        (longer(kept(request("", &asks)), 9), 415, false),
+        (longer(kept(request("", &[text])), 9), 415, false),
+        (longer(kept(request("", &[])), 9), 400, false), // too slow
+        (endless, 415, false),
+    ] {
+        let what = sent[..sent.len().min(200)].to_owned();
+        let mut stream = TcpStream::connect(world.app.address).await.unwrap();
+        let (mut read, mut write) = stream.split();
+        let mut answer = Vec::new();
+        let reading = async {
+            while !answer.ends_with(b"}") {
+                let more = tokio::time::timeout(PATIENCE, read.read_buf(&mut answer)).await.expect("an answer in time");
+                assert!(0 < more.unwrap(), "closed: {what}");
+            }
+        };
+        let writing = async {
+            let _ = write.write_all(sent.as_bytes()).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = reading => {}
+            () = writing => {}
+        }
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{what}: {answer}");
+        assert_eq!(answer.contains("\r\nconnection: close\r\n"), !is_kept, "{what}: {answer}");
+        let next = kept(request("{", &[]));
+        let again = async {
+            stream.write_all(next.as_bytes()).await?;
+            let mut piece = [0; 15];
+            stream.read_exact(&mut piece).await
+        };
+        let again = tokio::time::timeout(PATIENCE, again).await.expect("an answer or an end");
+        assert_eq!(again.is_ok(), is_kept, "{what}: {answer}");
+    }
+}
+
 /// What is announced costs the client nothing; it must not cost the others their place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_clients_that_announce_much_stop_nobody() {

@@ -9,7 +9,10 @@ use std::{
 use edge::config::{Config, Settings};
 use uuid::Uuid;
 
-use crate::world::{World, order, post_lines};
+use crate::{
+    command::{Edge, free_ports},
+    world::{PATIENCE, World, get, order, post_lines},
+};
 
 struct TempFile(PathBuf);
 
@@ -125,19 +128,48 @@ async fn limits_are_read_anew_and_a_bad_file_changes_nothing() {
         (single.status, batch.receipts().iter().filter(|receipt| receipt["status"] == 202).count())
     };
     assert_eq!(limits().await, (413, 2));
+    let described = async || get(world.app.address, "/openapi.json").await.text;
+    assert!(described().await.contains("at most 1024 bytes, that of a batch 8192 bytes and 2 orders"));
 
     file.write("max-body-bytes = 2048\nmax-batch-orders = 3\nmax-batch-bytes = 1\ndrain-seconds = 9\n");
     assert_eq!(world.app.reloads.run(), [], "the flag still wins over the file's max-batch-bytes");
     assert_eq!(limits().await, (202, 3));
+    assert!(described().await.contains("at most 2048 bytes, that of a batch 8192 bytes and 3 orders"));
 
     for bad in ["max-body-bytes = 1024\nmax-batch-orders = 0\ncolour = 3\n", "max-body-bytes = \n", "listen = 7\n"] {
         file.write(bad);
         let faults = world.app.reloads.run();
-        assert!(matches!(&faults[..], [("limits", _)]), "{bad}: {faults:?}");
+        assert!(matches!(&faults[..], [("settings", _)]), "{bad}: {faults:?}");
         assert_eq!(limits().await, (202, 3), "{bad}");
     }
     file.write("max-body-bytes = 7\nmax-batch-orders = 0\ncolour = 3\n");
     let faults = world.app.reloads.run();
     let (_, told) = &faults[0];
     assert!(["max-body-bytes", "max-batch-orders", "colour"].iter().all(|key| told.contains(key)), "{told}");
+}
+
+/// As an operator does it who looks for something: more is logged, with no restart, and then less again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_logged_is_read_anew_and_the_log_says_what_needs_a_restart() {
+    let world = World::ready().await;
+    let file = TempFile::new("log = 'info'\n");
+    let (address, admin) = free_ports().await;
+    let mut edge = Edge::start_logging(&world, address, admin, &["--config", file.0.to_str().unwrap()]);
+    edge.until_ready().await;
+    let mut log = edge.log();
+    let mut until_told = async |parts: &[&str]| {
+        let told =
+            async { while !log.recv().await.is_some_and(|line| parts.iter().all(|part| line.contains(part))) {} };
+        tokio::time::timeout(PATIENCE, told).await.unwrap_or_else(|_| panic!("{parts:?} is not told"));
+    };
+    file.write("log = 'info,edge=debug'\nmax-batch-orders = 7\ndrain-seconds = 9\n");
+    edge.signal("-HUP");
+    until_told(&["max-batch-orders 7", "in use: max-batch-orders, log", "in need of a restart: drain-seconds"]).await;
+    assert_eq!(post_lines(edge.address, &(order("a") + "\n")).await.status, 207);
+    until_told(&["DEBUG", "batch is complete"]).await;
+    file.write("log = 'edge=much'\n");
+    edge.signal("-HUP");
+    until_told(&["stays in use", "edge=much"]).await;
+    assert_eq!(post_lines(edge.address, &(order("b") + "\n")).await.status, 207);
+    until_told(&["DEBUG", "batch is complete"]).await;
 }

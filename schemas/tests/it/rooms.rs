@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// A crate and all that it may depend on of ours, tests included.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("schemas", &[]),
     ("service-kit", &[]),
     ("edge", &["schemas", "service-kit"]),
@@ -19,7 +19,11 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("connectors", &["schemas", "service-kit"]),
     ("stack", &["schemas"]),
     ("promise", &["schemas", "stack"]),
-    ("race", &["edge", "schemas", "service-kit"]),
+    (
+        "race",
+        &["edge", "race-native", "schemas", "service-kit", "stack", "transform-host", "transform-sdk", "transforms"],
+    ),
+    ("race-native", &["transform-sdk"]),
     ("clean", &["transform-sdk"]),
     ("enrich", &["transform-sdk"]),
 ];

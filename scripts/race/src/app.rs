@@ -8,6 +8,7 @@ use race::{
     floor,
     histogram::Histogram,
     load::{Load, Pace, Plan, Tally},
+    transforms,
 };
 
 /// Measures our programs beside their floors and peers
@@ -22,16 +23,38 @@ pub(crate) struct Args {
 enum Command {
     /// The edge beside a bare hyper server and a direct produce
     Edge(Edge),
+    /// The transforms beside the same code without a sandbox, and exactly once beside at least once
+    Transforms(Transforms),
     /// Sends orders to an edge that runs, and tells what came back
     Load(ByHand),
     /// Is a bare hyper server; `edge` starts it
     #[command(hide = true)]
     Floor(floor::Args),
+    /// Transforms so many records; `transforms` starts it
+    #[command(hide = true)]
+    Turn(transforms::TurnArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct Transforms {
+    /// Some three minutes in place of twenty; ranges are wider
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<transforms::Stage>,
+    /// Pairs of runs
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pairs: u8,
+    /// Where the figures go as JSON; bench/transforms.json in the target folder if absent
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 struct Edge {
-    /// A real broker in place of librdkafka's mock one; millions of orders are written to its topic orders.received
+    /// A real broker in place of librdkafka's mock one; millions of orders are written to its topic orders.received. For
+    /// the part "overload" give it a quota for the client edge-race, below what this machine can send
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
     /// About a minute in place of several; ranges are wider
@@ -83,8 +106,10 @@ struct ByHand {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    if let Command::Floor(args) = &args.command {
-        return floor::serve(args);
+    match &args.command {
+        Command::Floor(args) => return floor::serve(args),
+        Command::Turn(args) => return transforms::turn(args),
+        Command::Edge(_) | Command::Transforms(_) | Command::Load(_) => {}
     }
     // One thread: what it does not take is left to what is measured.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -92,7 +117,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::Edge(args) => runtime.block_on(bench(args)),
         Command::Load(args) => runtime.block_on(by_hand(&args)),
-        Command::Floor(_) => Ok(()),
+        Command::Transforms(args) => runtime.block_on(bench_transforms(args)),
+        Command::Floor(_) | Command::Turn(_) => Ok(()),
     }
 }
 
@@ -105,6 +131,23 @@ async fn bench(args: Edge) -> anyhow::Result<()> {
     let (pairs, connections) = (args.pairs.into(), args.connections.into());
     let Edge { kafka, quick, only, edge_args, .. } = args;
     let report = edge::run(Options { kafka, edge, edge_args, pairs, connections, quick, only }).await?;
+    println!("{report}");
+    report.save(&json)
+}
+
+async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    let transforms = own.with_file_name("transforms");
+    ensure!(
+        transforms.is_file(),
+        "{} is not there; `cargo build --release --workspace` makes it",
+        transforms.display()
+    );
+    let json = args.json.unwrap_or_else(|| own.with_file_name("../bench/transforms.json"));
+    let dir = own.with_file_name("../bench/transforms");
+    let Transforms { quick, only, .. } = args;
+    let options = transforms::Options { dir, transforms, own, pairs: args.pairs.into(), quick, only };
+    let report = transforms::run(options).await?;
     println!("{report}");
     report.save(&json)
 }

@@ -82,6 +82,15 @@ impl Process {
     }
 }
 
+/// User and system time of this process so far.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn cpu_of_self() -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string("/proc/self/stat").context("cannot read /proc/self/stat")?;
+    cpu(&stat).with_context(|| format!("cannot read {stat:?}"))
+}
+
 /// An address on loopback that is free now.
 ///
 /// # Errors

@@ -14,11 +14,14 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use read::{Batch, Header, Headers, Record, Records, Verdict, Verdicts};
+pub use read::{Batch, Header, Headers, Record, Records, Routed, Verdict, Verdicts};
 pub use write::{BatchWriter, RecordParts, TooLarge, VerdictWriter};
 
 /// The world that this frame belongs to; a module tells it in `describe`.
-pub const WORLD: &str = "orderflow:transform@1.0.0";
+pub const WORLD: &str = "orderflow:transform@1.1.0";
+
+/// Every world whose modules a host of [`WORLD`] runs: what came later only added to what a module may say.
+pub const WORLDS: [&str; 2] = ["orderflow:transform@1.0.0", WORLD];
 
 /// The first byte of every frame.
 pub const VERSION: u8 = 1;
@@ -32,6 +35,8 @@ pub(crate) mod tag {
     pub(crate) const REJECT: u8 = 1;
     pub(crate) const REPLACE: u8 = 2;
     pub(crate) const EMIT: u8 = 3;
+    pub(crate) const ROUTE: u8 = 4;
+    pub(crate) const ROUTE_EACH: u8 = 5;
 }
 
 /// Why bytes are not a frame. Positions count bytes from the start of the frame.
@@ -49,14 +54,14 @@ pub enum FrameError {
         /// How many.
         bytes: usize,
     },
-    /// A verdict's tag is none of the four.
+    /// A verdict's tag is none of the six.
     Tag {
         /// Where it stands.
         at: usize,
         /// What it is.
         tag: u8,
     },
-    /// A header's name or a reason is not UTF-8.
+    /// A header's name, an output's name or a reason is not UTF-8.
     Text {
         /// Where it stands.
         at: usize,
@@ -69,7 +74,7 @@ impl core::fmt::Display for FrameError {
             Self::Version(version) => write!(f, "frame version {version}, expected {VERSION}"),
             Self::Truncated { at } => write!(f, "frame ends early, at byte {at}"),
             Self::Trailing { bytes } => write!(f, "frame has {bytes} bytes behind its end"),
-            Self::Tag { at, tag } => write!(f, "unknown verdict {tag} at byte {at}, expected 0 to 3"),
+            Self::Tag { at, tag } => write!(f, "unknown verdict {tag} at byte {at}, expected 0 to 5"),
             Self::Text { at } => write!(f, "text at byte {at} is not UTF-8"),
         }
     }

@@ -128,6 +128,37 @@ pub enum Verdict<'a> {
         /// The records: checked when the verdict was read.
         records: Records<'a>,
     },
+    /// Emit one record to the output of this name, with this value and the input's key, timestamp and headers.
+    Route {
+        /// The output's name.
+        output: &'a str,
+        /// The record's value.
+        value: &'a [u8],
+    },
+    /// Emit these records, each to an output of its own.
+    RouteEach {
+        /// How many.
+        count: u32,
+        /// The records: checked when the verdict was read.
+        records: Routed<'a>,
+    },
+}
+
+/// The records of [`Verdict::RouteEach`] with the names of their outputs; without a name a record goes on as in
+/// [`Verdict::Emit`]. Checked when the verdict was read.
+#[derive(Clone, Debug)]
+pub struct Routed<'a> {
+    left: u32,
+    cursor: Cursor<'a>,
+}
+
+impl<'a> Iterator for Routed<'a> {
+    type Item = (Option<&'a str>, Record<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        self.cursor.routed().ok()
+    }
 }
 
 impl<'a> Verdicts<'a> {
@@ -224,6 +255,16 @@ impl<'a> Cursor<'a> {
         core::str::from_utf8(self.bytes()?).map_err(|_| FrameError::Text { at })
     }
 
+    fn name(&mut self) -> Result<Option<&'a str>, FrameError> {
+        let at = self.at;
+        let name = self.optional()?.map(core::str::from_utf8).transpose();
+        name.map_err(|_| FrameError::Text { at })
+    }
+
+    fn routed(&mut self) -> Result<(Option<&'a str>, Record<'a>), FrameError> {
+        Ok((self.name()?, self.record()?))
+    }
+
     fn header(&mut self) -> Result<Header<'a>, FrameError> {
         Ok(Header { name: self.text()?, value: self.optional()? })
     }
@@ -253,6 +294,15 @@ impl<'a> Cursor<'a> {
                     self.record()?;
                 }
                 Ok(Verdict::Emit { count, records })
+            }
+            tag::ROUTE => Ok(Verdict::Route { output: self.text()?, value: self.bytes()? }),
+            tag::ROUTE_EACH => {
+                let count = self.u32()?;
+                let records = Routed { left: count, cursor: *self };
+                for _ in 0..count {
+                    self.routed()?;
+                }
+                Ok(Verdict::RouteEach { count, records })
             }
             tag => Err(FrameError::Tag { at, tag }),
         }

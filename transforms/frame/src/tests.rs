@@ -22,6 +22,8 @@ enum OwnedVerdict {
     Reject(String),
     Replace(Vec<u8>),
     Emit(Vec<Owned>),
+    Route(String, Vec<u8>),
+    RouteEach(Vec<(Option<String>, Owned)>),
 }
 
 type Pair<'a> = (&'a str, Option<&'a [u8]>);
@@ -73,6 +75,14 @@ fn verdicts(verdicts: &[OwnedVerdict]) -> Vec<u8> {
                 let parts: Vec<_> = records.iter().zip(&pairs).map(|(record, pairs)| record.parts(pairs)).collect();
                 writer.emit(&parts)
             }
+            OwnedVerdict::Route(output, value) => writer.route(output, |out| out.extend_from_slice(value)),
+            OwnedVerdict::RouteEach(records) => {
+                let pairs: Vec<_> = records.iter().map(|(_, record)| record.pairs()).collect();
+                let parts = records.iter().zip(&pairs);
+                let parts: Vec<_> =
+                    parts.map(|((output, record), pairs)| (output.as_deref(), record.parts(pairs))).collect();
+                writer.route_each(&parts)
+            }
         }
         .unwrap();
     }
@@ -93,6 +103,10 @@ fn read_verdicts(frame: &[u8]) -> Result<Vec<OwnedVerdict>, FrameError> {
                 Verdict::Emit { records, .. } => {
                     OwnedVerdict::Emit(records.map(|record| record.map(Owned::of)).collect::<Result<_, _>>()?)
                 }
+                Verdict::Route { output, value } => OwnedVerdict::Route(output.into(), value.to_vec()),
+                Verdict::RouteEach { records, .. } => OwnedVerdict::RouteEach(
+                    records.map(|(output, record)| (output.map(String::from), Owned::of(record))).collect(),
+                ),
             })
         })
         .collect()
@@ -127,6 +141,8 @@ fn verdict() -> impl Strategy<Value = OwnedVerdict> {
         text().prop_map(OwnedVerdict::Reject),
         bytes().prop_map(OwnedVerdict::Replace),
         records().prop_map(OwnedVerdict::Emit),
+        (text(), bytes()).prop_map(|(output, value)| OwnedVerdict::Route(output, value)),
+        prop::collection::vec((prop::option::of(text()), record()), 0..6).prop_map(OwnedVerdict::RouteEach),
     ]
 }
 
@@ -182,6 +198,10 @@ fn broken_frames_are_refused_by_name() {
         // Lengths and counts that would be gigabytes are read as "ends early", without an allocation.
         (&[VERSION, 1, 0, 0, 0, 2, 254, 255, 255, 255], FrameError::Truncated { at: 10 }),
         (&[VERSION, 1, 0, 0, 0, 3, 255, 255, 255, 255], FrameError::Truncated { at: 10 }),
+        (&[VERSION, 1, 0, 0, 0, 4, 1, 0, 0, 0, 0xff], FrameError::Text { at: 6 }),
+        (&[VERSION, 1, 0, 0, 0, 4, 1, 0, 0, 0, b'o'], FrameError::Truncated { at: 11 }),
+        (&[VERSION, 1, 0, 0, 0, 5, 1, 0, 0, 0, 1, 0, 0, 0, 0xff], FrameError::Text { at: 10 }),
+        (&[VERSION, 1, 0, 0, 0, 5, 255, 255, 255, 255], FrameError::Truncated { at: 10 }),
         (&huge, FrameError::Truncated { at: 5 }),
     ] {
         assert_eq!(read_verdicts(frame), Err(expected), "{frame:?}");
@@ -198,7 +218,7 @@ fn the_layout_is_the_one_in_the_wit_file() {
         headers: [("h".into(), None)].into(),
     };
     assert_eq!(
-        batch(&[record]),
+        batch(std::slice::from_ref(&record)),
         [
             &[1, 1, 0, 0, 0][..],                                // version, count
             &[1, 0, 0, 0, b'k', 2, 0, 0, 0, b'v', b'v'],         // key, value
@@ -212,9 +232,30 @@ fn the_layout_is_the_one_in_the_wit_file() {
         OwnedVerdict::Reject("r".into()),
         OwnedVerdict::Replace(b"v".to_vec()),
         OwnedVerdict::Emit(Vec::new()),
+        OwnedVerdict::Route("o".into(), b"v".to_vec()),
+        OwnedVerdict::RouteEach([(None, record.clone()), (Some("o".into()), record.clone())].into()),
     ];
+    let record = [
+        &[1, 0, 0, 0, b'k', 2, 0, 0, 0, b'v', b'v'][..], // key, value
+        &[1, 0, 0, 0, 0, 0, 0, 0],                       // timestamp
+        &[1, 0, 0, 0, 1, 0, 0, 0, b'h', 255, 255, 255, 255],
+    ]
+    .concat();
     assert_eq!(
         verdicts(&list),
-        [&[1, 4, 0, 0, 0][..], &[0], &[1, 1, 0, 0, 0, b'r'], &[2, 1, 0, 0, 0, b'v'], &[3, 0, 0, 0, 0]].concat()
+        [
+            &[1, 6, 0, 0, 0][..],
+            &[0],
+            &[1, 1, 0, 0, 0, b'r'],
+            &[2, 1, 0, 0, 0, b'v'],
+            &[3, 0, 0, 0, 0],
+            &[4, 1, 0, 0, 0, b'o', 1, 0, 0, 0, b'v'],
+            &[5, 2, 0, 0, 0],
+            &[255, 255, 255, 255],
+            &record,
+            &[1, 0, 0, 0, b'o'],
+            &record,
+        ]
+        .concat()
     );
 }

@@ -84,12 +84,15 @@ impl VerdictWriter {
     pub fn replace(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), TooLarge> {
         self.0.count()?;
         self.0.bytes.push(tag::REPLACE);
-        let at = self.0.bytes.len();
-        self.0.bytes.extend_from_slice(&[0; 4]);
-        write(&mut self.0.bytes);
-        let len = length(self.0.bytes.len().saturating_sub(at + 4))?;
-        self.0.patch(at, len);
-        Ok(())
+        self.0.written(write)
+    }
+
+    /// One record is emitted to the output of this name, with the input's key, timestamp and headers.
+    pub fn route(&mut self, output: &str, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), TooLarge> {
+        self.0.count()?;
+        self.0.bytes.push(tag::ROUTE);
+        self.0.sized(output.as_bytes())?;
+        self.0.written(write)
     }
 
     /// These records are emitted.
@@ -101,6 +104,20 @@ impl VerdictWriter {
         self.0.bytes.push(tag::EMIT);
         self.0.u32(length(records.len())?);
         records.iter().try_for_each(|record| self.0.record(record))
+    }
+
+    /// These records are emitted, each to the output of its name; without a name as by [`VerdictWriter::emit`].
+    pub fn route_each<'h, H>(&mut self, records: &[(Option<&str>, RecordParts<'_, H>)]) -> Result<(), TooLarge>
+    where
+        H: Clone + IntoIterator<Item = (&'h str, Option<&'h [u8]>)>,
+    {
+        self.0.count()?;
+        self.0.bytes.push(tag::ROUTE_EACH);
+        self.0.u32(length(records.len())?);
+        records.iter().try_for_each(|(output, record)| {
+            self.0.optional(output.map(str::as_bytes))?;
+            self.0.record(record)
+        })
     }
 
     /// Ends the frame.
@@ -145,6 +162,16 @@ impl Frame {
     fn sized(&mut self, bytes: &[u8]) -> Result<(), TooLarge> {
         self.u32(length(bytes.len())?);
         self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// What `write` appends, behind its length.
+    fn written(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), TooLarge> {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        write(&mut self.bytes);
+        let len = length(self.bytes.len().saturating_sub(at + 4))?;
+        self.patch(at, len);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
-//! Builds a workspace of guests into components: cargo, then `wit-component`.
+//! Builds guests into components: cargo, then `wit-component`.
 //!
-//! One recipe for the shipped modules, the hostile ones and an author's. It uses the toolchain's own wasm target where
+//! One recipe for the shipped modules and the hostile ones, which come by the workspace ([`guests`]), and for an
+//! author's, who builds one at a time and wants to see why it fails ([`one::build`]). It uses the toolchain's own wasm target where
 //! there is one, and Debian's `rustc-web` with its sources where there is not. Nothing is fetched here but crates.
 
 use std::{
@@ -11,6 +12,8 @@ use std::{
 
 use wit_component::ComponentEncoder;
 
+pub mod one;
+
 /// The target of every guest: no WASI.
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Debian's compiler and the sources that its package `rust-web-src` brings.
@@ -18,8 +21,11 @@ const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_RUSTDOC: &str = "/usr/bin/rustdoc";
 const DEBIAN_STD: &str = "/usr/lib/rustlib/src/rust/library/std";
 
+/// What `#[transform]` reads a version from that is not the package's.
+const VERSION: &str = "TRANSFORM_VERSION";
+
 /// What of the caller's environment would change a guest: flags and wrappers meant for the host's code.
-const UNSET: [&str; 12] = [
+const UNSET: [&str; 13] = [
     "RUSTFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",
     "RUSTC",
@@ -31,6 +37,8 @@ const UNSET: [&str; 12] = [
     "CARGO_BUILD_RUSTC",
     "CARGO_TARGET_DIR",
     "CARGO_PROFILE_RELEASE_LTO",
+    // Only [`one::How::version`] may say another version than the package's.
+    VERSION,
     // `cargo run` and `cargo test` point this at their own compiler's libraries.
     "LD_LIBRARY_PATH",
 ];
@@ -66,6 +74,26 @@ pub enum BuildError {
         /// The end of what it said.
         stderr: String,
     },
+    /// An author's module does not compile; its errors, as the compiler shows them, or nothing where they were shown
+    /// as they came.
+    #[error("the module in {path} does not compile{}", why(.text))]
+    Compile {
+        /// The module's folder.
+        path: PathBuf,
+        /// The errors.
+        text: String,
+    },
+    /// A folder without a module, or with several.
+    #[error("{path} {why}")]
+    NotOne {
+        /// The folder.
+        path: PathBuf,
+        /// What is there instead, and what to do.
+        why: String,
+    },
+    /// There is no cargo or no rustc.
+    #[error("no `{0}` is in PATH; install Rust from https://rustup.rs, then `rustup target add {TARGET}`")]
+    NoRust(&'static str),
     /// The workspace has no guest in it.
     #[error("{0} builds no cdylib; a guest's Cargo.toml says `crate-type = [\"cdylib\"]`")]
     NoGuests(PathBuf),
@@ -160,7 +188,7 @@ fn clean<'a>(command: &'a mut Command, workspace_dir: &Path) -> &'a mut Command 
 
 /// Runs to the end and returns standard output.
 fn run(name: &'static str, command: &mut Command, dir: &Path) -> Result<String, BuildError> {
-    let output = command.output().map_err(io_error("run a compiler in", dir))?;
+    let output = command.output().map_err(|error| not_started(command, dir, error))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         let lines: Vec<_> = stderr.lines().collect();
@@ -173,6 +201,14 @@ fn run(name: &'static str, command: &mut Command, dir: &Path) -> Result<String, 
         });
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The command is not there, or the folder is not.
+fn not_started(command: &Command, dir: &Path, error: io::Error) -> BuildError {
+    if error.kind() == io::ErrorKind::NotFound && dir.is_dir() {
+        return BuildError::NoRust(if command.get_program() == "rustc" { "rustc" } else { "cargo" });
+    }
+    io_error("run a compiler in", dir)(error)
 }
 
 /// The core modules in cargo's messages, fresh ones too.
@@ -191,24 +227,41 @@ fn core_modules(messages: &str) -> Vec<PathBuf> {
 }
 
 fn componentize(core: &Path, out_dir: &Path) -> Result<PathBuf, BuildError> {
+    write(&name(core), &component(core)?, out_dir)
+}
+
+/// What a core module is called; cargo puts `_` where a package has `-`.
+fn name(core: &Path) -> String {
+    core.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-")
+}
+
+/// A core module as a component.
+fn component(core: &Path) -> Result<Vec<u8>, BuildError> {
     let bytes = std::fs::read(core).map_err(io_error("read", core))?;
     let refused =
         |error: &dyn std::fmt::Display| BuildError::Encode { path: core.to_owned(), reason: format!("{error:#}") };
-    let component = ComponentEncoder::default()
+    ComponentEncoder::default()
         .validate(true)
         .module(&bytes)
         .and_then(|mut encoder| encoder.encode())
-        .map_err(|error| refused(&error))?;
-    let name = core.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
+        .map_err(|error| refused(&error))
+}
+
+/// Writes `name.wasm`, if it is not there like this already.
+fn write(name: &str, component: &[u8], out_dir: &Path) -> Result<PathBuf, BuildError> {
     let path = out_dir.join(format!("{name}.wasm"));
     if std::fs::read(&path).is_ok_and(|old| old == component) {
         return Ok(path);
     }
     // Written beside and renamed, so that nobody reads half a component.
     let partial = out_dir.join(format!("{name}.wasm.{}.partial", std::process::id()));
-    std::fs::write(&partial, &component).map_err(io_error("write", &partial))?;
+    std::fs::write(&partial, component).map_err(io_error("write", &partial))?;
     std::fs::rename(&partial, &path).map_err(io_error("write", &path))?;
     Ok(path)
+}
+
+fn why(text: &str) -> String {
+    if text.is_empty() { "; the lines above say why".to_owned() } else { format!(":\n{text}") }
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BuildError {

@@ -1,18 +1,20 @@
 //! Modules in a row: what one emits is what the next one gets.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, VecDeque},
     mem,
     sync::Arc,
 };
 
 use crate::{
-    Engine, FaultKind, Level, LogLine, Metric, Module, Record, Tables, Verdict,
+    Engine, FaultKind, Level, LogLine, Metric, Module, NamedOutput, Passed, Record, Tables, Verdict, When,
     instance::Settings,
+    outputs::Outputs,
     schema::Shape,
     stage::{Hunt, Outcome, Parts, Stage},
     state::Spoken,
-    tables::NoTables,
+    tables::EmptyTables,
 };
 
 /// One module of a chain, as a pipeline names it.
@@ -24,14 +26,38 @@ pub struct Step {
     pub module: Arc<Module>,
     /// What the pipeline sets.
     pub parameters: BTreeMap<String, String>,
+    /// Which records it gets; `None`: all. The others pass it unchanged, in their order.
+    pub when: Option<When>,
+    /// How long an instance lives.
+    pub isolation: Isolation,
+}
+
+impl Step {
+    /// A step that gets every record.
+    pub fn new(alias: impl Into<String>, module: Arc<Module>, parameters: BTreeMap<String, String>) -> Self {
+        Self { alias: alias.into(), module, parameters, when: None, isolation: Isolation::default() }
+    }
+}
+
+/// How long an instance of a module lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Until something goes wrong.
+    #[default]
+    Instance,
+    /// For one call: what a module keeps of one batch, the next one never meets. An instantiation and a `configure` a
+    /// call are the price: see `isolation` in the tests.
+    Batch,
 }
 
 /// What a chain may do beside its modules.
 #[derive(Clone, Default)]
 pub struct Options {
-    /// At most one record comes out of an input, under the input's key.
+    /// At most one record comes out of an input, under the input's key; this is for the main output.
     pub single_output: bool,
-    /// Tables for `lookup`; without them every lookup answers "no such table".
+    /// Outputs beside the main one. `None`, as in a dry run: every name that a module says is one.
+    pub outputs: Option<BTreeMap<String, NamedOutput>>,
+    /// Tables for `lookup`. `None`, as in a dry run: every table is there, and there is nothing in it.
     pub tables: Option<Arc<dyn Tables>>,
 }
 
@@ -41,6 +67,9 @@ pub enum ConfigureError {
     /// There is no module in it.
     #[error("a chain needs at least one module")]
     Empty,
+    /// There are too many.
+    #[error("a chain has at most {most} modules, this one has {0}", most = Passed::MOST)]
+    TooMany(usize),
     /// The output schema cannot be read.
     #[error("the output schema cannot be read: {0}")]
     OutputSchema(String),
@@ -131,6 +160,9 @@ pub enum ChainError {
         /// How many records did.
         time_outs: u32,
     },
+    /// A table that modules look records up in is not there.
+    #[error("a lookup cannot be answered: {0}")]
+    Lookup(String),
     /// A module that passed its checks cannot be started any more.
     #[error("cannot start {module}: {reason}")]
     Start {
@@ -148,6 +180,7 @@ const KEPT_LINES: usize = 1_000;
 pub struct Chain {
     header: String,
     stages: Vec<Stage>,
+    outputs: Arc<Outputs>,
     hunt: Hunt,
     lines: VecDeque<LogLine>,
     counters: Counters,
@@ -172,17 +205,21 @@ impl Chain {
         if steps.is_empty() {
             return Err(ConfigureError::Empty);
         }
+        if steps.len() > Passed::MOST {
+            return Err(ConfigureError::TooMany(steps.len()));
+        }
         let shape = Arc::new(Shape::parse(output_schema).map_err(ConfigureError::OutputSchema)?);
-        let tables = options.tables.unwrap_or_else(|| Arc::new(NoTables));
+        let tables = options.tables.unwrap_or_else(|| Arc::new(EmptyTables));
+        let outputs = Arc::new(Outputs::new(options.single_output, options.outputs));
         let mut stages = Vec::with_capacity(steps.len());
-        for step in steps {
+        for (place, step) in steps.into_iter().enumerate() {
             check(engine, &step, &shape)?;
-            let Step { alias, module, parameters } = step;
+            let Step { alias, module, parameters, when, isolation } = step;
             let label = module.label();
             let settings = Settings { schema: output_schema.to_owned(), parameters: parameters.into_iter().collect() };
-            let (shape, tables) = (Arc::clone(&shape), Arc::clone(&tables));
-            let parts =
-                Parts { alias: alias.clone(), module, settings, shape, tables, single_output: options.single_output };
+            let (shape, tables, outputs) = (Arc::clone(&shape), Arc::clone(&tables), Arc::clone(&outputs));
+            let alias_ = alias.clone();
+            let parts = Parts { place, alias: alias_, module, settings, when, isolation, shape, tables, outputs };
             let stage = Stage::new(parts).map_err(|fault| match fault.kind {
                 FaultKind::Rejected => ConfigureError::Refused { alias, module: label, reason: fault.reason },
                 _ => ConfigureError::Start { alias, module: label, reason: fault.reason },
@@ -190,12 +227,23 @@ impl Chain {
             stages.push(stage);
         }
         let header = stages.iter().map(|stage| stage.label.as_str()).collect::<Vec<_>>().join(",");
-        Ok(Self { header, stages, hunt: Hunt::default(), lines: VecDeque::new(), counters: Counters::new() })
+        let (hunt, lines, counters) = (Hunt::default(), VecDeque::new(), Counters::new());
+        Ok(Self { header, stages, outputs, hunt, lines, counters })
     }
 
-    /// The labels of the modules, comma-joined, in order: the value of the header `orderflow.modules`.
+    /// The labels of the modules, comma-joined, in order: the value of the header `orderflow.modules` of a record that
+    /// went through all of them.
     pub fn header(&self) -> &str {
         &self.header
+    }
+
+    /// The same for a record that went through these: those whose predicate excluded it are not named.
+    pub fn header_of(&self, passed: Passed) -> Cow<'_, str> {
+        let labels = || self.stages.iter().enumerate().filter(|(place, _)| passed.has(*place));
+        if labels().count() == self.stages.len() {
+            return Cow::Borrowed(&self.header);
+        }
+        Cow::Owned(labels().map(|(_, stage)| stage.label.as_str()).collect::<Vec<_>>().join(","))
     }
 
     /// Begins a transaction: the time for hunting poison and the count of time-outs start anew. The processor calls it
@@ -214,13 +262,13 @@ impl Chain {
     /// input became several records and a later module rejects one of them, the input is rejected.
     pub fn apply(&mut self, batch: &[Record]) -> Result<Vec<Verdict>, ChainError> {
         let mut verdicts: Vec<Verdict> = Vec::new();
-        let Self { stages, hunt, lines, counters, .. } = self;
+        let Self { stages, outputs, hunt, lines, counters, .. } = self;
         for (index, stage) in stages.iter_mut().enumerate() {
             let mut spoken = Vec::new();
             let result = if index == 0 {
                 first(stage, batch, hunt, &mut spoken).map(|first| verdicts = first)
             } else {
-                next(stage, &mut verdicts, hunt, &mut spoken)
+                next(stage, (batch, outputs), &mut verdicts, hunt, &mut spoken)
             };
             spoken.into_iter().for_each(|spoken| keep(lines, counters, stage, spoken));
             result?;
@@ -299,17 +347,13 @@ fn first(
     hunt: &mut Hunt,
     spoken: &mut Vec<Spoken>,
 ) -> Result<Vec<Verdict>, ChainError> {
-    let outcomes = stage.judge(batch, 1, hunt, spoken)?;
+    let outcomes = stage.take(batch, 1, hunt, spoken)?;
     let verdicts = outcomes.into_iter().zip(batch).map(|(outcome, record)| match outcome {
+        Outcome::Pass => Verdict::Emit(vec![record.clone()]),
         Outcome::Drop => Verdict::Drop { module: stage.label.clone() },
         Outcome::Reject(rejection) => Verdict::Reject(rejection),
         Outcome::Emit(records) => Verdict::Emit(records),
-        Outcome::Replace(value) => Verdict::Emit(vec![Record {
-            key: record.key.clone(),
-            value,
-            timestamp_ms: record.timestamp_ms,
-            headers: record.headers.clone(),
-        }]),
+        Outcome::Replace(value) => Verdict::Emit(vec![stage.emitted(record, value)]),
     });
     Ok(verdicts.collect())
 }
@@ -317,6 +361,7 @@ fn first(
 /// A later module, which reads what is still in the verdicts. Shortens them to what is proven.
 fn next(
     stage: &mut Stage,
+    (batch, outputs): (&[Record], &Outputs),
     verdicts: &mut Vec<Verdict>,
     hunt: &mut Hunt,
     spoken: &mut Vec<Spoken>,
@@ -333,7 +378,7 @@ fn next(
         Some(count) if matches!(verdicts.first(), Some(Verdict::Emit(_))) => *count,
         _ => 0,
     };
-    let outcomes = stage.judge(&records, must, hunt, spoken)?;
+    let outcomes = stage.take(&records, must, hunt, spoken)?;
     let mut settled = records.into_iter().zip(outcomes);
     for index in 0..verdicts.len() {
         let count = counts.get(index).copied().unwrap_or(0);
@@ -344,6 +389,12 @@ fn next(
         }
         if let Some(verdict) = verdicts.get_mut(index).filter(|_| count > 0) {
             *verdict = combined(stage, part);
+            let key = batch.get(index).and_then(|input| input.key.as_deref());
+            if let Verdict::Emit(records) = &verdict
+                && let Err(reason) = outputs.check(key, records)
+            {
+                *verdict = Verdict::Reject(stage.rejection(FaultKind::Output, reason));
+            }
         }
     }
     Ok(())
@@ -355,9 +406,13 @@ fn combined(stage: &Stage, part: Vec<(Record, Outcome)>) -> Verdict {
     for (record, outcome) in part {
         match outcome {
             Outcome::Drop => {}
+            Outcome::Pass => emitted.push(record),
             Outcome::Reject(rejection) => return Verdict::Reject(rejection),
             Outcome::Emit(records) => emitted.extend(records),
-            Outcome::Replace(value) => emitted.push(Record { value, ..record }),
+            Outcome::Replace(value) => {
+                let passed = record.passed.and(stage.place());
+                emitted.push(Record { value, passed, ..record });
+            }
         }
         // Each module keeps to the limit for what it gets, so a chain of them could multiply.
         let (count, limit) = (emitted.len(), stage.limits().output_records);

@@ -87,7 +87,7 @@ const MAX_PARAMETER_TEXT: usize = 4 << 10;
 
 /// Checks what `describe` said.
 pub(crate) fn check(said: bindings::Description) -> Result<Description, LoadError> {
-    if said.world != transform_frame::WORLD {
+    if !transform_frame::WORLDS.contains(&said.world.as_str()) {
         return Err(LoadError::World(said.world));
     }
     if !is_name(&said.name, "-") {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use wasmtime::{
-    Config,
+    Config, WasmFeatures,
     component::{HasSelf, Linker},
 };
 
@@ -40,8 +40,21 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine.
     pub fn new(limits: Limits) -> Result<Arc<Self>, EngineError> {
+        let config = config(&limits);
+        Self::start(limits, &config)
+    }
+
+    /// An engine for a process that may open no file: an instance's memory is not begun from a file in memory, which
+    /// costs a copy for each.
+    pub fn without_files(limits: Limits) -> Result<Arc<Self>, EngineError> {
+        let mut config = config(&limits);
+        config.memory_init_cow(false);
+        Self::start(limits, &config)
+    }
+
+    fn start(limits: Limits, config: &Config) -> Result<Arc<Self>, EngineError> {
         let settings = |error: wasmtime::Error| EngineError::Settings(joined(&error));
-        let engine = wasmtime::Engine::new(&config(&limits)).map_err(settings)?;
+        let engine = wasmtime::Engine::new(config).map_err(settings)?;
         let mut linker = Linker::new(&engine);
         bindings::Transform::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(settings)?;
         let ticker = Ticker::start(engine.clone(), limits.tick).map_err(EngineError::Ticker)?;
@@ -79,7 +92,8 @@ impl Drop for Engine {
 }
 
 /// As little of WebAssembly as today's Rust needs. Reference types and bulk memory must stay: Rust's code has them.
-/// GC, exceptions, threads and component async are off already, since their cargo features are absent.
+/// Exceptions, threads and component async are off already, since their cargo features are absent; so are GC's types, but
+/// not all that belongs to them. A test holds each of them (`tests/it/features.rs`).
 fn config(limits: &Limits) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
@@ -88,6 +102,16 @@ fn config(limits: &Limits) -> Config {
     config.cranelift_nan_canonicalization(true);
     config.wasm_simd(false).wasm_relaxed_simd(false);
     config.wasm_tail_call(false).wasm_multi_memory(false).wasm_memory64(false).wasm_component_model_map(false);
+    config.wasm_custom_page_sizes(false).wasm_wide_arithmetic(false);
+    // Named all the same, so that no dependency of somebody else's turns one on.
+    let off = WasmFeatures::GC
+        | WasmFeatures::EXCEPTIONS
+        | WasmFeatures::LEGACY_EXCEPTIONS
+        | WasmFeatures::THREADS
+        | WasmFeatures::FUNCTION_REFERENCES
+        | WasmFeatures::STACK_SWITCHING
+        | WasmFeatures::CM_ASYNC;
+    config.wasm_features(off, false);
     config
 }
 

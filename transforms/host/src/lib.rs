@@ -11,6 +11,8 @@ mod engine;
 mod module;
 
 mod chain;
+mod outputs;
+mod predicate;
 mod record;
 mod stage;
 mod tables;
@@ -23,10 +25,13 @@ mod schema;
 
 pub mod build;
 
-pub use chain::{Chain, ChainError, ConfigureError, Options, Step};
+pub use chain::{Chain, ChainError, ConfigureError, Isolation, Options, Step};
 pub use describe::{Description, Parameter, ParameterKind, Payload};
 pub use engine::{Engine, EngineError};
 pub use limits::Limits;
 pub use module::{LoadError, Module, digest};
-pub use record::{FaultKind, Level, LogLine, Metric, Record, Rejection, Verdict};
+pub use outputs::NamedOutput;
+pub use predicate::{Predicate, TopicPattern, When};
+pub use record::{FaultKind, Level, LogLine, Metric, Passed, Record, Rejection, Verdict};
 pub use tables::Tables;
+pub use transform_frame::WORLD;

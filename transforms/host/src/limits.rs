@@ -1,4 +1,5 @@
-//! What a module may use. One struct, so that one page says it; each field has a guest in `transforms/evil` that tries.
+//! What a module may use. One struct, so that one page says it; each field has a guest in `transforms/evil` that tries, or a
+//! test where no guest can. A test reads this page and holds it to that.
 //!
 //! Not here: how many records a transaction has (the processor's), and what a topic takes (`topics.json`).
 
@@ -21,19 +22,19 @@ pub struct Limits {
     /// Time is processor time of the calling thread, so that a busy machine does not send good records to the dead
     /// letters; wall-clock time is bounded by [`Limits::wall_factor`] times as much.
     pub call_base: Duration,
-    /// Time that each record of a call adds.
+    /// Time that each record of a call adds. Tried by `evil/spin`.
     pub call_per_record: Duration,
-    /// The most that a call gets, however many records it has.
+    /// The most that a call gets, however many records it has. Tried by `evil/spin`.
     pub call_max: Duration,
     /// Time of `describe`, `configure` and instantiation, each. Tried by `evil/spin-describe` and `evil/spin-configure`.
     pub start: Duration,
-    /// How much more wall-clock than processor time a call may take.
+    /// How much more wall-clock than processor time a call may take. Tried by a test that sleeps: no guest can.
     pub wall_factor: u32,
-    /// How often the deadline is looked at.
+    /// How often the deadline is looked at. Tried by `evil/spin`, which is cut at a tick.
     pub tick: Duration,
-    /// Records in one call; a longer batch is split.
+    /// Records in one call; a longer batch is split. Tried by `evil/census`.
     pub call_records: usize,
-    /// Bytes of values in one call; a longer batch is split, a longer record goes alone.
+    /// Bytes of values in one call; a longer batch is split, a longer record goes alone. Tried by `evil/census`.
     pub call_bytes: usize,
     /// Bytes that a guest may pass to the host at once: a call's answer, or what it gives to a host function. Tried by
     /// `evil/output-bomb`.
@@ -41,6 +42,7 @@ pub struct Limits {
     /// Records that one input may become, over the whole chain. Tried by `evil/output-bomb` and by a chain of splitters.
     pub output_records: usize,
     /// Bytes that a batch may become; when a module is above it, what stands behind comes again in the next transaction.
+    /// Tried by a test with a chain of two.
     pub batch_output_bytes: usize,
     /// Lines that one call may log; more are counted. Tried by `evil/log-bomb`.
     pub log_lines: usize,
@@ -48,14 +50,16 @@ pub struct Limits {
     pub log_line_bytes: usize,
     /// Names of metrics that a module may use, for as long as its chain lives. Tried by `evil/log-bomb`.
     pub metric_names: usize,
-    /// Bytes of a reject's reason, and of any text that a fault carries; the rest is cut.
+    /// Bytes of a reject's reason, and of any text that a fault carries; the rest is cut. Tried by `evil/bad-datum`.
     pub reason_bytes: usize,
-    /// Keys in one call of `lookup`.
+    /// Keys in one call of `lookup`. Tried by `evil/log-bomb`.
     pub lookup_keys: usize,
-    /// How long one transaction may hunt for poison; then the proven prefix is returned.
+    /// Bytes of the values that one call of `lookup` gets. Tried by `evil/lookup-bomb`.
+    pub lookup_bytes: usize,
+    /// How long one transaction may hunt for poison; then the proven prefix is returned. Tried by `evil/panic`.
     pub hunt: Duration,
     /// Records that may run out of time in one transaction before the breaker trips: what stands before the first of them
-    /// is returned, and where nothing does, the chain refuses to judge.
+    /// is returned, and where nothing does, the chain refuses to judge. Tried by `evil/spin`.
     pub time_outs: u32,
 }
 
@@ -82,6 +86,7 @@ impl Default for Limits {
             metric_names: 32,
             reason_bytes: 512,
             lookup_keys: 1_000,
+            lookup_bytes: 4 << 20,
             hunt: Duration::from_secs(3),
             time_outs: 3,
         }

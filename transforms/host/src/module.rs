@@ -38,7 +38,7 @@ pub enum LoadError {
     #[error("the module cannot describe itself: {0}")]
     Describe(String),
     /// It was built for another version of the world.
-    #[error("the module was built for `{0}`, this host runs {world}; build it again with this SDK", world = transform_frame::WORLD)]
+    #[error("the module was built for `{0}`, this host runs {worlds}; build it again with this SDK", worlds = transform_frame::WORLDS.join(" and "))]
     World(String),
     /// Its name is none.
     #[error("the module's name `{0}` is not [a-z][a-z0-9-]* of at most 64 characters")]
@@ -60,6 +60,21 @@ pub enum LoadError {
         /// Why it cannot be.
         reason: String,
     },
+}
+
+impl LoadError {
+    /// The check that refused it, as one word that never changes: for the problem's member and the audit.
+    pub fn check(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "size",
+            Self::NotAComponent(_) => "validation",
+            Self::Import(_) => "imports",
+            Self::Export(_) => "exports",
+            Self::World(_) => "world",
+            Self::Describe(_) | Self::Name(_) | Self::Version(_) | Self::Payload | Self::Schema(_) => "describe",
+            Self::Parameter { .. } => "parameters",
+        }
+    }
 }
 
 /// A compiled module.

@@ -1,7 +1,9 @@
 //! Records and what became of them. Plain data; nothing here runs.
 
-/// A record on its way through a chain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+use std::sync::Arc;
+
+/// A record on its way through a chain. Equal is what would be written alike: by which modules it went does not count.
+#[derive(Clone, Debug, Default)]
 pub struct Record {
     /// The record's key.
     pub key: Option<Vec<u8>>,
@@ -11,6 +13,50 @@ pub struct Record {
     pub timestamp_ms: i64,
     /// Name and value of each header.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Its value is null: no module can take it, so it passes only where a predicate excludes it from each.
+    pub tombstone: bool,
+    /// The topic that it was read from; for predicates.
+    pub topic: Option<Arc<str>>,
+    /// The output that a module sent it to; `None`: the pipeline's main one.
+    pub output: Option<Arc<str>>,
+    /// The modules that it went through.
+    pub passed: Passed,
+}
+
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { key, value, timestamp_ms, headers, tombstone, topic, output, passed: _ } = self;
+        (key, value, timestamp_ms, headers) == (&other.key, &other.value, &other.timestamp_ms, &other.headers)
+            && (tombstone, topic, output) == (&other.tombstone, &other.topic, &other.output)
+    }
+}
+
+impl Eq for Record {}
+
+/// Which modules of a chain a record went through. A chain has at most [`Passed::MOST`] modules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Passed(u32);
+
+impl Passed {
+    /// Modules that a chain may have.
+    pub const MOST: usize = 32;
+
+    /// Also the module at this place.
+    #[must_use]
+    pub fn and(self, place: usize) -> Self {
+        let bit = u32::try_from(place).ok().and_then(|place| 1_u32.checked_shl(place)).unwrap_or(0);
+        Self(self.0 | bit)
+    }
+
+    /// Whether the module at this place is among them.
+    pub fn has(self, place: usize) -> bool {
+        self == self.and(place) && place < Self::MOST
+    }
+
+    /// The place of the last one.
+    pub fn last(self) -> Option<usize> {
+        (0..Self::MOST).rev().find(|place| self.has(*place))
+    }
 }
 
 /// What became of one input.

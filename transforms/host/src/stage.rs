@@ -8,8 +8,9 @@ use std::{
 use transform_frame::{BatchWriter, RecordParts, Verdict as Framed, Verdicts};
 
 use crate::{
-    ChainError, FaultKind, Limits, Module, Record, Rejection, Tables, datum,
+    ChainError, FaultKind, Isolation, Limits, Module, Record, Rejection, Tables, When, datum,
     instance::{Fault, Instance, Settings},
+    outputs::Outputs,
     schema::Shape,
     state::{Spoken, cut},
 };
@@ -17,6 +18,8 @@ use crate::{
 /// What the module said of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
+    /// Nothing: the module did not get it.
+    Pass,
     Drop,
     Reject(Rejection),
     /// The input with this value.
@@ -24,6 +27,10 @@ pub(crate) enum Outcome {
     /// At least one record.
     Emit(Vec<Record>),
 }
+
+/// Why a record without a value is rejected.
+const NO_TOMBSTONE: &str =
+    "its value is null, which no module can take; exclude such records by a predicate RecordIsTombstone with negate";
 
 /// What a record takes beside its value, about.
 const OVERHEAD: usize = 256;
@@ -40,12 +47,7 @@ pub(crate) struct Hunt {
 /// A module with its settings and an instance that is kept between calls.
 pub(crate) struct Stage {
     pub(crate) label: String,
-    alias: String,
-    module: Arc<Module>,
-    settings: Settings,
-    shape: Arc<Shape>,
-    tables: Arc<dyn Tables>,
-    single_output: bool,
+    parts: Parts,
     instance: Option<Instance>,
     /// The most memory that an instance had after a call.
     pub(crate) memory_bytes: usize,
@@ -53,39 +55,81 @@ pub(crate) struct Stage {
 
 /// What a stage is made of.
 pub(crate) struct Parts {
+    /// Its place in the chain, from 0.
+    pub(crate) place: usize,
     pub(crate) alias: String,
     pub(crate) module: Arc<Module>,
     pub(crate) settings: Settings,
+    pub(crate) when: Option<When>,
+    pub(crate) isolation: Isolation,
     pub(crate) shape: Arc<Shape>,
     pub(crate) tables: Arc<dyn Tables>,
-    pub(crate) single_output: bool,
+    pub(crate) outputs: Arc<Outputs>,
+}
+
+/// Whether a record is for a module.
+enum Admission {
+    Take,
+    Pass,
+    Refuse,
 }
 
 impl Stage {
     /// Starts an instance, so that a refusal is seen at once.
     pub(crate) fn new(parts: Parts) -> Result<Self, Fault> {
-        let Parts { alias, module, settings, shape, tables, single_output } = parts;
-        let instance = Instance::configured(&module, &settings, Arc::clone(&tables))?;
-        Ok(Self {
-            label: module.label(),
-            alias,
-            module,
-            settings,
-            shape,
-            tables,
-            single_output,
-            memory_bytes: instance.memory_bytes(),
-            instance: Some(instance),
-        })
+        let instance = Instance::configured(&parts.module, &parts.settings, Arc::clone(&parts.tables))?;
+        let memory_bytes = instance.memory_bytes();
+        Ok(Self { label: parts.module.label(), parts, instance: Some(instance), memory_bytes })
+    }
+
+    /// Its place in the chain.
+    pub(crate) fn place(&self) -> usize {
+        self.parts.place
+    }
+
+    /// Gives the module those records that its predicate admits; the others pass. As [`Stage::judge`] in all else.
+    pub(crate) fn take(
+        &mut self,
+        records: &[Record],
+        must: usize,
+        hunt: &mut Hunt,
+        spoken: &mut Vec<Spoken>,
+    ) -> Result<Vec<Outcome>, ChainError> {
+        let admissions: Vec<Admission> = records.iter().map(|record| self.admission(record)).collect();
+        let admitted = |admission: &&Admission| matches!(admission, Admission::Take);
+        let must = admissions.iter().take(must).filter(admitted).count();
+        let taken = records.iter().zip(&admissions).filter(|(_, admission)| admitted(admission));
+        let taken: Vec<&Record> = taken.map(|(record, _)| record).collect();
+        let mut judged = self.judge(&taken, must, hunt, spoken)?.into_iter();
+        let mut outcomes = Vec::with_capacity(records.len());
+        for admission in admissions {
+            let outcome = match admission {
+                Admission::Take => judged.next(),
+                Admission::Pass => Some(Outcome::Pass),
+                Admission::Refuse => Some(self.reject(FaultKind::Rejected, NO_TOMBSTONE.to_owned())),
+            };
+            let Some(outcome) = outcome else { break };
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    fn admission(&self, record: &Record) -> Admission {
+        let admits = |when: &When| when.admits(record, self.parts.outputs.topic_of(record));
+        match (self.parts.when.as_ref().is_none_or(admits), record.tombstone) {
+            (false, _) => Admission::Pass,
+            (true, true) => Admission::Refuse,
+            (true, false) => Admission::Take,
+        }
     }
 
     /// Judges records in order. Fewer outcomes than records: the hunt's time is up, the breaker has tripped, or what the
     /// records become is enough for one transaction. `spoken` gets what was said.
     ///
     /// `must` is how many outcomes have to come whatever they cost, so that a transaction always moves on.
-    pub(crate) fn judge(
+    fn judge(
         &mut self,
-        records: &[Record],
+        records: &[&Record],
         must: usize,
         hunt: &mut Hunt,
         spoken: &mut Vec<Spoken>,
@@ -112,11 +156,11 @@ impl Stage {
     }
 
     pub(crate) fn limits(&self) -> &Arc<Limits> {
-        self.module.engine().limits()
+        self.parts.module.engine().limits()
     }
 
     /// How many records go into the next call: at least one.
-    fn call_len(&self, records: &[Record]) -> usize {
+    fn call_len(&self, records: &[&Record]) -> usize {
         let limits = self.limits();
         let mut bytes = 0_usize;
         let fitting = records.iter().take(limits.call_records).take_while(|record| {
@@ -130,7 +174,7 @@ impl Stage {
     /// or the breaker has tripped.
     fn hunt(
         &mut self,
-        records: &[Record],
+        records: &[&Record],
         mut fault: Fault,
         (must, hunt): (usize, &mut Hunt),
         outcomes: &mut Vec<Outcome>,
@@ -180,7 +224,7 @@ impl Stage {
     /// One call. The outer error: the module cannot be started; the inner: this call failed, and nothing was added.
     fn call(
         &mut self,
-        records: &[Record],
+        records: &[&Record],
         outcomes: &mut Vec<Outcome>,
         spoken: &mut Vec<Spoken>,
     ) -> Result<Result<(), Fault>, ChainError> {
@@ -190,7 +234,7 @@ impl Stage {
         };
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
-            None => Instance::configured(&self.module, &self.settings, Arc::clone(&self.tables))
+            None => Instance::configured(&self.parts.module, &self.parts.settings, Arc::clone(&self.parts.tables))
                 .map_err(|fault| ChainError::Start { module: self.label.clone(), reason: fault.reason })?,
         };
         let answer = instance.process(self.limits().call(records.len()), &batch);
@@ -202,14 +246,14 @@ impl Stage {
         }
         spoken.push(instance.take_spoken());
         // An instance whose memory grew far is not kept: memory never shrinks.
-        if instance.memory_bytes() <= self.limits().memory_bytes / 2 {
+        if self.parts.isolation == Isolation::Instance && instance.memory_bytes() <= self.limits().memory_bytes / 2 {
             self.instance = Some(instance);
         }
         Ok(Ok(()))
     }
 
     /// Reads the answer to a call: exactly one verdict a record, or the call has failed.
-    fn read(&self, frame: &[u8], records: &[Record]) -> Result<Vec<Outcome>, Fault> {
+    fn read(&self, frame: &[u8], records: &[&Record]) -> Result<Vec<Outcome>, Fault> {
         let broken = |reason: String| Fault { kind: FaultKind::Output, reason };
         let verdicts = Verdicts::parse(frame).map_err(|error| broken(error.to_string()))?;
         if usize::try_from(verdicts.announced()) != Ok(records.len()) {
@@ -231,47 +275,88 @@ impl Stage {
         match verdict {
             Framed::Drop => Outcome::Drop,
             Framed::Reject(reason) => self.reject(FaultKind::Rejected, reason.to_owned()),
-            Framed::Replace(value) => match datum::check(&self.shape, value) {
+            Framed::Replace(value) => match self.checked(value) {
                 Ok(()) => Outcome::Replace(value.to_vec()),
-                Err(mismatch) => self.reject(FaultKind::Output, format!("not a datum of the schema: {mismatch}")),
-            },
-            Framed::Emit { count: 0, .. } => Outcome::Drop,
-            Framed::Emit { count, records } => match self.emitted(input, count, records) {
-                Ok(records) => Outcome::Emit(records),
                 Err(reason) => self.reject(FaultKind::Output, reason),
             },
+            Framed::Emit { count: 0, .. } | Framed::RouteEach { count: 0, .. } => Outcome::Drop,
+            Framed::Emit { count, records } => {
+                let limit =
+                    if self.parts.outputs.is_single(input.output.as_ref()) { 1 } else { self.limits().output_records };
+                let routed =
+                    records.map(|record| record.map(|record| (None, record)).map_err(|error| error.to_string()));
+                self.emission(input, (count, limit), routed)
+            }
+            Framed::Route { output, value } => {
+                let record = self.checked(value).and_then(|()| {
+                    let output = Some(self.parts.outputs.named(output)?);
+                    Ok(Record { output, ..self.emitted(input, value.to_vec()) })
+                });
+                self.emission_of(input, record.map(|record| vec![record]))
+            }
+            Framed::RouteEach { count, records } => {
+                self.emission(input, (count, self.limits().output_records), records.map(Ok))
+            }
         }
     }
 
-    fn emitted(
+    fn checked(&self, value: &[u8]) -> Result<(), String> {
+        datum::check(&self.parts.shape, value).map_err(|mismatch| format!("not a datum of the schema: {mismatch}"))
+    }
+
+    /// What comes out of `input` when nothing but its value changes.
+    pub(crate) fn emitted(&self, input: &Record, value: Vec<u8>) -> Record {
+        Record {
+            key: input.key.clone(),
+            value,
+            timestamp_ms: input.timestamp_ms,
+            headers: input.headers.clone(),
+            tombstone: false,
+            topic: input.topic.clone(),
+            output: input.output.clone(),
+            passed: input.passed.and(self.parts.place),
+        }
+    }
+
+    fn emission<'f>(
         &self,
         input: &Record,
-        count: u32,
-        records: transform_frame::Records<'_>,
-    ) -> Result<Vec<Record>, String> {
-        let limit = if self.single_output { 1 } else { self.limits().output_records };
+        (count, limit): (u32, usize),
+        records: impl Iterator<Item = Result<(Option<&'f str>, transform_frame::Record<'f>), String>>,
+    ) -> Outcome {
         if usize::try_from(count).is_ok_and(|count| count > limit) {
-            return Err(format!("{count} records from one, the limit is {limit}"));
+            return self.reject(FaultKind::Output, format!("{count} records from one, the limit is {limit}"));
         }
-        let mut emitted = Vec::new();
-        for record in records {
-            let record = record.map_err(|error| error.to_string())?;
-            if self.single_output && record.key != input.key.as_deref() {
-                return Err("another key than the input's".to_owned());
-            }
-            datum::check(&self.shape, record.value)
-                .map_err(|mismatch| format!("not a datum of the schema: {mismatch}"))?;
-            emitted.push(Record {
+        let record = |routed: Result<(Option<&str>, transform_frame::Record<'_>), String>| {
+            let (output, record) = routed?;
+            self.checked(record.value)?;
+            let named = output.map(|name| self.parts.outputs.named(name)).transpose()?;
+            let header =
+                |header: transform_frame::Header<'_>| (header.name.to_owned(), header.value.map(<[u8]>::to_vec));
+            Ok(Record {
                 key: record.key.map(<[u8]>::to_vec),
                 value: record.value.to_vec(),
                 timestamp_ms: record.timestamp_ms,
-                headers: record
-                    .headers
-                    .map(|header| (header.name.to_owned(), header.value.map(<[u8]>::to_vec)))
-                    .collect(),
-            });
+                headers: record.headers.map(header).collect(),
+                tombstone: false,
+                topic: input.topic.clone(),
+                output: named.or_else(|| input.output.clone()),
+                passed: input.passed.and(self.parts.place),
+            })
+        };
+        self.emission_of(input, records.map(record).collect())
+    }
+
+    /// What comes out of an input, where the rules of the outputs allow it.
+    fn emission_of(&self, input: &Record, records: Result<Vec<Record>, String>) -> Outcome {
+        let allowed = records.and_then(|records| {
+            self.parts.outputs.check(input.key.as_deref(), &records)?;
+            Ok(records)
+        });
+        match allowed {
+            Ok(records) => Outcome::Emit(records),
+            Err(reason) => self.reject(FaultKind::Output, reason),
         }
-        Ok(emitted)
     }
 
     fn reject(&self, kind: FaultKind, reason: String) -> Outcome {
@@ -281,7 +366,7 @@ impl Stage {
     /// A rejection by this module.
     pub(crate) fn rejection(&self, kind: FaultKind, reason: String) -> Rejection {
         let reason = cut(reason, self.limits().reason_bytes);
-        Rejection { alias: self.alias.clone(), module: self.label.clone(), kind, reason }
+        Rejection { alias: self.parts.alias.clone(), module: self.label.clone(), kind, reason }
     }
 }
 
@@ -289,14 +374,14 @@ impl Outcome {
     /// Roughly what it holds in memory.
     fn size(&self) -> usize {
         match self {
-            Self::Drop | Self::Reject(_) => OVERHEAD,
+            Self::Pass | Self::Drop | Self::Reject(_) => OVERHEAD,
             Self::Replace(value) => OVERHEAD + value.len(),
             Self::Emit(records) => records.iter().map(|record| OVERHEAD + record.value.len()).sum(),
         }
     }
 }
 
-fn frame(records: &[Record]) -> Result<Vec<u8>, Fault> {
+fn frame(records: &[&Record]) -> Result<Vec<u8>, Fault> {
     let bytes: usize = records.iter().map(|record| record.value.len() + 256).sum();
     let mut batch = BatchWriter::with_capacity(bytes);
     for record in records {

@@ -163,17 +163,34 @@ impl bindings::TransformImports for State {
         }
     }
 
-    fn lookup(&mut self, table: String, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Vec<u8>>>, bindings::LookupError> {
+    fn lookup(&mut self, table: String, keys: Vec<Vec<u8>>) -> wasmtime::Result<Answer> {
         if keys.len() > self.limits.lookup_keys {
             let limit = u32::try_from(self.limits.lookup_keys).unwrap_or(u32::MAX);
-            return Err(bindings::LookupError::TooManyKeys(limit));
+            return Ok(Err(bindings::LookupError::TooManyKeys(limit)));
         }
         if !self.tables.contains(&table) {
-            return Err(bindings::LookupError::NoSuchTable);
+            return Ok(Err(bindings::LookupError::NoSuchTable));
         }
-        Ok(keys.iter().map(|key| self.tables.get(&table, key)).collect())
+        let (mut found, mut bytes) = (Vec::with_capacity(keys.len()), 0_usize);
+        for key in &keys {
+            let value = self.tables.get(&table, key);
+            bytes = bytes.saturating_add(value.as_ref().map_or(0, Vec::len));
+            // The guest's own limit would see it only when the host has paid for it already.
+            if bytes > self.limits.lookup_bytes {
+                let limit = self.limits.lookup_bytes;
+                let text =
+                    format!("it looked up more than {limit} bytes at once; let it ask for fewer keys in one call");
+                self.refused = Some(text.clone());
+                return Err(wasmtime::Error::msg(text));
+            }
+            found.push(value);
+        }
+        Ok(Ok(found))
     }
 }
+
+/// One answer a key, or why there is none.
+type Answer = Result<Vec<Option<Vec<u8>>>, bindings::LookupError>;
 
 fn metric_name(name: &str) -> bool {
     name.len() <= 64
@@ -189,4 +206,27 @@ pub(crate) fn cut(mut text: String, limit: usize) -> String {
         text.shrink_to_fit();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_gets_no_processor_ends_all_the_same() {
+        // A thread that sleeps uses no processor time, so only the wall-clock bound can end it.
+        let mut deadline = Deadline::new(Duration::from_millis(50), 1);
+        deadline.base = processor_time();
+        std::thread::sleep(Duration::from_millis(51));
+        assert!(deadline.is_over());
+        let mut patient = Deadline::new(Duration::from_secs(60), 4);
+        assert!(!patient.is_over());
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        for (limit, expected) in [(0, ""), (1, ""), (2, "\u{fc}"), (3, "\u{fc}"), (9, "\u{fc}\u{fc}")] {
+            assert_eq!(cut("\u{fc}\u{fc}".to_owned(), limit), expected, "{limit}");
+        }
+    }
 }

@@ -7,16 +7,18 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use schemas::names::topics;
 use schemas::registry::Registry;
-use service_kit::{Admin, Door, Readiness, Tasks, http, signals};
+use service_kit::{Admin, Door, Readiness, Reloads, Tasks, http, signals};
 use transform_host::{Engine, Limits};
 
 use crate::config::Config;
+use crate::intake::child::{Bounds, Child};
+use crate::lookup::Lookups;
 use crate::pipeline::manager::{Manager, Site};
 use crate::pipeline::plan::Materials;
-use crate::rest::{Api, MODULE_BYTES, Service};
+use crate::rest::{Api, MODULE_BYTES, Memory, Service, Turns};
 use crate::state::catalog::Catalog;
 use crate::state::{follow, write::Writer};
-use crate::{control, metrics};
+use crate::{control, logs, metrics};
 
 /// Exit must be certain within ten seconds.
 const GRACE: Duration = Duration::from_millis(9_500);
@@ -30,6 +32,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     signals::watch(&tasks)?;
+    let (hangup, reloads, tokens) = (signals::hangup()?, Reloads::default(), config.tokens.clone());
+    reloads.add("tokens", move || tokens.reload());
+    tasks.spawn(reloads.at_each(hangup, tasks.clone()));
     start(config, &tasks).await?;
     tasks.stopping().await;
     tasks.drain(GRACE).await;
@@ -58,9 +63,19 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
         tasks.spawn_blocking(move || follow::follow(&brokers, &client_id, topic, &catalog, &owned));
     }
 
-    let (measured, metrics) = metrics::registry();
+    let (logs, waiting) = logs::channel(&config.instance);
+    let (brokers, client, owned) = (config.kafka.clone(), client_id.clone(), tasks.clone());
+    tasks.spawn_blocking(move || {
+        if let Err(error) = logs::write(&brokers, &format!("{client}-logs"), &waiting, &owned) {
+            tracing::warn!(error = %error, lost = waiting.lost(), "modules' last lines may be lost");
+        }
+    });
+
+    let (measured, metrics) = metrics::registry_with(&logs);
     let runtime = tokio::runtime::Handle::current();
-    let materials = Materials { engine, registry, catalog: Arc::clone(&catalog), runtime, counted: metrics.modules() };
+    let lookups = Lookups::new(config.kafka.clone(), client_id, tasks.clone());
+    let counted = metrics.modules();
+    let materials = Materials { engine, registry, catalog: Arc::clone(&catalog), runtime, counted, logs, lookups };
     let alarm = alarm(tasks);
     let manager = Arc::new(Manager::new(site, materials.clone(), metrics, tasks.clone(), alarm, Arc::clone(&writer)));
     tasks.spawn_vital("pipelines' manager", Arc::clone(&manager).run());
@@ -68,7 +83,10 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
     let door = Door::loopback().with_hosts(config.hosts);
     let admin = Admin::new(readiness(&catalog, &manager), measured, door.clone());
     let worker = address.to_string();
-    let api = Api { admin, door, manager, materials, writer, tasks: tasks.clone(), worker };
+    let memory = Memory::default();
+    let (tokens, child) = (config.tokens, Child::new(config.program, Bounds::default()));
+    let (turns, owned) = (Turns::default(), tasks.clone());
+    let api = Api { admin, door, tokens, child, turns, manager, materials, writer, tasks: owned, worker, memory };
     let serving = http::serve(listener, Service(Arc::new(api)), http::Limits::default(), tasks.clone());
     tasks.spawn_vital("REST port", serving);
     tracing::info!(listen = %address, instance = config.instance, kafka = config.kafka, "transforms serves");

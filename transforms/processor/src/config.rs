@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use service_kit::telemetry;
+use service_kit::{Tokens, telemetry};
+
+use crate::command::{self, check_upload, token};
 
 /// Runs pipelines of sandboxed transforms between Kafka topics, exactly once.
 #[derive(Debug, clap::Parser)]
@@ -22,24 +24,35 @@ pub struct Args {
 pub enum Command {
     /// Run the pipelines and serve the REST API
     Serve(ServeArgs),
-    /// Build a workspace of modules; writes one <name>.wasm for each
-    Build {
-        /// The workspace of the modules
-        dir: PathBuf,
-        /// Where to write
-        #[arg(long)]
-        out: PathBuf,
-    },
+    /// Make the folder of a new module, ready to build and test
+    New(command::new::Args),
+    /// Build a module, or a workspace of them
+    Build(command::build::Args),
+    /// Run a module in the sandbox on orders and show before and after
+    Test(command::test::Args),
+    /// Build a module at each save and show what it does to orders
+    Dev(command::dev::Args),
     /// Upload a module; the same one again changes nothing
-    Push {
-        /// The module
-        file: PathBuf,
-        /// The address of a running `transforms serve`
-        #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084")]
-        url: String,
-    },
+    Push(command::push::Args),
+    /// Show what modules log, from the topic transforms.logs
+    Logs(command::logs::Args),
+    /// List pipelines and modules
+    List(command::list::Args),
+    /// Show what pipelines do: state, slots, modules, lag and rate; exit code 1 if one is hindered
+    Status(command::status::Args),
+    /// Check a pipeline's file against a running process
+    Validate(command::validate::Args),
+    /// Run another version of a module: change that line of the pipeline's file, show it, apply it
+    Promote(command::promote::Promote),
+    /// Run an earlier version of a module: change that line of the pipeline's file, show it, apply it
+    Rollback(command::promote::Rollback),
     /// Compare a candidate with the live chain: it gets the same records, and its outputs go nowhere
-    Shadow(crate::command::shadow::Args),
+    Shadow(command::shadow::Args),
+    /// Make a token for the file of `serve --tokens`
+    Token(token::Args),
+    /// Check an upload from standard input; a serving process starts this for itself
+    #[command(hide = true)]
+    CheckUpload(check_upload::Args),
 }
 
 /// The flags of `serve`.
@@ -60,6 +73,36 @@ pub struct ServeArgs {
     /// Further host names that the REST API answers to, separated by commas (loopback names always)
     #[arg(long, env = "TRANSFORMS_HOSTS", value_delimiter = ',')]
     pub hosts: Vec<String>,
+    /// JSON file of the tokens that may call, which `transforms token` makes entries for; read anew at SIGHUP
+    #[arg(long, env = "TRANSFORMS_TOKENS", value_name = "FILE")]
+    pub tokens: Option<PathBuf>,
+    /// One token that may deploy, where there is no file; better given by the environment
+    #[arg(long, env = "TRANSFORMS_TOKEN", hide_env_values = true, default_value = "")]
+    pub token: Secret,
+}
+
+/// Text that no log shows.
+#[derive(Clone, Default)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself; `None` where there is none.
+    #[must_use]
+    pub fn reveal(&self) -> Option<&str> {
+        Some(self.0.as_str()).filter(|text| !text.is_empty())
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "(secret)" })
+    }
 }
 
 /// What `serve` works with.
@@ -75,6 +118,10 @@ pub struct Config {
     pub instance: String,
     /// Further host names.
     pub hosts: Vec<String>,
+    /// Who may call; nobody is asked without them.
+    pub tokens: Tokens,
+    /// This program's own file, which checks uploads in processes of their own.
+    pub program: PathBuf,
 }
 
 impl TryFrom<ServeArgs> for Config {
@@ -82,7 +129,7 @@ impl TryFrom<ServeArgs> for Config {
 
     fn try_from(args: ServeArgs) -> anyhow::Result<Self> {
         let mut faults = Vec::new();
-        let instance = args.instance.unwrap_or_else(host_name);
+        let instance = args.instance.clone().or_else(service_kit::host::name).unwrap_or_else(|| "local".to_owned());
         if !crate::pipeline::spec::is_name(&instance) {
             faults.push(format!("--instance {instance:?}: use 1 to 100 of A-Z a-z 0-9 . _ -"));
         }
@@ -102,13 +149,33 @@ impl TryFrom<ServeArgs> for Config {
                 args.listen
             ));
         }
+        let tokens = tokens(&args, &mut faults);
+        if !args.listen.ip().is_loopback() && args.tokens.is_none() && args.token.reveal().is_none() {
+            faults.push(format!(
+                "--listen {}: not loopback, so --tokens must name a file of tokens (`transforms token` makes them), or \
+                 TRANSFORMS_TOKEN hold one: whoever can reach this port could deploy code",
+                args.listen
+            ));
+        }
+        let program = std::env::current_exe().unwrap_or_else(|error| {
+            faults.push(format!("this program does not know its own file: {error}"));
+            PathBuf::new()
+        });
         anyhow::ensure!(faults.is_empty(), "{}", faults.join("\n"));
-        Ok(Self { listen: args.listen, kafka: args.kafka, registry: args.registry, instance, hosts: args.hosts })
+        let ServeArgs { listen, kafka, registry, hosts, .. } = args;
+        Ok(Self { listen, kafka, registry, instance, hosts, tokens, program })
     }
 }
 
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "local".to_owned() } else { name.to_owned() }
+/// Those of the file, or else the one.
+fn tokens(args: &ServeArgs, faults: &mut Vec<String>) -> Tokens {
+    let read = match (&args.tokens, args.token.reveal()) {
+        (Some(path), _) => Tokens::from_file(path).map_err(|found| ("--tokens", found.join("\n--tokens "))),
+        (None, Some(token)) => Tokens::one("TRANSFORMS_TOKEN", token).map_err(|fault| ("TRANSFORMS_TOKEN", fault)),
+        (None, None) => Ok(Tokens::default()),
+    };
+    read.unwrap_or_else(|(what, fault)| {
+        faults.push(format!("{what} {fault}"));
+        Tokens::default()
+    })
 }

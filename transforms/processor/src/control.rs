@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::kafka::Gap;
-use crate::work::{Factory, Work};
+use crate::work::{Factory, Work, Works};
 
 /// Called when a client hangs for good: the process should end and be started again.
 pub type Alarm = Arc<dyn Fn(&str) + Send + Sync>;
@@ -28,7 +28,7 @@ struct Order {
     version: u64,
     factory: Arc<dyn Factory>,
     /// Work that was made already, so that a slot need not stand still for it.
-    ready: Vec<Box<dyn Work>>,
+    ready: Works,
 }
 
 impl Control {
@@ -72,7 +72,7 @@ impl Control {
     }
 
     /// Gives the slots other work, from their next transaction on. What is `ready` of it they take; the rest they make.
-    pub fn assign(&self, factory: Arc<dyn Factory>, ready: Vec<Box<dyn Work>>) {
+    pub fn assign(&self, factory: Arc<dyn Factory>, ready: Works) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         order.version += 1;
         (order.factory, order.ready) = (factory, ready);
@@ -82,7 +82,7 @@ impl Control {
     }
 
     /// Work that was made before the slots start.
-    pub fn prepare(&self, ready: Vec<Box<dyn Work>>) {
+    pub fn prepare(&self, ready: Works) {
         self.order.lock().unwrap_or_else(PoisonError::into_inner).ready = ready;
     }
 
@@ -123,6 +123,11 @@ impl Control {
 
     pub(crate) fn hung(&self, what: &str) {
         (self.alarm)(what);
+    }
+
+    /// Lets the slots look at once at what they were told.
+    pub(crate) fn wake(&self) {
+        self.notify();
     }
 
     fn notify(&self) {

@@ -3,13 +3,17 @@
 //!
 //! The way of a record: [`slot`] gathers a batch from [`kafka`], [`record`] makes outputs or dead letters of it, and
 //! slot commits both with the offsets. Around it: [`pipeline`] decides which slots run, [`state`] is what all
-//! processes share, [`rest`] is how users change it. Wiring: [`app`].
+//! processes share, [`lookup`] is the tables that modules read, [`intake`] is what a module must pass, [`rest`] is how
+//! users change it, [`command`] what they type. What a module's author does with this command stands apart: [`author`].
+//! Wiring: [`app`].
 
 pub mod command;
 pub mod config;
 pub mod names;
 
 pub mod app;
+pub mod author;
+pub mod intake;
 pub mod pipeline;
 pub mod push;
 pub mod rest;
@@ -17,9 +21,11 @@ pub mod state;
 
 pub mod control;
 pub mod kafka;
+pub mod lookup;
 pub mod record;
 pub mod slot;
 pub mod work;
 
+pub mod logs;
 pub mod metrics;
 pub mod status;

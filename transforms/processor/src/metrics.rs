@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use transform_host::Metric;
 
+use crate::logs::GuestLogs;
 use crate::work::Tally;
 
 mod swaps;
@@ -174,6 +176,18 @@ impl ModuleMetrics {
     }
 }
 
+/// Counts where it happens, read when somebody asks.
+#[derive(Debug)]
+struct LostLines(GuestLogs);
+
+impl Collector for LostLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let counter = ConstCounter::new(self.0.lost());
+        let help = "lines of modules that had no room on their way to the topic transforms.logs";
+        counter.encode(encoder.encode_descriptor("transforms_log_lines_lost", help, None, counter.metric_type())?)
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a batch has at most thousands of records")]
 fn float(records: usize) -> f64 {
     records as f64
@@ -225,13 +239,23 @@ pub fn registry() -> (Arc<Registry>, Metrics) {
     (Arc::new(registry), metrics)
 }
 
+/// As [`registry`], and the lines of modules that were lost.
+#[must_use]
+pub fn registry_with(logs: &GuestLogs) -> (Arc<Registry>, Metrics) {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    registry.register_collector(Box::new(LostLines(logs.clone())));
+    (Arc::new(registry), metrics)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logs;
 
     #[test]
     fn what_modules_count_is_exported_up_to_a_bound() {
-        let (registry, metrics) = registry();
+        let (registry, metrics) = registry_with(&logs::channel("here").0);
         let modules = metrics.modules();
         for name in (0..2 * MAX_MODULE_SERIES).map(|number| format!("n{number}")) {
             modules.count(Metric { module: "clean@1.0.0".to_owned(), name, by: 1 });
@@ -242,5 +266,6 @@ mod tests {
         let series = text.lines().filter(|line| line.starts_with("transforms_module_counter_total{"));
         assert_eq!(series.count(), MAX_MODULE_SERIES);
         assert!(text.contains(r#"transforms_module_counter_total{module="clean@1.0.0",name="n0"} 7"#), "{text}");
+        assert!(text.contains("transforms_log_lines_lost_total 0"), "{text}");
     }
 }

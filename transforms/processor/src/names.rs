@@ -22,10 +22,20 @@ pub mod key {
     pub const OUTPUT: &str = "output.topic";
     /// The modules' aliases in order, separated by commas.
     pub const TRANSFORMS: &str = "transforms";
+    /// Names of the outputs beside the main one; `outputs.<name>.topic`.
+    pub const OUTPUTS: &str = "outputs";
+    /// Connect's predicates by alias; `predicates.<alias>.type`, `transforms.<alias>.predicate`, `.negate`.
+    pub const PREDICATES: &str = "predicates";
+    /// Names of the tables that modules look records up in; `lookups.<name>.topic`, `.max.bytes`, `.max.entries`.
+    pub const LOOKUPS: &str = "lookups";
+    /// `instance` or `batch`: how long an instance of a module lives.
+    pub const ISOLATION: &str = "isolation";
     /// `none` or `all`.
     pub const TOLERANCE: &str = "errors.tolerance";
     /// Where bad records go.
     pub const DEAD_LETTERS: &str = "errors.deadletterqueue.topic.name";
+    /// `true`: a pipeline of a developer's own, which takes throw-away versions too.
+    pub const LOCAL: &str = "local";
     /// Where the markers of dropped records go.
     pub const DROPPED: &str = "dropped.topic.name";
     /// A new version is watched for so many records.

@@ -9,10 +9,11 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::stuck::Stuck;
 use crate::control::Control;
+use crate::kafka::seam::Kafka;
 use crate::kafka::{Action, Fault, Gathered, Identity, Input, Outgoing, Session};
 use crate::metrics::SlotMetrics;
 use crate::status::{State, Status};
@@ -27,8 +28,8 @@ const FAILED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Everything a slot needs to know.
 pub struct Slot {
-    /// The brokers' addresses.
-    pub brokers: String,
+    /// Where the records are, and what time it is.
+    pub kafka: Arc<dyn Kafka>,
     /// Who the slot is.
     pub identity: Identity,
     /// The topics to read.
@@ -75,7 +76,7 @@ impl Slot {
         let mut backoff = BACKOFF.0;
         self.name_other_holder();
         while !self.control.is_stopped() {
-            let restarts = self.control.restarts();
+            let restarts = self.restarts();
             let life = Life::default();
             let ended = self.session(&life);
             self.status.set_in_flight(0);
@@ -101,7 +102,7 @@ impl Slot {
 
     fn start_over(&self, trace: &str, backoff: &mut Duration) {
         self.restarting(trace);
-        self.control.wait(*backoff);
+        self.wait(*backoff);
         *backoff = (*backoff * 2).min(BACKOFF.1);
     }
 
@@ -123,6 +124,10 @@ impl Slot {
         ended
     }
 
+    fn wait(&self, time: Duration) {
+        self.kafka.wait(&self.control, time);
+    }
+
     fn close(&self, session: Session) {
         if !session.close() {
             self.control.hung("closing a Kafka client did not end");
@@ -130,9 +135,10 @@ impl Slot {
     }
 
     fn sit_down(&self) -> Result<Seat, End> {
-        let restarts = self.control.restarts();
+        self.status.begun();
+        let restarts = self.restarts();
         let (version, work) = self.work()?;
-        let session = Session::open(&self.brokers, &self.identity, &self.topics, self.control.accepted_gaps())?;
+        let session = Session::open(&self.kafka, &self.identity, &self.topics, self.control.accepted_gaps())?;
         if let Err(fault) = session.settle() {
             self.close(session);
             return Err(fault.into());
@@ -179,13 +185,13 @@ impl Slot {
         if self.control.is_stopped() {
             return Err(End::Stopped);
         }
-        if seat.restarts != self.control.restarts() {
+        if seat.restarts != self.restarts() {
             return Err(End::Asked);
         }
         if seat.version != self.control.version() {
-            let started = Instant::now();
+            let started = self.kafka.now();
             (seat.version, seat.work) = self.work()?;
-            self.metrics.swapped(started.elapsed());
+            self.metrics.swapped(self.kafka.now().duration_since(started));
         }
         if seat.paused != self.control.is_paused() {
             seat.paused = self.control.is_paused();
@@ -249,7 +255,7 @@ impl Slot {
                     seat.troubled = true;
                 }
                 seat.session.rewind()?;
-                self.control.wait(pace.pause);
+                self.wait(pace.pause);
                 Ok(false)
             }
             Action::Rebuild | Action::StandBy => Err(End::Fault(fault)),
@@ -258,19 +264,19 @@ impl Slot {
 
     /// Puts the batch back and rests, without leaving the group.
     fn hold(&self, seat: &mut Seat, reason: String, pause: Duration) -> Result<bool, End> {
-        let (version, seat_paused) = (seat.version, seat.paused);
+        let begun = (false, seat.paused, seat.version, seat.restarts);
         tracing::warn!(reason, "batch is held back");
         self.metrics.held();
         self.status.update(|report| report.held = Some(reason));
         seat.session.rewind()?;
         seat.session.pause(true)?;
-        let until = Instant::now() + pause;
+        let until = self.kafka.now() + pause;
         // Other work may do what this could not, so it does not wait for the end of the rest.
         let same = || {
-            let paused = self.control.is_paused();
-            !self.control.is_stopped() && paused == seat_paused && self.control.version() == version
+            let (stopped, paused) = (self.control.is_stopped(), self.control.is_paused());
+            (stopped, paused, self.control.version(), self.restarts()) == begun
         };
-        while Instant::now() < until && same() {
+        while self.kafka.now() < until && same() {
             if seat.session.gather(POLL_WAIT, &mut seat.batch)? == Gathered::Batch {
                 seat.session.rewind()?;
                 seat.session.pause(true)?;
@@ -320,6 +326,11 @@ impl Slot {
         });
     }
 
+    /// How often this slot was asked to start over: with all of its pipeline, or alone.
+    fn restarts(&self) -> u64 {
+        self.control.restarts() + self.status.restarts()
+    }
+
     fn opened(&self, records: usize) {
         self.status.set_open(records);
         self.metrics.opened(records);
@@ -339,8 +350,8 @@ impl Slot {
     fn fail(&self, trace: &str, version: u64, restarts: u64) {
         tracing::error!(slot = self.identity.slot(), trace, "slot failed");
         self.status.fail(trace);
-        while !self.control.is_stopped() && self.control.version() == version && self.control.restarts() == restarts {
-            self.control.wait(FAILED_PAUSE);
+        while !self.control.is_stopped() && self.control.version() == version && self.restarts() == restarts {
+            self.wait(FAILED_PAUSE);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a slot says of itself, for `status`, readiness and the tests that need to know that a transaction was open.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::kafka::{Gap, Place};
@@ -57,6 +57,8 @@ pub struct Status {
     report: Mutex<Report>,
     in_flight: AtomicUsize,
     open: AtomicUsize,
+    restarts: AtomicU64,
+    starts: AtomicU64,
 }
 
 impl Default for Status {
@@ -69,7 +71,8 @@ impl Default for Status {
             gaps: Vec::new(),
             rebuilds: 0,
         };
-        Self { report: Mutex::new(report), in_flight: AtomicUsize::new(0), open: AtomicUsize::new(0) }
+        let (in_flight, open) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { report: Mutex::new(report), in_flight, open, restarts: AtomicU64::new(0), starts: AtomicU64::new(0) }
     }
 }
 
@@ -108,6 +111,25 @@ impl Status {
             return Err(format!("a batch is held back: {reason}"));
         }
         report.gaps.first().map_or(Ok(()), |gap| Err(gap.to_string()))
+    }
+
+    /// How often the slot made its clients and its work: at its start, and whenever it started over.
+    #[must_use]
+    pub fn starts(&self) -> u64 {
+        self.starts.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begun(&self) {
+        self.starts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Asks this slot alone to start over; [`crate::control::Control::wake`] lets it see that at once.
+    pub(crate) fn ask_restart(&self) {
+        self.restarts.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::SeqCst)
     }
 
     pub(crate) fn fail(&self, trace: &str) {

@@ -21,6 +21,9 @@ pub trait Work: Send {
     fn divert(&mut self, input: &Input, reason: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold>;
 }
 
+/// Work that was made before slots need it.
+pub type Works = Vec<Box<dyn Work>>;
+
 /// Makes the work of a slot; it is called again for each slot and each change of the pipeline.
 pub trait Factory: Send + Sync {
     /// The work of one slot.

@@ -32,6 +32,10 @@ pub fn describe<T: Transform>() -> bindings::Description {
 pub fn configure<T: Transform>(place: &OnceLock<T::Config>, settings: &bindings::Settings) -> Result<(), String> {
     std::panic::set_hook(Box::new(|panic| bindings::log(bindings::Level::Error, &panic.to_string())));
     let config = T::Config::parse(&settings.parameters)?;
+    // Asked for nothing, so that a table that is missing is told now and not with the first order.
+    if let Some(missing) = T::TABLES.iter().find(|table| crate::lookup(table, &[]).is_err()) {
+        return Err(format!("it needs the lookup `{missing}`; name it in `lookups`, with `lookups.{missing}.topic`"));
+    }
     place.set(config).map_err(|_| "configured twice".to_owned())
 }
 

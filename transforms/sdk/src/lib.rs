@@ -28,6 +28,9 @@ mod parameters;
 mod process;
 mod verdict;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
 #[cfg(target_arch = "wasm32")]
 pub mod guest;
 
@@ -47,13 +50,13 @@ pub use parameters::{Kind, Parameter, ParameterValue, Parameters};
 pub use process::{Transform, process};
 pub use transform_frame as frame;
 pub use transform_macros::{Parameters, transform};
-pub use verdict::{Emitted, Input, Verdict, drop_record, emit, emit_all, reject};
+pub use verdict::{Emitted, Input, Verdict, drop_record, emit, emit_all, emit_to, reject};
 
 /// Everything that a transform usually needs.
 pub mod prelude {
     pub use crate::{
         Decimal, Emitted, Input, Kind, Level, ParameterValue, Parameters, Verdict, count, drop_record, emit, emit_all,
-        log, lookup, reject, transform,
+        emit_to, log, lookup, reject, transform,
     };
 }
 

@@ -1,5 +1,7 @@
 //! The SDK: decimals are exact, the generated codec reads what it writes, a batch becomes verdicts.
 
+mod lookups;
+
 use proptest::prelude::*;
 use transform_frame::{BatchWriter, RecordParts, Verdict as Framed, Verdicts};
 
@@ -26,6 +28,8 @@ fn judge(mut record: Everything, config: &Config, input: &Input<'_>) -> Verdict<
             emit_all(vec![input.with(record.clone()), Emitted { key: Some(b"other".to_vec()), ..input.with(record) }])
         }
         "reject" => reject("as asked"),
+        "elsewhere" => emit_to("vip", record),
+        "both" => emit_all(vec![input.with(record.clone()), input.with(record).to("vip")]),
         "too precise" => {
             record.amount = "1.234".parse().unwrap();
             emit(record)
@@ -66,6 +70,16 @@ fn judged(values: &[Vec<u8>]) -> Vec<String> {
                 });
                 keys.collect::<Vec<_>>().join("+")
             }
+            Framed::Route { output, value } => {
+                format!("{output} {}", values.iter().position(|given| given == value).unwrap())
+            }
+            Framed::RouteEach { records, .. } => {
+                let outputs = records.map(|(output, record)| {
+                    assert_eq!((record.key, record.timestamp_ms, record.headers.count()), (Some(&b"k"[..]), 9, 1));
+                    output.unwrap_or("main").to_owned()
+                });
+                outputs.collect::<Vec<_>>().join("+")
+            }
         })
         .collect()
 }
@@ -82,6 +96,8 @@ fn a_batch_becomes_one_verdict_a_record() {
         record("reject", "0"),
         record("too precise", "2"),
         vec![9; 3],
+        record("elsewhere", "0"),
+        record("both", "0"),
     ];
     assert_eq!(
         judged(&values),
@@ -92,6 +108,8 @@ fn a_batch_becomes_one_verdict_a_record() {
             "as asked",
             "cannot write the record: amount: 1.234: the number has more than 2 decimals; round it first",
             "cannot read the record: expected a boolean at byte 0 of the datum",
+            "vip 6",
+            "main+vip",
         ]
     );
 }

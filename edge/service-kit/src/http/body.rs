@@ -107,17 +107,23 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// Reads and forgets up to `limit` further bytes, for at most `time` and only while some come. A refusal that is sent
 /// while the client still writes is often lost with the reset of the connection; this gives the client the chance to
 /// read it.
-pub async fn discard<B: Body + Unpin>(body: &mut B, limit: usize, time: Duration) {
+///
+/// Says whether the body was seen to its end. If it was not, its connection cannot be used for another request of
+/// HTTP/1, and an answer should say so: hyper closes it without a word.
+pub async fn discard<B: Body + Unpin>(body: &mut B, limit: usize, time: Duration) -> bool {
     let forget = async {
         let mut body = pin!(body);
         let mut seen = 0;
-        while seen <= limit
-            && let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await
-        {
-            seen += frame.data_ref().map_or(0, Buf::remaining);
+        while seen <= limit {
+            match tokio::time::timeout(SILENCE, body.frame()).await {
+                Ok(Some(Ok(frame))) => seen += frame.data_ref().map_or(0, Buf::remaining),
+                Ok(None) => return true,
+                Ok(Some(Err(_))) | Err(_) => return false,
+            }
         }
+        false
     };
-    let _ = tokio::time::timeout(time, forget).await;
+    tokio::time::timeout(time, forget).await.unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -199,8 +205,17 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_thrown_away_only_while_it_comes() {
         let begun = Instant::now();
-        discard(&mut Pieces(["a"].into(), End::Never), 10, Duration::from_secs(9)).await;
+        assert!(!discard(&mut Pieces(["a"].into(), End::Never), 10, Duration::from_secs(9)).await);
         assert!((SILENCE..SILENCE * 3).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn who_throws_a_body_away_is_told_whether_it_saw_the_end() {
+        let thrown = async |end, limit| discard(&mut Pieces(["abc"].into(), end), limit, PATIENCE).await;
+        assert!(thrown(End::Clean, 3).await);
+        assert!(!thrown(End::Clean, 2).await, "there was more than it wanted to see");
+        assert!(!thrown(End::Failing, 3).await);
+        assert!(!thrown(End::Never, 3).await);
     }
 
     #[tokio::test]

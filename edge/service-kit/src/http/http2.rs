@@ -13,7 +13,10 @@ use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep};
 
-use self::streams::{Answer, Open, Streams};
+use self::{
+    lingering::Lingering,
+    streams::{Answer, Open, Streams},
+};
 use super::{
     places::Seat,
     serve::{Answers, Limits, Port, Socket},
@@ -21,6 +24,7 @@ use super::{
 };
 use crate::Tasks;
 
+mod lingering;
 mod streams;
 
 /// Requests that one peer may have open at once.
@@ -29,6 +33,8 @@ const STREAMS: u32 = 128;
 /// several megabytes a second. It comes on top of what bodies may take together: they count only what was read.
 const STREAM_WINDOW: u32 = 512 * 1024;
 const WINDOW: u32 = 1024 * 1024;
+/// What may still come when the connection has ended: what was under way, and as much again.
+const LATE: usize = 2 * WINDOW as usize;
 /// What one answer may have waiting for the peer.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that the peer opened and reset before we looked at them, and those that we had to reset for its errors. More
@@ -37,8 +43,9 @@ const RESETS: usize = 20;
 const ERROR_RESETS: usize = 128;
 /// How often a connection is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a peer may take over the end of a connection on which nothing is open. One that took an answer meanwhile has
-/// the time of a write: the rest of that answer may still be on a slow line, and the end waits behind it.
+/// How long a peer may take over the end of a connection on which nothing is open. One that took an answer meanwhile, or
+/// in as long a time before, has the time of a write: the rest of that answer may still be on a slow line, and the end
+/// waits behind it.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Starts the work on each request as a task that a drain waits for.
@@ -82,6 +89,7 @@ pub(super) async fn serve<I: Socket, S: Answers>(stream: I, opened: Instant, por
     };
     let streams = Arc::new(Streams::default());
     let stream = Timed::new(stream, opened, port.limits.head_time, port.limits.write_time);
+    let stream = Lingering::new(stream, port.limits.write_time, LATE);
     let (service, counted) = (port.service.clone(), Arc::clone(&streams));
     let service = service_fn(move |request| {
         let (open, request) = (Open::begin(&counted), with_host(request));
@@ -168,8 +176,16 @@ struct Watch {
     every: Duration,
     opened: Instant,
     quiet: Option<(usize, Instant)>,
-    /// Since when it is told to end, and how many requests were answered then.
-    closing: Option<(Instant, usize)>,
+    closing: Option<Closing>,
+}
+
+/// A connection that is told to end.
+struct Closing {
+    since: Instant,
+    /// How many requests were answered then.
+    ended: usize,
+    /// One of them a moment before.
+    is_fresh: bool,
 }
 
 impl Watch {
@@ -183,7 +199,10 @@ impl Watch {
     }
 
     fn close(&mut self, streams: &Streams, now: Instant) {
-        self.closing = Some((now, streams.ended.load(Ordering::Relaxed)));
+        let ended = streams.ended.load(Ordering::Relaxed);
+        let since = self.quiet.filter(|(begun, _)| *begun == streams.begun.load(Ordering::Relaxed));
+        let is_fresh = 0 < ended && since.is_none_or(|(_, since)| now.saturating_duration_since(since) < GOODBYE);
+        self.closing = Some(Closing { since: now, ended, is_fresh });
     }
 
     fn look(&mut self, streams: &Streams, now: Instant) -> Look {
@@ -194,9 +213,10 @@ impl Watch {
         if self.limits.write_time <= untaken {
             return Look::Cut("peer did not take its answers");
         }
-        if let Some((closing, ended_before)) = self.closing {
-            let patience = if ended == ended_before { GOODBYE } else { self.limits.write_time.max(GOODBYE) };
-            let is_late = patience <= quiet.min(now.saturating_duration_since(closing));
+        if let Some(closing) = &self.closing {
+            let is_idle = ended == closing.ended && !closing.is_fresh;
+            let patience = if is_idle { GOODBYE } else { self.limits.write_time.max(GOODBYE) };
+            let is_late = patience <= quiet.min(now.saturating_duration_since(closing.since));
             return if is_late { Look::Cut("peer did not end the connection") } else { Look::Busy };
         }
         let is_silent = begun == 0 && self.limits.head_time <= now.saturating_duration_since(self.opened);

@@ -265,3 +265,26 @@ async fn refuse_plain(mut stream: TcpStream) {
     };
     let _ = tokio::time::timeout(Duration::from_secs(1), tell).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A preface that stops after its first letters is looked for some seven times in a second, not a hundred times.
+    #[tokio::test]
+    async fn the_rest_of_a_preface_is_looked_for_ever_less_often() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        client.write_all(b"PR").await.unwrap();
+        stream.readable().await.unwrap();
+        let mut opening = std::pin::pin!(opening(&stream, false));
+        let mut looks = 0;
+        let looking = std::future::poll_fn(|cx| {
+            looks += 1;
+            opening.as_mut().poll(cx).map(drop)
+        });
+        let is_over = timeout_at(Instant::now() + Duration::from_secs(1), looking).await.is_ok();
+        assert!(!is_over && (2..20).contains(&looks), "{looks} looks");
+    }
+}

@@ -15,7 +15,11 @@ use service_kit::{
     http::{self, Limits},
     tasks::Drained,
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream, sync::mpsc};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
+};
 
 use super::{LIMITS, Request, frames::*, hello as answer_hello, start};
 
@@ -174,6 +178,72 @@ async fn an_answer_that_is_taken_slowly_is_not_cut_by_a_stop() {
     };
     let (drained, ()) = tokio::join!(tasks.drain(Duration::from_secs(10)), client);
     assert_eq!(drained, Drained::Clean);
+}
+
+/// A client on a slow line that reads little of its answer at a time, and grows its windows as it reads.
+async fn slow_line(address: std::net::SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    stream.write_all(&[hello(&[(4, 1 << 20)]), window(0, 1 << 20), get(1, "/")].concat()).await.unwrap();
+    stream
+}
+
+/// A socket that is closed answers such a window with a reset, which destroys what lies on the line.
+#[tokio::test]
+async fn an_answer_that_still_lies_on_a_slow_line_survives_what_its_reader_sends_after_the_end() {
+    const SIZE: usize = 60_000;
+    let tasks = Tasks::new();
+    let limits = Limits { head_time: Duration::from_secs(5), write_time: Duration::from_secs(10), ..MANY };
+    let (begun, mut has_begun) = mpsc::channel(1);
+    let address = start(&tasks, limits, move |_| {
+        let begun = begun.clone();
+        async move {
+            begun.send(()).await.unwrap();
+            ::http::Response::new(Full::new(Bytes::from(vec![7; SIZE])))
+        }
+    })
+    .await;
+    let mut stream = slow_line(address).await;
+    has_begun.recv().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await; // all of it lies in the server's socket
+    let client = async {
+        // It has not read the question that this answers, but it will; and its answer ends the connection.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stream.write_all(&frame(PING, ACK, 0, &[0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54])).await.unwrap();
+        let mut count = 0;
+        while count < SIZE {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let _ = stream.write_all(&window(0, 1000)).await;
+            count += until(&mut stream, DATA).await.expect("the rest of the answer").payload.len();
+        }
+        let begun = Instant::now();
+        while read(&mut stream).await.is_some() {}
+        drop(stream);
+        assert!(begun.elapsed() < Duration::from_secs(5), "it ends at once: {:?}", begun.elapsed());
+    };
+    let (drained, ()) = tokio::join!(tasks.drain(Duration::from_secs(20)), client);
+    assert_eq!(drained, Drained::Clean);
+}
+
+/// Whoever leaves its own side open after the end has the time of a write, and no more.
+#[tokio::test]
+async fn who_never_ends_its_side_is_not_waited_for_for_long() {
+    let tasks = Tasks::new();
+    let address = start(&tasks, Limits { write_time: Duration::from_secs(2), ..MANY }, answer_hello).await;
+    let mut stream = connect(address, &[]).await;
+    stream.write_all(&get(1, "/")).await.unwrap();
+    until(&mut stream, DATA).await.unwrap();
+    // A frame that is none of a client's ends the connection.
+    stream.write_all(&frame(DATA, 0, 0, b"x")).await.unwrap();
+    while until(&mut stream, GOAWAY).await.is_some() {}
+    let begun = Instant::now();
+    while stream.write_all(&frame(PING, 0, 0, &[1; 8])).await.is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "still taken");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(Duration::from_millis(500) < begun.elapsed(), "what it sends is taken for a while: {:?}", begun.elapsed());
+    assert_eq!(tasks.drain(Duration::from_secs(5)).await, Drained::Clean);
 }
 
 /// CVE-2023-44487: streams that are opened and reset cost the peer nothing.

@@ -7,7 +7,7 @@ use super::*;
 
 const TICK: Duration = Duration::from_millis(2);
 const DEADLINE: Duration = Duration::from_secs(5);
-/// The way to the broker and back.
+/// The way to the broker and back, unless a test has another.
 const WAY: Duration = Duration::from_millis(4);
 
 /// How clients hear when to come back.
@@ -26,6 +26,7 @@ struct World {
     /// Orders that the broker takes in a second, and what it has not used of that.
     capacity: f64,
     credit: f64,
+    way: Duration,
     queue: VecDeque<(Instant, Place)>,
     /// Who comes back when, with the number of times it was refused.
     returning: BTreeMap<(Instant, u64), u32>,
@@ -50,6 +51,7 @@ impl World {
             now,
             capacity,
             credit: 0.0,
+            way: WAY,
             queue: VecDeque::new(),
             returning: BTreeMap::new(),
             next_id: 0,
@@ -81,7 +83,7 @@ impl World {
     fn acknowledge(&mut self) {
         self.credit = (self.credit + self.capacity * TICK.as_secs_f64()).min(self.capacity);
         while 1.0 <= self.credit
-            && let Some((came, place)) = self.queue.pop_front_if(|(came, _)| *came + WAY <= self.now)
+            && let Some((came, place)) = self.queue.pop_front_if(|(came, _)| *came + self.way <= self.now)
         {
             self.credit -= 1.0;
             self.admission.acknowledged(self.now, place);
@@ -228,4 +230,18 @@ fn a_client_that_floods_leaves_room_for_another_at_any_length_of_the_queue() {
     held.extend((10_000..10_050).map(|id| admit(&quiet, id).unwrap()));
     let pause = refused.pause();
     assert!((Duration::from_millis(100)..Duration::from_millis(500)).contains(&pause), "{pause:?}");
+}
+
+/// Whether it could do more with a longer queue nobody can tell from its answers; whether it is overloaded neither.
+#[test]
+fn a_broker_whose_every_answer_takes_seconds_gets_the_shortest_queue_and_no_less() {
+    let mut world = World::new(100_000.0);
+    world.way = Duration::from_secs(2);
+    world.run(Duration::from_secs(240), 1000.0, DEADLINE, Obeys::Millis);
+    let before = world.seen.took.len();
+    world.run(Duration::from_secs(60), 1000.0, DEADLINE, Obeys::Millis);
+    let a_second = (world.seen.took.len() - before) as f64 / 60.0;
+    // 256 orders every two seconds; or as many as are posted, if that was not yet forgotten.
+    println!("{a_second:.0} orders a second, {} in the queue", world.queue.len());
+    assert!(120.0 <= a_second, "{a_second:.0} orders a second");
 }

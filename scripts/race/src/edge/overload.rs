@@ -2,7 +2,14 @@
 //! that waits as long as it was told should then be taken.
 //!
 //! The broker is the bottleneck, made slow on purpose: on a machine that the generator shares, it cannot send three times
-//! what the edge can do. Clients are a population, each with one order at a time, as real ones are: whoever waits for
+//! what the edge can do. A mock broker lets each answer wait. A real one is taken as it is, so it should have a quota:
+//!
+//! ```sh
+//! kafka-configs.sh --bootstrap-server HOST:PORT --alter --add-config producer_byte_rate=500000 \
+//!     --entity-type clients --entity-name edge-race
+//! ```
+//!
+//! Clients are a population, each with one order at a time, as real ones are: whoever waits for
 //! its time to try again sends nothing else meanwhile.
 
 use std::{sync::atomic::Ordering, time::Duration};
@@ -23,8 +30,11 @@ const RUN: Duration = Duration::from_secs(15);
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let mut found = Found::default();
-    let kafka = Kafka::mock()?;
-    let edge = bench.edge_for(&kafka).await?;
+    let mock = match bench.options.kafka {
+        None => Some(Kafka::mock()?),
+        Some(_) => None,
+    };
+    let edge = bench.edge_for(mock.as_ref().unwrap_or(&bench.kafka)).await?;
     progress("overload: how many clients at once");
     if memory::answered(bench, &edge, CLIENTS).await.len() < CLIENTS {
         found.notes.push(format!(
@@ -34,7 +44,13 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
         ));
         return Ok(found);
     }
-    kafka.set_round_trip(ROUND_TRIP)?;
+    let broker = match &mock {
+        Some(mock) => {
+            mock.set_round_trip(ROUND_TRIP)?;
+            format!("a mock broker with a round trip of {ROUND_TRIP:?}")
+        }
+        None => format!("{} with whatever quota it has for the client edge-race", bench.kafka.description()),
+    };
     progress("overload: how much the broker takes");
     let full = run(bench, &edge, Pace::Closed, CAPACITY).await;
     let capacity = full.accepted() as f64 / bench.time(CAPACITY).as_secs_f64();
@@ -44,9 +60,9 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let over = run(bench, &edge, Pace::Open(capacity * 3.0), RUN).await;
     rows(&mut found, [&half, &full, &over]);
     found.notes.push(format!(
-        "overload: a mock broker with a round trip of {ROUND_TRIP:?} takes {capacity:.0} orders/s from {CLIENTS} clients; \
-         p99 is from sending to the answer, because a client that waits to try again sends nothing; at three times \
-         that {} requests were sent, {} refused, {} of them sent again after the time that they were told, {} got no \
+        "overload: {broker} takes {capacity:.0} orders/s from {CLIENTS} clients; p99 is from sending to the answer, \
+         because a client that waits to try again sends nothing; at three times that {} requests were sent, {} refused, \
+         {} of them sent again after the time that they were told, {} got no \
          answer, {} could not be sent because every client was busy or waiting; other answers: {:?}",
         count(&over.answered),
         count(&over.refused),

@@ -13,7 +13,7 @@ fn a_fresh_component_is_not_written_again() {
     let before = modified();
     let files = guests(&transforms().join("modules"), &out("modules")).unwrap();
     let names: Vec<_> = files.iter().map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect();
-    assert_eq!(names, ["clean.wasm", "enrich.wasm"]);
+    assert_eq!(names, ["clean.wasm", "customer-tier.wasm", "enrich.wasm"]);
     assert_eq!(modified(), before);
 }
 

@@ -112,15 +112,15 @@ fn a_rejection_names_the_step_and_not_only_the_module() {
     assert!(matches!(&verdicts[..], [Verdict::Reject(found)] if found.alias == "first"), "{verdicts:?}");
 }
 
-struct OneTable(BTreeMap<Vec<u8>, Vec<u8>>);
+pub(crate) struct OneTable(pub(crate) &'static str, pub(crate) BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Tables for OneTable {
     fn contains(&self, table: &str) -> bool {
-        table == "things"
+        table == self.0
     }
 
     fn get(&self, _: &str, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.get(key).cloned()
+        self.1.get(key).cloned()
     }
 }
 
@@ -140,8 +140,9 @@ fn a_module_reads_tables_where_there_are_some() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(found(Options::default()), "LookupError::NoSuchTable");
-    let tables = OneTable([(b"\x02k".to_vec(), b"value".to_vec())].into());
-    let options = Options { tables: Some(Arc::new(tables)), ..Options::default() };
-    assert_eq!(found(options), r#"[Some("value"), None]"#);
+    let tables = |table, entries| Options { tables: Some(Arc::new(OneTable(table, entries))), ..Options::default() };
+    assert_eq!(found(tables("others", BTreeMap::new())), "LookupError::NoSuchTable");
+    let entries = BTreeMap::from([(b"\x02k".to_vec(), b"value".to_vec())]);
+    assert_eq!(found(tables("things", entries)), r#"[Some("value"), None]"#);
+    assert_eq!(found(Options::default()), "[None, None]", "a dry run has every table, and nothing in it");
 }

@@ -35,7 +35,7 @@ fn build(name: &str) -> BTreeMap<String, Vec<u8>> {
 pub(crate) fn wasm(name: &str) -> &'static [u8] {
     static EVIL: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| build("evil"));
     static SHIPPED: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| build("modules"));
-    let found = if ["clean", "enrich"].contains(&name) { SHIPPED.get(name) } else { EVIL.get(name) };
+    let found = if ["clean", "customer-tier", "enrich"].contains(&name) { SHIPPED.get(name) } else { EVIL.get(name) };
     found.unwrap_or_else(|| panic!("no guest {name}"))
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn module(engine: &Arc<Engine>, name: &str) -> Arc<Module> {
 /// A step with these parameters.
 pub(crate) fn step(engine: &Arc<Engine>, name: &str, parameters: &[(&str, &str)]) -> Step {
     let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    Step { alias: name.to_owned(), module: module(engine, name), parameters: parameters.iter().map(pair).collect() }
+    Step::new(name, module(engine, name), parameters.iter().map(pair).collect())
 }
 
 /// A chain of hostile guests.
@@ -83,7 +83,8 @@ pub(crate) fn text(key: &str, text: &str) -> Record {
     let mut value = vec![text.len() as u8 * 2];
     value.extend_from_slice(text.as_bytes());
     let headers = vec![("trace".to_owned(), Some(b"7".to_vec())), ("empty".to_owned(), None)];
-    Record { key: Some(key.as_bytes().to_vec()), value, timestamp_ms: 1_700_000_000_000, headers }
+    let key = Some(key.as_bytes().to_vec());
+    Record { key, value, timestamp_ms: 1_700_000_000_000, headers, ..Record::default() }
 }
 
 /// This many good records, with the one that is attacked at these places.

@@ -25,6 +25,39 @@ fn what_is_no_component_is_refused() {
     }
 }
 
+/// A component with nothing but this core module in it.
+fn around(sections: &[(u8, &[u8])]) -> Vec<u8> {
+    fn section(id: u8, body: &[u8]) -> Vec<u8> {
+        assert!(body.len() < 128, "one byte of length");
+        [&[id, body.len() as u8], body].concat()
+    }
+    let sections = sections.iter().flat_map(|(id, body)| section(*id, body));
+    let core: Vec<u8> = b"\0asm\x01\0\0\0".iter().copied().chain(sections).collect();
+    [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &core)].concat()
+}
+
+#[test]
+fn what_of_webassembly_is_switched_off_is_refused_by_its_name() {
+    // One function `() -> ()` with this body.
+    let code = |body: &[u8]| [&[1, body.len() as u8 + 2, 0], body, &[0x0b]].concat();
+    let function = |body: &[u8]| around(&[(1, &[1, 0x60, 0, 0]), (3, &[1, 0]), (10, &code(body))]);
+    assert!(matches!(refusal(&around(&[(5, &[1, 0, 1])])), LoadError::Export(_)), "a memory is no fault");
+    assert!(matches!(refusal(&function(&[])), LoadError::Export(_)), "nor is a function");
+    for (component, words) in [
+        (around(&[(5, &[1, 4, 1])]), "memory64"),
+        (around(&[(5, &[1, 3, 1, 1])]), "threads"),
+        (around(&[(5, &[2, 0, 1, 0, 1])]), "multi"),
+        (around(&[(1, &[1, 0x5f, 0])]), "gc"),
+        (around(&[(1, &[1, 0x60, 0, 0]), (13, &[1, 0, 0])]), "exceptions"),
+        (function(&[0x12, 0]), "tail calls"),
+        (function(&[[0xfd, 12].as_slice(), &[0; 16], &[0x1a]].concat()), "SIMD"),
+    ] {
+        let error = refusal(&component);
+        assert!(matches!(error, LoadError::NotAComponent(_)), "{words}: {error}");
+        assert!(error.to_string().contains(words), "{words}: {error}");
+    }
+}
+
 #[test]
 fn a_truncated_component_is_refused_at_every_length() {
     let whole = wasm("clean");
@@ -49,7 +82,7 @@ fn an_import_of_wasi_is_refused_by_name() {
 fn wrong_exports_are_refused() {
     let error = refusal(wasm("wrong-exports"));
     assert!(matches!(&error, LoadError::Export(_)), "{error}");
-    assert!(error.to_string().contains("orderflow:transform@1.0.0"), "{error}");
+    assert!(error.to_string().contains("orderflow:transform@1.1.0"), "{error}");
 }
 
 #[test]

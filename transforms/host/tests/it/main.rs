@@ -10,7 +10,11 @@
 mod build;
 mod chains;
 mod faults;
+mod features;
 mod guests;
 mod hunt;
+mod isolation;
 mod load;
+mod outputs;
+mod predicates;
 mod shipped;

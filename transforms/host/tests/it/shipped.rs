@@ -1,9 +1,14 @@
 //! The shipped modules inside of the sandbox, against datums that apache-avro writes and reads.
 
-use apache_avro::{Schema, reader::datum::GenericDatumReader, types::Value, writer::datum::GenericDatumWriter};
-use transform_host::{Chain, Record, Verdict};
+use std::{collections::BTreeMap, sync::Arc};
 
-use crate::guests::{ORDER_SCHEMA, engine, single, step};
+use apache_avro::{Schema, reader::datum::GenericDatumReader, types::Value, writer::datum::GenericDatumWriter};
+use transform_host::{Chain, Options, Record, Verdict};
+
+use crate::{
+    chains::OneTable,
+    guests::{ORDER_SCHEMA, engine, single, step},
+};
 
 fn schema() -> Schema {
     Schema::parse_str(ORDER_SCHEMA).unwrap()
@@ -52,7 +57,7 @@ fn order(customer: &str, amount: i64, currency: Option<&str>) -> Record {
     let schema = schema();
     let writer = GenericDatumWriter::builder(&schema).build().unwrap();
     let value = writer.write_value_to_vec(Value::Record(fields)).unwrap();
-    Record { key: Some(b"o-1".to_vec()), value, timestamp_ms: 5, headers: Vec::new() }
+    Record { key: Some(b"o-1".to_vec()), value, timestamp_ms: 5, ..Record::default() }
 }
 
 fn field(record: &Record, name: &str) -> String {
@@ -115,6 +120,32 @@ fn an_order_is_cleaned_and_enriched() {
     ] {
         assert_eq!(field(record, name), expected, "{name}");
     }
+}
+
+#[test]
+fn customers_are_looked_up_in_the_table_of_tiers() {
+    let tiers = [("rich", "gold"), ("bad", "blocked"), ("other", "silver")];
+    let tiers = tiers.map(|(customer, tier)| (customer.as_bytes().to_vec(), tier.as_bytes().to_vec()));
+    let tables = |name| Options { tables: Some(Arc::new(OneTable(name, BTreeMap::from(tiers.clone())))), ..single() };
+    let made =
+        |options| Chain::with_options(&engine(), vec![step(&engine(), "customer-tier", &[])], ORDER_SCHEMA, options);
+    let input = ["rich", "bad", "other", "nobody"].map(|customer| order(customer, 1, None));
+    let vip = Record { output: Some(Arc::from("vip")), ..input[0].clone() };
+    let verdicts = made(tables("tiers")).unwrap().apply(&input).unwrap();
+    assert_eq!(verdicts[0], Verdict::Emit(vec![input[0].clone(), vip]));
+    assert!(
+        matches!(&verdicts[1], Verdict::Reject(found) if found.reason == "the customer is blocked"),
+        "{verdicts:?}"
+    );
+    for at in [2, 3] {
+        assert_eq!(verdicts[at], Verdict::Emit(vec![input[at].clone()]));
+    }
+    let error = made(tables("others")).err().unwrap().to_string();
+    assert!(error.contains("it needs the lookup `tiers`; name it in `lookups`"), "{error}");
+    // As many as one call takes, and more than one lookup may have.
+    let many: Vec<_> = (0..1_001).map(|_| order("bad", 1, None)).collect();
+    let verdicts = made(tables("tiers")).unwrap().apply(&many).unwrap();
+    assert!(verdicts.len() == 1_001 && verdicts.iter().all(|verdict| matches!(verdict, Verdict::Reject(_))));
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl ParameterValue for ItemsSum {
 }
 
 #[transform(schema = "../../../schemas/order_placed.avsc")]
-fn clean(mut order: Order, config: &Config) -> Verdict<Order> {
+pub(crate) fn clean(mut order: Order, config: &Config) -> Verdict<Order> {
     order.customer = text::tidy(&order.customer);
     if order.customer.is_empty() {
         return reject("customer is empty after cleaning");

@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use reqwest::{Client, Method};
 use serde_json::{Map, Value, json};
 
-/// One call.
-const TIMEOUT: Duration = Duration::from_secs(60);
+use super::client::Client;
+use super::promote::{self, Promote, Target};
+
 /// Between two looks for the verdict.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -38,46 +38,68 @@ pub struct Args {
     /// Per cent of a core that the comparison may take
     #[arg(long, default_value_t = 10)]
     pub share: u8,
-    /// Wait for the verdict for so many seconds; the exit code is 0 only when the candidate is equal
+    /// Wait for the verdict for so many seconds; the exit code is 0 only when the candidate is equal, and with --policy
+    /// promote it is promoted then
     #[arg(long, value_name = "SECONDS")]
     pub wait: Option<u64>,
     /// End the comparison
     #[arg(long, conflicts_with_all = ["module", "wait"])]
     pub end: bool,
-    /// The address of a running `transforms serve`
-    #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084")]
-    pub url: String,
+    /// The pipeline's file, for a promotion; and which process runs it.
+    #[command(flatten)]
+    pub target: Target,
 }
 
-/// Does what the flags say; answers what to print.
+/// Does what the flags say; gives what is to be printed.
 ///
 /// # Errors
 /// When the process cannot be reached or refuses, or the candidate is not equal though `--wait` wants that.
-pub async fn run(args: Args) -> anyhow::Result<String> {
-    let client = Client::builder().timeout(TIMEOUT).no_proxy().build()?;
-    let address = format!("{}/connectors/{}/shadow", args.url.trim_end_matches('/'), args.pipeline);
+pub async fn run(args: &Args) -> anyhow::Result<String> {
+    let client = Client::new(&args.target.server)?;
+    let path = format!("/connectors/{}/shadow", args.pipeline);
     if args.end {
-        call(&client, Method::DELETE, &address, None).await?;
-        return Ok(format!("nothing is compared beside {} any more", args.pipeline));
+        client.delete(&path).await?;
+        return Ok(format!("nothing is compared beside {} any more\n", args.pipeline));
     }
     if args.module.is_some() {
-        call(&client, Method::PUT, &address, Some(body(&args)?)).await?;
+        client.put(&path, &body(args)?).await?;
     }
-    let mut shown = call(&client, Method::GET, &address, None).await?;
-    if let Some(seconds) = args.wait {
-        let until = Instant::now() + Duration::from_secs(seconds);
-        while shown["state"] != "DONE" {
-            if Instant::now() >= until {
-                bail!("no verdict within {seconds} s; so far:\n{}", text(&shown));
-            }
-            tokio::time::sleep(LOOK).await;
-            shown = call(&client, Method::GET, &address, None).await?;
-        }
-        if shown["verdict"]["result"] != "equal" {
-            bail!("the candidate is not equal:\n{}", text(&shown));
-        }
+    let shown = client.get(&path).await?;
+    let Some(seconds) = args.wait else { return Ok(text(&shown)) };
+    let shown = verdict(&client, &path, shown, Duration::from_secs(seconds)).await?;
+    let mut out = text(&shown);
+    if part(&shown, "/verdict/result") != "equal" {
+        bail!("the candidate is not equal:\n{out}");
     }
-    Ok(text(&shown))
+    if part(&shown, "/policy") == "promote" {
+        out.push_str(&promoted(args, &shown).await?);
+    }
+    Ok(out)
+}
+
+/// Waits for the verdict.
+async fn verdict(client: &Client, path: &str, mut shown: Value, time: Duration) -> anyhow::Result<Value> {
+    let until = Instant::now() + time;
+    while part(&shown, "/state") != "DONE" {
+        if Instant::now() >= until {
+            bail!("no verdict within {} s; so far:\n{}", time.as_secs(), text(&shown));
+        }
+        tokio::time::sleep(LOOK).await;
+        shown = client.get(path).await?;
+    }
+    Ok(shown)
+}
+
+/// Lets the pipeline's file say the candidate, and applies it: here the file is at hand, in no serving process it is.
+async fn promoted(args: &Args, shown: &Value) -> anyhow::Result<String> {
+    if !part(shown, "/parameters").is_null() {
+        return Ok(
+            "not promoted: it was told other parameters than the pipeline's; change the file by hand\n".to_owned()
+        );
+    }
+    let word = |key: &str| part(shown, key).as_str().unwrap_or_default();
+    let change = format!("{}={}", word("/alias"), word("/module"));
+    promote::promote(&Promote { name: args.pipeline.clone(), change, target: args.target.clone() }).await
 }
 
 fn body(args: &Args) -> anyhow::Result<Value> {
@@ -99,23 +121,6 @@ fn body(args: &Args) -> anyhow::Result<Value> {
     Ok(body)
 }
 
-async fn call(client: &Client, method: Method, address: &str, body: Option<Value>) -> anyhow::Result<Value> {
-    let request = client.request(method.clone(), address);
-    let request = match &body {
-        Some(body) => request.json(body),
-        None => request,
-    };
-    let response = request.send().await.with_context(|| format!("cannot reach {address}"))?;
-    let status = response.status();
-    let text = response.text().await?;
-    let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    if !status.is_success() {
-        let message = answer["message"].as_str().unwrap_or(&text).to_owned();
-        bail!("{method} {address} answers {status}: {message}");
-    }
-    Ok(answer)
-}
-
 /// The comparison as a person reads it.
 fn text(shown: &Value) -> String {
     let mut out = String::new();
@@ -124,42 +129,62 @@ fn text(shown: &Value) -> String {
     let mut line = |text: String| {
         let _ = writeln!(out, "{text}");
     };
-    line(format!("{} as {}: {}", word(&shown["module"]), word(&shown["alias"]), word(&shown["state"])));
-    let verdict = &shown["verdict"];
+    line(format!(
+        "{} as {}: {}",
+        word(part(shown, "/module")),
+        word(part(shown, "/alias")),
+        word(part(shown, "/state"))
+    ));
+    let verdict = part(shown, "/verdict");
     if verdict.is_null() {
-        let progress = &shown["progress"];
+        let progress = part(shown, "/progress");
         if progress.is_null() {
             line("no records were compared here yet".to_owned());
         } else {
-            let (compared, skipped) = (&progress["compared"], &progress["skipped"]);
-            line(format!("{compared} of {} records compared, {skipped} passed over", shown["records"]));
+            let (compared, skipped) = (part(progress, "/compared"), part(progress, "/skipped"));
+            line(format!("{compared} of {} records compared, {skipped} passed over", part(shown, "/records")));
         }
         return out;
     }
-    line(format!("verdict: {} ({})", word(&verdict["result"]), word(&verdict["decision"])));
-    if let Some(failed) = verdict["failed"].as_str() {
+    line(format!("verdict: {} ({})", word(part(verdict, "/result")), word(part(verdict, "/decision"))));
+    if let Some(failed) = part(verdict, "/failed").as_str() {
         line(format!("it failed: {failed}"));
     }
-    let (compared, differing) = (&verdict["compared"], &verdict["differing"]);
-    line(format!("{differing} of {compared} records differ, {} broke the candidate", verdict["faults"]));
-    for (what, counts) in [("field", &verdict["fields"]), ("outcome", &verdict["outcomes"])] {
+    let (compared, differing) = (part(verdict, "/compared"), part(verdict, "/differing"));
+    line(format!("{differing} of {compared} records differ, {} broke the candidate", part(verdict, "/faults")));
+    for (what, counts) in [("field", part(verdict, "/fields")), ("outcome", part(verdict, "/outcomes"))] {
         for (name, count) in counts.as_object().into_iter().flatten() {
             line(format!("  {what} {name}: {count}"));
         }
     }
-    for example in verdict["examples"].as_array().into_iter().flatten() {
-        line(format!("  {}/{}/{}:", word(&example["topic"]), example["partition"], example["offset"]));
-        for field in example["fields"].as_array().into_iter().flatten() {
-            line(format!("    {}: {} → {}", word(&field["field"]), word(&field["live"]), word(&field["candidate"])));
+    for example in part(verdict, "/examples").as_array().into_iter().flatten() {
+        line(format!(
+            "  {}/{}/{}:",
+            word(part(example, "/topic")),
+            part(example, "/partition"),
+            part(example, "/offset")
+        ));
+        for field in part(example, "/fields").as_array().into_iter().flatten() {
+            line(format!(
+                "    {}: {} → {}",
+                word(part(field, "/field")),
+                word(part(field, "/live")),
+                word(part(field, "/candidate"))
+            ));
         }
     }
-    let (time, memory) = (&verdict["micros_per_record"], &verdict["memory_bytes"]);
-    line(format!("time a record: {} µs live, {} µs candidate", time["live"], time["candidate"]));
-    line(format!("memory: {} bytes live, {} bytes candidate", memory["live"], memory["candidate"]));
-    if let Some(next) = verdict["next"].as_str() {
+    let (time, memory) = (part(verdict, "/micros_per_record"), part(verdict, "/memory_bytes"));
+    line(format!("time a record: {} µs live, {} µs candidate", part(time, "/live"), part(time, "/candidate")));
+    line(format!("memory: {} bytes live, {} bytes candidate", part(memory, "/live"), part(memory, "/candidate")));
+    if let Some(next) = part(verdict, "/next").as_str() {
         line(format!("next: {next}"));
     }
     out
+}
+
+/// What is there; null where nothing is.
+fn part<'v>(of: &'v Value, pointer: &str) -> &'v Value {
+    of.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 #[cfg(test)]

@@ -33,18 +33,39 @@ pub fn base(brokers: &str, client_id: &str) -> ClientConfig {
     config
 }
 
+/// How the members of a group share the partitions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// The members decide and all partitions are given anew: every assignment starts from the committed offsets, so
+    /// nothing of an earlier one can linger.
+    #[default]
+    Range,
+    /// The members decide and only the partitions that move stop.
+    CooperativeSticky,
+    /// KIP-848: the broker decides. It also decides how long a dead member holds its partitions, by default 45 s.
+    Consumer,
+}
+
 /// The consumer of a slot.
 #[must_use]
-pub fn consumer(brokers: &str, identity: &Identity) -> ClientConfig {
+pub fn consumer(brokers: &str, identity: &Identity, protocol: Protocol) -> ClientConfig {
     let mut config = base(brokers, identity.slot());
+    let strategy = match protocol {
+        Protocol::Range => Some("range"),
+        Protocol::CooperativeSticky => Some("cooperative-sticky"),
+        Protocol::Consumer => None,
+    };
+    match strategy {
+        Some(strategy) => config
+            .set("group.protocol", "classic")
+            .set("partition.assignment.strategy", strategy)
+            .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
+            .set("heartbeat.interval.ms", "1500"),
+        None => config.set("group.protocol", "consumer"),
+    };
     config
         .set("group.id", identity.group())
-        .set("group.protocol", "classic")
         .set("group.instance.id", identity.slot())
-        // Eager: every assignment starts from the committed offsets, so nothing of an earlier one can linger.
-        .set("partition.assignment.strategy", "range")
-        .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
-        .set("heartbeat.interval.ms", "1500")
         .set("max.poll.interval.ms", "120000")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
@@ -95,6 +116,19 @@ pub fn state_producer(brokers: &str, client_id: &str) -> ClientConfig {
     config
 }
 
+/// The producer of modules' log lines: many small ones, none of which is worth a retry of minutes.
+#[must_use]
+pub fn log_producer(brokers: &str, client_id: &str) -> ClientConfig {
+    let mut config = base(brokers, client_id);
+    config
+        .set("message.timeout.ms", "10000")
+        .set("linger.ms", "100")
+        .set("queue.buffering.max.messages", "10000")
+        .set("queue.buffering.max.kbytes", "16384")
+        .set("allow.auto.create.topics", "false");
+    config
+}
+
 /// The consumer that follows state topics. It is in no group; librdkafka wants a name all the same.
 #[must_use]
 pub fn state_consumer(brokers: &str, client_id: &str) -> ClientConfig {
@@ -116,6 +150,14 @@ pub fn state_consumer(brokers: &str, client_id: &str) -> ClientConfig {
 pub fn inspector(brokers: &str, client_id: &str) -> ClientConfig {
     let mut config = base(brokers, client_id);
     config.set("allow.auto.create.topics", "false");
+    config
+}
+
+/// The consumer that looks at a group's offsets from outside, and sets them. It never subscribes, so it never joins.
+#[must_use]
+pub fn outsider(brokers: &str, client_id: &str, group: &str) -> ClientConfig {
+    let mut config = inspector(brokers, client_id);
+    config.set("group.id", group).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
     config
 }
 

@@ -31,6 +31,10 @@ pub enum Call {
     Abort,
     /// Seeking, pausing or resuming.
     Seek,
+    /// What is asked while partitions come and go.
+    Assign,
+    /// Asking who is in the group.
+    Members,
 }
 
 /// What the failure says of itself.
@@ -96,17 +100,30 @@ impl Fault {
                 | Call::SendOffsets
                 | Call::Commit
                 | Call::Abort
-                | Call::Seek,
+                | Call::Seek
+                | Call::Assign
+                | Call::Members,
             ) => Action::Rebuild,
             (Signal::RequiresAbort, Call::Begin | Call::Produce | Call::SendOffsets | Call::Commit) => {
                 Action::AbortAndRewind
             }
-            (Signal::RequiresAbort, Call::Open | Call::Init | Call::Poll | Call::Abort | Call::Seek) => Action::Rebuild,
+            (
+                Signal::RequiresAbort,
+                Call::Open | Call::Init | Call::Poll | Call::Abort | Call::Seek | Call::Assign | Call::Members,
+            ) => Action::Rebuild,
             // Nothing is open yet in `Init`, and nothing is decided by a poll: these may be resumed.
             (Signal::Indefinite, Call::Init | Call::Poll) => Action::Retry,
             (
                 Signal::Indefinite,
-                Call::Open | Call::Begin | Call::Produce | Call::SendOffsets | Call::Commit | Call::Abort | Call::Seek,
+                Call::Open
+                | Call::Begin
+                | Call::Produce
+                | Call::SendOffsets
+                | Call::Commit
+                | Call::Abort
+                | Call::Seek
+                | Call::Assign
+                | Call::Members,
             ) => Action::Rebuild,
             (
                 Signal::Retriable,
@@ -119,7 +136,8 @@ impl Fault {
                 | Call::Abort
                 | Call::Seek,
             ) => Action::Retry,
-            (Signal::Retriable, Call::Open) => Action::Rebuild,
+            // A rebalance that was not resolved is resolved anew by a new member, with nothing of this one left.
+            (Signal::Retriable, Call::Open | Call::Assign | Call::Members) => Action::Rebuild,
         }
     }
 
@@ -157,7 +175,8 @@ impl Fault {
     }
 
     /// A fault that librdkafka reported.
-    pub(super) fn of_failure(call: Call, failure: &Failure) -> Self {
+    #[must_use]
+    pub fn of_failure(call: Call, failure: &Failure) -> Self {
         Self { call, signal: signal(call, failure), text: failure.text.clone() }
     }
 
@@ -172,8 +191,15 @@ fn signal(call: Call, failure: &Failure) -> Signal {
         RDKafkaErrorCode::Fenced
         | RDKafkaErrorCode::ProducerFenced
         | RDKafkaErrorCode::InvalidProducerEpoch
-        | RDKafkaErrorCode::FencedInstanceId => Signal::Fenced,
+        | RDKafkaErrorCode::FencedInstanceId
+        // KIP-848: the name is taken, and the broker gives it to nobody else while its holder lives.
+        | RDKafkaErrorCode::UnreleasedInstanceId => Signal::Fenced,
         RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => Signal::PositionLost,
+        // Whatever else is said of them: the broker and the client do not agree on what this producer did, so an abort
+        // with it proves nothing.
+        RDKafkaErrorCode::InvalidTransactionalState
+        | RDKafkaErrorCode::UnknownProducerId
+        | RDKafkaErrorCode::InvalidProducerIdMapping => Signal::Fatal,
         _ if failure.fatal => Signal::Fatal,
         // What librdkafka retried until its time was up comes as "requires abort" and nothing else (TxnOffsetCommit does);
         // whether one of the tries took effect is unknown all the same.
@@ -206,6 +232,8 @@ impl fmt::Display for Call {
             Self::Commit => "commit_transaction",
             Self::Abort => "abort_transaction",
             Self::Seek => "seek",
+            Self::Assign => "taking an assignment",
+            Self::Members => "listing the group",
         })
     }
 }

@@ -1,15 +1,5 @@
 //! Who a slot is to Kafka, and whether somebody else is it too.
 
-use std::time::Duration;
-
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
-
-use super::client::{self, Log};
-
-/// How long the broker may take to list a group.
-const LIST_TIMEOUT: Duration = Duration::from_secs(3);
 /// What the broker puts behind a static member's name: a hyphen and a UUID, new for each process that takes the name.
 const UUID_LEN: usize = 36;
 
@@ -40,16 +30,11 @@ impl Identity {
         &self.slot
     }
 
-    /// The member id of another holder of our identity in the group, if there is one; `own` is the member id that we
-    /// had last. A member that died stays in the list until its session is over.
-    ///
-    /// # Errors
-    /// When the broker does not answer.
-    pub fn other_holder(&self, brokers: &str, own: Option<&str>) -> KafkaResult<Option<String>> {
-        let inspector = BaseConsumer::from_config_and_context(&client::inspector(brokers, &self.slot), Log)?;
-        let groups = inspector.fetch_group_list(Some(&self.group), LIST_TIMEOUT)?;
-        let members = groups.groups().iter().flat_map(|group| group.members());
-        Ok(members.map(|member| member.id()).find(|id| self.is_other(id, own)).map(str::to_owned))
+    /// The member id of another holder of our identity among the group's `members`, if there is one; `own` is the member
+    /// id that we had last. A member that died stays in the list until its session is over.
+    #[must_use]
+    pub fn other_holder(&self, members: Vec<String>, own: Option<&str>) -> Option<String> {
+        members.into_iter().find(|member| self.is_other(member, own))
     }
 
     /// By the member id, since the broker keeps the client id of whoever had the name first.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rdkafka::message::{BorrowedMessage, Message};
 
-use super::native;
+use super::{Place, native};
 
 /// Headers in order; a name is bytes, because anybody may write one that is no text.
 pub type Headers = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -47,7 +47,7 @@ pub struct Outgoing {
 const WIRE_OVERHEAD: usize = 128;
 
 impl Input {
-    pub(super) fn copy(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Self {
+    pub(crate) fn copy(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Self {
         Self {
             topic,
             partition: message.partition(),
@@ -57,6 +57,11 @@ impl Input {
             value: message.payload().map(<[u8]>::to_vec),
             headers: native::headers(message),
         }
+    }
+
+    /// Its partition.
+    pub(super) fn place(&self) -> Place {
+        Place { topic: Arc::clone(&self.topic), partition: self.partition }
     }
 
     /// Roughly what it holds in memory.

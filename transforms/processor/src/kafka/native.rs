@@ -17,12 +17,17 @@ use super::input::Headers;
 
 /// What librdkafka says of a failed transactional call.
 #[derive(Debug, Clone)]
-pub(super) struct Failure {
-    pub(super) code: RDKafkaErrorCode,
-    pub(super) fatal: bool,
-    pub(super) retriable: bool,
-    pub(super) requires_abort: bool,
-    pub(super) text: String,
+pub struct Failure {
+    /// Its code.
+    pub code: RDKafkaErrorCode,
+    /// Whether the client is of no use any more.
+    pub fatal: bool,
+    /// Whether the same call may succeed.
+    pub retriable: bool,
+    /// Whether the transaction is lost.
+    pub requires_abort: bool,
+    /// Its own words.
+    pub text: String,
 }
 
 /// Commits the open transaction, waiting at most `timeout`.

@@ -2,17 +2,11 @@
 //! that is committed at once, so that "no committed offset" never has to be guessed about again. A committed offset
 //! that is not in the log is a gap: the partition stays stopped and is named, until an operator accepts the gap.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::KafkaResult;
-use rdkafka::{Offset, TopicPartitionList};
-
-/// Longer than any pending transaction of ours may last would be too long for a callback; the slot tries again.
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+use super::Fault;
+use super::seam::{Member, Offsets};
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +43,7 @@ impl fmt::Display for Gap {
 /// Where to start, and where not.
 #[derive(Debug, Default)]
 pub(super) struct Start {
-    pub(super) next: BTreeMap<Place, i64>,
+    pub(super) next: Offsets,
     pub(super) gaps: Vec<Gap>,
 }
 
@@ -71,23 +65,11 @@ fn decide(committed: Option<i64>, (low, high): (i64, i64), accept: bool) -> Deci
 }
 
 /// Asks the broker where each of these partitions starts; commits what is decided for the first time.
-pub(super) fn resolve<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    partitions: &TopicPartitionList,
-    accepted: &[Gap],
-) -> KafkaResult<Start> {
+pub(super) fn resolve(member: &dyn Member, places: &[Place], accepted: &[Gap]) -> Result<Start, Fault> {
     let mut start = Start::default();
-    let mut first = TopicPartitionList::new();
-    // Waits for offsets that a transaction of a dead process still holds back.
-    let committed = consumer.committed_offsets(partitions.clone(), ASK_TIMEOUT)?;
-    for element in committed.elements() {
-        element.error()?;
-        let place = Place { topic: Arc::from(element.topic()), partition: element.partition() };
-        let committed = match element.offset() {
-            Offset::Offset(at) => Some(at),
-            Offset::Invalid | Offset::Beginning | Offset::End | Offset::Stored | Offset::OffsetTail(_) => None,
-        };
-        let log = consumer.fetch_watermarks(&place.topic, place.partition, ASK_TIMEOUT)?;
+    let mut first = Offsets::new();
+    for (place, committed) in member.committed(places)? {
+        let log = member.log(&place)?;
         let accept = accepted.iter().any(|gap| gap.place == place && Some(gap.committed) == committed);
         match decide(committed, log, accept) {
             Decision::Go(at) => {
@@ -100,25 +82,16 @@ pub(super) fn resolve<C: ConsumerContext>(
                     kafka.offset = at,
                     "partition starts here"
                 );
-                first.add_partition_offset(&place.topic, place.partition, Offset::Offset(at))?;
+                first.insert(place.clone(), at);
                 start.next.insert(place, at);
             }
             Decision::Stop { committed, log } => start.gaps.push(Gap { place, committed, log }),
         }
     }
-    if first.count() > 0 {
-        consumer.commit(&first, CommitMode::Sync)?;
+    if !first.is_empty() {
+        member.commit(&first)?;
     }
     Ok(start)
-}
-
-/// The positions as the client takes them.
-pub(super) fn list(next: &BTreeMap<Place, i64>) -> KafkaResult<TopicPartitionList> {
-    let mut list = TopicPartitionList::with_capacity(next.len());
-    for (place, at) in next {
-        list.add_partition_offset(&place.topic, place.partition, Offset::Offset(*at))?;
-    }
-    Ok(list)
 }
 
 #[cfg(test)]

@@ -1,33 +1,40 @@
 //! What happens when the group gives or takes partitions: positions are resolved, gaps are left out, and the session
-//! is told by a new epoch. The callback runs inside a poll, on the slot's own thread, with no transaction open.
+//! is told by a new epoch. It happens inside a poll, on the slot's own thread, with no transaction open.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rdkafka::TopicPartitionList;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaRespErr;
-
 use super::positions::{self, Gap, Place};
-use super::{Call, Fault, Signal, client};
+use super::seam::{Member, Offsets};
+use super::{Call, Fault, Input, Signal};
 
-/// What the rebalance callback did.
+/// What the group does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It gives these partitions.
+    Assigned,
+    /// It takes them.
+    Revoked,
+}
+
+/// What this member has.
 #[derive(Default)]
 pub(super) struct Assignment {
-    /// Counts assignments, so that a batch notices that it is of an earlier one.
+    /// Counts changes, so that a batch notices that it is of an earlier assignment.
     pub(super) epoch: u64,
-    pub(super) next: BTreeMap<Place, i64>,
+    /// The next offset to commit of each partition.
+    pub(super) next: Offsets,
+    /// In which epoch each partition came.
+    since: BTreeMap<Place, u64>,
     pub(super) gaps: Vec<Gap>,
     trouble: Option<Fault>,
     /// Whether the group gave us partitions at all; with more slots than partitions some stand by.
     pub(super) joined: bool,
 }
 
-pub(super) struct Rebalances {
+/// Keeps what a member has, through every change.
+pub struct Rebalances {
     accepted: Vec<Gap>,
     assignment: Mutex<Assignment>,
     closing: AtomicBool,
@@ -51,79 +58,81 @@ impl Rebalances {
         self.closing.store(true, Ordering::SeqCst);
     }
 
-    /// The epoch, or what went wrong in the callback.
+    /// The epoch, or what went wrong in a change.
     pub(super) fn check(&self) -> Result<u64, Fault> {
         let mut assignment = self.lock();
         assignment.trouble.take().map_or(Ok(assignment.epoch), Err)
     }
-}
 
-impl ClientContext for Rebalances {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(error = %error, reason, "consumer reports");
-    }
-}
-
-impl ConsumerContext for Rebalances {
-    /// Runs inside a poll, on the slot's own thread.
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
-        let mut assignment = Assignment { epoch: self.lock().epoch + 1, ..Assignment::default() };
-        let done = if kind != RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            tracing::debug!(lost = consumer.assignment_lost(), "partitions were taken");
-            consumer.unassign()
-        } else if self.closing.load(Ordering::SeqCst) {
-            consumer.assign(&TopicPartitionList::new())
-        } else {
-            assignment.joined = true;
-            let start = positions::resolve(consumer, partitions, &self.accepted);
-            let list = start.and_then(|start| {
-                assignment.gaps = start.gaps;
-                let list = positions::list(&start.next)?;
-                assignment.next = start.next;
-                Ok(list)
-            });
-            match list {
-                // The client keeps a pause over rebalances, even for a partition that went away and came back. Whoever
-                // pauses does so again after each assignment, so every assignment begins running.
-                Ok(list) => consumer.assign(&list).and_then(|()| consumer.resume(&list)),
-                // The rebalance must be completed all the same; the slot then starts over.
-                Err(error) => consumer.assign(&TopicPartitionList::new()).and(Err(error)),
-            }
-        };
-        if let Err(error) = done {
-            assignment.trouble =
-                Some(Fault::found(Call::Poll, Signal::Fatal, format!("cannot resolve the assignment: {error}")));
+    /// Does what the group says. Called inside a poll.
+    pub fn change(&self, member: &dyn Member, change: Change, places: &[Place]) {
+        if member.is_lost() {
+            tracing::debug!("the partitions were taken without asking");
         }
-        *self.lock() = assignment;
+        let done = match change {
+            Change::Assigned if self.closing.load(Ordering::SeqCst) => {
+                drop(self.begin(member.is_incremental()));
+                member.assign(&Offsets::new())
+            }
+            Change::Assigned => self.assigned(member, places),
+            Change::Revoked => self.revoked(member, places),
+        };
+        if let Err(fault) = done {
+            let text = format!("cannot resolve the assignment: {}", fault.text);
+            self.lock().trouble = Some(Fault::found(Call::Poll, Signal::Fatal, text));
+        }
+    }
+
+    /// A new epoch. Where partitions come and go all at once, nothing of the last one is left.
+    fn begin(&self, incremental: bool) -> MutexGuard<'_, Assignment> {
+        let mut assignment = self.lock();
+        let epoch = assignment.epoch + 1;
+        if incremental {
+            assignment.epoch = epoch;
+        } else {
+            *assignment = Assignment { epoch, ..Assignment::default() };
+        }
+        assignment
+    }
+
+    fn assigned(&self, member: &dyn Member, places: &[Place]) -> Result<(), Fault> {
+        self.begin(member.is_incremental()).joined = true;
+        match positions::resolve(member, places, &self.accepted) {
+            Ok(start) => {
+                member.assign(&start.next)?;
+                let mut assignment = self.lock();
+                let epoch = assignment.epoch;
+                assignment.since.extend(start.next.keys().map(|place| (place.clone(), epoch)));
+                assignment.next.extend(start.next);
+                assignment.gaps.extend(start.gaps);
+                Ok(())
+            }
+            // The rebalance must be completed all the same; the slot then starts over.
+            Err(fault) => member.assign(&Offsets::new()).and(Err(fault)),
+        }
+    }
+
+    fn revoked(&self, member: &dyn Member, places: &[Place]) -> Result<(), Fault> {
+        let mut assignment = self.begin(member.is_incremental());
+        // A partition that is stopped at a gap was given to us and never assigned.
+        let ours: Vec<Place> = places.iter().filter(|place| assignment.next.contains_key(place)).cloned().collect();
+        assignment.next.retain(|place, _| !places.contains(place));
+        assignment.since.retain(|place, _| !places.contains(place));
+        assignment.gaps.retain(|gap| !places.contains(&gap.place));
+        drop(assignment);
+        member.unassign(&ours)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::{Duration, Instant};
+impl Assignment {
+    /// Drops what was gathered of partitions that went away since `epoch`, or went and came back: it is read again.
+    /// What was gathered of the others must stay, because the client is past it.
+    pub(super) fn keep(&self, batch: &mut Vec<Input>, epoch: u64) {
+        batch.retain(|input| self.since.get(&input.place()).is_some_and(|since| *since <= epoch));
+    }
 
-    use rdkafka::config::FromClientConfigAndContext;
-
-    use super::*;
-    use crate::kafka::Identity;
-
-    #[test]
-    fn a_consumer_that_closes_refuses_an_assignment_at_once() {
-        // Nobody listens there: to resolve a position would take until its time-out.
-        let config = client::consumer("127.0.0.1:1", &Identity::new("p", "test", 0));
-        let consumer = BaseConsumer::from_config_and_context(&config, Rebalances::new(Vec::new())).unwrap();
-        let rebalances = consumer.context();
-        let mut partitions = TopicPartitionList::new();
-        partitions.add_partition("in", 0);
-        rebalances.close();
-        let started = Instant::now();
-        rebalances.rebalance(&consumer, RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS, &mut partitions);
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-        assert_eq!(rebalances.check(), Ok(1), "and that is no trouble");
-        assert!(!rebalances.lock().joined);
+    /// Whether the record is of the present assignment and not committed yet.
+    pub(super) fn wants(&self, input: &Input) -> bool {
+        self.next.get(&input.place()).is_some_and(|next| *next <= input.offset)
     }
 }

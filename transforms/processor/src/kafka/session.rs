@@ -4,20 +4,14 @@
 //! No transaction is open while the consumer polls. So a rebalance, which runs inside a poll, never meets one: what
 //! was gathered from partitions that went away is dropped, and nothing of it was written.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
-
-use super::positions::{self, Gap, Place};
-use super::producer_context::{Refusal, Reports};
+use super::positions::{Gap, Place};
+use super::producer_context::Refusal;
 use super::rebalance::Rebalances;
-use super::{Call, Fault, Identity, Input, Outgoing, Signal, client, native};
+use super::seam::{Clients, Clock, Kafka, Offsets};
+use super::{Action, Call, Fault, Identity, Input, Outgoing, Signal, client};
 
 /// A batch is full at so many records,
 const BATCH_RECORDS: usize = 5_000;
@@ -31,8 +25,6 @@ const CALL_DEADLINE: Duration = Duration::from_secs(5);
 const INIT_STEP: Duration = Duration::from_secs(2);
 /// Between two tries of a call.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
-/// A consumer that cannot be closed in this time never will.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(4);
 
 /// What a gathering brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +37,9 @@ pub enum Gathered {
 
 /// The clients of one slot.
 pub struct Session {
-    // Dropped in this order: the consumer first.
-    consumer: BaseConsumer<Rebalances>,
-    producer: ThreadedProducer<Reports>,
-    topics: HashMap<String, Arc<str>>,
+    clients: Box<dyn Clients>,
+    rebalances: Arc<Rebalances>,
+    kafka: Arc<dyn Kafka>,
     /// The last thing that a poll reported and that the client deals with by itself.
     pub news: Option<Fault>,
 }
@@ -60,17 +51,15 @@ impl Session {
     ///
     /// # Errors
     /// When a client cannot be made.
-    pub fn open(brokers: &str, identity: &Identity, topics: &[String], accepted: Vec<Gap>) -> Result<Self, Fault> {
-        let opening = |error: KafkaError| Fault::of(Call::Open, &error);
-        let producer = client::producer(brokers, identity);
-        let producer: ThreadedProducer<Reports> =
-            ThreadedProducer::from_config_and_context(&producer, Reports::default()).map_err(opening)?;
-        let consumer = client::consumer(brokers, identity);
-        let consumer = BaseConsumer::from_config_and_context(&consumer, Rebalances::new(accepted)).map_err(opening)?;
-        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&names).map_err(opening)?;
-        let topics = topics.iter().map(|topic| (topic.clone(), Arc::from(topic.as_str()))).collect();
-        Ok(Self { consumer, producer, topics, news: None })
+    pub fn open(
+        kafka: &Arc<dyn Kafka>,
+        identity: &Identity,
+        topics: &[String],
+        accepted: Vec<Gap>,
+    ) -> Result<Self, Fault> {
+        let rebalances = Arc::new(Rebalances::new(accepted));
+        let clients = kafka.open(identity, topics, Arc::clone(&rebalances))?;
+        Ok(Self { clients, rebalances, kafka: Arc::clone(kafka), news: None })
     }
 
     /// Settles what an earlier holder of the identity left open. The consumer joins the group meanwhile; it is polled,
@@ -79,9 +68,7 @@ impl Session {
     /// # Errors
     /// When the broker does not settle the identity in time. The session is of no use then, and must be closed.
     pub fn settle(&self) -> Result<(), Fault> {
-        until(Instant::now() + client::TRANSACTION_TIMEOUT, |_| {
-            self.producer.init_transactions(INIT_STEP).map_err(|error| Fault::of(Call::Init, &error))
-        })
+        self.until(self.kafka.now() + client::TRANSACTION_TIMEOUT, |_| self.clients.init_transactions(INIT_STEP))
     }
 
     /// Gathers a batch: waits up to `wait` for a first record, then takes what is there until the batch is full or
@@ -91,52 +78,43 @@ impl Session {
     /// When the consumer is of no use any more or the assignment could not be resolved.
     pub fn gather(&mut self, wait: Duration, batch: &mut Vec<Input>) -> Result<Gathered, Fault> {
         batch.clear();
-        let consumer = &self.consumer;
-        let mut epoch = consumer.context().lock().epoch;
+        let mut epoch = self.rebalances.lock().epoch;
         let mut started: Option<Instant> = None;
         let mut bytes = 0;
         while batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
             let wait = match started {
                 None => wait,
-                Some(at) if at.elapsed() < BATCH_TIME => Duration::ZERO,
+                Some(at) if self.kafka.now().duration_since(at) < BATCH_TIME => Duration::ZERO,
                 Some(_) => break,
             };
-            let polled = consumer.poll(wait);
-            let current = consumer.context().check()?;
+            let polled = self.clients.poll(wait);
+            let current = self.rebalances.check()?;
             if current != epoch {
-                (epoch, bytes, started) = (current, 0, None);
-                batch.clear();
+                self.rebalances.lock().keep(batch, epoch);
+                epoch = current;
+                bytes = batch.iter().map(Input::size).sum();
+                started = started.filter(|_| !batch.is_empty());
             }
             match polled {
                 None => break,
-                Some(Ok(message)) => {
-                    if let Some(input) = self.taken(consumer, &message) {
-                        started.get_or_insert_with(Instant::now);
+                Some(Ok(input)) => {
+                    if self.rebalances.lock().wants(&input) {
+                        started.get_or_insert_with(|| self.kafka.now());
                         bytes += input.size();
                         batch.push(input);
                     }
                 }
-                Some(Err(error)) => {
-                    let fault = poll_fault(consumer, &error);
-                    if fault.action() != super::Action::Retry {
+                Some(Err(fault)) => {
+                    if fault.action() != Action::Retry {
                         return Err(fault);
                     }
-                    tracing::debug!(error = %error, "consumer reports");
+                    tracing::debug!(error = %fault, "consumer reports");
                     self.news = Some(fault);
                     break;
                 }
             }
         }
         Ok(if batch.is_empty() { Gathered::Nothing } else { Gathered::Batch })
-    }
-
-    /// The message as an input; `None` for one that the present assignment does not want.
-    fn taken(&self, consumer: &BaseConsumer<Rebalances>, message: &BorrowedMessage<'_>) -> Option<Input> {
-        let topic = self.topics.get(message.topic())?;
-        let assignment = consumer.context().lock();
-        let place = Place { topic: Arc::clone(topic), partition: message.partition() };
-        let wanted = assignment.next.get(&place).is_some_and(|next| *next <= message.offset());
-        wanted.then(|| Input::copy(message, Arc::clone(topic)))
     }
 
     /// Writes the outputs and the offsets after the batch in one transaction, and says how long sending the offsets
@@ -151,36 +129,24 @@ impl Session {
         outputs: &[Outgoing],
         opened: &dyn Fn(usize),
     ) -> Result<Duration, Fault> {
-        let consumer = &self.consumer;
         // What an earlier transaction left behind says nothing of this one.
-        self.refusal();
-        self.producer.begin_transaction().map_err(|error| Fault::of(Call::Begin, &error))?;
+        self.clients.refusal();
+        self.clients.begin_transaction()?;
         opened(batch.len());
-        let deadline = Instant::now() + CALL_DEADLINE;
+        let deadline = self.kafka.now() + CALL_DEADLINE;
         for output in outputs {
-            produce(&self.producer, output, deadline)?;
+            self.until(deadline, |_| self.clients.produce(output))?;
         }
         let next = after(batch);
-        let offsets = positions::list(&next).map_err(|error| Fault::of(Call::SendOffsets, &error))?;
-        if consumer.assignment_lost() {
+        if self.clients.assignment_lost() {
             return Err(Fault::found(Call::SendOffsets, Signal::RequiresAbort, "the assignment was lost"));
         }
-        let committing = Instant::now();
-        until(committing + CALL_DEADLINE, |left| {
-            // Taken now and never kept: it changes with every rebalance, and it is what fences a stale member.
-            let group = consumer
-                .group_metadata()
-                .ok_or_else(|| Fault::found(Call::SendOffsets, Signal::Fatal, "the consumer has no group metadata"))?;
-            let sent = self.producer.send_offsets_to_transaction(&offsets, &group, left);
-            sent.map_err(|error| Fault::of(Call::SendOffsets, &error))
-        })?;
-        until(Instant::now() + CALL_DEADLINE, |left| {
-            native::commit_transaction(&self.producer, left)
-                .map_err(|failure| Fault::of_failure(Call::Commit, &failure))
-        })?;
+        let committing = self.kafka.now();
+        self.until(committing + CALL_DEADLINE, |left| self.clients.send_offsets(&next, left))?;
+        self.until(self.kafka.now() + CALL_DEADLINE, |left| self.clients.commit_transaction(left))?;
         opened(0);
-        consumer.context().lock().next.extend(next);
-        Ok(committing.elapsed())
+        self.rebalances.lock().next.extend(next);
+        Ok(self.kafka.now().duration_since(committing))
     }
 
     /// Aborts the open transaction.
@@ -188,14 +154,12 @@ impl Session {
     /// # Errors
     /// When that is not certain; then the producer must go.
     pub fn abort(&mut self) -> Result<(), Fault> {
-        until(Instant::now() + CALL_DEADLINE, |left| {
-            self.producer.abort_transaction(left).map_err(|error| Fault::of(Call::Abort, &error))
-        })
+        self.until(self.kafka.now() + CALL_DEADLINE, |left| self.clients.abort_transaction(left))
     }
 
     /// What the broker refused for good in the transaction that was aborted just now.
     pub fn refusal(&self) -> Option<Refusal> {
-        self.producer.context().take()
+        self.clients.refusal()
     }
 
     /// Goes back to the committed offsets.
@@ -203,16 +167,8 @@ impl Session {
     /// # Errors
     /// When the consumer cannot; then it must go.
     pub fn rewind(&mut self) -> Result<(), Fault> {
-        let consumer = &self.consumer;
-        let list = positions::list(&consumer.context().lock().next).map_err(|error| Fault::of(Call::Seek, &error))?;
-        if list.count() == 0 {
-            return Ok(());
-        }
-        let sought = consumer.seek_partitions(list, CALL_DEADLINE).map_err(|error| Fault::of(Call::Seek, &error))?;
-        for element in sought.elements() {
-            element.error().map_err(|error| Fault::of(Call::Seek, &error))?;
-        }
-        Ok(())
+        let next = self.rebalances.lock().next.clone();
+        if next.is_empty() { Ok(()) } else { self.clients.seek(&next, CALL_DEADLINE) }
     }
 
     /// Stops or resumes fetching; the membership of the group stays either way.
@@ -220,102 +176,72 @@ impl Session {
     /// # Errors
     /// When the consumer cannot.
     pub fn pause(&mut self, paused: bool) -> Result<(), Fault> {
-        let consumer = &self.consumer;
-        let list = consumer.assignment().map_err(|error| Fault::of(Call::Seek, &error))?;
-        let done = if paused { consumer.pause(&list) } else { consumer.resume(&list) };
-        done.map_err(|error| Fault::of(Call::Seek, &error))
+        self.clients.pause(paused)
     }
 
     /// What is assigned, and which of it is stopped at a gap. `None` before the group has answered.
     #[must_use]
     pub fn assigned(&self) -> Option<(Vec<Place>, Vec<Gap>)> {
-        let assignment = self.consumer.context().lock();
+        let assignment = self.rebalances.lock();
         assignment.joined.then(|| (assignment.next.keys().cloned().collect(), assignment.gaps.clone()))
     }
 
     /// How the group calls this member.
     #[must_use]
     pub fn member_id(&self) -> Option<String> {
-        native::member_id(&self.consumer)
+        self.clients.member_id()
     }
 
     /// How often partitions were assigned or taken.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.consumer.context().lock().epoch
+        self.rebalances.lock().epoch
     }
 
     /// Closes the consumer, then the producer. Closing is known to hang; `false` says that it did, and the process
     /// should end.
     #[must_use]
     pub fn close(self) -> bool {
-        self.consumer.context().close();
-        let (done, closed) = std::sync::mpsc::sync_channel::<()>(1);
-        let closer = std::thread::Builder::new().name("close".to_owned()).spawn(move || {
-            drop(self);
-            drop(done);
-        });
-        // The sender is dropped when the clients are gone.
-        closer.is_err() || closed.recv_timeout(CLOSE_DEADLINE) == Err(std::sync::mpsc::RecvTimeoutError::Disconnected)
+        self.rebalances.close();
+        self.clients.close()
+    }
+
+    fn until<T>(&self, deadline: Instant, call: impl FnMut(Duration) -> Result<T, Fault>) -> Result<T, Fault> {
+        until(&*self.kafka, deadline, call)
     }
 }
 
 /// The offsets after a batch: one past the last record of each partition.
-pub(crate) fn after(batch: &[Input]) -> BTreeMap<Place, i64> {
-    let mut next = BTreeMap::new();
-    for input in batch {
-        next.insert(Place { topic: Arc::clone(&input.topic), partition: input.partition }, input.offset + 1);
-    }
-    next
-}
-
-fn produce(producer: &ThreadedProducer<Reports>, output: &Outgoing, deadline: Instant) -> Result<(), Fault> {
-    let mut record: BaseRecord<'_, [u8], [u8]> =
-        BaseRecord::to(&output.topic).headers(native::owned_headers(&output.headers));
-    record.key = output.key.as_deref();
-    record.payload = output.value.as_deref();
-    record.timestamp = output.timestamp_ms;
-    let mut record = Some(record);
-    until(deadline, |_| match record.take() {
-        None => Ok(()),
-        Some(full) => producer.send(full).map_err(|(error, back)| {
-            record = Some(back);
-            Fault::of(Call::Produce, &error)
-        }),
-    })
+pub(crate) fn after(batch: &[Input]) -> Offsets {
+    batch.iter().map(|input| (input.place(), input.offset + 1)).collect()
 }
 
 /// Makes a call until it succeeds, fails for good or its time is up.
-fn until<T>(deadline: Instant, mut call: impl FnMut(Duration) -> Result<T, Fault>) -> Result<T, Fault> {
+fn until<T, C: Clock + ?Sized>(
+    clock: &C,
+    deadline: Instant,
+    mut call: impl FnMut(Duration) -> Result<T, Fault>,
+) -> Result<T, Fault> {
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(clock.now());
         match call(left.max(RETRY_PAUSE)) {
-            Err(fault) if fault.action() == super::Action::Retry => {
-                if deadline <= Instant::now() {
+            Err(fault) if fault.action() == Action::Retry => {
+                if deadline <= clock.now() {
                     return Err(fault.given_up());
                 }
-                std::thread::sleep(RETRY_PAUSE);
+                clock.sleep(RETRY_PAUSE);
             }
             settled => return settled,
         }
     }
 }
 
-fn poll_fault(consumer: &BaseConsumer<Rebalances>, error: &KafkaError) -> Fault {
-    let fault = Fault::of(Call::Poll, error);
-    // A fatal error's own code stands elsewhere; it is what tells a fenced member.
-    match consumer.client().fatal_error() {
-        Some((code, text)) => Fault::of_failure(
-            Call::Poll,
-            &native::Failure { code, fatal: true, retriable: false, requires_abort: false, text },
-        ),
-        None => fault,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::kafka::Cluster;
 
     #[test]
     fn the_offset_after_a_batch_is_one_past_the_last_record() {
@@ -335,15 +261,16 @@ mod tests {
 
     #[test]
     fn a_call_that_stays_retriable_ends_as_indefinite() {
+        let clock = Cluster::new("nowhere");
         let retriable = || Fault::found(Call::Commit, Signal::Retriable, "busy");
         let mut calls = 0;
-        let ended: Result<(), Fault> = until(Instant::now() + Duration::from_millis(30), |_| {
+        let ended: Result<(), Fault> = until(&clock, Instant::now() + Duration::from_millis(30), |_| {
             calls += 1;
             Err(retriable())
         });
         assert_eq!(ended.unwrap_err().signal, Signal::Indefinite);
         assert!(calls > 1);
         let mut once = Some(retriable());
-        assert_eq!(until(Instant::now() + CALL_DEADLINE, |_| once.take().map_or(Ok(7), Err)), Ok(7));
+        assert_eq!(until(&clock, Instant::now() + CALL_DEADLINE, |_| once.take().map_or(Ok(7), Err)), Ok(7));
     }
 }

@@ -18,15 +18,15 @@ use super::shadow::{self, Comparing};
 use super::swap::{self, Chosen, Degraded, Live};
 use super::topics;
 use crate::control::{Alarm, Control};
-use crate::kafka::{Identity, client};
+use crate::kafka::{Cluster, Identity, client};
 use crate::metrics::Metrics;
 use crate::record::tap::Tap;
 use crate::slot::Slot;
 use crate::state::catalog::{Stored, Target};
 use crate::state::facts::{Facts, Parked, Version};
 use crate::state::write::Writer;
-use crate::status::{Report, Status};
-use crate::work::{Factory, Work};
+use crate::status::{Report, State, Status};
+use crate::work::{Factory, Works};
 
 /// Between two tries of a pipeline that is not ready to run.
 const TRY_PAUSE: Duration = Duration::from_secs(1);
@@ -112,6 +112,8 @@ pub struct SlotDoing {
     pub in_flight: usize,
     /// Records in the open transaction.
     pub open: usize,
+    /// How often it made its clients.
+    pub starts: u64,
 }
 
 impl Manager {
@@ -160,6 +162,7 @@ impl Manager {
             report: status.report(),
             in_flight: status.in_flight(),
             open: status.open(),
+            starts: status.starts(),
         };
         Doing {
             waiting: pipeline.waiting.clone(),
@@ -178,6 +181,42 @@ impl Manager {
             pipeline.stale = true;
         }
         self.nudge.notify_one();
+    }
+
+    /// Starts over only what failed: the slots that did, and the pipeline itself where it waits for something.
+    pub fn restart_failed(&self, name: &str, tasks_too: bool) {
+        let mut pipelines = self.lock();
+        let Some(pipeline) = pipelines.get_mut(name) else { return };
+        pipeline.stale |= pipeline.waiting.is_some();
+        if let (true, Some(slots)) = (tasks_too, &pipeline.slots) {
+            let failed = |status: &&Arc<Status>| status.report().state == State::Failed;
+            slots.statuses.iter().filter(failed).for_each(|status| status.ask_restart());
+            slots.control.wake();
+        }
+        drop(pipelines);
+        self.nudge.notify_one();
+    }
+
+    /// Starts one slot over; `false` when there is no such slot here.
+    pub fn restart_slot(&self, name: &str, slot: usize) -> bool {
+        let pipelines = self.lock();
+        let Some(slots) = pipelines.get(name).and_then(|pipeline| pipeline.slots.as_ref()) else { return false };
+        let Some(status) = slots.statuses.get(slot) else { return false };
+        status.ask_restart();
+        slots.control.wake();
+        true
+    }
+
+    /// Whether slots of a pipeline are left in this process.
+    #[must_use]
+    pub fn has_slots(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(|pipeline| pipeline.slots.is_some())
+    }
+
+    /// How this process talks to the brokers.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        &self.site
     }
 
     /// Lets the slots of a pipeline go on behind the gaps that they name now; `false` when they name none.
@@ -312,13 +351,7 @@ impl Manager {
     }
 
     /// Gives running slots other work. Slots that cannot take it are given back, with the work.
-    fn hand_over(
-        &self,
-        name: &str,
-        live: &Arc<Live>,
-        ready: Vec<Box<dyn Work>>,
-        state: Target,
-    ) -> Option<(Option<Slots>, Vec<Box<dyn Work>>)> {
+    fn hand_over(&self, name: &str, live: &Arc<Live>, ready: Works, state: Target) -> Option<(Option<Slots>, Works)> {
         let mut pipelines = self.lock();
         let pipeline = pipelines.entry(name.to_owned()).or_default();
         let moves = pipeline.live.as_ref().is_some_and(|old| old.plan.moves_like(&live.plan));
@@ -335,7 +368,7 @@ impl Manager {
         }
     }
 
-    fn start(&self, live: &Arc<Live>, paused: bool, ready: Vec<Box<dyn Work>>) -> Slots {
+    fn start(&self, live: &Arc<Live>, paused: bool, ready: Works) -> Slots {
         let plan = &live.plan;
         let factory = Arc::clone(live) as Arc<dyn Factory>;
         let control = Arc::new(Control::new(factory, paused, Arc::clone(&self.alarm)));
@@ -344,7 +377,7 @@ impl Manager {
         for n in 0..plan.spec.tasks {
             let status = Arc::new(Status::default());
             let slot = Slot {
-                brokers: self.site.brokers.clone(),
+                kafka: Arc::new(Cluster::new(&self.site.brokers)),
                 identity: Identity::new(&plan.spec.name, &self.site.instance, n),
                 topics: plan.spec.topics.clone(),
                 control: Arc::clone(&slots.control),

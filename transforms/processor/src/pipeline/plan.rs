@@ -3,18 +3,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemas::registry::Registry;
-use transform_host::{Chain, ConfigureError, Engine, Options};
+use transform_host::{Chain, ConfigureError, Engine, Isolation, NamedOutput, Options};
 
 use super::spec::{self, Fault, Spec};
+use super::version;
+use crate::intake::trial::Trial;
 use crate::kafka::client::MAX_RECORD_BYTES;
+use crate::logs::GuestLogs;
+use crate::lookup::{Followed, Lookups, SlotTables};
 use crate::metrics::ModuleMetrics;
 use crate::names::key;
 use crate::record::divert::Module;
 use crate::record::finish::Output;
-use crate::record::worker::{Judge, Modules, PassThrough, Route, Routes, Worker};
-use crate::record::writers::{FromRegistry, Writers};
+use crate::record::worker::{Judge, Modules, Named, PassThrough, Route, Routes, Worker};
+use crate::record::writers::{self, FromRegistry, Writers};
 use crate::state::catalog::{Catalog, Pin, Stored};
 use crate::work::{Factory, NoWork, Work};
 
@@ -25,10 +30,16 @@ pub struct Plan {
     /// The id that outputs are framed with.
     pub pinned: u32,
     steps: Vec<transform_host::Step>,
+    /// One of the modules keeps something between records: each batch needs fresh instances.
+    pub stateful: bool,
     schema_text: Arc<str>,
+    /// Id and schema of each named output.
+    named: BTreeMap<String, (u32, Arc<str>)>,
+    tables: BTreeMap<String, Arc<Followed>>,
     engine: Arc<Engine>,
     source: Arc<FromRegistry>,
     counted: ModuleMetrics,
+    logs: GuestLogs,
     /// The largest record of each topic that is written, where the broker told it.
     pub max_bytes: BTreeMap<String, usize>,
 }
@@ -46,7 +57,27 @@ pub struct Materials {
     pub runtime: tokio::runtime::Handle,
     /// Where what modules count goes.
     pub counted: ModuleMetrics,
+    /// Where what modules log goes.
+    pub logs: GuestLogs,
+    /// The tables that modules look records up in.
+    pub lookups: Arc<Lookups>,
 }
+
+/// A module that may take the place of one of a pipeline's.
+#[derive(Clone)]
+pub struct Candidate {
+    /// The step that it stands in for.
+    pub alias: String,
+    /// The module.
+    pub module: Arc<transform_host::Module>,
+    /// It keeps something between records: each batch needs a fresh instance.
+    pub stateful: bool,
+    /// What it is told; `None`: what the step is told.
+    pub parameters: Option<BTreeMap<String, String>>,
+}
+
+/// A pipeline is asked for again and again until its tables are read, so this need not be long.
+const TABLE_WAIT: Duration = Duration::from_secs(2);
 
 /// The modules that the steps of a config mean now. Blocks: a module may have to be compiled.
 ///
@@ -62,6 +93,9 @@ pub fn pins(spec: &Spec, catalog: &Catalog) -> Result<BTreeMap<String, Pin>, Vec
             faults.push(Fault::new(format!("{prefix}.type"), message));
             continue;
         };
+        if let Some(message) = throw_away(spec, &module) {
+            faults.push(Fault::new(format!("{prefix}.type"), message));
+        }
         let parameters = &module.description().parameters;
         for name in step.parameters.keys().filter(|name| !parameters.iter().any(|known| known.name == **name)) {
             let known: Vec<&str> = parameters.iter().map(|known| known.name.as_str()).collect();
@@ -78,6 +112,19 @@ pub fn pins(spec: &Spec, catalog: &Catalog) -> Result<BTreeMap<String, Pin>, Vec
     if faults.is_empty() { Ok(pins) } else { Err(faults) }
 }
 
+/// What is said of a throw-away version in a pipeline that others depend on.
+fn throw_away(spec: &Spec, module: &transform_host::Module) -> Option<String> {
+    let refused = !spec.local && version::is_throw_away(&module.description().version);
+    refused.then(|| {
+        format!(
+            "{} is a throw-away version (0.0.x, from `transforms push --dev`), and only a pipeline with \"{}\": \"true\" \
+             takes one; raise `version` in the module's Cargo.toml, push it without --dev, and name that version",
+            crate::state::catalog::module_key(module),
+            key::LOCAL,
+        )
+    })
+}
+
 impl Plan {
     /// Makes a stored pipeline ready.
     ///
@@ -91,6 +138,13 @@ impl Plan {
         let steps = tokio::task::block_in_place(|| steps(&spec, stored, &materials.catalog))?;
         let subject = format!("{}-value", spec.output);
         let registered = materials.registry.latest(&subject).await.map_err(|error| error.to_string())?;
+        let mut named = BTreeMap::new();
+        for (name, topic) in &spec.outputs {
+            let subject = format!("{topic}-value");
+            let registered = materials.registry.latest(&subject).await.map_err(|error| error.to_string())?;
+            named.insert(name.clone(), (registered.id, Arc::from(registered.schema.as_str())));
+        }
+        let tables = tables(&spec, &materials.lookups).await?;
         let source = FromRegistry {
             registry: materials.registry.clone(),
             pinned: registered.id,
@@ -100,34 +154,78 @@ impl Plan {
             spec,
             pinned: registered.id,
             steps,
+            stateful: stored.modules.values().any(|pin| materials.catalog.is_stateful(&pin.module)),
             schema_text: Arc::from(registered.schema),
+            named,
+            tables,
             engine: Arc::clone(&materials.engine),
             source: Arc::new(source),
             counted: materials.counted.clone(),
+            logs: materials.logs.clone(),
             max_bytes: BTreeMap::new(),
         })
     }
 
-    /// Makes the chain once to see that the modules take their parameters. Blocks.
+    /// Makes the chain once to see that the modules take their parameters, and runs it on sample records with them. Blocks.
     ///
     /// # Errors
     /// What the modules say, or what else is wrong with the config.
     pub fn rehearse(&self) -> Result<(), Fault> {
         let output = Output::new(self.pinned, &self.schema_text).map_err(|why| Fault::new(key::OUTPUT, why))?;
-        self.one_version(&output).map_err(|why| Fault::new(key::TOPICS, why))?;
-        self.make().map(|_| ()).map_err(|error| Fault::new(key::TRANSFORMS, error.to_string()))
+        let named = self.named()?;
+        self.one_version(&output, &named)?;
+        self.make().map_err(|error| Fault::new(key::TRANSFORMS, error.to_string()))?;
+        // What reads tables or writes to several topics shows on samples only that it has none of them.
+        if self.steps.is_empty() || !self.tables.is_empty() || !self.named.is_empty() {
+            return Ok(());
+        }
+        let (engine, steps, schema) = (&self.engine, self.steps.clone(), &*self.schema_text);
+        let (single_output, stateful) = (output.is_versioned(), self.stateful);
+        let tried = Trial { engine, steps, schema, single_output, stateful }.run();
+        tried.map(|_| ()).map_err(|found| Fault::new(key::TRANSFORMS, found.text))
     }
 
     /// The stores keep the record with the higher offset, and offsets of different topics do not compare.
-    fn one_version(&self, output: &Output) -> Result<(), String> {
-        match self.spec.topics.len() {
-            topics if topics > 1 && output.is_versioned() => Err(format!(
-                "{topics} topics into {}, whose records carry received_offset as their version: offsets of different \
-                 topics do not compare; read one topic, or write to a topic whose schema has no received_offset",
-                self.spec.output
-            )),
+    fn one_version(&self, output: &Output, named: &BTreeMap<String, Named>) -> Result<(), Fault> {
+        let versioned = output.is_versioned().then_some(&*self.spec.output);
+        let versioned = versioned.or_else(|| {
+            named.values().find(|named| named.output.is_versioned()).map(|named| named.route.topic.as_ref())
+        });
+        match (self.spec.topics.len(), versioned) {
+            (topics, Some(output)) if topics > 1 => {
+                let message = format!(
+                    "{topics} topics into {output}, whose records carry received_offset as their version: offsets of \
+                     different topics do not compare; read one topic, or write to a topic whose schema has no \
+                     received_offset"
+                );
+                Err(Fault::new(key::TOPICS, message))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// The outputs beside the main one: what modules send there is resolved to their schemas.
+    fn named(&self) -> Result<BTreeMap<String, Named>, Fault> {
+        let mut outputs = BTreeMap::new();
+        for (name, (id, schema)) in &self.named {
+            let topic = self.spec.outputs.get(name).map(String::as_str).unwrap_or_default();
+            let fault = |why: String| Fault::new(format!("{}.{name}.topic", key::OUTPUTS), format!("{topic}: {why}"));
+            let output = Output::new(*id, schema).map_err(fault)?;
+            let resolver = match *schema == self.schema_text {
+                true => None,
+                false => Some(writers::kept(&self.schema_text, schema).map_err(fault)?.map_err(|why| {
+                    fault(format!("what {} has cannot be read as its schema: {why}", self.spec.output))
+                })?),
+            };
+            outputs.insert(name.clone(), Named { route: self.route(topic), output, resolver });
+        }
+        Ok(outputs)
+    }
+
+    fn route(&self, topic: &str) -> Route {
+        // Our producer takes no more than its own limit, whatever the topic does.
+        let max_bytes = self.max_bytes.get(topic).copied().unwrap_or(MAX_RECORD_BYTES).min(MAX_RECORD_BYTES);
+        Route { topic: Arc::from(topic), max_bytes }
     }
 
     /// Whether `other` can follow on this plan in running slots: it reads and writes the same topics with as many.
@@ -143,45 +241,58 @@ impl Plan {
         &self.schema_text
     }
 
-    /// A chain of these modules, but with `candidate` in the place of the step with its alias. It takes the live step's
-    /// parameters, unless it has some of its own. Blocks.
+    /// A chain of these modules, but with the candidate in the place of the step with its alias; and the tables that it
+    /// looks up in. Blocks.
     ///
     /// # Errors
     /// When there is no such step, or the chain cannot be opened.
-    pub fn chain_with(
-        &self,
-        alias: &str,
-        candidate: &Arc<transform_host::Module>,
-        parameters: Option<&BTreeMap<String, String>>,
-    ) -> Result<Chain, String> {
+    pub fn beside(&self, candidate: &Candidate) -> Result<(Chain, Arc<SlotTables>), String> {
         let output = Output::new(self.pinned, &self.schema_text)?;
+        let named = self.named().map_err(|fault| format!("{}: {}", fault.key, fault.message))?;
         let mut steps = self.steps.clone();
-        let Some(step) = steps.iter_mut().find(|step| step.alias == alias) else {
-            return Err(format!("{alias:?} is no step of {}", self.spec.name));
+        let Some(step) = steps.iter_mut().find(|step| step.alias == candidate.alias) else {
+            return Err(format!("{:?} is no step of {}", candidate.alias, self.spec.name));
         };
-        step.module = Arc::clone(candidate);
-        if let Some(parameters) = parameters {
+        step.module = Arc::clone(&candidate.module);
+        step.isolation = if candidate.stateful { Isolation::Batch } else { self.spec.isolation };
+        if let Some(parameters) = &candidate.parameters {
             step.parameters.clone_from(parameters);
         }
-        self.chain(steps, &output).map_err(|error| error.to_string())
+        self.chain(steps, &output, &named).map_err(|error| error.to_string())
     }
 
-    fn chain(&self, steps: Vec<transform_host::Step>, output: &Output) -> Result<Chain, ConfigureError> {
-        // The stores compare rows by the input's offset: two outputs of one input would be the same version.
-        let options = Options { single_output: output.is_versioned(), ..Options::default() };
-        Chain::with_options(&self.engine, steps, &self.schema_text, options)
+    fn chain(
+        &self,
+        steps: Vec<transform_host::Step>,
+        output: &Output,
+        named: &BTreeMap<String, Named>,
+    ) -> Result<(Chain, Arc<SlotTables>), ConfigureError> {
+        let outputs = named.iter().map(|(name, named)| {
+            let (topic, single_output) = (Arc::clone(&named.route.topic), named.output.is_versioned());
+            (name.clone(), NamedOutput { topic, single_output })
+        });
+        let tables = SlotTables::new(self.tables.clone());
+        let options = Options {
+            // The stores compare rows by the input's offset: two outputs of one input would be the same version.
+            single_output: output.is_versioned(),
+            outputs: Some(outputs.collect()),
+            tables: Some(Arc::clone(&tables) as _),
+        };
+        Ok((Chain::with_options(&self.engine, steps, &self.schema_text, options)?, tables))
     }
 
-    fn judge(&self, output: &Output) -> Result<Box<dyn Judge>, NoWork> {
+    fn judge(&self, output: &Output, named: &BTreeMap<String, Named>) -> Result<Box<dyn Judge>, NoWork> {
         if self.steps.is_empty() {
             return Ok(Box::new(PassThrough));
         }
-        let chain = self.chain(self.steps.clone(), output).map_err(|error| match error {
+        let chain = self.chain(self.steps.clone(), output, named);
+        let (chain, tables) = chain.map_err(|error| match error {
             // The same module described itself in time once, so a machine that is less busy may start it.
             ConfigureError::Start { .. } => NoWork::Again(error.to_string()),
             _ => NoWork::Never(error.to_string()),
         })?;
-        Ok(Box::new(Modules { chain, counted: self.counted.clone() }))
+        let (counted, logs, pipeline) = (self.counted.clone(), self.logs.clone(), self.spec.name.clone());
+        Ok(Box::new(Modules { chain, counted, logs, pipeline, tables, unfit: None }))
     }
 
     /// The work of one slot; `around` puts the judge under guard.
@@ -189,27 +300,29 @@ impl Plan {
     /// # Errors
     /// When the pipeline cannot run.
     pub fn work(&self, around: impl FnOnce(Box<dyn Judge>) -> Box<dyn Judge>) -> Result<Box<dyn Work>, NoWork> {
+        let never = |fault: Fault| NoWork::Never(format!("{}: {}", fault.key, fault.message));
         let output = Output::new(self.pinned, &self.schema_text).map_err(NoWork::Never)?;
-        self.one_version(&output).map_err(NoWork::Never)?;
+        let named = self.named().map_err(never)?;
+        self.one_version(&output, &named).map_err(never)?;
         let json = |step: &transform_host::Step| serde_json::to_string(&step.parameters).unwrap_or_default();
-        let last = self.steps.last().map(|step| Module { label: step.module.label(), parameters: json(step) });
-        let route = |topic: &str| Route {
-            topic: Arc::from(topic),
-            // Our producer takes no more than its own limit, whatever the topic does.
-            max_bytes: self.max_bytes.get(topic).copied().unwrap_or(MAX_RECORD_BYTES).min(MAX_RECORD_BYTES),
+        let maker = |step: &transform_host::Step| Module {
+            label: step.module.label(),
+            parameters: json(step),
+            lookups: "[]".to_owned(),
         };
         let routes = Routes {
-            output: route(&self.spec.output),
-            dead_letters: self.spec.dead_letters.as_deref().map(route),
-            dropped: route(&self.spec.dropped),
+            output: self.route(&self.spec.output),
+            dead_letters: self.spec.dead_letters.as_deref().map(|topic| self.route(topic)),
+            dropped: self.route(&self.spec.dropped),
         };
         Ok(Box::new(Worker {
             routes,
-            judge: around(self.judge(&output)?),
+            judge: around(self.judge(&output, &named)?),
             output,
+            named,
             writers: Writers::new(Arc::clone(&self.source) as _, Arc::clone(&self.schema_text)),
             parameters: self.steps.iter().map(|step| (step.alias.clone(), json(step))).collect(),
-            last,
+            makers: self.steps.iter().map(maker).collect(),
         }))
     }
 }
@@ -218,6 +331,19 @@ impl Factory for Plan {
     fn make(&self) -> Result<Box<dyn Work>, NoWork> {
         self.work(|judge| judge)
     }
+}
+
+/// The tables of a pipeline, read to the end.
+async fn tables(spec: &Spec, lookups: &Arc<Lookups>) -> Result<BTreeMap<String, Arc<Followed>>, String> {
+    let mut tables = BTreeMap::new();
+    for (name, lookup) in &spec.lookups {
+        tables.insert(name.clone(), lookups.open(lookup)?);
+    }
+    // All are being read by now.
+    for (name, table) in &tables {
+        table.ready(TABLE_WAIT).await.map_err(|reason| format!("lookup {name}: {reason}"))?;
+    }
+    Ok(tables)
 }
 
 fn steps(spec: &Spec, stored: &Stored, catalog: &Catalog) -> Result<Vec<transform_host::Step>, String> {
@@ -231,7 +357,9 @@ fn steps(spec: &Spec, stored: &Stored, catalog: &Catalog) -> Result<Vec<transfor
             Some(Err(reason)) => return Err(format!("module {} cannot be loaded: {reason}", pin.module)),
             None => return Err(format!("module {} is not here", pin.module)),
         };
-        Ok(transform_host::Step { alias: step.alias.clone(), module, parameters: step.parameters.clone() })
+        let (alias, parameters, when) = (step.alias.clone(), step.parameters.clone(), step.when.clone());
+        let isolation = if catalog.is_stateful(&pin.module) { Isolation::Batch } else { spec.isolation };
+        Ok(transform_host::Step { alias, module, parameters, when, isolation })
     };
     spec.steps.iter().map(step).collect()
 }

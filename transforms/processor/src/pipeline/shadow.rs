@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use transform_host::{Chain, ChainError, Module, Record, Verdict};
+use transform_host::{Chain, ChainError, Record, Verdict};
 
-use super::plan::Plan;
+use super::plan::{Candidate, Plan};
 use crate::record::compare::Comparison;
 use crate::record::tap::{Sample, Tap, Waiting};
 use crate::state::facts::{Shadow, ShadowPolicy};
@@ -56,7 +56,7 @@ impl Comparing {
     pub fn start(
         spec: Shadow,
         plan: Arc<Plan>,
-        candidate: Arc<Module>,
+        candidate: Candidate,
         tap: Arc<Tap>,
         nudge: Arc<Notify>,
     ) -> std::io::Result<Self> {
@@ -108,27 +108,28 @@ struct Samples {
 }
 
 /// Compares until there is a verdict; `None`: it was ended.
-fn compare(spec: &Shadow, plan: &Plan, candidate: &Arc<Module>, samples: &Samples, state: &State) -> Option<Value> {
-    let failed = |why: String| {
+fn compare(spec: &Shadow, plan: &Plan, candidate: &Candidate, samples: &Samples, state: &State) -> Option<Value> {
+    let failed = |why: &str| {
         let none = Comparison::new(plan.schema_text(), &spec.expect).ok();
         Some(verdict(spec, plan, none.as_ref(), Some(why)))
     };
     let mut comparison = match Comparison::new(plan.schema_text(), &spec.expect) {
         Ok(comparison) => comparison,
-        Err(why) => return failed(why),
+        Err(why) => return failed(&why),
     };
-    let mut chain = match plan.chain_with(&spec.alias, candidate, spec.parameters.as_ref()) {
+    let (mut chain, tables) = match plan.beside(candidate) {
         Ok(chain) => chain,
-        Err(why) => return failed(format!("it cannot be opened: {why}")),
+        Err(why) => return failed(&format!("it cannot be opened: {why}")),
     };
     while let Some(mut sample) = next(&samples.receiver, state) {
         samples.waiting.taken();
         let left = usize::try_from(spec.records - comparison.compared).unwrap_or(usize::MAX);
         sample.records.truncate(left);
+        tables.take(sample.tables.clone());
         let started = Instant::now();
         let verdicts = match judged(&mut chain, &sample.records) {
             Ok(verdicts) => verdicts,
-            Err(error) => return Some(verdict(spec, plan, Some(&comparison), Some(error.to_string()))),
+            Err(error) => return Some(verdict(spec, plan, Some(&comparison), Some(&error.to_string()))),
         };
         let took = started.elapsed();
         let each = took / u32::try_from(verdicts.len().max(1)).unwrap_or(u32::MAX);
@@ -190,7 +191,7 @@ fn judged(chain: &mut Chain, records: &[Record]) -> Result<Vec<Verdict>, ChainEr
 }
 
 /// What came of it, as the API shows it.
-fn verdict(spec: &Shadow, plan: &Plan, comparison: Option<&Comparison>, failed: Option<String>) -> Value {
+fn verdict(spec: &Shadow, plan: &Plan, comparison: Option<&Comparison>, failed: Option<&str>) -> Value {
     let slow = comparison.is_some_and(|found| found.times().1 > plan.spec.policy.watch_time);
     let result = match comparison {
         _ if failed.is_some() || slow => "fails",

@@ -2,14 +2,18 @@
 //! asked elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use schemas::names::topics;
+use transform_host::{Isolation, Predicate, When};
 
-use super::policy::{Breaker, Policy};
+use super::policy::Policy;
 use super::version::Wanted;
 use crate::names::{CLASS, key};
+
+mod branches;
+mod costs;
+
+pub use branches::Lookup;
 
 /// The config as it is posted and stored.
 pub type Config = BTreeMap<String, String>;
@@ -18,7 +22,6 @@ const MAX_TASKS: usize = 64;
 const MAX_TOPICS: usize = 16;
 const MAX_STEPS: usize = 32;
 const MAX_TOPIC_NAME: usize = 249;
-const MAX_WATCH: u64 = 100_000;
 
 /// A config that makes sense.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +34,20 @@ pub struct Spec {
     pub topics: Vec<String>,
     /// Where it writes.
     pub output: String,
+    /// Where it writes what modules send elsewhere: topics by the name that modules say.
+    pub outputs: BTreeMap<String, String>,
+    /// The tables that modules look records up in, by the name that modules say.
+    pub lookups: BTreeMap<String, Lookup>,
+    /// How long an instance of a module lives.
+    pub isolation: Isolation,
     /// The modules, in order.
     pub steps: Vec<Step>,
     /// Where bad records go; `None`: the first one stops the slot.
     pub dead_letters: Option<String>,
     /// Where the markers of dropped records go.
     pub dropped: String,
+    /// Whether it takes throw-away versions of modules.
+    pub local: bool,
     /// What a version may cost.
     pub policy: Policy,
 }
@@ -50,6 +61,8 @@ pub struct Step {
     pub module: Wanted,
     /// What it is told.
     pub parameters: BTreeMap<String, String>,
+    /// Which records it gets; `None`: all.
+    pub when: Option<When>,
 }
 
 /// What is wrong with one key.
@@ -82,16 +95,32 @@ pub fn parse(name: &str, config: &Config) -> Result<Spec, Vec<Fault>> {
     let output = reader.topic(key::OUTPUT, None);
     let dead_letters = reader.dead_letters();
     let dropped = reader.topic(key::DROPPED, Some(topics::ORDERS_DROPPED));
-    let steps = reader.steps();
+    let (outputs, lookups, isolation) = (reader.outputs(&output), reader.lookups(), reader.isolation());
+    let (local, predicates) = (reader.local(), reader.predicates());
+    let steps = reader.steps(&predicates);
     let policy = reader.policy();
     reader.unknown();
-    for other in [Some(&output), dead_letters.as_ref(), Some(&dropped)].into_iter().flatten() {
+    for other in [Some(&output), dead_letters.as_ref(), Some(&dropped)].into_iter().flatten().chain(outputs.values()) {
         if topics.contains(other) {
             reader.fault(key::TOPICS, format!("the pipeline would read what it writes to {other}"));
         }
     }
     if reader.faults.is_empty() {
-        return Ok(Spec { name: name.to_owned(), tasks, topics, output, steps, dead_letters, dropped, policy });
+        let name = name.to_owned();
+        return Ok(Spec {
+            name,
+            tasks,
+            topics,
+            output,
+            outputs,
+            lookups,
+            isolation,
+            steps,
+            dead_letters,
+            dropped,
+            local,
+            policy,
+        });
     }
     reader.faults.sort_by(|a, b| a.key.cmp(&b.key));
     Err(reader.faults)
@@ -103,6 +132,14 @@ pub fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 100
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+/// What of `transforms.<alias>.…` is the pipeline's, as in Connect; all else is the module's.
+const OWN_SETTINGS: [&str; 3] = ["type", "predicate", "negate"];
+
+/// Whether a name can be part of a key.
+fn is_alias(alias: &str) -> bool {
+    alias.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 struct Reader<'c> {
@@ -204,7 +241,18 @@ impl<'c> Reader<'c> {
         }
     }
 
-    fn steps(&mut self) -> Vec<Step> {
+    fn local(&mut self) -> bool {
+        match self.get(key::LOCAL) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                self.fault(key::LOCAL, format!("{other:?} is neither true nor false"));
+                false
+            }
+        }
+    }
+
+    fn steps(&mut self, predicates: &BTreeMap<String, Predicate>) -> Vec<Step> {
         let aliases = self.list(key::TRANSFORMS);
         if aliases.len() > MAX_STEPS {
             self.fault(key::TRANSFORMS, format!("has {} modules, the limit is {MAX_STEPS}", aliases.len()));
@@ -213,11 +261,11 @@ impl<'c> Reader<'c> {
         if distinct.len() != aliases.len() {
             self.fault(key::TRANSFORMS, "names an alias twice");
         }
-        aliases.iter().filter_map(|alias| self.step(alias)).collect()
+        aliases.iter().filter_map(|alias| self.step(alias, predicates)).collect()
     }
 
-    fn step(&mut self, alias: &str) -> Option<Step> {
-        if !alias.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
+    fn step(&mut self, alias: &str, predicates: &BTreeMap<String, Predicate>) -> Option<Step> {
+        if !is_alias(alias) {
             self.fault(key::TRANSFORMS, format!("{alias:?} is not an alias; use A-Z a-z 0-9 _ -"));
             return None;
         }
@@ -234,52 +282,12 @@ impl<'c> Reader<'c> {
                 None
             }
         };
+        let when = self.when(&prefix, predicates);
         let own = self.config.iter().filter_map(|(key, value)| Some((key, key.strip_prefix(&prefix)?, value)));
-        let own: Vec<_> = own.filter(|(_, parameter, _)| *parameter != "type").collect();
+        let own: Vec<_> = own.filter(|(_, parameter, _)| !OWN_SETTINGS.contains(parameter)).collect();
         self.known.extend(own.iter().map(|(key, _, _)| (*key).clone()));
         let parameters = own.into_iter().map(|(_, name, value)| (name.to_owned(), value.clone())).collect();
-        Some(Step { alias: alias.to_owned(), module: module?, parameters })
-    }
-
-    fn policy(&mut self) -> Policy {
-        let default = Policy::default();
-        let watch = self.number(key::WATCH, 0..=MAX_WATCH, default.watch);
-        let rejects = if watch == default.watch { default.watch_rejects } else { watch / 2 };
-        let micros = u64::try_from(default.watch_time.as_micros()).unwrap_or(u64::MAX);
-        let breaker = match self.get(key::BREAKER).map(|text| (text, Breaker::parse(text))) {
-            None => default.breaker,
-            Some((_, Some(breaker))) => breaker,
-            Some((other, None)) => {
-                self.fault(key::BREAKER, format!("{other:?} is none of rollback, park and stop"));
-                default.breaker
-            }
-        };
-        let window = self.number(key::BREAKER_WINDOW, 1..=MAX_WATCH, default.breaker_window);
-        let errors = self.number(key::BREAKER_ERRORS, 1..=MAX_WATCH, default.breaker_errors.min(window));
-        if errors > window {
-            self.fault(key::BREAKER_ERRORS, format!("{errors} of the last {window} records can never fail"));
-        }
-        Policy {
-            watch,
-            watch_errors: self.number(key::WATCH_ERRORS, 0..=MAX_WATCH, default.watch_errors),
-            watch_rejects: self.number(key::WATCH_REJECTS, 0..=MAX_WATCH, rejects),
-            watch_time: Duration::from_micros(self.number(key::WATCH_TIME, 1..=10_000_000, micros)),
-            breaker,
-            breaker_errors: errors,
-            breaker_window: window,
-            retries: u32::try_from(self.number(key::BREAKER_RETRIES, 0..=1_000, default.retries.into())).unwrap_or(0),
-        }
-    }
-
-    fn number(&mut self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
-        match self.get(key).map(str::parse) {
-            None => default,
-            Some(Ok(number)) if range.contains(&number) => number,
-            Some(_) => {
-                self.fault(key, format!("is not a number from {} to {}", range.start(), range.end()));
-                default
-            }
-        }
+        Some(Step { alias: alias.to_owned(), module: module?, parameters, when })
     }
 
     fn list(&mut self, key: &str) -> Vec<String> {
@@ -290,10 +298,12 @@ impl<'c> Reader<'c> {
     fn unknown(&mut self) {
         let unknown: Vec<String> = self.config.keys().filter(|key| !self.known.contains(*key)).cloned().collect();
         for key in unknown {
-            let message = if key.starts_with("transforms.") {
-                "belongs to no alias that `transforms` names"
-            } else {
-                "is not a setting of a pipeline"
+            let lists = [key::TRANSFORMS, key::PREDICATES, key::OUTPUTS, key::LOOKUPS];
+            let list = lists.into_iter().find(|list| key.strip_prefix(list).is_some_and(|rest| rest.starts_with('.')));
+            let message = match list {
+                Some(key::TRANSFORMS) => "belongs to no alias that `transforms` names".to_owned(),
+                Some(list) => format!("is no setting of a name that `{list}` has"),
+                None => "is not a setting of a pipeline".to_owned(),
             };
             self.fault(&key, message);
         }

@@ -13,7 +13,7 @@ use crate::record::guarded::Guarded;
 use crate::record::tap::Tap;
 use crate::state::catalog::Stored;
 use crate::state::facts::{Facts, Version, time_text};
-use crate::work::{Factory, NoWork, Work};
+use crate::work::{Factory, NoWork, Work, Works};
 
 /// How often a version is tried that may open on a machine that is less busy.
 const OPENINGS: usize = 3;
@@ -111,7 +111,7 @@ impl Live {
     ///
     /// # Errors
     /// When the version cannot be opened, not even at another try.
-    pub fn open(&self) -> Result<Vec<Box<dyn Work>>, NoWork> {
+    pub fn open(&self) -> Result<Works, NoWork> {
         let mut tries = 1;
         loop {
             match (0..self.plan.spec.tasks).map(|_| self.make()).collect() {

@@ -26,8 +26,9 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn of(spec: &Spec) -> Self {
-        let written = [&spec.output, &spec.dropped].into_iter().chain(&spec.dead_letters).cloned().collect();
-        Self { read: spec.topics.clone(), written }
+        let written = [&spec.output, &spec.dropped].into_iter().chain(&spec.dead_letters).chain(spec.outputs.values());
+        let lookups = spec.lookups.values().map(|lookup| &lookup.topic);
+        Self { read: spec.topics.iter().chain(lookups).cloned().collect(), written: written.cloned().collect() }
     }
 }
 

@@ -24,6 +24,13 @@ pub fn parts(version: &str) -> Option<[u64; 3]> {
     parsed.try_into().ok()
 }
 
+/// Whether a version is a throw-away one: `0.0.x`, as `push --dev` makes them. They are older than every other version,
+/// so that `clean` and `clean@0` mean one only where there is no other.
+#[must_use]
+pub fn is_throw_away(version: &str) -> bool {
+    matches!(parts(version), Some([0, 0, _]))
+}
+
 impl Wanted {
     /// The newest of `versions` that this means.
     #[must_use]
@@ -82,6 +89,20 @@ mod tests {
         ] {
             let wanted: Wanted = wanted.parse().unwrap();
             assert_eq!(wanted.newest(versions), expected, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_throw_away_version_is_older_than_every_other() {
+        for (version, expected) in [("0.0.1764126000", true), ("0.0.0", true), ("0.1.0", false), ("1.0.0", false)] {
+            assert_eq!(is_throw_away(version), expected, "{version}");
+        }
+        let versions = ["0.0.1764126000", "0.1.0", "0.0.1764126001"];
+        for (wanted, expected) in
+            [("clean@0.0", "0.0.1764126001"), ("clean@0", "0.1.0"), ("clean@0.0.1764126000", "0.0.1764126000")]
+        {
+            let wanted: Wanted = wanted.parse().unwrap();
+            assert_eq!(wanted.newest(versions), Some(expected), "{wanted}");
         }
     }
 

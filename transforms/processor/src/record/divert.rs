@@ -40,6 +40,8 @@ pub struct Module {
     pub label: String,
     /// Its parameters, as JSON.
     pub parameters: String,
+    /// The tables that it could look up in, as they were, as JSON.
+    pub lookups: String,
 }
 
 impl Reason {
@@ -72,8 +74,7 @@ pub fn dead_letter(input: &Input, topic: &Arc<str>, reason: &Reason) -> Outgoing
     if let Some(module) = &reason.module {
         add(&mut headers, names::MODULE, &module.label);
         add(&mut headers, names::PARAMETERS, &module.parameters);
-        // No module has lookup tables yet.
-        add(&mut headers, names::LOOKUPS, "[]");
+        add(&mut headers, names::LOOKUPS, &module.lookups);
     }
     Outgoing {
         topic: Arc::clone(topic),
@@ -149,8 +150,8 @@ mod tests {
 
     #[test]
     fn a_dead_letter_is_the_record_unchanged_with_connects_headers_behind() {
-        let module =
-            Module { label: "clean@1.0.0+sha256:0123456789ab".to_owned(), parameters: r#"{"a":"b"}"#.to_owned() };
+        let (label, parameters) = ("clean@1.0.0+sha256:0123456789ab".to_owned(), r#"{"a":"b"}"#.to_owned());
+        let module = Module { label, parameters, lookups: "[]".to_owned() };
         let reason = Reason { module: Some(module), ..Reason::new(Stage::Transformation, "orderflow.Rejected", "no") };
         let letter = dead_letter(&input(), &Arc::from("orders.dead-letter"), &reason);
         assert_eq!((letter.key, letter.value, letter.timestamp_ms), (Some(Vec::new()), None, Some(7)));

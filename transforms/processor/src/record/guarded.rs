@@ -1,15 +1,17 @@
 //! The modules under guard: each failure and each time is told to the guard before the batch is committed, records that
 //! run out of time again and again come to an end, and a candidate may look on.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use transform_host::{ChainError, FaultKind, Record, Verdict};
+use transform_host::{ChainError, FaultKind, Passed, Record, Verdict};
 
 use super::divert::Reason;
-use super::tap::Tap;
+use super::tap::{Judged, Tap};
 use super::worker::{Judge, REJECTED, Unjudged};
 use crate::kafka::Input;
+use crate::lookup::Taken;
 use crate::pipeline::guard::{Action, Failed, Guard, Word};
 
 /// A judge under guard. One per slot.
@@ -81,12 +83,26 @@ impl Judge for Guarded {
         self.judge.header()
     }
 
+    fn header_of(&self, passed: Passed) -> Cow<'_, str> {
+        self.judge.header_of(passed)
+    }
+
+    fn lookups(&self) -> String {
+        self.judge.lookups()
+    }
+
+    fn tables(&self) -> Taken {
+        self.judge.tables()
+    }
+
     fn memory_bytes(&self) -> usize {
         self.judge.memory_bytes()
     }
 
     fn judged(&mut self, inputs: &mut dyn Iterator<Item = &Input>, records: &[Record], verdicts: &[Verdict]) {
-        self.tap.offer(inputs, records, verdicts, self.took, self.judge.memory_bytes());
+        let judged =
+            Judged { took: self.took, memory_bytes: self.judge.memory_bytes(), tables: &|| self.judge.tables() };
+        self.tap.offer(inputs, records, verdicts, &judged);
     }
 
     fn blame(&mut self, at: usize, reason: &Reason, stops: bool) -> Result<(), Unjudged> {

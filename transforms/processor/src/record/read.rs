@@ -90,7 +90,7 @@ fn identity(input: &Input, value: &Value, id_at: Option<usize>) -> Result<(), Re
 }
 
 /// The text of a record's field.
-pub(super) fn text_at(value: &Value, at: usize) -> Option<&str> {
+pub(crate) fn text_at(value: &Value, at: usize) -> Option<&str> {
     let Value::Record(fields) = value else { return None };
     match fields.get(at) {
         Some((_, Value::String(text))) => Some(text),

@@ -9,7 +9,7 @@ const MILLIS: (i64, i64) = (-62_135_596_800_000, 253_402_300_799_999);
 const DAYS: (i32, i32) = (-719_162, 2_932_896);
 
 /// The first field that no store could keep, and why; `None` when all is well. Never with the value itself.
-pub(super) fn fault(value: &Value) -> Option<String> {
+pub(crate) fn fault(value: &Value) -> Option<String> {
     let mut path = Vec::new();
     let why = find(value, &mut path)?;
     path.reverse();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use transform_host::{Record, Verdict};
 
 use crate::kafka::Input;
+use crate::lookup::Taken;
 
 /// Samples that may wait, of all slots together.
 const WAITING: usize = 2;
@@ -41,6 +42,18 @@ pub struct Sample {
     pub took: Duration,
     /// Memory of the live chain.
     pub memory_bytes: usize,
+    /// What the live chain looked up in.
+    pub tables: Taken,
+}
+
+/// What is told of the live chain beside what it made.
+pub struct Judged<'l> {
+    /// What the batch took.
+    pub took: Duration,
+    /// The most memory that its instances took.
+    pub memory_bytes: usize,
+    /// What it looks up in; asked only when somebody looks on.
+    pub tables: &'l dyn Fn() -> Taken,
 }
 
 /// The place where one candidate may look on.
@@ -97,8 +110,7 @@ impl Tap {
         inputs: &mut dyn Iterator<Item = &Input>,
         records: &[Record],
         verdicts: &[Verdict],
-        took: Duration,
-        memory_bytes: usize,
+        judged: &Judged<'_>,
     ) {
         let Some(listener) = self.lock().clone() else { return };
         if verdicts.is_empty() {
@@ -126,8 +138,9 @@ impl Tap {
             addresses: inputs.take(count).map(address).collect(),
             records: records.iter().take(count).cloned().collect(),
             verdicts: verdicts.iter().take(count).cloned().collect(),
-            took: took / u32::try_from(verdicts.len()).unwrap_or(u32::MAX),
-            memory_bytes,
+            took: judged.took / u32::try_from(verdicts.len()).unwrap_or(u32::MAX),
+            memory_bytes: judged.memory_bytes,
+            tables: (judged.tables)(),
         };
         if listener.samples.send(sample).is_err() {
             self.close(&listener.state);

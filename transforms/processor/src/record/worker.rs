@@ -1,18 +1,22 @@
 //! The work of a slot: a batch of inputs becomes outputs, dead letters and markers, in the order of the inputs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use schemas::names::headers as names;
-use transform_host::{Chain, ChainError, FaultKind, Record, Rejection, Verdict};
+use schemas::resolution::Resolver;
+use transform_host::{Chain, ChainError, FaultKind, Passed, Record, Rejection, Verdict};
 
 use super::divert::{self, Module, Reason, Stage};
 use super::finish::{self, Output};
 use super::read;
 use super::writers::Writers;
 use crate::kafka::{Headers, Input, Outgoing};
+use crate::logs::GuestLogs;
+use crate::lookup::{SlotTables, Taken};
 use crate::metrics::ModuleMetrics;
 use crate::work::{Hold, Tally, Work};
 
@@ -38,6 +42,16 @@ pub struct Route {
     pub topic: Arc<str>,
     /// The largest record that it takes.
     pub max_bytes: usize,
+}
+
+/// An output beside the main one.
+pub struct Named {
+    /// Where it goes.
+    pub route: Route,
+    /// Its schema.
+    pub output: Output,
+    /// From the main output's schema, which all modules read and write, to its own; `None`: they are the same.
+    pub resolver: Option<&'static Resolver>,
 }
 
 /// Where things go.
@@ -77,8 +91,20 @@ pub trait Judge: Send {
     /// # Errors
     /// When nothing can be said now.
     fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, Unjudged>;
-    /// The value of `orderflow.modules`.
+    /// The value of `orderflow.modules` for a record that all of them judged.
     fn header(&self) -> &str;
+    /// The same for a record that these judged.
+    fn header_of(&self, _passed: Passed) -> Cow<'_, str> {
+        Cow::Borrowed(self.header())
+    }
+    /// The value of `orderflow.lookups`: the tables that the modules could look up in since the transaction began.
+    fn lookups(&self) -> String {
+        "[]".to_owned()
+    }
+    /// What the modules look up in since the transaction began.
+    fn tables(&self) -> Taken {
+        Taken::new()
+    }
     /// The most memory that its instances took.
     fn memory_bytes(&self) -> usize {
         0
@@ -102,17 +128,30 @@ pub struct Modules {
     pub chain: Chain,
     /// Where their counters go.
     pub counted: ModuleMetrics,
+    /// Where their lines go.
+    pub logs: GuestLogs,
+    /// The pipeline that they are of.
+    pub pipeline: String,
+    /// What they look up in.
+    pub tables: Arc<SlotTables>,
+    /// Why nothing can be looked up in this transaction.
+    pub unfit: Option<String>,
 }
 
 impl Judge for Modules {
     fn begin(&mut self) {
         self.chain.begin();
+        self.unfit = self.tables.begin().err();
     }
 
     fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, Unjudged> {
+        if let Some(reason) = &self.unfit {
+            return Err(ChainError::Lookup(reason.clone()).into());
+        }
         let verdicts = self.chain.apply(records);
         for line in self.chain.take_logs() {
             log(&line);
+            self.logs.take(&self.pipeline, &line);
         }
         for metric in self.chain.take_metrics() {
             self.counted.count(metric);
@@ -122,6 +161,18 @@ impl Judge for Modules {
 
     fn header(&self) -> &str {
         self.chain.header()
+    }
+
+    fn header_of(&self, passed: Passed) -> Cow<'_, str> {
+        self.chain.header_of(passed)
+    }
+
+    fn lookups(&self) -> String {
+        self.tables.header()
+    }
+
+    fn tables(&self) -> Taken {
+        self.tables.taken()
     }
 
     fn memory_bytes(&self) -> usize {
@@ -150,14 +201,16 @@ pub struct Worker {
     pub routes: Routes,
     /// The output schema.
     pub output: Output,
+    /// The outputs beside the main one, by the names that modules say.
+    pub named: BTreeMap<String, Named>,
     /// The writers' schemas.
     pub writers: Writers,
     /// The modules.
     pub judge: Box<dyn Judge>,
     /// Each step's parameters as JSON, by its alias.
     pub parameters: BTreeMap<String, String>,
-    /// The last module: what comes out wrong comes out of it.
-    pub last: Option<Module>,
+    /// The modules by their places: what comes out wrong comes out of the last one that a record went through.
+    pub makers: Vec<Module>,
 }
 
 /// What an input is before the verdicts.
@@ -215,6 +268,12 @@ impl Worker {
         let mut read = Vec::with_capacity(batch.len());
         let started = Instant::now();
         for input in batch {
+            // A tombstone of something that is no order: it passes where the predicates let it pass every module.
+            if input.value.is_none() && self.output.order_id().is_none() {
+                records.push(Record { tombstone: true, ..record(input, Vec::new()) });
+                read.push(Read::Record);
+                continue;
+            }
             match read::datum(input, &mut self.writers, self.output.order_id()) {
                 Ok(Ok(datum)) => {
                     records.push(record(input, datum));
@@ -278,23 +337,37 @@ impl Worker {
     }
 
     fn finished(&self, input: &Input, record: Record) -> Result<Outgoing, Reason> {
-        let unmade = |reason| Reason { module: self.last.clone(), ..reason };
+        let maker = record.passed.last().and_then(|place| self.makers.get(place));
+        let unmade = |reason| {
+            let module = maker.map(|maker| Module { lookups: self.judge.lookups(), ..maker.clone() });
+            Reason { module, ..reason }
+        };
         // The codec meets bytes of a module: should they make it panic, that costs this record, not the slot.
-        let framed = catch_unwind(AssertUnwindSafe(|| self.output.framed(&record.value, input)));
+        let framed = catch_unwind(AssertUnwindSafe(|| self.framed(&record, input)));
         let framed = framed.unwrap_or_else(|_| {
             Err(Reason::new(Stage::Transformation, finish::CLASS, "the codec of the output broke on the value"))
         });
-        let value = framed.map_err(unmade)?;
+        let (value, route) = framed.map_err(unmade)?;
         let mut headers: Headers = input.headers.iter().filter(|(name, _)| divert::travels(name)).cloned().collect();
-        divert::add(&mut headers, names::MODULES, self.judge.header());
-        let output = Outgoing {
-            topic: Arc::clone(&self.routes.output.topic),
-            key: record.key,
-            value: Some(value),
-            timestamp_ms: input.timestamp_ms,
-            headers,
+        divert::add(&mut headers, names::MODULES, &self.judge.header_of(record.passed));
+        let topic = Arc::clone(&route.topic);
+        let output = Outgoing { topic, key: record.key, value, timestamp_ms: input.timestamp_ms, headers };
+        fitting(output, route, "output").map_err(unmade)
+    }
+
+    /// The value as its output's schema wants it, and where it goes.
+    fn framed(&self, record: &Record, input: &Input) -> Result<(Option<Vec<u8>>, &Route), Reason> {
+        let broken = |why: String| Reason::new(Stage::Transformation, finish::CLASS, why);
+        let Some(name) = &record.output else {
+            let value = if record.tombstone { None } else { Some(self.output.framed(&record.value, input)?) };
+            return Ok((value, &self.routes.output));
         };
-        fitting(output, &self.routes.output, "output").map_err(unmade)
+        // The chain has checked it already.
+        let named = self.named.get(&**name).ok_or_else(|| broken(format!("the pipeline has no output {name}")))?;
+        let resolved = named.resolver.map(|resolver| resolver.resolve(&record.value)).transpose();
+        let resolved = resolved.map_err(|error| broken(format!("output {name}: {error}")))?;
+        let value = named.output.framed(resolved.as_deref().unwrap_or(&record.value), input)?;
+        Ok((Some(value), &named.route))
     }
 
     fn marker(&self, input: &Input, module: &str) -> Result<Outgoing, Reason> {
@@ -310,7 +383,7 @@ impl Worker {
             FaultKind::Output => "orderflow.ModuleOutput",
         };
         let parameters = self.parameters.get(&rejection.alias).cloned().unwrap_or_else(|| "{}".to_owned());
-        let module = Module { label: rejection.module, parameters };
+        let module = Module { label: rejection.module, parameters, lookups: self.judge.lookups() };
         Reason { module: Some(module), ..Reason::new(Stage::Transformation, class, rejection.reason) }
     }
 }
@@ -360,7 +433,7 @@ fn held(error: &Unjudged, first: &Input) -> Hold {
             let reason = format!("{error}; the first is at offset {offset} of partition {partition} of {topic}");
             Hold::Wait { reason, pause: BREAKER_PAUSE }
         }
-        Unjudged::Chain(ChainError::Start { .. }) => Hold::wait(error.to_string()),
+        Unjudged::Chain(ChainError::Start { .. } | ChainError::Lookup(_)) => Hold::wait(error.to_string()),
         // The slot is told what follows, and looks up from its rest then.
         Unjudged::Withdrawn(reason) => Hold::Wait { reason: reason.clone(), pause: BREAKER_PAUSE },
         Unjudged::Stopped(reason) => Hold::Fail(reason.clone()),
@@ -391,6 +464,8 @@ fn record(input: &Input, value: Vec<u8>) -> Record {
         value,
         timestamp_ms: input.timestamp_ms.unwrap_or_default(),
         headers: input.headers.iter().filter_map(text).collect(),
+        topic: Some(Arc::clone(&input.topic)),
+        ..Record::default()
     }
 }
 

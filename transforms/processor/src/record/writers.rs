@@ -132,7 +132,7 @@ impl Writers {
 
 /// The prepared pair of these schemas, kept for as long as the process runs and shared by all slots; or why the one
 /// cannot be read as the other.
-fn kept(writer: &str, output: &str) -> Result<Result<&'static Resolver, String>, String> {
+pub(crate) fn kept(writer: &str, output: &str) -> Result<Result<&'static Resolver, String>, String> {
     type Pairs = HashMap<(String, String), &'static Resolver>;
     static KEPT: LazyLock<Mutex<Pairs>> = LazyLock::new(Mutex::default);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use schemas::names::topics;
 use serde_json::{Map, Value, json};
 use service_kit::http::{Problem, Response, json as answer};
 
 use super::modules::{complete, store};
-use super::{Api, reply};
-use crate::names::{CLASS, key};
+use super::{Api, offsets, query, reply, tasks};
+use crate::names::key;
 use crate::pipeline::plan::{self, Plan};
 use crate::pipeline::spec::{self, Config, Fault};
 use crate::state::catalog::{Stored, Target};
@@ -20,8 +20,9 @@ use crate::state::catalog::{Stored, Target};
 pub(super) fn list(api: &Api, query: &str) -> Result<Response, Problem> {
     complete(api)?;
     let pipelines = api.materials.catalog.pipelines();
-    let wants = |what: &str| query.split('&').any(|pair| pair.split_once('=') == Some(("expand", what)));
-    if !wants("status") && !wants("info") {
+    let expand: Vec<String> = query::values(query, "expand").collect();
+    let wants = |what: &str| expand.iter().any(|asked| asked == what);
+    if expand.is_empty() {
         return Ok(answer(StatusCode::OK, &json!(pipelines.keys().collect::<Vec<_>>())));
     }
     let mut expanded = Map::new();
@@ -40,58 +41,85 @@ pub(super) fn list(api: &Api, query: &str) -> Result<Response, Problem> {
     Ok(answer(StatusCode::OK, &Value::Object(expanded)))
 }
 
-/// `POST /connectors`.
-pub(super) async fn create(api: &Arc<Api>, body: &Bytes) -> Result<Response, Problem> {
+/// `POST /connectors`, with the state to begin in (KIP-980).
+pub(super) async fn create(api: &Arc<Api>, headers: &HeaderMap, body: &Bytes) -> Result<Response, Problem> {
+    complete(api)?;
     let posted: Value = parsed(body)?;
     let Some(name) = posted.get("name").and_then(Value::as_str) else {
         return Err(reply::refusal(StatusCode::BAD_REQUEST, "name is missing"));
     };
+    let state = initial(posted.get("initial_state").unwrap_or(&Value::Null))?;
+    let config = config(posted.get("config").unwrap_or(&Value::Null))?;
     if api.materials.catalog.pipeline(name).is_some() {
         return Err(reply::refusal(StatusCode::CONFLICT, format!("Connector {name} already exists")));
     }
-    let config = config(posted.get("config").unwrap_or(&Value::Null))?;
-    save(api, name, config).await
+    save(api, name, config, state, headers).await
+}
+
+/// The state that a pipeline begins in; Connect takes it in any case.
+fn initial(given: &Value) -> Result<Target, Problem> {
+    let word = match given {
+        Value::Null => return Ok(Target::Started),
+        Value::String(word) => word.to_ascii_uppercase(),
+        other => other.to_string(),
+    };
+    match word.as_str() {
+        "RUNNING" => Ok(Target::Started),
+        "PAUSED" => Ok(Target::Paused),
+        "STOPPED" => Ok(Target::Stopped),
+        _ => {
+            let message = format!("initial_state {given} is none of RUNNING, PAUSED, STOPPED");
+            Err(reply::refusal(StatusCode::BAD_REQUEST, message))
+        }
+    }
 }
 
 /// `PUT /connectors/{name}/config`.
-pub(super) async fn put(api: &Arc<Api>, name: &str, body: &Bytes) -> Result<Response, Problem> {
+pub(super) async fn put(api: &Arc<Api>, name: &str, headers: &HeaderMap, body: &Bytes) -> Result<Response, Problem> {
     let config = config(&parsed(body)?)?;
-    save(api, name, config).await
+    save(api, name, config, Target::Started, headers).await
 }
 
-/// `PUT /connector-plugins/{class}/config/validate`: says all faults, changes nothing.
-pub(super) fn validate(api: &Api, body: &Bytes) -> Result<Response, Problem> {
-    let config = config(&parsed(body)?)?;
-    let name = config.get(key::NAME).cloned().unwrap_or_else(|| "unnamed".to_owned());
-    let faults = match spec::parse(&name, &config) {
-        Ok(spec) => tokio::task::block_in_place(|| plan::pins(&spec, &api.materials.catalog)).err().unwrap_or_default(),
-        Err(faults) => faults,
+/// `PATCH /connectors/{name}/config` (KIP-477): the settings that are given change, and those that are null go.
+pub(super) async fn patch(api: &Arc<Api>, name: &str, headers: &HeaderMap, body: &Bytes) -> Result<Response, Problem> {
+    complete(api)?;
+    let stored = found(api, name)?;
+    let Value::Object(mut changes) = parsed(body)? else {
+        return Err(reply::refusal(StatusCode::BAD_REQUEST, "the change is not a JSON object"));
     };
-    let mut keys: Vec<&String> = config.keys().chain(faults.iter().map(|fault| &fault.key)).collect();
-    keys.sort();
-    keys.dedup();
-    let configs: Vec<Value> = keys
-        .into_iter()
-        .map(|key| {
-            let errors: Vec<&str> =
-                faults.iter().filter(|fault| fault.key == *key).map(|fault| fault.message.as_str()).collect();
-            json!({
-                "definition": { "name": key, "type": "STRING", "required": false, "importance": "MEDIUM", "documentation": "" },
-                "value": { "name": key, "value": config.get(key), "recommended_values": [], "errors": errors, "visible": true },
-            })
-        })
-        .collect();
-    Ok(answer(StatusCode::OK, &json!({ "name": CLASS, "error_count": faults.len(), "groups": [], "configs": configs })))
+    let mut patched = stored.config.clone();
+    patched.retain(|key, _| !changes.get(key).is_some_and(Value::is_null));
+    changes.retain(|_, value| !value.is_null());
+    patched.extend(config(&Value::Object(changes))?);
+    save(api, name, patched, stored.state, headers).await
 }
 
 /// Everything else under `/connectors/{name}`.
-pub(super) async fn one(api: &Arc<Api>, method: &str, name: &str, rest: &[&str]) -> Result<Response, Problem> {
+pub(super) async fn one(
+    api: &Arc<Api>,
+    method: &str,
+    name: &str,
+    rest: &[&str],
+    query: &str,
+) -> Result<Response, Problem> {
     complete(api)?;
-    let stored = found(api, name)?;
+    match (method, rest) {
+        ("GET", ["tasks", task, "status"]) => return tasks::status(api, name, task),
+        ("POST", ["tasks", task, "restart"]) => return tasks::restart(api, name, task),
+        ("POST", ["restart"]) => return tasks::restart_all(api, name, query),
+        ("GET", ["topics"]) => return offsets::topics(api, name).await,
+        ("PUT", ["topics", "reset"]) => return offsets::reset_topics(api, name).await,
+        ("GET", ["offsets"]) => return offsets::get(api, name).await,
+        ("DELETE", ["offsets"]) => return offsets::delete(api, name).await,
+        ("GET", ["lag"]) => return offsets::lag(api, name).await,
+        _ => {}
+    }
+    let stored = known(api, name, method, rest)?;
     let doing = || api.manager.doing(name);
     match (method, rest) {
         ("GET", []) => Ok(answer(StatusCode::OK, &reply::info(name, &stored, &doing()))),
-        ("GET", ["config"]) => Ok(answer(StatusCode::OK, &json!(stored.config))),
+        ("GET", ["config"]) => Ok(answer(StatusCode::OK, &reply::config(name, &stored.config))),
+        ("GET", ["tasks"]) => Ok(answer(StatusCode::OK, &reply::tasks(name, &stored, &doing()))),
         ("GET", ["status"]) => Ok(answer(StatusCode::OK, &reply::status(name, Some(&stored), &doing(), &api.worker))),
         ("DELETE", []) => {
             store(api, topics::TRANSFORMS_CONFIG, name, None).await?;
@@ -100,10 +128,6 @@ pub(super) async fn one(api: &Arc<Api>, method: &str, name: &str, rest: &[&str])
         ("PUT", ["pause"]) => aim(api, name, &stored, Target::Paused, StatusCode::ACCEPTED).await,
         ("PUT", ["resume"]) => aim(api, name, &stored, Target::Started, StatusCode::ACCEPTED).await,
         ("PUT", ["stop"]) => aim(api, name, &stored, Target::Stopped, StatusCode::NO_CONTENT).await,
-        ("POST", ["restart"]) => {
-            api.manager.restart(name);
-            Ok(reply::empty(StatusCode::NO_CONTENT))
-        }
         ("POST", ["offsets", "accept"]) => {
             if api.manager.accept_gaps(name) {
                 return Ok(reply::empty(StatusCode::ACCEPTED));
@@ -111,14 +135,32 @@ pub(super) async fn one(api: &Arc<Api>, method: &str, name: &str, rest: &[&str])
             let message = format!("no slot of {name} in this process names a gap, so there is nothing to accept");
             Err(reply::refusal(StatusCode::CONFLICT, message))
         }
-        (_, [] | ["config" | "status" | "pause" | "resume" | "stop" | "restart"] | ["offsets", "accept"]) => {
-            Err(reply::refusal(StatusCode::METHOD_NOT_ALLOWED, "this method is not for this address"))
-        }
+        (
+            _,
+            []
+            | ["config" | "status" | "pause" | "resume" | "stop" | "restart" | "tasks" | "topics" | "offsets" | "lag"]
+            | ["offsets", "accept"]
+            | ["topics", "reset"]
+            | ["tasks", _, "status" | "restart"],
+        ) => Err(reply::refusal(StatusCode::METHOD_NOT_ALLOWED, "this method is not for this address")),
         _ => Err(reply::refusal(StatusCode::NOT_FOUND, "there is nothing at this address")),
     }
 }
 
-fn found(api: &Api, name: &str) -> Result<Arc<Stored>, Problem> {
+/// [`found`], or what Connect says at each address to a name that it does not know.
+fn known(api: &Api, name: &str, method: &str, rest: &[&str]) -> Result<Arc<Stored>, Problem> {
+    let words = match (method, rest) {
+        ("GET", ["status"]) => format!("No status found for connector {name}"),
+        ("PUT", ["pause" | "resume" | "stop"]) => format!("Unknown connector {name}"),
+        _ => return found(api, name),
+    };
+    match api.materials.catalog.pipeline(name) {
+        None => Err(reply::refusal(StatusCode::NOT_FOUND, words)),
+        Some(_) => found(api, name),
+    }
+}
+
+pub(super) fn found(api: &Api, name: &str) -> Result<Arc<Stored>, Problem> {
     match api.materials.catalog.pipeline(name) {
         Some(Ok(stored)) => Ok(stored),
         Some(Err(reason)) => Err(reply::refusal(
@@ -137,20 +179,40 @@ async fn aim(api: &Api, name: &str, stored: &Stored, state: Target, done: Status
 }
 
 /// Checks a config and stores it, with the modules that it means now.
-async fn save(api: &Arc<Api>, name: &str, config: Config) -> Result<Response, Problem> {
+async fn save(
+    api: &Arc<Api>,
+    name: &str,
+    config: Config,
+    state: Target,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     complete(api)?;
+    // Connect's own words, which its tools look for.
+    if !config.contains_key(key::CLASS) {
+        return Err(reply::no_class());
+    }
+    if let Some(other) = config.get(key::NAME).filter(|other| *other != name) {
+        let message =
+            format!("Connector name configuration ({other}) doesn't match connector name in the URL ({name})");
+        return Err(reply::refusal(StatusCode::BAD_REQUEST, message));
+    }
     let spec = spec::parse(name, &config).map_err(|faults| reply::invalid(&faults))?;
     let modules = tokio::task::block_in_place(|| plan::pins(&spec, &api.materials.catalog))
         .map_err(|faults| reply::invalid(&faults))?;
     let old = api.materials.catalog.pipeline(name).and_then(Result::ok);
-    let state = old.as_ref().map_or(Target::Started, |old| old.state);
+    let state = old.as_ref().map_or(state, |old| old.state);
     let stored = Stored { config, state, modules };
     let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     if old.as_deref() != Some(&stored) {
         rehearse(api, name, &stored).await?;
         write(api, name, &stored).await?;
     }
-    Ok(answer(status, &reply::info(name, &stored, &api.manager.doing(name))))
+    let made = answer(status, &reply::info(name, &stored, &api.manager.doing(name)));
+    if status != StatusCode::CREATED {
+        return Ok(made);
+    }
+    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(&api.worker);
+    Ok(reply::located(made, &format!("http://{host}/connectors/{name}")))
 }
 
 /// Makes the chain once, so that a module that refuses its parameters is heard now and not from a failed slot.
@@ -171,13 +233,13 @@ async fn write(api: &Api, name: &str, stored: &Stored) -> Result<(), Problem> {
     store(api, topics::TRANSFORMS_CONFIG, name, Some(&text)).await
 }
 
-fn parsed(body: &Bytes) -> Result<Value, Problem> {
+pub(super) fn parsed(body: &Bytes) -> Result<Value, Problem> {
     serde_json::from_slice(body)
         .map_err(|error| reply::refusal(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}")))
 }
 
 /// A config as Connect takes it: numbers and truth values become their text.
-fn config(value: &Value) -> Result<Config, Problem> {
+pub(super) fn config(value: &Value) -> Result<Config, Problem> {
     let Value::Object(fields) = value else {
         return Err(reply::refusal(StatusCode::BAD_REQUEST, "the config is not a JSON object"));
     };

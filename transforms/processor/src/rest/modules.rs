@@ -1,91 +1,274 @@
-//! `/modules`: upload and list. An upload is compiled and checked here, stored in the topic, and answered when this
-//! process has read it back.
+//! `/modules`: upload, list, show, delete. An upload passes the checks of [`crate::intake`], is stored in the topic in
+//! parts, and is answered when this process has read it back. Uploading activates nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
+use hyper::body::Incoming;
 use schemas::names::topics;
 use serde_json::{Value, json};
 use service_kit::http::{Problem, Response, json as answer};
-use transform_host::Module;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use transform_host::digest;
 
-use super::Api;
-use super::reply;
-use crate::state::catalog::{Loaded, module_key};
+use super::audit::{self, Entry};
+use super::{Api, MODULE_BYTES, reply};
+use crate::intake::refused::{Check, Refused};
+use crate::intake::{self, Accepted, Wishes};
+use crate::names::WASM;
+use crate::state::catalog::module_key;
+use crate::state::parts::{Meta, PART_BYTES};
 
 /// A write is read back within this time, or the answer says that it was not.
 pub(super) const READ_BACK: Duration = Duration::from_secs(10);
+/// Uploads that are read and checked at the same time: each may fill as much memory as its bounds allow, in a child
+/// process, and a few times its own size here.
+const UPLOADS: usize = 2;
+/// How long an upload waits for its turn.
+const TURN: Duration = Duration::from_secs(20);
 
+/// Whose turn it is.
+pub struct Turns(Semaphore);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Semaphore::new(UPLOADS))
+    }
+}
+
+impl Turns {
+    async fn wait(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        let busy = || {
+            let message = format!("{UPLOADS} uploads are being checked; try again when they are done");
+            reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(header::RETRY_AFTER, 5)
+        };
+        tokio::time::timeout(TURN, self.0.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
+    }
+}
+
+/// `GET /modules`.
 pub(super) fn list(api: &Api) -> Result<Response, Problem> {
     complete(api)?;
-    let shown = |(key, loaded): (String, Loaded)| match loaded {
-        Ok(module) => described(&module),
+    let shown = |(key, known): (String, Result<Meta, String>)| match known {
+        Ok(meta) => described(&meta),
         Err(reason) => json!({ "module": key, "error": reason }),
     };
-    let modules = tokio::task::block_in_place(|| api.materials.catalog.modules());
+    let modules = tokio::task::block_in_place(|| api.materials.catalog.list());
     let modules: Vec<Value> = modules.into_iter().map(shown).collect();
     Ok(answer(StatusCode::OK, &Value::Array(modules)))
 }
 
-pub(super) async fn upload(api: &Arc<Api>, wasm: Bytes) -> Result<Response, Problem> {
+/// `GET /modules/{name@version}`.
+pub(super) fn show(api: &Api, key: &str) -> Result<Response, Problem> {
     complete(api)?;
-    let engine = Arc::clone(&api.materials.engine);
-    let compiled = wasm.clone();
-    let loaded = api.tasks.spawn_blocking(move || engine.load(&compiled)).await;
-    let module = loaded
-        .map_err(|error| reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("compiling ended early: {error}")))?
-        .map_err(|error| reply::refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
-    let key = module_key(&module);
+    let modules = tokio::task::block_in_place(|| api.materials.catalog.list());
+    match modules.into_iter().find(|(own, _)| own == key) {
+        Some((_, Ok(meta))) => Ok(answer(StatusCode::OK, &described(&meta))),
+        Some((_, Err(reason))) => Ok(answer(StatusCode::OK, &json!({ "module": key, "error": reason }))),
+        None => Err(none(key)),
+    }
+}
+
+/// `DELETE /modules/{name@version}`: not while a pipeline names it.
+pub(super) async fn delete(api: &Api, key: &str) -> Result<Response, Problem> {
+    complete(api)?;
     let catalog = &api.materials.catalog;
-    match catalog.digest(&key) {
-        Some(old) if old == module.digest() => return Ok(answer(StatusCode::OK, &summary(&module))),
-        // What cannot be loaded may be replaced.
-        Some(old) if tokio::task::block_in_place(|| catalog.module(&key)).is_some_and(|loaded| loaded.is_ok()) => {
-            let message = format!(
-                "{key} is here with digest {old}, this one has {}; a version never changes: raise it",
-                module.digest()
-            );
-            return Err(reply::refusal(StatusCode::CONFLICT, message));
-        }
-        Some(_) | None => {}
-    }
-    store(api, topics::TRANSFORMS_MODULES, &key, Some(&wasm)).await?;
-    catalog.keep(&module);
-    tracing::info!(module = module.label(), "module is stored");
-    Ok(answer(StatusCode::CREATED, &summary(&module)))
-}
-
-fn summary(module: &Module) -> Value {
-    let description = module.description();
-    json!({
-        "name": description.name,
-        "version": description.version,
-        "digest": module.digest(),
-        "label": module.label(),
-    })
-}
-
-fn described(module: &Module) -> Value {
-    let mut shown = summary(module);
-    let parameters: Vec<Value> = module
-        .description()
-        .parameters
+    let old = catalog.digest(key).ok_or_else(|| none(key))?;
+    let pipelines = catalog.pipelines();
+    let names = pipelines
         .iter()
-        .map(|parameter| {
-            json!({
-                "name": parameter.name,
-                "required": parameter.required,
-                "default": parameter.default,
-                "description": parameter.description,
-            })
-        })
-        .collect();
-    if let Some(fields) = shown.as_object_mut() {
-        fields.insert("parameters".to_owned(), Value::Array(parameters));
+        .filter(|(_, stored)| stored.as_ref().is_ok_and(|stored| stored.modules.values().any(|pin| pin.module == key)));
+    let names: Vec<&str> = names.map(|(name, _)| name.as_str()).collect();
+    if !names.is_empty() {
+        let message = format!("{key} is in use by {}; change or delete that first", names.join(", "));
+        return Err(reply::refusal(StatusCode::CONFLICT, message));
     }
-    shown
+    let parts: Vec<String> = catalog.meta(key).iter().flat_map(Meta::part_keys).chain(catalog.leftovers(key)).collect();
+    let entry = Entry { action: "module.delete", subject: key, digest: Some(&old), outcome: "accepted", reason: None };
+    audit::record(api, &entry).await?;
+    // The metadata goes first: what is left when this breaks off is no module.
+    write(api, topics::TRANSFORMS_MODULES, key, None).await?;
+    for part in parts {
+        put(api, &part, None).await?;
+    }
+    Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+/// `POST /modules`.
+pub(super) async fn upload(
+    api: &Arc<Api>,
+    query: &str,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Response, Problem> {
+    complete(api)?;
+    let wishes = wishes(query)?;
+    // Before the body is read: what waits for its turn holds no memory.
+    let _turn = api.turns.wait().await?;
+    let wasm = super::read(body, headers, WASM, MODULE_BYTES).await.map_err(|problem| match problem.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let way_out = "build it with --release and without what it does not use";
+            let text = format!("the module has more than {MODULE_BYTES} bytes, which is the limit");
+            self::problem(&Refused::new(Check::Size, text, way_out).limit(MODULE_BYTES))
+        }
+        _ => problem,
+    })?;
+    if let Some(known) = again(api, &wasm).await? {
+        return Ok(known);
+    }
+    let accepted = check(api, &wasm, &wishes).await?;
+    let mut meta = Meta::of(&accepted.module, wasm.len());
+    (meta.stateful, meta.trial) = (wishes.stateful, accepted.trial);
+    if wishes.dry_run {
+        return Ok(answer(StatusCode::OK, &described(&meta)));
+    }
+    (meta.uploaded_by, meta.uploaded_at) = (audit::caller().who, audit::now());
+    keep(api, &meta, &wasm).await?;
+    api.materials.catalog.keep(&accepted.module);
+    super::throw_away::tidy(api, &accepted.module).await;
+    Ok(answer(StatusCode::CREATED, &described(&meta)))
+}
+
+/// The same bytes as before are not checked again.
+async fn again(api: &Api, wasm: &[u8]) -> Result<Option<Response>, Problem> {
+    let digest = tokio::task::block_in_place(|| digest(wasm));
+    let Some(key) = api.materials.catalog.key_of(&digest) else { return Ok(None) };
+    let known = tokio::task::block_in_place(|| api.materials.catalog.module(&key));
+    let Some(Ok(module)) = known else { return Ok(None) };
+    let entry =
+        Entry { action: "module.upload", subject: &key, digest: Some(&digest), outcome: "unchanged", reason: None };
+    audit::record(api, &entry).await?;
+    let meta = api.materials.catalog.meta(&key).unwrap_or_else(|| Meta::of(&module, wasm.len()));
+    Ok(Some(answer(StatusCode::OK, &described(&meta))))
+}
+
+/// All checks, in their order.
+async fn check(api: &Arc<Api>, wasm: &[u8], wishes: &Wishes) -> Result<Accepted, Problem> {
+    let early = |error: tokio::task::JoinError| {
+        reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("checking ended early: {error}"))
+    };
+    let (child, bytes) = (api.child.clone(), wasm.to_vec());
+    let proven = api.tasks.spawn_blocking(move || intake::prove(&child, &bytes).map(|proven| (proven, bytes))).await;
+    let (proven, bytes) = proven.map_err(early)?.map_err(|refused| problem(&refused))?;
+    let key = format!("{}@{}", proven.name, proven.version);
+    other_digest(api, &key, &proven.digest)?;
+    let (engine, wishes) = (Arc::clone(&api.materials.engine), wishes.clone());
+    let accepted = api.tasks.spawn_blocking(move || intake::accept(&engine, &bytes, &wishes)).await;
+    let accepted = accepted.map_err(early)?.map_err(|refused| problem(&refused))?;
+    if module_key(&accepted.module) != key {
+        let text = format!("it says that it is {key}, and then {}", module_key(&accepted.module));
+        let way_out = "a module must describe itself in the same words each time";
+        return Err(problem(&Refused::new(Check::Load("describe"), text, way_out)));
+    }
+    Ok(accepted)
+}
+
+/// A version never changes. What cannot be loaded may be replaced.
+fn other_digest(api: &Api, key: &str, digest: &str) -> Result<(), Problem> {
+    let catalog = &api.materials.catalog;
+    match catalog.digest(key) {
+        Some(old)
+            if old != digest && tokio::task::block_in_place(|| catalog.module(key)).is_some_and(|old| old.is_ok()) =>
+        {
+            Err(taken(key, &old, digest))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn taken(key: &str, old: &str, digest: &str) -> Problem {
+    let text = format!("{key} is here with digest {old}, this one has {digest}; a version never changes");
+    problem(&Refused::new(Check::Version, text, "raise the version").value(digest).limit(old))
+}
+
+/// Stores a module: parts, audit, metadata. Only the last makes a module of them.
+async fn keep(api: &Api, meta: &Meta, wasm: &[u8]) -> Result<(), Problem> {
+    let (key, catalog) = (meta.key(), &api.materials.catalog);
+    let leftovers: Vec<String> =
+        catalog.leftovers(&key).into_iter().filter(|part| !part.contains(&meta.digest)).collect();
+    for part in leftovers {
+        put(api, &part, None).await?;
+    }
+    for (part, bytes) in meta.part_keys().zip(wasm.chunks(PART_BYTES)) {
+        put(api, &part, Some(bytes)).await?;
+    }
+    let entry = Entry {
+        action: "module.upload",
+        subject: &key,
+        digest: Some(&meta.digest),
+        outcome: "accepted",
+        reason: meta.stateful.then_some("stateful"),
+    };
+    audit::record(api, &entry).await?;
+    let broken = catalog.digest(&key).is_some_and(|old| old != meta.digest);
+    if broken {
+        // Everybody must see that the unusable one is replaced on purpose.
+        write(api, topics::TRANSFORMS_MODULES, &key, None).await?;
+    }
+    let text = serde_json::to_vec(meta)
+        .map_err(|error| reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    write(api, topics::TRANSFORMS_MODULES, &key, Some(&text)).await?;
+    match catalog.digest(&key) {
+        Some(first) if first != meta.digest => {
+            // Another process was a moment earlier. Its metadata is written again, since compaction keeps the last.
+            if let Some(text) = catalog.meta(&key).and_then(|first| serde_json::to_vec(&first).ok()) {
+                put(api, &key, Some(&text)).await?;
+            }
+            Err(taken(&key, &first, &meta.digest))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn wishes(query: &str) -> Result<Wishes, Problem> {
+    let mut wishes = Wishes::default();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let truth = || match &*value {
+            "true" | "" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(reply::refusal(StatusCode::BAD_REQUEST, format!("{name}={value}: write true or false"))),
+        };
+        match (&*name, name.strip_prefix("parameter.")) {
+            ("stateful", _) => wishes.stateful = truth()?,
+            ("dry_run", _) => wishes.dry_run = truth()?,
+            (_, Some(parameter)) => {
+                wishes.parameters.insert(parameter.to_owned(), value.into_owned());
+            }
+            _ => {
+                let message = format!("{name} is not known here; known are stateful, dry_run and parameter.NAME");
+                return Err(reply::refusal(StatusCode::BAD_REQUEST, message));
+            }
+        }
+    }
+    Ok(wishes)
+}
+
+fn problem(refused: &Refused) -> Problem {
+    reply::refusal(refused.status, format!("{}; {}", refused.text, refused.way_out))
+        .with("check", refused.check.name())
+        .with("value", (*refused.value).clone())
+        .with("limit", (*refused.limit).clone())
+        .with("way_out", refused.way_out.clone())
+}
+
+fn none(key: &str) -> Problem {
+    reply::refusal(StatusCode::NOT_FOUND, format!("no module {key} is here; name one as name@1.4.0"))
+}
+
+fn described(meta: &Meta) -> Value {
+    json!({
+        "name": meta.name,
+        "version": meta.version,
+        "digest": meta.digest,
+        "label": meta.label(),
+        "size": meta.size,
+        "stateful": meta.stateful,
+        "parameters": meta.parameters,
+        "trial": meta.trial,
+        "uploaded_by": meta.uploaded_by,
+        "uploaded_at": meta.uploaded_at,
+    })
 }
 
 /// Answers only when everything that is stored has been read.
@@ -98,12 +281,22 @@ pub(super) fn complete(api: &Api) -> Result<(), Problem> {
         topics::TRANSFORMS_MODULES,
         topics::TRANSFORMS_CONFIG
     );
-    Err(reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(http::header::RETRY_AFTER, 1))
+    Err(reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(header::RETRY_AFTER, 1))
+}
+
+/// Records in the audit that state changes, writes it, and waits until this process has read it back.
+pub(super) async fn store(api: &Api, topic: &'static str, key: &str, value: Option<&[u8]>) -> Result<(), Problem> {
+    let (action, digest) = match value {
+        Some(value) => ("pipeline.put", Some(digest(value))),
+        None => ("pipeline.delete", None),
+    };
+    let entry = Entry { action, subject: key, digest: digest.as_deref(), outcome: "accepted", reason: None };
+    audit::record(api, &entry).await?;
+    write(api, topic, key, value).await
 }
 
 /// Writes state and waits until this process has read it back.
-pub(super) async fn store(api: &Api, topic: &'static str, key: &str, value: Option<&[u8]>) -> Result<(), Problem> {
-    let unavailable = |message: String| reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message);
+async fn write(api: &Api, topic: &'static str, key: &str, value: Option<&[u8]>) -> Result<(), Problem> {
     let offset = api.writer.put(topic, key, value).await.map_err(|error| unavailable(error.to_string()))?;
     if api.materials.catalog.taken_in(topic, offset, READ_BACK).await {
         return Ok(());
@@ -111,4 +304,14 @@ pub(super) async fn store(api: &Api, topic: &'static str, key: &str, value: Opti
     Err(unavailable(format!(
         "{key} is stored in {topic}, but was not read back within {READ_BACK:?}; it takes effect later"
     )))
+}
+
+/// Writes a record of a module without waiting to read it.
+async fn put(api: &Api, key: &str, value: Option<&[u8]>) -> Result<(), Problem> {
+    let written = api.writer.put(topics::TRANSFORMS_MODULES, key, value).await;
+    written.map(|_| ()).map_err(|error| unavailable(error.to_string()))
+}
+
+fn unavailable(message: String) -> Problem {
+    reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message)
 }

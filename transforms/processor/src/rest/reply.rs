@@ -2,22 +2,35 @@
 
 use std::fmt::Write;
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
-use service_kit::http::{Problem, Response};
+use service_kit::http::{Body, Problem, Response};
 
-use crate::names::{CLASS, KIND};
+use crate::names::{KIND, key};
 use crate::pipeline::manager::{Doing, SlotDoing};
-use crate::pipeline::spec::Fault;
+use crate::pipeline::spec::{Config, Fault};
 use crate::state::catalog::{Stored, Target};
 use crate::status::State;
 
-pub(super) fn root() -> Value {
-    json!({ "version": env!("CARGO_PKG_VERSION"), "commit": "orderflow", "kafka_cluster_id": "" })
+/// What this command is, for `version` of whatever is asked.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit it was built from, where the build said so; else Connect's own word for not knowing.
+const COMMIT: &str = match option_env!("ORDERFLOW_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+/// What `GET /` answers; without the cluster's id while the broker is away.
+pub(super) fn root(cluster_id: Option<&str>) -> Value {
+    json!({ "version": VERSION, "commit": COMMIT, "kafka_cluster_id": cluster_id })
 }
 
-pub(super) fn plugins() -> Value {
-    json!([{ "class": CLASS, "type": KIND, "version": env!("CARGO_PKG_VERSION") }])
+/// A config as Connect shows it: with the name in it.
+pub(super) fn config(name: &str, config: &Config) -> Value {
+    let mut shown = json!(config);
+    set(&mut shown, key::NAME, json!(name));
+    shown
 }
 
 /// What `GET /connectors/{name}` answers.
@@ -28,13 +41,15 @@ pub(super) fn info(name: &str, stored: &Stored, doing: &Doing) -> Value {
         .iter()
         .map(|(alias, pin)| (alias.clone(), json!({ "module": pin.module, "digest": pin.digest })))
         .collect();
-    json!({ "name": name, "config": stored.config, "tasks": tasks, "type": KIND, "modules": modules })
+    json!({
+        "name": name, "config": config(name, &stored.config), "tasks": tasks, "type": KIND, "modules": modules,
+    })
 }
 
 /// What `GET /connectors/{name}/status` answers: Connect's fields, and beside them what only we have.
 pub(super) fn status(name: &str, stored: Option<&Stored>, doing: &Doing, worker: &str) -> Value {
     let target = stored.map_or(Target::Started, |stored| stored.state);
-    let mut connector = json!({ "state": overall(target, doing).as_str(), "worker_id": worker });
+    let mut connector = json!({ "state": overall(target, doing).as_str(), "worker_id": worker, "version": VERSION });
     if let Some(waiting) = &doing.waiting {
         set(&mut connector, "trace", json!(waiting));
     }
@@ -55,7 +70,32 @@ fn overall(target: Target, doing: &Doing) -> State {
     }
 }
 
-fn task(id: usize, slot: &SlotDoing, worker: &str) -> Value {
+/// [`status`] as it is right after a request to start over: what was asked to is RESTARTING, whatever it was.
+pub(super) fn restarting(mut status: Value, only_failed: bool, tasks_too: bool) -> Value {
+    let restart = |part: &mut Value| {
+        let state = part.get("state").and_then(Value::as_str).unwrap_or_default();
+        if !only_failed || state == State::Failed.as_str() {
+            set(part, "state", json!(State::Restarting.as_str()));
+        }
+    };
+    if let Some(connector) = status.get_mut("connector") {
+        restart(connector);
+    }
+    if let (true, Some(tasks)) = (tasks_too, status.get_mut("tasks").and_then(Value::as_array_mut)) {
+        tasks.iter_mut().for_each(restart);
+    }
+    status
+}
+
+/// What `GET /connectors/{name}/tasks` answers: every task has the pipeline's config.
+pub(super) fn tasks(name: &str, stored: &Stored, doing: &Doing) -> Value {
+    let task =
+        |task: usize| json!({ "id": { "connector": name, "task": task }, "config": config(name, &stored.config) });
+    Value::Array((0..doing.slots.len()).map(task).collect())
+}
+
+/// One task of [`status`].
+pub(super) fn task(id: usize, slot: &SlotDoing, worker: &str) -> Value {
     let report = &slot.report;
     let partitions: Vec<String> =
         report.assigned.iter().map(|place| format!("{}-{}", place.topic, place.partition)).collect();
@@ -64,12 +104,14 @@ fn task(id: usize, slot: &SlotDoing, worker: &str) -> Value {
         "id": id,
         "state": report.state.as_str(),
         "worker_id": worker,
+        "version": VERSION,
         "partitions": partitions,
         "gaps": gaps,
         "in_flight_records": slot.in_flight,
         "transaction_open": slot.open > 0,
         "transaction_open_records": slot.open,
         "rebuilds": report.rebuilds,
+        "starts": slot.starts,
     });
     if let Some(trace) = &report.trace {
         set(&mut task, "trace", json!(trace));
@@ -100,8 +142,39 @@ pub(super) fn invalid(faults: &[Fault]) -> Problem {
         // Writing to a String cannot fail.
         let _ = write!(message, "\n{key}: {fault}");
     }
+    message.push_str("\nYou can also find the above list of errors at the endpoint `/connector-plugins/{connectorType}/config/validate`");
     let listed: Vec<Value> = faults.iter().map(|fault| json!({ "key": fault.key, "message": fault.message })).collect();
     refusal(StatusCode::BAD_REQUEST, message).with("faults", listed)
+}
+
+/// What Connect says to a config without a class.
+pub(super) fn no_class() -> Problem {
+    refusal(StatusCode::BAD_REQUEST, "Connector config contains no connector type")
+}
+
+/// A refusal as Connect writes it: JSON with `error_code` and `message`, and what we add for programs, such as `faults`.
+/// The members and the media type of a problem would be news to Connect's tools.
+pub(super) fn as_connect(problem: Problem) -> Response {
+    let status = problem.status();
+    let mut members = problem.clone().into_members();
+    let detail = members.remove("detail");
+    for standard in ["type", "title", "status"] {
+        members.remove(standard);
+    }
+    members.entry("error_code").or_insert_with(|| json!(status.as_u16()));
+    members.entry("message").or_insert_with(|| detail.unwrap_or_else(|| json!(format!("HTTP {status}"))));
+    let mut response = problem.into_response();
+    *response.body_mut() = Body::new(Bytes::from(Value::Object(members).to_string()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The same with the address of what was made.
+pub(super) fn located(mut response: Response, address: &str) -> Response {
+    if let Ok(address) = HeaderValue::from_str(address) {
+        response.headers_mut().insert(header::LOCATION, address);
+    }
+    response
 }
 
 /// Without a body.

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use service_kit::http::{Problem, Response, json as answer};
 
 use super::modules::{complete, store};
-use super::{Api, reply};
+use super::{Api, query, reply};
 use crate::pipeline::manager::Doing;
-use crate::pipeline::plan::Plan;
+use crate::pipeline::plan::{Candidate, Plan};
 use crate::pipeline::version::Wanted;
 use crate::state::catalog::{Pin, Stored, module_key};
 use crate::state::facts::{Fact, Shadow, ShadowPolicy, Version, now_ms, time_text};
@@ -43,7 +43,7 @@ pub(super) async fn before(api: &Api, method: &str, segments: &[&str]) -> Result
 
 /// `?force=true`: a version that was refused is tried once more.
 pub(super) async fn after_put(api: &Api, name: &str, query: &str) -> Result<(), Problem> {
-    if !query.split('&').any(|pair| pair == "force=true") {
+    if !query::flag(query, "force", false) {
         return Ok(());
     }
     let Some(Ok(stored)) = api.materials.catalog.pipeline(name) else { return Ok(()) };
@@ -64,7 +64,8 @@ pub(super) fn show(mut body: Value, doing: &Doing) -> Value {
     if let Some(shadow) = &doing.shadow {
         set(&mut body, "shadow", json!(shadow));
     }
-    let mut traces: Vec<String> = body["connector"]["trace"].as_str().map(str::to_owned).into_iter().collect();
+    let mut traces: Vec<String> =
+        body.pointer("/connector/trace").and_then(Value::as_str).map(str::to_owned).into_iter().collect();
     if let Some(degraded) = &doing.degraded {
         traces.push(degraded.to_string());
         set(&mut body, "degraded", json!(degraded));
@@ -166,7 +167,8 @@ async fn rehearse(api: &Arc<Api>, name: &str, stored: &Stored, shadow: &Shadow) 
             Some(Err(reason)) => return Err(reason),
             None => return Err(format!("module {} is not here", shadow.module.module)),
         };
-        plan.chain_with(&shadow.alias, &module, shadow.parameters.as_ref()).map(|_| ())
+        let stateful = catalog.is_stateful(&shadow.module.module);
+        plan.beside(&Candidate { alias: shadow.alias, module, stateful, parameters: shadow.parameters }).map(|_| ())
     });
     let early = |error| reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("checking ended early: {error}"));
     rehearsed.await.map_err(early)?.map_err(bad)

@@ -1,6 +1,7 @@
 //! Two processes under one identity: the one that lost it says so and stands by. How the other holder is found is
 //! [`crate::kafka::Identity`]'s.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Slot;
@@ -16,12 +17,12 @@ impl Slot {
     pub(super) fn stand_by(&self, fault: &Fault, own: Option<&str>) {
         self.restarting(&fault.to_string());
         for unanswered in 0..STAND_BY_TRIES {
-            self.control.wait(STAND_BY_PAUSE);
+            self.wait(STAND_BY_PAUSE);
             if self.control.is_stopped() {
                 return;
             }
             loop {
-                match self.identity.other_holder(&self.brokers, own) {
+                match self.other_holder(own) {
                     Ok(None) => return,
                     Err(_) => break,
                     Ok(Some(other)) => {
@@ -29,7 +30,7 @@ impl Slot {
                             "{fault}; member {other} has this identity too: stop one of them or give it another --instance"
                         );
                         self.status.update(|report| report.trace = Some(trace));
-                        self.control.wait(STAND_BY_PAUSE);
+                        self.wait(STAND_BY_PAUSE);
                     }
                 }
                 if self.control.is_stopped() {
@@ -42,9 +43,10 @@ impl Slot {
 
     /// Looks once, beside the start and not before it: a restart in place must not wait for this.
     pub(super) fn name_other_holder(&self) {
-        let (brokers, identity) = (self.brokers.clone(), self.identity.clone());
-        let look = move || {
-            if let Ok(Some(other)) = identity.other_holder(&brokers, None) {
+        let (kafka, identity) = (Arc::clone(&self.kafka), self.identity.clone());
+        self.kafka.beside(Box::new(move || {
+            let members = kafka.members(&identity).unwrap_or_default();
+            if let Some(other) = identity.other_holder(members, None) {
                 tracing::warn!(
                     slot = identity.slot(),
                     other,
@@ -52,9 +54,10 @@ impl Slot {
                      same --instance; taking over, a second process will stand by"
                 );
             }
-        };
-        if let Err(error) = std::thread::Builder::new().name("look".to_owned()).spawn(look) {
-            tracing::debug!(error = %error, "cannot look for another holder of the identity");
-        }
+        }));
+    }
+
+    fn other_holder(&self, own: Option<&str>) -> Result<Option<String>, Fault> {
+        Ok(self.identity.other_holder(self.kafka.members(&self.identity)?, own))
     }
 }

@@ -1,5 +1,6 @@
 //! Modules and pipelines as this process has read them from the state topics so far. A module is compiled when somebody
-//! needs it: every version that was ever uploaded is here, and a start must not wait for them.
+//! needs it: every version that was ever uploaded is here, and a start must not wait for them. What a list needs of a
+//! module stands in its metadata.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use transform_host::{Engine, LoadError, Module, digest};
 
 use super::facts::{Fact, Facts};
+use super::parts::{Key, Meta, Waiting};
 use crate::pipeline::spec::Config;
 use crate::pipeline::version::Wanted;
 
@@ -46,16 +48,24 @@ pub struct Pin {
     pub digest: String,
 }
 
+/// Of a module whose parts are not all there.
+const MISSING: &str = "not all of its parts are in the topic; upload it again";
+
 /// A stored module: compiled, or why not.
 pub type Loaded = Result<Arc<Module>, String>;
 
 /// A module as it was read.
 struct Entry {
     digest: String,
-    held: Mutex<Held>,
+    /// `None` for a whole record of an earlier release.
+    meta: Option<Meta>,
+    /// Shared with the entry that takes this one's place when the metadata is written again.
+    held: Arc<Mutex<Held>>,
 }
 
 enum Held {
+    /// Its metadata is there, and not yet all of its parts.
+    Waiting,
     /// Nobody has needed it yet.
     Bytes(Vec<u8>),
     Module(Arc<Module>),
@@ -65,6 +75,7 @@ enum Held {
 #[derive(Default)]
 struct Inner {
     modules: BTreeMap<String, Arc<Entry>>,
+    waiting: Waiting,
     pipelines: BTreeMap<String, Result<Arc<Stored>, String>>,
     facts: BTreeMap<String, Facts>,
     progress: BTreeMap<&'static str, Progress>,
@@ -95,8 +106,7 @@ impl Catalog {
     pub fn apply(&self, topic: &'static str, offset: i64, key: &[u8], value: Option<&[u8]>) {
         let key = String::from_utf8_lossy(key).into_owned();
         if topic == topics::TRANSFORMS_MODULES {
-            let entry = value.map(|wasm| Arc::new(Entry::new(wasm.to_vec())));
-            put(&mut self.write().modules, key, entry);
+            self.write().apply_module(&key, value);
         } else if let Some((pipeline, rest)) = key.split_once('/') {
             self.write().facts.entry(pipeline.to_owned()).or_default().apply(rest, value);
         } else {
@@ -157,6 +167,40 @@ impl Catalog {
         self.read().modules.get(key).map(|entry| entry.digest.clone())
     }
 
+    /// All modules' `name@version`.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.read().modules.keys().cloned().collect()
+    }
+
+    /// The `name@version` of the module with this digest.
+    #[must_use]
+    pub fn key_of(&self, digest: &str) -> Option<String> {
+        self.read().modules.iter().find(|(_, entry)| entry.digest == digest).map(|(key, _)| key.clone())
+    }
+
+    /// What is known of the module stored as `name@version` without compiling it; `None` also for a whole record of an
+    /// earlier release.
+    #[must_use]
+    pub fn meta(&self, key: &str) -> Option<Meta> {
+        self.read().modules.get(key).and_then(|entry| entry.meta.clone())
+    }
+
+    /// Whether the module stored as `name@version` must get a fresh instance for each batch.
+    #[must_use]
+    pub fn is_stateful(&self, key: &str) -> bool {
+        self.meta(key).is_some_and(|meta| meta.stateful)
+    }
+
+    /// Parts of this module that belong to no stored one: of uploads that broke off. Their keys.
+    #[must_use]
+    pub fn leftovers(&self, key: &str) -> Vec<String> {
+        let digests = self.read().waiting.digests(key);
+        let keys =
+            digests.iter().flat_map(|(digest, parts)| parts.iter().map(|at| super::parts::part_key(key, digest, *at)));
+        keys.collect()
+    }
+
     /// The module stored as `name@version`. Blocks while it is compiled, and nobody else does.
     #[must_use]
     pub fn module(&self, key: &str) -> Option<Loaded> {
@@ -164,15 +208,21 @@ impl Catalog {
         Some(entry.load(&self.engine, key))
     }
 
-    /// All modules by `name@version`. Blocks as [`Catalog::module`].
+    /// What is known of all modules, by `name@version`, or why one cannot be used. Compiles only whole records of an
+    /// earlier release, which have no metadata; blocks for those.
     #[must_use]
-    pub fn modules(&self) -> Vec<(String, Loaded)> {
+    pub fn list(&self) -> Vec<(String, Result<Meta, String>)> {
         let entries: Vec<_> = self.read().modules.iter().map(|(key, entry)| (key.clone(), Arc::clone(entry))).collect();
-        let load = |(key, entry): (String, Arc<Entry>)| {
-            let loaded = entry.load(&self.engine, &key);
-            (key, loaded)
+        let known = |(key, entry): (String, Arc<Entry>)| {
+            let meta = entry.meta.clone();
+            let found = match (meta, entry.fault()) {
+                (_, Some(fault)) => Err(fault),
+                (Some(meta), None) => Ok(meta),
+                (None, None) => entry.load(&self.engine, &key).map(|module| Meta::of(&module, entry.size())),
+            };
+            (key, found)
         };
-        entries.into_iter().map(load).collect()
+        entries.into_iter().map(known).collect()
     }
 
     /// Takes over a module that was compiled for an upload, so that it is not compiled again.
@@ -250,9 +300,90 @@ impl Catalog {
     }
 }
 
+impl Inner {
+    fn apply_module(&mut self, key: &str, value: Option<&[u8]>) {
+        match (Key::of(key), value) {
+            (Key::Other, _) => {}
+            (Key::Module(key), None) => {
+                self.modules.remove(key);
+            }
+            (Key::Module(key), Some(value)) => self.apply_head(key, value),
+            (Key::Part { module, digest, at }, part) => {
+                let waits = |entry: &&Arc<Entry>| entry.digest == digest;
+                match self.modules.get(module).filter(waits).map(Arc::clone) {
+                    // Written again by somebody: it is here.
+                    Some(entry) if !entry.is_waiting() => {}
+                    Some(entry) => {
+                        self.waiting.put(module, digest, at, part);
+                        self.fill(&entry);
+                    }
+                    None => self.waiting.put(module, digest, at, part),
+                }
+            }
+        }
+    }
+
+    fn apply_head(&mut self, key: &str, value: &[u8]) {
+        let old = self.modules.get(key).map(Arc::clone);
+        let entry = match serde_json::from_slice::<Meta>(value) {
+            Ok(meta) if meta.key() == key => {
+                let same = old.as_ref().filter(|old| old.digest == meta.digest);
+                let held = same.map_or_else(|| Arc::new(Mutex::new(Held::Waiting)), |old| Arc::clone(&old.held));
+                Entry { digest: meta.digest.clone(), meta: Some(meta), held }
+            }
+            Ok(meta) => Entry::broken(format!("its metadata is of {}", meta.key())),
+            Err(_) if value.starts_with(b"\0asm") => Entry::new(digest(value), Held::Bytes(value.to_vec())),
+            Err(error) => Entry::broken(format!("its metadata cannot be read: {error}")),
+        };
+        // Two processes may take in two modules of one version at the same moment. The first one stays, everywhere; who
+        // wrote the second one sees that, and says so. What is unusable may be replaced.
+        if let Some(old) = old.filter(|old| old.digest != entry.digest && old.fault().is_none()) {
+            tracing::warn!(module = key, digest = entry.digest, stays = old.digest, "a second module of one version");
+            return;
+        }
+        let entry = Arc::new(entry);
+        self.fill(&entry);
+        self.modules.insert(key.to_owned(), entry);
+    }
+
+    /// Gives a waiting module its bytes, once all are there.
+    fn fill(&mut self, entry: &Arc<Entry>) {
+        if let Some(meta) = entry.meta.as_ref().filter(|_| entry.is_waiting())
+            && let Some(whole) = self.waiting.whole(meta)
+        {
+            *entry.lock() = Held::Bytes(whole);
+        }
+    }
+}
+
 impl Entry {
-    fn new(wasm: Vec<u8>) -> Self {
-        Self { digest: digest(&wasm), held: Mutex::new(Held::Bytes(wasm)) }
+    fn new(digest: String, held: Held) -> Self {
+        Self { digest, meta: None, held: Arc::new(Mutex::new(held)) }
+    }
+
+    fn broken(reason: String) -> Self {
+        Self::new(String::new(), Held::Broken(reason))
+    }
+
+    /// Who holds the lock compiles it, so it has its bytes: nobody waits for that here.
+    fn is_waiting(&self) -> bool {
+        self.held.try_lock().is_ok_and(|held| matches!(&*held, Held::Waiting))
+    }
+
+    /// Why it cannot be used, as far as that is known.
+    fn fault(&self) -> Option<String> {
+        match &*self.held.try_lock().ok()? {
+            Held::Waiting => Some(MISSING.to_owned()),
+            Held::Broken(reason) => Some(reason.clone()),
+            Held::Bytes(_) | Held::Module(_) => None,
+        }
+    }
+
+    fn size(&self) -> usize {
+        match &*self.lock() {
+            Held::Bytes(bytes) => bytes.len(),
+            Held::Waiting | Held::Module(_) | Held::Broken(_) => 0,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -264,9 +395,14 @@ impl Entry {
         let wasm = match &*held {
             Held::Module(module) => return Ok(Arc::clone(module)),
             Held::Broken(reason) => return Err(reason.clone()),
+            Held::Waiting => return Err(MISSING.to_owned()),
             Held::Bytes(wasm) => wasm,
         };
         let loaded = match engine.load(wasm) {
+            // Whoever may write the topic could put other parts in.
+            Ok(module) if module.digest() != self.digest => {
+                Err(format!("its parts are of {}, its metadata says {}", module.digest(), self.digest))
+            }
             Ok(module) if module_key(&module) == key => Ok(module),
             Ok(module) => Err(format!("it says that it is {}", module_key(&module))),
             // It described itself when it was uploaded. This machine may be busy, so the next one who needs it tries again.

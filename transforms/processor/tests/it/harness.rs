@@ -12,7 +12,8 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use transforms::control::Control;
-use transforms::kafka::{Identity, Input, Outgoing};
+use transforms::kafka::client::Protocol;
+use transforms::kafka::{Cluster, Identity, Input, Outgoing};
 use transforms::metrics::{self, SlotMetrics};
 use transforms::slot::Slot;
 use transforms::status::Status;
@@ -27,6 +28,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Mock {
     pub(crate) cluster: MockCluster<'static, DefaultProducerContext>,
     pub(crate) brokers: String,
+    /// How the slots share the partitions.
+    pub(crate) protocol: Protocol,
 }
 
 impl Mock {
@@ -35,7 +38,7 @@ impl Mock {
         cluster.create_topic(INPUT, PARTITIONS, 1).unwrap();
         cluster.create_topic(OUTPUT, PARTITIONS, 1).unwrap();
         let brokers = cluster.bootstrap_servers();
-        Self { cluster, brokers }
+        Self { cluster, brokers, protocol: Protocol::default() }
     }
 
     /// Writes records `from..to`, each with its number as key and value.
@@ -180,7 +183,7 @@ impl Drop for Running {
 
 fn slot(mock: &Mock, instance: &str, control: &Arc<Control>, status: &Arc<Status>, metrics: SlotMetrics) -> Slot {
     Slot {
-        brokers: mock.brokers.clone(),
+        kafka: Arc::new(Cluster::new(&mock.brokers).with_protocol(mock.protocol)),
         identity: Identity::new("copy", instance, 0),
         topics: vec![INPUT.to_owned()],
         control: Arc::clone(control),

@@ -17,7 +17,7 @@ use transforms::config::Config;
 use crate::harness::PATIENCE;
 
 /// A registry that has the schema of `out` under id 7.
-async fn registry(tasks: &Tasks) -> String {
+pub(crate) async fn registry(tasks: &Tasks) -> String {
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = tower::service_fn(|request: Request<Incoming>| async move {
@@ -35,27 +35,37 @@ async fn registry(tasks: &Tasks) -> String {
     format!("http://{address}")
 }
 
-struct Process {
-    url: String,
-    http: reqwest::Client,
-    tasks: Tasks,
+pub(crate) struct Process {
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) tasks: Tasks,
 }
 
 impl Process {
-    async fn start(cluster: &MockCluster<'_, DefaultProducerContext>, registry: &str) -> Self {
+    pub(crate) async fn start(cluster: &MockCluster<'_, DefaultProducerContext>, registry: &str) -> Self {
+        Self::named("test", cluster, registry).await
+    }
+
+    pub(crate) async fn named(
+        instance: &str,
+        cluster: &MockCluster<'_, DefaultProducerContext>,
+        registry: &str,
+    ) -> Self {
         let tasks = Tasks::new();
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             kafka: cluster.bootstrap_servers(),
             registry: registry.to_owned(),
-            instance: "test".to_owned(),
+            instance: instance.to_owned(),
             hosts: Vec::new(),
+            tokens: service_kit::Tokens::default(),
+            program: env!("CARGO_BIN_EXE_transforms").into(),
         };
         let address = app::start(config, &tasks).await.unwrap();
         Self { url: format!("http://{}", address), http: reqwest::Client::builder().no_proxy().build().unwrap(), tasks }
     }
 
-    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
         let request = match body {
             Some(body) => request.json(&body),
@@ -66,12 +76,12 @@ impl Process {
         (status, response.json().await.unwrap_or(Value::Null))
     }
 
-    async fn until(&self, path: &str, holds: impl Fn(u16, &Value) -> bool) {
+    pub(crate) async fn until(&self, path: &str, holds: impl Fn(u16, &Value) -> bool) -> Value {
         let until = Instant::now() + PATIENCE;
         loop {
             let (status, body) = self.call("GET", path, None).await;
             if holds(status, &body) {
-                return;
+                return body;
             }
             assert!(Instant::now() < until, "{path} still answers {status} {body}");
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -79,7 +89,7 @@ impl Process {
     }
 }
 
-fn cluster() -> MockCluster<'static, DefaultProducerContext> {
+pub(crate) fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).unwrap();
     for topic in ["in", "out", "dead", "orders.dropped"] {
         cluster.create_topic(topic, 2, 1).unwrap();
@@ -87,12 +97,13 @@ fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     cluster
 }
 
-fn state_topics(cluster: &MockCluster<'_, DefaultProducerContext>) {
+pub(crate) fn state_topics(cluster: &MockCluster<'_, DefaultProducerContext>) {
     cluster.create_topic("transforms.modules", 1, 1).unwrap();
     cluster.create_topic("transforms.config", 1, 1).unwrap();
+    cluster.create_topic("transforms.audit", 1, 1).unwrap();
 }
 
-fn config() -> Value {
+pub(crate) fn config() -> Value {
     json!({
         "connector.class": "orderflow.WasmPipeline", "tasks.max": 1, "topics": "in", "output.topic": "out",
         "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead",
@@ -130,7 +141,7 @@ async fn a_pipeline_is_put_paused_kept_over_a_restart_and_deleted() {
 }
 
 /// A guest that passes what it gets, and the same with another digest.
-fn module() -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn module() -> (Vec<u8>, Vec<u8>) {
     let evil = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../evil");
     let out = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("evil");
     let files = transform_host::build::guests(&evil, &out).unwrap_or_else(|error| panic!("{error}"));
@@ -223,8 +234,8 @@ async fn what_is_wrong_is_refused_with_all_reasons() {
     missing["transforms.clean.type"] = json!("clean@1");
     let (status, body) = process.call("PUT", "/connectors/p/config", Some(missing.clone())).await;
     assert_eq!((status, &body["faults"][0]["key"]), (400, &json!("transforms.clean.type")), "{body}");
-    let (status, body) = process.call("PUT", "/connector-plugins/x/config/validate", Some(missing)).await;
-    assert_eq!((status, &body["error_count"]), (200, &json!(1)));
+    let (status, body) = process.call("PUT", "/connector-plugins/WasmPipeline/config/validate", Some(missing)).await;
+    assert_eq!((status, &body["error_count"]), (200, &json!(2)));
 
     let module = |kind: &'static str| {
         process.http.post(format!("{}/modules", process.url)).header("content-type", kind).body("not wasm").send()

@@ -15,6 +15,10 @@ use proc_macro::TokenStream;
 /// or two arguments may be left out. The file's path is relative to the package. The types have the names that the
 /// schema gives them. The module is called as the function (`_` becomes `-`), unless `name = "…"` says otherwise; its
 /// version is the package's.
+///
+/// `lookup(table = "NAME", key = FUNCTION)`, as often as there are tables: `fn(record: &R, config: &C) ->
+/// Option<Vec<u8>>` gives the key that a record is looked up under, all records of a batch are asked for in one call,
+/// and `input.found("NAME")` is the answer.
 #[proc_macro_attribute]
 pub fn transform(attribute: TokenStream, item: TokenStream) -> TokenStream {
     transform::expand(attribute.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Error, FnArg, ItemFn, LitStr, Result, ReturnType, Type, parse::Parser as _, spanned::Spanned as _};
+use syn::{
+    Error, FnArg, ItemFn, LitStr, Path as Name, Result, ReturnType, Type, parse::Parser as _, spanned::Spanned as _,
+};
 
 use crate::{codec, schema};
 
@@ -50,17 +52,26 @@ fn module(arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
         _ => ([quote!(config), quote!(input)], quote!(#own(record, config, input))),
     };
     let [config_name, input_name] = names;
+    // Who may call the function may run it over frames: a bench of the native code does.
+    let visibility = &function.vis;
+    let lookups = lookups(&arguments.lookups);
     Ok(quote! {
         #[doc(hidden)]
         #[expect(non_camel_case_types, reason = "a name that no author takes")]
-        struct __transform;
+        #visibility struct __transform;
 
         impl ::transform_sdk::Transform for __transform {
             type Record = #record;
             type Config = #config;
 
             const NAME: &'static str = #name;
-            const VERSION: &'static str = ::core::env!("CARGO_PKG_VERSION");
+            // `transforms push --dev` builds the same sources under a version of its own.
+            const VERSION: &'static str = match ::core::option_env!("TRANSFORM_VERSION") {
+                ::core::option::Option::Some(version) => version,
+                ::core::option::Option::None => ::core::env!("CARGO_PKG_VERSION"),
+            };
+
+            #lookups
 
             fn apply(
                 record: #record,
@@ -103,6 +114,29 @@ fn module(arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
     })
 }
 
+/// The tables, and the key that each one is asked for.
+fn lookups(lookups: &[Lookup]) -> TokenStream {
+    if lookups.is_empty() {
+        return TokenStream::new();
+    }
+    let tables = lookups.iter().map(|lookup| &lookup.table);
+    let keys = lookups.iter().enumerate().map(|(at, Lookup { key, .. })| quote!(#at => #key(record, config),));
+    quote! {
+        const TABLES: &'static [&'static str] = &[#(#tables),*];
+
+        fn key(
+            table: usize,
+            record: &Self::Record,
+            config: &Self::Config,
+        ) -> ::core::option::Option<::std::vec::Vec<u8>> {
+            match table {
+                #(#keys)*
+                _ => ::core::option::Option::None,
+            }
+        }
+    }
+}
+
 /// The types of the record and of the configuration.
 fn signature(function: &ItemFn) -> Result<(Type, Type)> {
     let arguments: Vec<_> = function
@@ -127,29 +161,59 @@ fn signature(function: &ItemFn) -> Result<(Type, Type)> {
     }
 }
 
-/// `schema = "…", name = "…"`.
+/// `schema = "…", name = "…", lookup(table = "…", key = FUNCTION)`.
 struct Arguments {
     schema: LitStr,
     name: Option<LitStr>,
+    lookups: Vec<Lookup>,
+}
+
+/// A table, and the function that gives the key of a record in it.
+struct Lookup {
+    table: LitStr,
+    key: Name,
 }
 
 impl Arguments {
     fn parse(attribute: TokenStream) -> Result<Self> {
-        let (mut schema, mut name) = (None, None);
+        let (mut schema, mut name, mut lookups) = (None, None, Vec::new());
         let parser = syn::meta::parser(|meta| {
             let place = if meta.path.is_ident("schema") {
                 &mut schema
             } else if meta.path.is_ident("name") {
                 &mut name
+            } else if meta.path.is_ident("lookup") {
+                lookups.push(Lookup::parse(&meta)?);
+                return Ok(());
             } else {
-                return Err(meta.error("expected `schema` or `name`"));
+                return Err(meta.error("expected `schema`, `name` or `lookup`"));
             };
             *place = Some(meta.value()?.parse::<LitStr>()?);
             Ok(())
         });
         parser.parse2(attribute)?;
         let missing = || Error::new(proc_macro2::Span::call_site(), "expected #[transform(schema = \"FILE.avsc\")]");
-        Ok(Self { schema: schema.ok_or_else(missing)?, name })
+        Ok(Self { schema: schema.ok_or_else(missing)?, name, lookups })
+    }
+}
+
+impl Lookup {
+    fn parse(meta: &syn::meta::ParseNestedMeta<'_>) -> Result<Self> {
+        let (mut table, mut key) = (None, None);
+        meta.parse_nested_meta(|part| {
+            if part.path.is_ident("table") {
+                table = Some(part.value()?.parse::<LitStr>()?);
+            } else if part.path.is_ident("key") {
+                key = Some(part.value()?.parse::<Name>()?);
+            } else {
+                return Err(part.error("expected `table` or `key`"));
+            }
+            Ok(())
+        })?;
+        match (table, key) {
+            (Some(table), Some(key)) => Ok(Self { table, key }),
+            _ => Err(meta.error("expected lookup(table = \"NAME\", key = FUNCTION)")),
+        }
     }
 }
 

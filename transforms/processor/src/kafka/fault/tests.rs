@@ -36,7 +36,12 @@ fn every_kind_of_failure_has_its_action() {
         (Call::Commit, Code::ProducerFenced, "f", Action::StandBy),
         (Call::Commit, Code::Fenced, "f", Action::StandBy),
         (Call::Commit, Code::InvalidTransactionalState, "f", Action::Rebuild),
+        (Call::Commit, Code::InvalidTransactionalState, "a", Action::Rebuild),
         (Call::Commit, Code::UnknownProducerId, "", Action::Rebuild),
+        (Call::Commit, Code::UnknownProducerId, "a", Action::Rebuild),
+        (Call::Produce, Code::InvalidProducerIdMapping, "a", Action::Rebuild),
+        (Call::SendOffsets, Code::StaleMemberEpoch, "a", Action::AbortAndRewind),
+        (Call::SendOffsets, Code::FencedMemberEpoch, "a", Action::AbortAndRewind),
         (Call::Abort, Code::OperationTimedOut, "r", Action::Rebuild),
         (Call::Abort, Code::RequestTimedOut, "a", Action::Rebuild),
         (Call::Abort, Code::InvalidTransactionalState, "a", Action::Rebuild),
@@ -48,6 +53,7 @@ fn every_kind_of_failure_has_its_action() {
         (Call::Poll, Code::UnknownTopicOrPartition, "", Action::Retry),
         (Call::Poll, Code::AutoOffsetReset, "", Action::Rebuild),
         (Call::Poll, Code::FencedInstanceId, "f", Action::StandBy),
+        (Call::Poll, Code::UnreleasedInstanceId, "f", Action::StandBy),
         (Call::Poll, Code::Fatal, "f", Action::Rebuild),
     ] {
         let fault = Fault::of_failure(call, &failure(code, flags));

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use schemas::names::topics;
 use serde_json::{Value, json};
-use transform_host::Module;
 
 use super::{Comparing, Live, Manager};
 use crate::pipeline::guard::Action;
+use crate::pipeline::plan::Candidate;
 use crate::pipeline::swap::{self, Chosen};
 use crate::state::catalog::Pin;
 use crate::state::facts::{Fact, Facts, MAX_REFUSED, Parked, Refused, Shadow, now_ms, time_text};
-use crate::work::Work;
+use crate::work::Works;
 
 /// Between two tries to write a fact.
 const TELL_PAUSE: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ impl Manager {
                 Action::Stop => {
                     metrics.tripped();
                     tracing::error!(pipeline = name, because = word.because, "breaker stops the slots");
-                    self.audit(name, "stop", &live.version.id(), &word.because);
+                    self.audit(name, "breaker.stop", &live.version.id(), &word.because);
                 }
             }
         }
@@ -63,7 +63,7 @@ impl Manager {
             return;
         }
         if let Some(ran) = facts.ran_with(&live.version, live.guard.progress().passed) {
-            self.tell(name, Fact::Ran(ran));
+            self.tell(name, &Fact::Ran(ran));
         }
     }
 
@@ -72,32 +72,27 @@ impl Manager {
         let version = live.version.id();
         tracing::error!(pipeline = name, version, because, "version is refused; the one before comes back");
         self.metrics.swaps(name).rolled_back();
-        self.audit(name, "rollback", &version, &because);
+        self.audit(name, "version.refuse", &version, &because);
         let by = self.site.instance.clone();
-        self.tell(name, Fact::Refused(Refused { version, because, since_ms: now_ms(), by }));
+        self.tell(name, &Fact::Refused(Refused { version, because, since_ms: now_ms(), by }));
         let facts = self.materials.catalog.facts(name);
         if facts.refused.len() > MAX_REFUSED
             && let Some(oldest) = facts.refused.values().min_by_key(|refused| refused.since_ms)
         {
-            self.tell(name, Fact::Forgiven(oldest.version.clone()));
+            self.tell(name, &Fact::Forgiven(oldest.version.clone()));
         }
     }
 
     fn park(&self, name: &str, live: &Live, because: String) {
         let version = live.version.id();
         tracing::error!(pipeline = name, version, because, "pipeline is parked; resume or restart it, or change it");
-        self.audit(name, "park", &version, &because);
+        self.audit(name, "breaker.park", &version, &because);
         let by = self.site.instance.clone();
-        self.tell(name, Fact::Parked(Some(Parked { version, because, since_ms: now_ms(), by })));
+        self.tell(name, &Fact::Parked(Some(Parked { version, because, since_ms: now_ms(), by })));
     }
 
     /// Opens a version. `None`: it cannot be opened, and goes.
-    pub(super) async fn opened(
-        &self,
-        name: &str,
-        live: Live,
-        facts: &Facts,
-    ) -> Option<(Arc<Live>, Vec<Box<dyn Work>>)> {
+    pub(super) async fn opened(&self, name: &str, live: Live, facts: &Facts) -> Option<(Arc<Live>, Works)> {
         let live = Arc::new(live);
         let opening = Arc::clone(&live);
         let opened = self.tasks.spawn_blocking(move || opening.open()).await;
@@ -159,10 +154,15 @@ impl Manager {
         }
     }
 
-    fn candidate(&self, wanted: &Shadow) -> Result<Arc<Module>, String> {
+    fn candidate(&self, wanted: &Shadow) -> Result<Candidate, String> {
         let Pin { module, digest } = &wanted.module;
         match tokio::task::block_in_place(|| self.materials.catalog.module(module)) {
-            Some(Ok(found)) if found.digest() == digest => Ok(found),
+            Some(Ok(found)) if found.digest() == digest => Ok(Candidate {
+                alias: wanted.alias.clone(),
+                module: found,
+                stateful: self.materials.catalog.is_stateful(module),
+                parameters: wanted.parameters.clone(),
+            }),
             Some(Ok(found)) => Err(format!("{module} is here with digest {}, not {digest}", found.digest())),
             Some(Err(reason)) => Err(reason),
             None => Err(format!("module {module} is not here")),
@@ -170,22 +170,23 @@ impl Manager {
     }
 
     fn settle(&self, name: &str, wanted: &Shadow, verdict: Value) {
-        let (result, module) = (verdict["result"].to_string(), &wanted.module.module);
-        tracing::info!(pipeline = name, module, result, "the candidate has its verdict");
-        self.audit(name, "shadow", module, verdict["decision"].as_str().unwrap_or_default());
-        self.tell(name, Fact::Shadow(Some(Box::new(Shadow { verdict: Some(verdict), ..wanted.clone() }))));
+        let word = |key: &str| verdict.get(key).and_then(Value::as_str).unwrap_or_default();
+        let module = &wanted.module.module;
+        tracing::info!(pipeline = name, module, result = word("result"), "the candidate has its verdict");
+        self.audit(name, "shadow.verdict", module, &format!("{}: {}", word("result"), word("decision")));
+        self.tell(name, &Fact::Shadow(Some(Box::new(Shadow { verdict: Some(verdict), ..wanted.clone() }))));
     }
 
     /// Forgets what was known of pipelines that are not there any more.
     pub(super) fn forget_orphans(&self) {
         for (name, facts) in self.materials.catalog.orphans() {
-            facts.forgotten().into_iter().for_each(|fact| self.tell(&name, fact));
+            facts.forgotten().into_iter().for_each(|fact| self.tell(&name, &fact));
         }
     }
 
     /// Acts on a fact here, and writes it for all.
-    fn tell(&self, name: &str, fact: Fact) {
-        self.materials.catalog.assume(name, &fact);
+    fn tell(&self, name: &str, fact: &Fact) {
+        self.materials.catalog.assume(name, fact);
         let (key, value) = fact.record(name);
         let (writer, tasks) = (Arc::clone(&self.writer), self.tasks.clone());
         self.tasks.spawn(async move {
@@ -206,8 +207,8 @@ impl Manager {
     /// Leaves a word for whoever asks later what happened. Best effort: the log and the status have it too.
     fn audit(&self, pipeline: &str, action: &'static str, what: &str, because: &str) {
         let record = json!({
-            "time": time_text(now_ms()), "instance": self.site.instance, "action": action,
-            "pipeline": pipeline, "what": what, "because": because,
+            "at": time_text(now_ms()), "who": "transforms", "action": action, "subject": pipeline, "version": what,
+            "outcome": "done", "reason": because, "worker": self.site.instance,
         });
         let (writer, key) = (Arc::clone(&self.writer), pipeline.to_owned());
         self.tasks.spawn(async move {

@@ -1,6 +1,11 @@
 //! Configs, and what is said of them.
 
+use std::time::Duration;
+
+use transform_host::TopicPattern;
+
 use super::*;
+use crate::pipeline::policy::Breaker;
 
 fn config(changes: &[(&str, &str)]) -> Config {
     let mut config: Config = [
@@ -58,6 +63,39 @@ fn each_fault_names_its_key() {
         (&[("swap.max.time.per.record.us", "0")], &["swap.max.time.per.record.us"]),
         (&[("breaker.policy", "explode")], &["breaker.policy"]),
         (&[("breaker.max.errors", "60"), ("breaker.window.records", "50")], &["breaker.max.errors"]),
+        (&[("transforms.clean.predicate", "none")], &["transforms.clean.predicate"]),
+        (&[("transforms.clean.negate", "true")], &["transforms.clean.negate"]),
+        (&[("transforms.clean.negate", "yes")], &["transforms.clean.negate"]),
+        (&[("predicates", "p")], &["predicates.p.type"]),
+        (&[("predicates", "p,p"), ("predicates.p.type", "RecordIsTombstone")], &["predicates"]),
+        (&[("predicates", "p"), ("predicates.p.type", "org.example.P")], &["predicates.p.type"]),
+        (&[("predicates", "p"), ("predicates.p.type", "HasHeaderKey")], &["predicates.p.name"]),
+        (&[("predicates", "p"), ("predicates.p.type", "TopicNameMatches")], &["predicates.p.pattern"]),
+        (
+            &[("predicates", "p"), ("predicates.p.type", "TopicNameMatches"), ("predicates.p.pattern", "(")],
+            &["predicates.p.pattern"],
+        ),
+        (
+            &[("predicates", "p"), ("predicates.p.type", "RecordIsTombstone"), ("predicates.p.name", "x")],
+            &["predicates.p.name"],
+        ),
+        (&[("predicates.q.type", "RecordIsTombstone")], &["predicates.q.type"]),
+        (&[("outputs", "vip")], &["outputs.vip.topic"]),
+        (&[("outputs", "vip"), ("outputs.vip.topic", "order_placed")], &["outputs.vip.topic"]),
+        (&[("outputs", "vip"), ("outputs.vip.topic", "orders.received")], &["topics"]),
+        (&[("outputs", "a,b"), ("outputs.a.topic", "x"), ("outputs.b.topic", "x")], &["outputs.b.topic"]),
+        (&[("outputs", "v.p")], &["outputs"]),
+        (&[("lookups", "tiers")], &["lookups.tiers.topic"]),
+        (
+            &[
+                ("lookups", "t"),
+                ("lookups.t.topic", "x"),
+                ("lookups.t.max.bytes", "0"),
+                ("lookups.t.max.entries", "-1"),
+            ],
+            &["lookups.t.max.bytes", "lookups.t.max.entries"],
+        ),
+        (&[("isolation", "process")], &["isolation"]),
         (&[("errors.tolerence", "all"), ("tasks.max", "x")], &["errors.tolerence", "tasks.max"]),
     ] {
         let faults = parse("orders-transforms", &config(changes)).unwrap_err();
@@ -98,4 +136,55 @@ fn what_a_version_may_cost_has_sensible_values_of_its_own() {
         retries: 0,
     };
     assert_eq!(policy, expected);
+}
+
+#[test]
+fn predicates_are_written_as_connects() {
+    let changes = [
+        ("predicates", "old, traced, gone"),
+        ("predicates.old.type", "org.apache.kafka.connect.transforms.predicates.TopicNameMatches"),
+        ("predicates.old.pattern", r"orders\.(old|older)"),
+        ("predicates.traced.type", "HasHeaderKey"),
+        ("predicates.traced.name", "traceparent"),
+        ("predicates.gone.type", "RecordIsTombstone"),
+        ("transforms.clean.predicate", "old"),
+        ("transforms.enrich.predicate", "gone"),
+        ("transforms.enrich.negate", "true"),
+    ];
+    let spec = parse("p", &config(&changes)).unwrap();
+    let old = TopicPattern::parse(r"orders\.(old|older)").unwrap();
+    let when = |predicate, negate| Some(When { predicate, negate });
+    assert_eq!(spec.steps[0].when, when(Predicate::TopicNameMatches(old), false));
+    assert_eq!(spec.steps[1].when, when(Predicate::RecordIsTombstone, true));
+    assert_eq!(spec.steps[1].parameters, BTreeMap::from([("home.currency".to_owned(), "USD".to_owned())]));
+}
+
+#[test]
+fn outputs_lookups_and_isolation_are_read() {
+    let changes = [
+        ("outputs", "vip"),
+        ("outputs.vip.topic", "orders.vip"),
+        ("lookups", "tiers,rates"),
+        ("lookups.tiers.topic", "customer-tiers"),
+        ("lookups.rates.topic", "rates"),
+        ("lookups.rates.max.bytes", "1000"),
+        ("lookups.rates.max.entries", "10"),
+        ("isolation", "batch"),
+    ];
+    let spec = parse("p", &config(&changes)).unwrap();
+    assert_eq!(spec.outputs, BTreeMap::from([("vip".to_owned(), "orders.vip".to_owned())]));
+    let lookup = |topic: &str, max_bytes, max_entries| Lookup { topic: topic.to_owned(), max_bytes, max_entries };
+    assert_eq!(spec.lookups["tiers"], lookup("customer-tiers", 64 << 20, 1_000_000));
+    assert_eq!(spec.lookups["rates"], lookup("rates", 1_000, 10));
+    assert_eq!(spec.isolation, Isolation::Batch);
+    assert_eq!(parse("p", &config(&[])).unwrap().isolation, Isolation::Instance);
+}
+
+#[test]
+fn a_pipeline_is_local_only_when_it_says_so() {
+    for (value, expected) in [("-", false), ("false", false), ("true", true)] {
+        assert_eq!(parse("p", &config(&[("local", value)])).unwrap().local, expected, "{value}");
+    }
+    let faults = parse("p", &config(&[("local", "yes")])).unwrap_err();
+    assert_eq!(faults, [Fault::new("local", "\"yes\" is neither true nor false")]);
 }

@@ -41,6 +41,7 @@ fn compared(expect: &[&str], pairs: &[(Verdict, Verdict)]) -> Comparison {
         verdicts: live,
         took: Duration::from_micros(2),
         memory_bytes: 10,
+        tables: BTreeMap::new(),
     };
     comparison.add(&sample, &candidate, Duration::from_micros(3), 20);
     comparison

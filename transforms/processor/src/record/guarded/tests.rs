@@ -102,7 +102,7 @@ fn a_new_version_whose_records_run_out_of_time_goes_at_once() {
 #[test]
 fn blame_tells_rejects_from_errors_and_no_words_of_the_module() {
     let reason = |class| {
-        let module = Module { label: "m@1.0.0".to_owned(), parameters: String::new() };
+        let module = Module { label: "m@1.0.0".to_owned(), parameters: String::new(), lookups: "[]".to_owned() };
         Reason { module: Some(module), ..Reason::new(Stage::Transformation, class, "customer Jane Doe is bad") }
     };
     let policy = Policy { watch_errors: 0, watch_rejects: 1, ..Policy::default() };

@@ -31,7 +31,17 @@ impl Judge for Told {
     fn header(&self) -> &'static str {
         LABEL
     }
+
+    fn header_of(&self, passed: Passed) -> Cow<'_, str> {
+        Cow::Borrowed(if passed.has(0) { LABEL } else { "" })
+    }
+
+    fn lookups(&self) -> String {
+        LOOKUPS.to_owned()
+    }
 }
+
+const LOOKUPS: &str = r#"[{"lookup":"tiers","topic":"customer-tiers","next":{"0":8}}]"#;
 
 /// A registry that knows the two contracts, while it is there.
 struct Known(Arc<AtomicBool>);
@@ -64,10 +74,11 @@ fn worker(
             dropped: route("orders.dropped"),
         },
         output: Output::new(PLACED, ORDER_PLACED_AVSC).unwrap(),
+        named: BTreeMap::new(),
         writers: Writers::new(Arc::new(Known(Arc::clone(&registry))), Arc::from(ORDER_PLACED_AVSC)),
         judge: Box::new(Told(Box::new(judge))),
         parameters: BTreeMap::from([("clean".to_owned(), r#"{"items.sum":"reject"}"#.to_owned())]),
-        last: Some(Module { label: LABEL.to_owned(), parameters: "{}".to_owned() }),
+        makers: vec![Module { label: LABEL.to_owned(), parameters: "{}".to_owned(), lookups: "[]".to_owned() }],
     };
     (registry, worker)
 }
@@ -77,7 +88,12 @@ fn route(topic: &str) -> Route {
 }
 
 fn keep(records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
-    Ok(records.iter().map(|record| Verdict::Emit(vec![record.clone()])).collect())
+    Ok(records.iter().map(|record| Verdict::Emit(vec![judged(record)])).collect())
+}
+
+/// The record, as the module leaves it.
+fn judged(record: &Record) -> Record {
+    Record { passed: record.passed.and(0), ..record.clone() }
 }
 
 fn order(id: &str) -> Order {
@@ -236,7 +252,7 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
                 kind: FaultKind::Trap,
                 reason: "unreachable".to_owned(),
             }),
-            3 => Verdict::Emit(vec![Record { value: vec![1, 2, 3], ..record.clone() }]),
+            3 => Verdict::Emit(vec![Record { value: vec![1, 2, 3], ..judged(record) }]),
             _ => Verdict::Emit(vec![record.clone()]),
         };
         Ok(records.iter().enumerate().map(verdict).collect())
@@ -252,6 +268,7 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
     assert_eq!(header(&out[0], "__connect.errors.stage"), Some("TRANSFORMATION"));
     assert_eq!(header(&out[0], "orderflow.module"), Some(LABEL));
     assert_eq!(header(&out[0], "orderflow.parameters"), Some(r#"{"items.sum":"reject"}"#));
+    assert_eq!(header(&out[0], "orderflow.lookups"), Some(LOOKUPS), "what a replay must look up in");
     assert_eq!((&*out[1].topic, header(&out[1], "orderflow.module")), ("orders.dropped", Some(LABEL)));
     assert_eq!(&*out[4].topic, "order_placed");
 }
@@ -260,8 +277,7 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
 fn a_module_cannot_write_the_processors_fields_or_change_the_id() {
     let other = framed("other");
     let (_, datum) = framing::split(&other).unwrap();
-    let datum =
-        schemas::resolution::Resolver::new(ORDERS_RECEIVED_AVSC, ORDER_PLACED_AVSC).unwrap().resolve(datum).unwrap();
+    let datum = Resolver::new(ORDERS_RECEIVED_AVSC, ORDER_PLACED_AVSC).unwrap().resolve(datum).unwrap();
     let (_, mut worker) = worker(move |records| {
         Ok(records
             .iter()
@@ -417,7 +433,7 @@ fn what_no_store_could_keep_is_a_dead_letter_that_names_the_field() {
 #[test]
 fn what_comes_out_wrong_names_the_last_module() {
     let (_, mut worker) =
-        worker(|records| Ok(vec![Verdict::Emit(vec![Record { value: vec![1], ..records[0].clone() }])]));
+        worker(|records| Ok(vec![Verdict::Emit(vec![Record { value: vec![1], ..judged(&records[0]) }])]));
     let mut out = Vec::new();
     worker.apply(&[input(0, Some(b"o"), Some(framed("o")))], &mut out).unwrap();
     assert_eq!(header(&out[0], "orderflow.module"), Some(LABEL));
@@ -499,4 +515,48 @@ fn the_judge_hears_of_what_failed_in_a_module_and_of_nothing_else() {
     worker.routes.dead_letters = None;
     assert!(worker.apply(&[good(8, "trap")], &mut out).is_err());
     assert_eq!(blamed.lock().unwrap().last(), Some(&(0, "orderflow.ModuleTrap", true)));
+}
+
+/// Two fields of an order: what another topic may want of it.
+const BRIEF: &str = r#"{"type":"record","name":"orderflow.Order","fields":[
+    {"name":"order_id","type":"string"},{"name":"customer","type":"string"}]}"#;
+
+fn to(output: &str, record: &Record) -> Record {
+    Record { output: Some(Arc::from(output)), ..judged(record) }
+}
+
+#[test]
+fn what_goes_to_another_output_has_its_topic_its_schema_and_its_limit() {
+    let (_, mut worker) = worker(|records| Ok(vec![Verdict::Emit(vec![judged(&records[0]), to("vip", &records[0])])]));
+    let output = Output::new(21, BRIEF).unwrap();
+    let resolver = crate::record::writers::kept(ORDER_PLACED_AVSC, BRIEF).unwrap().unwrap();
+    let vip = Named { route: route("orders.vip"), output, resolver: Some(resolver) };
+    worker.named.insert("vip".to_owned(), vip);
+    let order = [input(41, Some(b"o-1"), Some(framed("o-1")))];
+    let mut out = Vec::new();
+    assert_eq!(worker.apply(&order, &mut out).unwrap(), Tally { done: 1, out: 2, dead: 0, dropped: 0 });
+    assert_eq!(out.iter().map(|output| &*output.topic).collect::<Vec<_>>(), ["order_placed", "orders.vip"]);
+    let (id, datum) = framing::split(out[1].value.as_ref().unwrap()).unwrap();
+    assert_eq!((id, datum), (21, "\u{6}o-1\u{20}A \"quoted\" n\u{e4}me".as_bytes()));
+    assert_eq!((header(&out[1], "orderflow.modules"), out[1].key.as_deref()), (Some(LABEL), Some(&b"o-1"[..])));
+    // What one topic would not take makes a dead letter of the input, and of nothing else of it anything.
+    if let Some(vip) = worker.named.get_mut("vip") {
+        vip.route.max_bytes = 10;
+    }
+    out.clear();
+    assert_eq!(worker.apply(&order, &mut out).unwrap(), Tally { done: 1, out: 0, dead: 1, dropped: 0 });
+    let message = header(&out[0], "__connect.errors.exception.message").unwrap();
+    assert!(message.contains("orders.vip takes at most 10"), "{message}");
+}
+
+#[test]
+fn a_tombstone_passes_where_no_module_takes_it_and_the_output_knows_no_orders() {
+    let schema = r#"{"type":"record","name":"Thing","fields":[{"name":"text","type":"string"}]}"#;
+    let (_, mut worker) =
+        worker(|records| Ok(records.iter().map(|record| Verdict::Emit(vec![record.clone()])).collect()));
+    worker.output = Output::new(22, schema).unwrap();
+    let mut out = Vec::new();
+    assert_eq!(worker.apply(&[input(1, Some(b"gone"), None)], &mut out).unwrap().out, 1);
+    assert_eq!((out[0].key.as_deref(), &out[0].value), (Some(&b"gone"[..]), &None));
+    assert_eq!(header(&out[0], "orderflow.modules"), Some(""), "no module judged it");
 }

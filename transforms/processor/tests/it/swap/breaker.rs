@@ -16,7 +16,7 @@ async fn a_breaker_that_parks_holds_the_flow_in_all_processes_until_an_operator_
     let settings = [("breaker.max.errors", "5"), ("breaker.window.records", "50")];
     a.put(&config(1, "trap", &settings)).await;
     b.running().await;
-    world.orders(ids("o", 0..40));
+    world.orders(ids("bad", 0..40));
     let parked = |body: &Value| body["parked"].is_object() && body["tasks"][0]["state"] == "PAUSED";
     let (on_a, on_b) = (a.status(parked).await, b.status(parked).await);
     assert_eq!(on_a["parked"], on_b["parked"]);
@@ -44,8 +44,8 @@ async fn a_breaker_that_stops_fails_the_slot_until_it_is_restarted() {
     let process = world.process("a").await;
     process.upload(1).await;
     let settings = [("breaker.policy", "stop"), ("breaker.max.errors", "5"), ("breaker.window.records", "50")];
-    process.put(&config(1, "trap-some", &settings)).await;
-    world.orders(ids("trap", 0..8));
+    process.put(&config(1, "trap", &settings)).await;
+    world.orders(ids("bad", 0..8));
     let failed = process.status(|body| body["tasks"][0]["state"] == "FAILED").await;
     assert!(failed["tasks"][0]["trace"].as_str().unwrap().contains("breaker tripped"), "{failed}");
     assert_eq!(process.metric("transforms_breaker_trips_total").await, 1.0);
@@ -68,10 +68,10 @@ async fn a_breaker_that_rolls_back_brings_the_version_before() {
         ("swap.watch.records", "10"),
     ];
     process.put(&config(1, "good", &settings)).await;
-    process.put(&config(1, "trap-some", &settings)).await;
+    process.put(&config(1, "trap", &settings)).await;
     world.orders(ids("o", 0..10));
     process.status(|body| body["version"]["watch"]["passed"] == true).await;
-    world.orders(ids("trap", 0..20));
+    world.orders(ids("bad", 0..20));
     let status = process.status(|body| body["degraded"].is_object()).await;
     assert!(status["degraded"]["because"].as_str().unwrap().contains("breaker tripped"), "{status}");
     let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], 30));
@@ -85,14 +85,14 @@ async fn records_that_run_out_of_time_with_nothing_before_them_do_not_hold_the_s
     let world = World::start().await;
     let process = world.process("a").await;
     process.upload(1).await;
-    process.put(&config(1, "slow-some", &[("breaker.max.retries", "0")])).await;
+    process.put(&config(1, "slow", &[("breaker.max.retries", "0")])).await;
     assert_eq!(process.call("PUT", "/connectors/p/pause", None).await.0, 202);
     process.status(|body| body["tasks"][0]["state"] == "PAUSED").await;
-    world.orders([ids("slow", 0..8), ids("o", 0..8)].concat());
+    world.orders([ids("bad", 0..8), ids("o", 0..8)].concat());
     assert_eq!(process.call("PUT", "/connectors/p/resume", None).await.0, 202);
     let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], 16));
     let (slow, good): (Vec<_>, Vec<_>) = written.iter().partition(|written| written.topic == "dead");
-    assert!(slow.len() == 8 && slow.iter().all(|written| written.id.starts_with("slow-")), "{slow:?}");
+    assert!(slow.len() == 8 && slow.iter().all(|written| written.id.starts_with("bad-")), "{slow:?}");
     assert_eq!(good.len(), 8);
     world.end([process]).await;
 }

@@ -4,7 +4,8 @@ use clap::Parser;
 use serde_json::{Value, json};
 use transforms::command::shadow;
 
-use super::world::{Process, World, config, ids, times};
+use super::world::{World, config, ids, times};
+use crate::rest::Process;
 
 #[derive(Parser)]
 struct Cli {
@@ -15,7 +16,7 @@ struct Cli {
 /// Runs `transforms shadow` against a process.
 async fn shadow(process: &Process, flags: &[&str]) -> anyhow::Result<String> {
     let flags = [&["shadow", "p", "--url", &process.url][..], flags].concat();
-    shadow::run(Cli::try_parse_from(flags)?.args).await
+    shadow::run(&Cli::try_parse_from(flags)?.args).await
 }
 
 async fn verdict(process: &Process, world: &World, body: Value, prefix: &str) -> Value {
@@ -24,7 +25,7 @@ async fn verdict(process: &Process, world: &World, body: Value, prefix: &str) ->
     process.status(|body| body["shadow"].is_object()).await;
     // Samples that find no room are passed over, so orders come until there is a verdict.
     for round in 0..200 {
-        world.orders(ids(&format!("{prefix}-{round}"), 0..10));
+        world.orders(ids(&format!("bad-{prefix}-{round}"), 0..10));
         let (_, shown) = process.call("GET", "/connectors/p/shadow", None).await;
         if shown["state"] == "DONE" {
             return shown;
@@ -43,7 +44,7 @@ async fn a_candidate_gets_the_same_orders_changes_nothing_and_has_its_verdict() 
     process.put(&config(1, "good", &[])).await;
     let candidate = |mood: &str, policy: &str| {
         json!({
-            "alias": "m", "module": "moods@1000.1000.2", "records": 30, "policy": policy, "share": 50,
+            "alias": "m", "module": "fickle@1000.1000.2", "records": 30, "policy": policy, "share": 50,
             "parameters": { "mood": mood },
         })
     };
@@ -86,18 +87,18 @@ async fn a_candidate_that_cannot_be_is_refused_with_its_reason() {
     process.upload(1).await;
     process.put(&config(1, "good", &[])).await;
     for (flags, word) in [
-        (&["--alias", "x", "--module", "moods"][..], "is no step"),
+        (&["--alias", "x", "--module", "fickle"][..], "is no step"),
         (&["--alias", "m", "--module", "none"], "no module none"),
-        (&["--alias", "m", "--module", "moods", "--policy", "maybe"], "maybe"),
-        (&["--alias", "m", "--module", "moods", "--records", "0"], "records is 0"),
-        (&["--alias", "m", "--module", "moods", "--share", "90"], "share is 90"),
-        (&["--alias", "m", "--module", "moods", "--parameter", "mood=shut"], "does not open"),
-        (&["--alias", "m", "--module", "moods", "--parameter", "mood"], "NAME=VALUE"),
+        (&["--alias", "m", "--module", "fickle", "--policy", "maybe"], "maybe"),
+        (&["--alias", "m", "--module", "fickle", "--records", "0"], "records is 0"),
+        (&["--alias", "m", "--module", "fickle", "--share", "90"], "share is 90"),
+        (&["--alias", "m", "--module", "fickle", "--parameter", "mood=shut"], "does not open"),
+        (&["--alias", "m", "--module", "fickle", "--parameter", "mood"], "NAME=VALUE"),
     ] {
         let error = format!("{:#}", shadow(&process, flags).await.unwrap_err());
         assert!(error.contains(word), "{error}");
     }
-    let started = shadow(&process, &["--alias", "m", "--module", "moods", "--records", "5"]).await.unwrap();
+    let started = shadow(&process, &["--alias", "m", "--module", "fickle", "--records", "5"]).await.unwrap();
     assert!(started.contains("RUNNING"), "{started}");
     let error = shadow(&process, &["--wait", "0"]).await.unwrap_err().to_string();
     assert!(error.contains("no verdict within 0 s"), "{error}");

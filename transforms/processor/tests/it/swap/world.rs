@@ -20,14 +20,14 @@ use schemas::{codec, framing};
 use serde_json::{Value, json};
 use service_kit::Tasks;
 use service_kit::http::{Limits, Response, bind, json as answer, serve};
-use transforms::app;
-use transforms::config::Config;
 
 use crate::harness::PATIENCE;
+use crate::rest::{self, Process};
 
 const PLACED: u32 = 7;
 const RECEIVED: u32 = 8;
-pub(super) const PARTITIONS: i32 = 2;
+/// Of each topic, as [`rest::cluster`] makes them.
+const PARTITIONS: i32 = 2;
 
 /// Everything around the processes.
 pub(super) struct World {
@@ -38,30 +38,15 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn start() -> Self {
-        let cluster = MockCluster::new(1).unwrap();
-        for topic in ["in", "out", "dead", "orders.dropped"] {
-            cluster.create_topic(topic, PARTITIONS, 1).unwrap();
-        }
-        for topic in ["transforms.modules", "transforms.config", "transforms.audit"] {
-            cluster.create_topic(topic, 1, 1).unwrap();
-        }
+        let cluster = rest::cluster();
+        rest::state_topics(&cluster);
         let aside = Tasks::new();
         let registry = registry(&aside).await;
         Self { cluster, registry, aside }
     }
 
     pub(super) async fn process(&self, instance: &str) -> Process {
-        let tasks = Tasks::new();
-        let config = Config {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            kafka: self.cluster.bootstrap_servers(),
-            registry: self.registry.clone(),
-            instance: instance.to_owned(),
-            hosts: Vec::new(),
-        };
-        let address = app::start(config, &tasks).await.unwrap();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let process = Process { url: format!("http://{address}"), http, tasks };
+        let process = Process::named(instance, &self.cluster, &self.registry).await;
         process.until("/connectors", |status, _| status == 200).await;
         process
     }
@@ -211,37 +196,7 @@ async fn registry(tasks: &Tasks) -> String {
     format!("http://{address}")
 }
 
-/// A running process.
-pub(super) struct Process {
-    pub(super) url: String,
-    http: reqwest::Client,
-    pub(super) tasks: Tasks,
-}
-
 impl Process {
-    pub(super) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
-        let request = match body {
-            Some(body) => request.json(&body),
-            None => request,
-        };
-        let response = request.send().await.unwrap();
-        let status = response.status().as_u16();
-        (status, response.json().await.unwrap_or(Value::Null))
-    }
-
-    pub(super) async fn until(&self, path: &str, holds: impl Fn(u16, &Value) -> bool) -> Value {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let (status, body) = self.call("GET", path, None).await;
-            if holds(status, &body) {
-                return body;
-            }
-            assert!(Instant::now() < until, "{path} still answers {status} {body}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
     /// Puts the pipeline's config and waits until all its slots run.
     pub(super) async fn put(&self, config: &Value) {
         let (status, body) = self.call("PUT", "/connectors/p/config", Some(config.clone())).await;
@@ -259,8 +214,8 @@ impl Process {
 
     pub(super) async fn upload(&self, patch: u32) {
         let post = self.http.post(format!("{}/modules", self.url)).header("content-type", "application/wasm");
-        let status = post.body(moods(patch)).send().await.unwrap().status().as_u16();
-        assert!(status == 201 || status == 200, "{status}");
+        let answered = post.body(fickle(patch)).send().await.unwrap();
+        assert_eq!(answered.status().as_u16(), 201, "{}", answered.text().await.unwrap());
     }
 
     pub(super) async fn metrics(&self) -> String {
@@ -274,13 +229,13 @@ impl Process {
     }
 }
 
-/// The guest `moods` as version 1000.1000.`patch`.
-fn moods(patch: u32) -> Vec<u8> {
+/// The guest `fickle` as version 1000.1000.`patch`.
+fn fickle(patch: u32) -> Vec<u8> {
     static BUILT: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let evil = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../evil");
         let out = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("evil");
         let files = transform_host::build::guests(&evil, &out).unwrap_or_else(|error| panic!("{error}"));
-        std::fs::read(files.iter().find(|file| file.ends_with("moods.wasm")).unwrap()).unwrap()
+        std::fs::read(files.iter().find(|file| file.ends_with("fickle.wasm")).unwrap()).unwrap()
     });
     let (old, new) = (b"1000.1000.1000", format!("1000.1000.{patch:04}"));
     let at = BUILT.windows(old.len()).position(|window| window == old).unwrap();
@@ -294,7 +249,7 @@ pub(super) fn config(patch: u32, mood: &str, more: &[(&str, &str)]) -> Value {
     let mut config = json!({
         "connector.class": "orderflow.WasmPipeline", "tasks.max": 1, "topics": "in", "output.topic": "out",
         "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead",
-        "transforms": "m", "transforms.m.type": format!("moods@1000.1000.{patch}"), "transforms.m.mood": mood,
+        "transforms": "m", "transforms.m.type": format!("fickle@1000.1000.{patch}"), "transforms.m.mood": mood,
     });
     for (key, value) in more {
         config[key] = json!(value);

@@ -1,0 +1,142 @@
+//! The columns that a file of SQL gives a table: of its `create table` and its `alter table … add column`. A reader for
+//! the files of `stores/`, not of all SQL; what it does not understand it leaves out.
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// In small letters, without spaces inside of parentheses' ends: `numeric(15,2)`.
+    pub(super) kind: String,
+    /// Not null, or part of the primary key.
+    pub(super) required: bool,
+    pub(super) has_default: bool,
+}
+
+/// Words that end a column's type.
+const ENDS: [&str; 11] = [
+    "not",
+    "null",
+    "default",
+    "primary",
+    "unique",
+    "references",
+    "check",
+    "generated",
+    "collate",
+    "constraint",
+    "storage",
+];
+/// What begins an entry of a table that is no column.
+const NO_COLUMN: [&str; 7] = ["constraint", "primary", "unique", "foreign", "check", "exclude", "like"];
+
+/// The columns of `table`; `None` when the text does not make it.
+pub(super) fn columns(sql: &str, table: &str) -> Option<Vec<Column>> {
+    let mut columns = None;
+    for statement in statements(sql) {
+        let words = words(&statement);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match &words[..] {
+            ["create", "table", rest @ ..] | ["create", "unlogged", "table", rest @ ..] => {
+                let rest = rest.strip_prefix(&["if", "not", "exists"]).unwrap_or(rest);
+                if let [name, "(", body @ .., _] = rest
+                    && is_table(name, table)
+                {
+                    columns = Some(entries(body).into_iter().filter_map(column).collect());
+                }
+            }
+            ["alter", "table", rest @ ..] => {
+                let rest = rest.strip_prefix(&["if", "exists"]).unwrap_or(rest);
+                let rest = rest.strip_prefix(&["only"]).unwrap_or(rest);
+                if let ([name, actions @ ..], Some(columns)) = (rest, &mut columns)
+                    && is_table(name, table)
+                {
+                    entries(actions).into_iter().for_each(|action| alter(action, columns));
+                }
+            }
+            _ => {}
+        }
+    }
+    columns
+}
+
+fn is_table(name: &str, table: &str) -> bool {
+    name == table || name.rsplit('.').next() == Some(table)
+}
+
+fn alter(action: &[&str], columns: &mut Vec<Column>) {
+    let ["add", rest @ ..] = action else { return };
+    let rest = rest.strip_prefix(&["column"]).unwrap_or(rest);
+    let rest = rest.strip_prefix(&["if", "not", "exists"]).unwrap_or(rest);
+    if let Some(added) = column(rest)
+        && !columns.iter().any(|column| column.name == added.name)
+    {
+        columns.push(added);
+    }
+}
+
+fn column(entry: &[&str]) -> Option<Column> {
+    let (name, rest) = entry.split_first()?;
+    if NO_COLUMN.contains(name) || rest.is_empty() {
+        return None;
+    }
+    let end = rest.iter().position(|word| ENDS.contains(word)).unwrap_or(rest.len());
+    let (kind, constraints) = rest.split_at(end);
+    let kind = kind.join(" ").replace(" (", "(").replace("( ", "(").replace(" )", ")").replace(" , ", ",");
+    let has = |pair: &[&str]| constraints.windows(pair.len()).any(|window| window == pair);
+    Some(Column {
+        name: (*name).to_owned(),
+        kind,
+        required: has(&["not", "null"]) || has(&["primary", "key"]),
+        has_default: has(&["default"]) || has(&["generated"]),
+    })
+}
+
+/// Parts between commas that are in no parentheses.
+fn entries<'w, 'a>(words: &'w [&'a str]) -> Vec<&'w [&'a str]> {
+    let mut depth = 0_i32;
+    let parts = words.split(|word| {
+        depth += match *word {
+            "(" => 1,
+            ")" => -1,
+            _ => 0,
+        };
+        *word == "," && depth == 0
+    });
+    parts.collect()
+}
+
+/// Statements, without comments; texts and bodies of functions become empty.
+fn statements(sql: &str) -> Vec<String> {
+    let mut statements = vec![String::new()];
+    let mut rest = sql;
+    while let Some(letter) = rest.chars().next() {
+        let skip = if rest.starts_with("--") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if rest.starts_with("$$") {
+            rest.get(2..).and_then(|body| body.find("$$")).map_or(rest.len(), |end| end + 4)
+        } else if letter == '\'' {
+            rest.get(1..).and_then(|text| text.find('\'')).map_or(rest.len(), |end| end + 2)
+        } else {
+            0
+        };
+        if skip > 0 {
+            rest = rest.get(skip..).unwrap_or_default();
+            continue;
+        }
+        if letter == ';' {
+            statements.push(String::new());
+        } else if let Some(last) = statements.last_mut() {
+            last.push(letter);
+        }
+        rest = rest.get(letter.len_utf8()..).unwrap_or_default();
+    }
+    statements
+}
+
+/// Words in small letters; parentheses and commas are words. Quotes around a name go.
+fn words(statement: &str) -> Vec<String> {
+    let spaced = statement.replace('(', " ( ").replace(')', " ) ").replace(',', " , ");
+    spaced.split_whitespace().map(|word| word.replace('"', "").to_lowercase()).collect()
+}

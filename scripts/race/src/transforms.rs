@@ -1,0 +1,139 @@
+//! `scripts/bench transforms`: the sandboxed chain beside the same code without a sandbox, exactly once beside at least
+//! once, on a real broker; then latencies, swaps and restarts of the whole command.
+//!
+//! Outputs are compared before anything counts: a loop that writes something else is not measured.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use service_kit::Tasks;
+
+use crate::{
+    machine::Machine,
+    report::{Report, Row},
+};
+
+mod at_least_once;
+mod counting;
+mod flow;
+mod judges;
+mod latency;
+mod recovery;
+mod sandbox;
+mod servers;
+mod service;
+mod swaps;
+mod throughput;
+mod turn;
+
+pub use turn::{Args as TurnArgs, run as turn};
+
+use servers::Servers;
+
+/// What is measured, and with what.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the servers' data and the built modules lie; emptied at the start.
+    pub dir: PathBuf,
+    /// The program `transforms`.
+    pub transforms: PathBuf,
+    /// This program, which is also the measured loop.
+    pub own: PathBuf,
+    /// Pairs of runs.
+    pub pairs: usize,
+    /// Whether runs are short.
+    pub quick: bool,
+    /// Stages that are run; all if there is none.
+    pub only: Vec<Stage>,
+}
+
+/// A part of the bench.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum Stage {
+    /// The chain alone, in the sandbox and without one.
+    Sandbox,
+    /// Records per CPU-second of the whole loop.
+    Throughput,
+    /// From the producer to a reader of committed records.
+    Latency,
+    /// Hot swaps under load.
+    Swaps,
+    /// kill -9 under load.
+    Recovery,
+}
+
+/// What all stages share.
+struct Bench {
+    options: Options,
+    servers: Servers,
+    /// The stub registry runs as long as this.
+    _tasks: Tasks,
+}
+
+/// What a stage found.
+#[derive(Debug, Default)]
+struct Found {
+    rows: Vec<Row>,
+    notes: Vec<String>,
+}
+
+/// Runs all of it.
+///
+/// # Errors
+/// When outputs differ, or something cannot be measured at all. A goal that is missed is a result and no error.
+pub async fn run(options: Options) -> anyhow::Result<Report> {
+    let machine = Machine::now();
+    let tasks = Tasks::new();
+    progress("starting Kafka and building the modules");
+    let servers = Servers::start(&options, &tasks).await?;
+    let bench = Bench { options, servers, _tasks: tasks };
+    progress("comparing outputs");
+    let compared = judges::compare(&bench.servers.modules).context("the outputs differ, so nothing is measured")?;
+    let mut found = Found { rows: Vec::new(), notes: vec![compared] };
+    for stage in [Stage::Sandbox, Stage::Throughput, Stage::Latency, Stage::Swaps, Stage::Recovery] {
+        if !bench.options.only.is_empty() && !bench.options.only.contains(&stage) {
+            continue;
+        }
+        let Found { rows, notes } = match stage {
+            Stage::Sandbox => sandbox::measure(&bench)?,
+            Stage::Throughput => throughput::measure(&bench).await?,
+            Stage::Latency => latency::measure(&bench).await?,
+            Stage::Swaps => swaps::measure(&bench).await?,
+            Stage::Recovery => recovery::measure(&bench).await?,
+        };
+        found.rows.extend(rows);
+        found.notes.extend(notes);
+    }
+    let setting = bench.setting();
+    Ok(Report { bench: "transforms", machine, setting, rows: found.rows, notes: found.notes })
+}
+
+/// For whoever waits; the figures go to standard output.
+fn progress(what: &str) {
+    eprintln!("race: {what}");
+}
+
+impl Bench {
+    fn setting(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("broker", "Apache Kafka, one broker in a JVM on the same machine, 12 partitions".to_owned()),
+            ("modules", "clean@1.0.0, enrich@1.0.0 with three rates".to_owned()),
+            ("length", if self.options.quick { "quick".to_owned() } else { "full".to_owned() }),
+        ]
+    }
+
+    /// This long in full, a fifth of it when quick.
+    fn time(&self, full: Duration) -> Duration {
+        if self.options.quick { full / 5 } else { full }
+    }
+
+    /// So many in full, a fifth of them when quick.
+    fn count(&self, full: usize) -> usize {
+        if self.options.quick { full / 5 } else { full }
+    }
+
+    /// Pairs where each takes long.
+    fn pairs(&self) -> usize {
+        if self.options.quick { self.options.pairs.min(3) } else { self.options.pairs }
+    }
+}

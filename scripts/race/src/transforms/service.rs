@@ -1,0 +1,119 @@
+//! The whole command `transforms serve`, with the shipped pipeline on it.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use schemas::names::topics;
+use serde_json::{Value, json};
+
+use super::{Bench, judges};
+use crate::{
+    load::Client,
+    process::{Process, free_address},
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const PIPELINE: &str = "race";
+
+/// A running `transforms`.
+pub(super) struct Service {
+    pub(super) process: Process,
+    client: Client,
+}
+
+impl Service {
+    /// Starts it under this instance's name and waits until it is ready.
+    pub(super) async fn start(bench: &Bench, instance: &str) -> anyhow::Result<Self> {
+        let address: SocketAddr = free_address()?;
+        let args = vec![
+            "--log=warn".to_owned(),
+            "serve".to_owned(),
+            format!("--listen={address}"),
+            format!("--kafka={}", bench.servers.kafka),
+            format!("--registry={}", bench.servers.registry),
+            format!("--instance={instance}"),
+        ];
+        let process = Process::start(&bench.options.transforms, &args)?;
+        let mut service = Self { process, client: Client::new(address) };
+        service.until_ready().await?;
+        Ok(service)
+    }
+
+    /// Uploads the modules and puts the pipeline; again, it changes nothing.
+    pub(super) async fn deploy(&mut self, bench: &Bench, tasks: usize) -> anyhow::Result<()> {
+        for name in ["clean", "enrich"] {
+            let wasm = fs::read(bench.servers.modules.join(format!("{name}.wasm")))?;
+            self.call("POST", "/modules", "application/wasm", &wasm).await?;
+        }
+        self.put(&config(tasks)).await?;
+        self.until_ready().await
+    }
+
+    /// Puts the pipeline's config.
+    pub(super) async fn put(&mut self, config: &Value) -> anyhow::Result<()> {
+        let path = format!("/connectors/{PIPELINE}/config");
+        self.call("PUT", &path, "application/json", config.to_string().as_bytes()).await?;
+        Ok(())
+    }
+
+    /// The sum of a counter over all pipelines.
+    pub(super) async fn counter(&mut self, name: &str) -> anyhow::Result<f64> {
+        let text = self.call("GET", "/metrics", "text/plain", b"").await?;
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+
+    async fn until_ready(&mut self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.process.ensure_runs()?;
+            match self.call("GET", "/readyz", "text/plain", b"").await {
+                Ok(_) => return Ok(()),
+                Err(error) => ensure!(begun.elapsed() < PATIENCE, "transforms is not ready in {PATIENCE:?}: {error:#}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The body of a good answer.
+    async fn call(&mut self, method: &str, path: &str, kind: &str, body: &[u8]) -> anyhow::Result<String> {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let request = [head.as_bytes(), body].concat();
+        let read =
+            |answer: &crate::answer::Answer<'_>| (answer.status, String::from_utf8_lossy(&answer.body).into_owned());
+        let asked = self.client.ask(&request, read).await;
+        if asked.is_err() {
+            self.client.forget();
+        }
+        let (status, body) = asked.with_context(|| format!("{method} {path}"))?;
+        ensure!((200..300).contains(&status), "{method} {path} answers {status}: {body}");
+        Ok(body)
+    }
+}
+
+/// The shipped pipeline with so many tasks.
+pub(super) fn config(tasks: usize) -> Value {
+    let mut config = json!({
+        "connector.class": "orderflow.WasmPipeline",
+        "tasks.max": tasks.to_string(),
+        "topics": topics::ORDERS_RECEIVED,
+        "output.topic": topics::ORDER_PLACED,
+        "transforms": "clean,enrich",
+        "transforms.clean.type": "clean@1",
+        "transforms.enrich.type": "enrich@1",
+        "errors.tolerance": "all",
+        "errors.deadletterqueue.topic.name": topics::ORDERS_DEAD_LETTER,
+    });
+    if let Some(config) = config.as_object_mut() {
+        let parameters = judges::parameters().into_iter();
+        config.extend(parameters.map(|(name, value)| (format!("transforms.enrich.{name}"), Value::String(value))));
+    }
+    config
+}

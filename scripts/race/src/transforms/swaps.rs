@@ -1,0 +1,66 @@
+//! Hot swaps under load: the chain is replaced again and again while records flow. No record may be lost, doubled or late.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use super::{
+    Bench, Found,
+    flow::Running,
+    progress,
+    service::{Service, config},
+};
+use crate::{
+    report::Row,
+    spread::{Goal, Spread},
+};
+
+const SWAPS: usize = 200;
+const RATE: f64 = 1_000.0;
+/// Between two swaps: longer than one takes, so that each is one.
+const PAUSE: Duration = Duration::from_millis(150);
+/// What alternates: the bounds of a value band that the bench's orders are far from.
+const BANDS: [&str; 2] = ["low:0,mid:50,high:500", "low:0,mid:50,high:600"];
+
+pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
+    let swaps = bench.count(SWAPS);
+    let mut service = Service::start(bench, "race-swaps").await?;
+    service.deploy(bench, 1).await?;
+    let still = longest(bench, &mut service, 0).await?;
+    progress(&format!("{swaps} swaps at {RATE}/s"));
+    let swapped = longest(bench, &mut service, swaps).await?;
+    let one = |value: f64| Spread::of(&[value]).context("no figure");
+    let rows = vec![
+        Row::new(format!("longest a record took, {swaps} swaps at {RATE}/s"), one(swapped)?, "ms")
+            .beside("as long without a swap", one(still)?)
+            .goal(Goal::AtMost(100.0)),
+    ];
+    let note = format!("{swaps} swaps: every record came out once, with the modules that made it");
+    Ok(Found { rows, notes: vec![note] })
+}
+
+/// The longest time that a record took, in milliseconds, while so many swaps were made.
+async fn longest(bench: &Bench, service: &mut Service, swaps: usize) -> anyhow::Result<f64> {
+    let running = Running::start(&bench.servers.kafka, RATE)?;
+    // The consumers' and the broker's first second is no part of it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut config = config(1);
+    for swap in 0..swaps {
+        let bands = BANDS.get(swap % 2).copied().unwrap_or_default();
+        if let Some(config) = config.as_object_mut() {
+            config.insert("transforms.enrich.bands".to_owned(), Value::String(bands.to_owned()));
+        }
+        service.put(&config).await?;
+        tokio::time::sleep(PAUSE).await;
+    }
+    if swaps == 0 {
+        tokio::time::sleep(bench.time(Duration::from_secs(10))).await;
+    }
+    let flow = tokio::task::spawn_blocking(move || running.finish()).await??;
+    let latencies = flow.latencies();
+    let settled = latencies.get(RATE as usize..).unwrap_or_default();
+    ensure!(!settled.is_empty(), "no record came in time");
+    let longest = settled.iter().max().copied().unwrap_or_default();
+    Ok(longest.as_secs_f64() * 1000.0)
+}

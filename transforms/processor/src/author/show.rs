@@ -1,0 +1,153 @@
+//! A report for people: before and after, field by field, and a line that sums it up.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::fields::{Change, Field};
+use super::report::{Judged, Outcome, Report, is_same};
+
+/// How it looks.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// With a terminal's colours.
+    pub colour: bool,
+    /// So many orders one by one; all of them are in the sums.
+    pub orders: usize,
+}
+
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const BOLD: &str = "1";
+const DIM: &str = "2";
+
+/// A value is cut here.
+const MAX_VALUE: usize = 60;
+/// Lines of the log.
+const MAX_LINES: usize = 10;
+
+impl Look {
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// The whole report, with a line end behind it.
+    #[must_use]
+    pub fn report(self, report: &Report) -> String {
+        let mut out = self.paint(BOLD, &report.module);
+        for (name, value) in &report.parameters {
+            let _ = write!(out, "  {name}={value}");
+        }
+        out.push_str("\n\n");
+        let of_interest =
+            |judged: &&Judged| !matches!(&judged.outcome, Outcome::Emitted { outputs } if is_same(outputs));
+        let shown: Vec<&Judged> = report.records.iter().filter(of_interest).collect();
+        for judged in shown.iter().take(self.orders) {
+            self.judged(judged, &mut out);
+        }
+        if shown.len() > self.orders {
+            let _ = writeln!(out, "… and {} more orders; by field:", shown.len() - self.orders);
+            self.by_field(report, &mut out);
+        }
+        self.said(report, &mut out);
+        out.push_str(&self.sums(report));
+        out
+    }
+
+    fn judged(self, judged: &Judged, out: &mut String) {
+        let key = judged.key.as_deref().unwrap_or("no key");
+        let head = format!("{}  {}", self.paint(DIM, &judged.at), shortened(key));
+        let (colour, words) = match &judged.outcome {
+            Outcome::Emitted { outputs } if outputs.len() == 1 => (GREEN, "changed".to_owned()),
+            Outcome::Emitted { outputs } => (GREEN, format!("{} records", outputs.len())),
+            Outcome::Dropped => (YELLOW, "dropped".to_owned()),
+            Outcome::Rejected { reason } => (YELLOW, format!("rejected: {reason}")),
+            Outcome::Broken { kind, reason } => (RED, format!("broken ({kind}): {reason}")),
+            Outcome::Unread { reason } => (RED, format!("refused before the module: {reason}")),
+        };
+        let _ = writeln!(out, "{head}  {}", self.paint(colour, &words));
+        let Outcome::Emitted { outputs } = &judged.outcome else { return };
+        for (at, output) in outputs.iter().enumerate() {
+            if outputs.len() > 1 {
+                let _ = writeln!(out, "  record {} of {}", at + 1, outputs.len());
+            }
+            let width = output.changes.iter().map(|change| change.path.len()).max().unwrap_or(0);
+            for change in &output.changes {
+                let (before, after) = (side(change.before.as_ref()), side(change.after.as_ref()));
+                let (before, after) = (self.paint(RED, &before), self.paint(GREEN, &after));
+                let _ = writeln!(out, "  {:width$}  {before} → {after}", change.path);
+            }
+        }
+    }
+
+    /// In how many orders each field changed, with one of them.
+    fn by_field(self, report: &Report, out: &mut String) {
+        let mut fields: BTreeMap<&str, (usize, &Change)> = BTreeMap::new();
+        for judged in &report.records {
+            let Outcome::Emitted { outputs } = &judged.outcome else { continue };
+            for change in outputs.iter().flat_map(|output| &output.changes) {
+                fields.entry(&change.path).or_insert((0, change)).0 += 1;
+            }
+        }
+        let width = fields.keys().map(|path| path.len()).max().unwrap_or(0);
+        for (path, (count, change)) in fields.iter().take(40) {
+            let (before, after) = (side(change.before.as_ref()), side(change.after.as_ref()));
+            let (before, after) = (self.paint(RED, &before), self.paint(GREEN, &after));
+            let _ = writeln!(out, "  {path:width$}  {count} times, such as {before} → {after}");
+        }
+    }
+
+    fn said(self, report: &Report, out: &mut String) {
+        for line in report.log.iter().take(MAX_LINES) {
+            let _ = writeln!(out, "{} {}", self.paint(DIM, &format!("log {}:", line.level)), line.text);
+        }
+        for (name, count) in &report.counters {
+            let _ = writeln!(out, "{} {count}", self.paint(DIM, &format!("counted {name}:")));
+        }
+    }
+
+    fn sums(self, report: &Report) -> String {
+        let counts = report.counts;
+        let named = [
+            (counts.changed, "changed"),
+            (counts.unchanged, "unchanged"),
+            (counts.dropped, "dropped"),
+            (counts.rejected, "rejected"),
+            (counts.broken, "broken"),
+            (counts.unread, "refused before the module"),
+        ];
+        let named: Vec<String> =
+            named.iter().filter(|(count, _)| *count > 0).map(|(count, name)| format!("{count} {name}")).collect();
+        let time = report.time.map_or_else(String::new, |time| format!("; {} a record", duration(time)));
+        format!("\n{} orders: {}{time}\n", report.records.len(), named.join(", "))
+    }
+}
+
+/// A value for people; what is not there is a dash.
+fn side(field: Option<&Field>) -> String {
+    let text = field.map_or("–", |field| field.read.as_deref().unwrap_or(&field.json));
+    shortened(text)
+}
+
+/// Cut, and without what a terminal would take for a command: orders are written by anybody.
+fn shortened(text: &str) -> String {
+    let plain = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter });
+    let mut cut: String = plain.take(MAX_VALUE).collect();
+    if cut.len() < text.len() && text.chars().count() > MAX_VALUE {
+        cut.push('…');
+    }
+    cut
+}
+
+/// Three digits and a unit.
+#[must_use]
+pub fn duration(time: Duration) -> String {
+    let nanos = time.as_nanos();
+    match nanos {
+        0..1_000 => format!("{nanos} ns"),
+        1_000..1_000_000 => format!("{:.1} µs", time.as_secs_f64() * 1e6),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
+        _ => format!("{:.1} s", time.as_secs_f64()),
+    }
+}

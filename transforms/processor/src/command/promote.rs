@@ -1,0 +1,249 @@
+//! `transforms promote` and `transforms rollback`: change one line of a pipeline's file, show it and apply it. The file
+//! stays the truth: where more than that line differs from what runs, nothing is done.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+
+use super::client::{Client, Server};
+use super::file::File;
+use super::{table, validate};
+use crate::names::key;
+use crate::pipeline::spec::Config;
+use crate::pipeline::version::{self, Wanted};
+
+/// Where a pipeline's file is, and which process runs it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Target {
+    /// The pipeline's file [default: NAME.json in --dir]
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+    /// The folder of the pipelines' files
+    #[arg(long, default_value = "connectors")]
+    pub dir: PathBuf,
+    /// Show the change, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Which process.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// The flags of `promote`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Promote {
+    /// The pipeline
+    pub name: String,
+    /// What to run: ALIAS=MODULE@VERSION, such as enrich=enrich@1.4.0
+    pub change: String,
+    /// Where.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// The flags of `rollback`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Rollback {
+    /// The pipeline
+    pub name: String,
+    /// The alias of the module in the pipeline, such as enrich
+    pub alias: String,
+    /// The version to go back to [default: the newest one below what runs]
+    #[arg(long)]
+    pub to: Option<String>,
+    /// Where.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Makes the pipeline run another version; gives what is to be printed.
+///
+/// # Errors
+/// When the change is refused; then neither the file nor the pipeline has changed.
+pub async fn promote(args: &Promote) -> anyhow::Result<String> {
+    let Some((alias, module)) = args.change.split_once('=') else {
+        bail!("{:?} is not a change; write ALIAS=MODULE@VERSION, such as enrich=enrich@1.4.0", args.change);
+    };
+    let wanted: Wanted = module.parse()?;
+    let change = Change::open(&args.name, alias, &args.target).await?;
+    change.make(&wanted.to_string(), args.target.dry_run).await
+}
+
+/// Makes the pipeline run an earlier version; gives what is to be printed.
+///
+/// # Errors
+/// As [`promote`].
+pub async fn rollback(args: &Rollback) -> anyhow::Result<String> {
+    let change = Change::open(&args.name, &args.alias, &args.target).await?;
+    let module = change.earlier(args.to.as_deref()).await?;
+    change.make(&module, args.target.dry_run).await
+}
+
+/// A change of one alias of one pipeline.
+struct Change {
+    client: Client,
+    file: File,
+    alias: String,
+    /// The key of the one line.
+    key: String,
+    /// What runs, as the process tells it.
+    running: Value,
+}
+
+impl Change {
+    async fn open(name: &str, alias: &str, target: &Target) -> anyhow::Result<Self> {
+        let path = target.file.clone().unwrap_or_else(|| target.dir.join(format!("{name}.json")));
+        let file = File::read(&path).with_context(|| where_to_look(target, &path))?;
+        ensure!(file.name() == name, "{} is the file of {}, not of {name}", path.display(), file.name());
+        let key = format!("{}.{alias}.type", key::TRANSFORMS);
+        if !file.config().contains_key(&key) {
+            let aliases = file.config().get(key::TRANSFORMS).map_or("", String::as_str);
+            bail!("{name} has no module under the alias {alias:?}; {} names: {aliases}", path.display());
+        }
+        let client = Client::new(&target.server)?;
+        let running = client.get(&format!("/connectors/{name}")).await.map_err(|error| {
+            let absent = error.is_absent();
+            let error = anyhow::Error::from(error);
+            if absent { error.context(format!("{name} is not deployed; run `connectors apply`")) } else { error }
+        })?;
+        Ok(Self { client, file, alias: alias.to_owned(), key, running })
+    }
+
+    /// Changes the line to this module, shows it and applies it.
+    async fn make(&self, module: &str, dry_run: bool) -> anyhow::Result<String> {
+        self.refuse_drift()?;
+        let Some(new) = self.file.with(&self.key, module) else { bail!("{} has no line of {}", self.path(), self.key) };
+        let mut out = self.file.diff(&new);
+        let mut config = self.file.config().clone();
+        config.insert(self.key.clone(), module.to_owned());
+        let name = self.file.name();
+        let faults = validate::faults(&self.client, name, &config).await?;
+        if !faults.is_empty() {
+            let faults: Vec<String> = faults.iter().map(|(key, message)| format!("{key}: {message}")).collect();
+            bail!("{out}{} refuses this, so nothing was changed: {}", self.client.base(), faults.join("; "));
+        }
+        if dry_run {
+            let _ = writeln!(out, "nothing was changed (--dry-run)");
+            return Ok(out);
+        }
+        if out.is_empty() {
+            let _ = writeln!(out, "{} says so already", self.path());
+        } else {
+            self.file.replace(&new)?;
+        }
+        let put = self.client.put(&format!("/connectors/{name}/config"), &json!(config)).await;
+        let applied = match put {
+            Ok(applied) => applied,
+            Err(error) => {
+                self.file.restore().context("what was written could not be taken back")?;
+                return Err(anyhow::Error::from(error).context(format!("{} is as it was", self.path())));
+            }
+        };
+        let _ = writeln!(out, "{name} runs {} from its next transaction on", pin(&applied, &self.alias));
+        Ok(out)
+    }
+
+    /// The module to go back to, as the file should say it.
+    async fn earlier(&self, to: Option<&str>) -> anyhow::Result<String> {
+        let file = self.file.config().get(&self.key).map_or("", String::as_str);
+        let wanted: Wanted = file.parse()?;
+        let running = self.running_version(&wanted.name).await?;
+        let versions = self.versions(&wanted.name).await?;
+        let known: Vec<&str> = versions.iter().map(String::as_str).collect();
+        let name = &wanted.name;
+        if let Some(to) = to {
+            ensure!(known.contains(&to), "{name}@{to} is not here; there are {}", known.join(", "));
+            return Ok(format!("{name}@{to}"));
+        }
+        let meant = wanted.newest(known.iter().copied());
+        // What the file means and what runs differ after a rollback by itself: then the file is to say what runs.
+        let newest = meant.and_then(version::parts);
+        match running.as_deref() {
+            Some(running) if version::parts(running) < newest => Ok(format!("{name}@{running}")),
+            running => {
+                let from = running.or(meant).unwrap_or_default();
+                let below = |version: &&&str| version::parts(version) < version::parts(from);
+                let earlier = known.iter().filter(below).max_by_key(|version| version::parts(version));
+                let Some(earlier) = earlier else {
+                    bail!("no version of {name} below {from} is here; there are {}", known.join(", "));
+                };
+                Ok(format!("{name}@{earlier}"))
+            }
+        }
+    }
+
+    /// The version of this module that runs: what the config was put with, or what a rollback by itself came back to.
+    async fn running_version(&self, module: &str) -> anyhow::Result<Option<String>> {
+        let status = self.client.get(&format!("/connectors/{}/status", self.file.name())).await?;
+        let pinned = self.running.pointer(&format!("/modules/{}/module", self.alias)).and_then(Value::as_str);
+        let came_back = status.pointer("/degraded/running").and_then(Value::as_str).unwrap_or_default();
+        let modules = came_back.split(',').map(str::trim).chain(pinned);
+        let mut versions = modules.filter_map(|running| running.split_once('@'));
+        Ok(versions.find(|(name, _)| *name == module).map(|(_, version)| version.to_owned()))
+    }
+
+    /// The versions of a module that the process has and can load, oldest first.
+    async fn versions(&self, name: &str) -> anyhow::Result<Vec<String>> {
+        let modules = self.client.get("/modules").await?;
+        let modules = modules.as_array().into_iter().flatten();
+        let ours = modules.filter(|module| module.get("name").and_then(Value::as_str) == Some(name));
+        let versions = ours.filter_map(|module| module.get("version").and_then(Value::as_str));
+        let mut versions: Vec<String> =
+            versions.filter(|version| version::parts(version).is_some()).map(str::to_owned).collect();
+        versions.sort_by_key(|version| version::parts(version));
+        Ok(versions)
+    }
+
+    /// What runs must be what the file says, but for the one line: else applying it would change what nobody looked at.
+    fn refuse_drift(&self) -> anyhow::Result<()> {
+        let running: Config =
+            self.running.get("config").cloned().map(serde_json::from_value).transpose()?.unwrap_or_default();
+        let file = self.file.config();
+        let keys: BTreeSet<&String> = running.keys().chain(file.keys()).collect();
+        let mut diff = String::new();
+        for key in keys.into_iter().filter(|key| **key != self.key && *key != key::NAME) {
+            let (runs, says) = (running.get(key), file.get(key));
+            if runs == says {
+                continue;
+            }
+            for (sign, value) in [('-', runs), ('+', says)] {
+                if let Some(value) = value {
+                    // Writing to a String cannot fail.
+                    let _ = writeln!(diff, "{sign}{}: {}", Value::from(key.as_str()), Value::from(value.as_str()));
+                }
+            }
+        }
+        if diff.is_empty() {
+            return Ok(());
+        }
+        let path = self.path();
+        bail!(
+            "what runs differs from {path} in more than {}, so nothing was changed; run `connectors apply` first, or \
+             bring the file up to date:\n--- running\n+++ {path}\n{diff}",
+            self.key
+        )
+    }
+
+    fn path(&self) -> String {
+        self.file.path().display().to_string()
+    }
+}
+
+/// What an alias of a pipeline is pinned to.
+fn pin(info: &Value, alias: &str) -> String {
+    let part = |key: &str| info.pointer(&format!("/modules/{alias}/{key}")).and_then(Value::as_str).unwrap_or("?");
+    format!("{} ({})", part("module"), table::short_digest(part("digest")))
+}
+
+fn where_to_look(target: &Target, path: &Path) -> String {
+    match &target.file {
+        Some(_) => format!("{} is not the pipeline's file", path.display()),
+        None => format!(
+            "{} is not the pipeline's file; name the file with --file, or the folder with --dir",
+            path.display()
+        ),
+    }
+}

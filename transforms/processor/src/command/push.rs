@@ -1,0 +1,73 @@
+//! `transforms push`: uploads a module, or builds one under a throw-away version and uploads that.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, ensure};
+use transform_host::build::one;
+
+use crate::author::trial;
+use crate::config::Secret;
+use crate::names::key;
+use crate::pipeline::version::is_throw_away;
+use crate::push;
+
+/// The flags of `push`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The module; with --dev the folder of its sources [default: the current one]
+    #[arg(required_unless_present = "dev")]
+    file: Option<PathBuf>,
+    /// Build the sources under a throw-away version (0.0.<seconds>) and upload that; only a pipeline with
+    /// "local": "true" takes it, and only the newest few are kept
+    #[arg(long)]
+    dev: bool,
+    /// It keeps something between records: it then gets a fresh instance for each batch
+    #[arg(long)]
+    stateful: bool,
+    /// The token that the process asks for, if it does; better given by the environment
+    #[arg(long, env = "TRANSFORMS_TOKEN", hide_env_values = true, default_value = "")]
+    token: Secret,
+    /// The address of a running `transforms serve`
+    #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084")]
+    url: String,
+}
+
+/// Uploads, and prints what the process says.
+///
+/// # Errors
+/// When it does not build, or the process cannot be reached or refuses.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let file = args.file.unwrap_or_else(|| PathBuf::from("."));
+    let wasm = if args.dev {
+        throw_away(&file)?
+    } else {
+        std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    println!("{}", runtime.block_on(push::push(wasm, &args.url, &args.token, args.stateful))?);
+    Ok(())
+}
+
+/// The module of a folder under a version of its own. A later one is a newer one.
+fn throw_away(dir: &Path) -> anyhow::Result<Vec<u8>> {
+    ensure!(
+        dir.is_dir(),
+        "{} says its version itself; --dev builds from sources: name the module's folder, or go there and name nothing",
+        dir.display()
+    );
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let version = format!("0.0.{seconds}");
+    let how = one::How { version: Some(version.clone()), shown: true, ..one::How::default() };
+    let built = one::build(dir, &how)?;
+    let module = trial::engine()?.load(&built.wasm)?;
+    let (name, says) = (&module.description().name, &module.description().version);
+    ensure!(
+        *says == version && is_throw_away(says),
+        "{name} still says that it is {says}: its kit/ is older than this command; run `transforms new --kit` in {}",
+        dir.display()
+    );
+    eprintln!("a local pipeline takes it as {name}@0.0:");
+    eprintln!("  \"{}\": \"true\", \"{}.{name}.type\": \"{name}@0.0\"", key::LOCAL, key::TRANSFORMS);
+    Ok(built.wasm)
+}

@@ -1,0 +1,199 @@
+//! Runs modules on sample records. What comes out must fit the schema (the dry run), and must be the same whatever came
+//! before: in order, in reverse, in batches of 1, 7 and 500, on an instance that is used on and on fresh ones (the purity
+//! check). That is what makes a replay, a retry after a crash and a row's header mean something.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use transform_host::{Chain, Engine, FaultKind, Options, Record, Step, Verdict};
+
+use super::difference;
+use super::samples::{self, Sample, Samples};
+
+/// Sizes of batches.
+const BATCHES: [usize; 3] = [500, 7, 1];
+/// All runs together. A module within its limits takes a hundredth of it.
+const TIME: Duration = Duration::from_secs(60);
+/// A machine that is busy makes a good module run out of time now and then, but not so often in a row.
+const TRIES: usize = 4;
+
+/// What is tried.
+pub struct Trial<'a> {
+    /// Whose modules they are.
+    pub engine: &'a Arc<Engine>,
+    /// The modules.
+    pub steps: Vec<Step>,
+    /// Of what comes out.
+    pub schema: &'a str,
+    /// As in the pipeline.
+    pub single_output: bool,
+    /// Only what a fresh instance makes of a whole batch must be the same each time.
+    pub stateful: bool,
+}
+
+/// What became of the sample.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Records that were tried.
+    pub records: usize,
+    /// Records that came out.
+    pub emitted: usize,
+    /// Records that a module dropped.
+    pub dropped: usize,
+    /// Records that a module rejected.
+    pub rejected: usize,
+}
+
+/// What a module did wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Not what came out, but that it was not always the same.
+    pub impure: bool,
+    /// The sample record.
+    pub record: String,
+    /// In words.
+    pub text: String,
+}
+
+impl Trial<'_> {
+    /// Runs it. Blocks.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn run(&self) -> Result<Report, Finding> {
+        let samples =
+            samples::of(self.schema).map_err(|why| self.finding("none", format!("no sample records: {why}")))?;
+        let until = Instant::now() + TIME;
+        let mut chain = self.chain()?;
+        let expected = self.pass(&mut chain, &refs(&samples.all), samples.all.len(), until)?;
+        let report = self.judge(&samples, &expected)?;
+        if self.stateful {
+            let mut fresh = self.chain()?;
+            let again = self.pass(&mut fresh, &refs(&samples.all), samples.all.len(), until)?;
+            self.same(&samples.all, &expected, &again, "the same batch on another fresh instance")?;
+            return Ok(report);
+        }
+        for size in BATCHES {
+            let made = self.pass(&mut chain, &refs(&samples.all), size, until)?;
+            self.same(&samples.all, &expected, &made, &format!("in batches of {size}, after others"))?;
+        }
+        let reversed: Vec<&Sample> = samples.all.iter().rev().collect();
+        let mut made = self.pass(&mut chain, &reversed, reversed.len(), until)?;
+        made.reverse();
+        self.same(&samples.all, &expected, &made, "in reverse order")?;
+        for size in [1, 7] {
+            for (records, expected) in
+                samples.all.chunks(size).zip(expected.chunks(size)).take(samples.distinct.div_ceil(size))
+            {
+                let made = self.pass(&mut self.chain()?, &refs(records), size, until)?;
+                self.same(records, expected, &made, &format!("in a batch of {size} on a fresh instance"))?;
+            }
+        }
+        Ok(report)
+    }
+
+    fn chain(&self) -> Result<Chain, Finding> {
+        let mut tries = 0;
+        loop {
+            let options = Options { single_output: self.single_output, ..Options::default() };
+            match Chain::with_options(self.engine, self.steps.clone(), self.schema, options) {
+                Ok(chain) => return Ok(chain),
+                Err(_) if tries + 1 < TRIES => tries += 1,
+                Err(error) => return Err(self.finding("none", error.to_string())),
+            }
+        }
+    }
+
+    /// One verdict a record, in batches of this size.
+    fn pass(
+        &self,
+        chain: &mut Chain,
+        samples: &[&Sample],
+        size: usize,
+        until: Instant,
+    ) -> Result<Vec<Verdict>, Finding> {
+        let mut verdicts = Vec::with_capacity(samples.len());
+        for batch in samples.chunks(size) {
+            let records: Vec<Record> = batch.iter().map(|sample| sample.record.clone()).collect();
+            let mut done = 0;
+            while let Some(rest) = records.get(done..).filter(|rest| !rest.is_empty()) {
+                let name = batch.get(done).map_or("none", |sample| sample.name.as_str());
+                if Instant::now() >= until {
+                    let text = format!("the sample took longer than {} s", TIME.as_secs());
+                    return Err(self.finding(name, text));
+                }
+                let made = self.patiently(chain, rest, name)?;
+                done += made.len();
+                verdicts.extend(made);
+            }
+        }
+        Ok(verdicts)
+    }
+
+    fn patiently(&self, chain: &mut Chain, records: &[Record], name: &str) -> Result<Vec<Verdict>, Finding> {
+        let late =
+            |verdict: &Verdict| matches!(verdict, Verdict::Reject(rejection) if rejection.kind == FaultKind::Deadline);
+        let mut tries = 0;
+        loop {
+            chain.begin();
+            tries += 1;
+            match chain.apply(records) {
+                // What the first of them took too long for is tried again with it at the front; see `judge`.
+                Ok(mut verdicts) if tries < TRIES && verdicts.iter().any(late) => {
+                    verdicts.truncate(verdicts.iter().position(late).unwrap_or(verdicts.len()));
+                    if !verdicts.is_empty() {
+                        return Ok(verdicts);
+                    }
+                }
+                Ok(verdicts) => return Ok(verdicts),
+                Err(_) if tries < TRIES => {}
+                Err(error) => return Err(self.finding(name, error.to_string())),
+            }
+        }
+    }
+
+    /// Rejecting is a module's right; breaking is not.
+    fn judge(&self, samples: &Samples, verdicts: &[Verdict]) -> Result<Report, Finding> {
+        let mut report = Report { records: verdicts.len(), ..Report::default() };
+        for (sample, verdict) in samples.all.iter().zip(verdicts) {
+            match verdict {
+                Verdict::Emit(records) => report.emitted += records.len(),
+                Verdict::Drop { .. } => report.dropped += 1,
+                Verdict::Reject(rejection) if rejection.kind == FaultKind::Rejected => report.rejected += 1,
+                Verdict::Reject(rejection) => {
+                    let text = format!(
+                        "{} breaks on sample record {} ({}): {}",
+                        rejection.module,
+                        sample.name,
+                        rejection.kind.name(),
+                        rejection.reason
+                    );
+                    return Err(self.finding(&sample.name, text));
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// The first record that differs, and in what.
+    fn same(&self, samples: &[Sample], expected: &[Verdict], made: &[Verdict], how: &str) -> Result<(), Finding> {
+        let differs = samples.iter().zip(expected.iter().zip(made)).find(|(_, (expected, made))| expected != made);
+        match differs {
+            None => Ok(()),
+            Some((sample, (expected, made))) => {
+                let what = difference::between(self.schema, expected, made);
+                let text = format!("sample record {} comes out otherwise {how} than at first: {what}", sample.name);
+                Err(Finding { impure: true, ..self.finding(&sample.name, text) })
+            }
+        }
+    }
+
+    fn finding(&self, record: &str, text: String) -> Finding {
+        Finding { impure: false, record: record.to_owned(), text }
+    }
+}
+
+fn refs(samples: &[Sample]) -> Vec<&Sample> {
+    samples.iter().collect()
+}

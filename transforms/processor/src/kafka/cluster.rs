@@ -1,0 +1,204 @@
+//! A real cluster: the calls of the seam, made with librdkafka. Decides nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+
+use super::client::{Log, Protocol};
+use super::consumer_context::{Following, list};
+use super::producer_context::{Refusal, Reports};
+use super::rebalance::Rebalances;
+use super::seam::{Clients, Clock, Kafka, Offsets};
+use super::{Call, Fault, Identity, Input, Outgoing, Signal, client, native};
+use crate::control::Control;
+
+/// How long the broker may take to list a group.
+const LIST_TIMEOUT: Duration = Duration::from_secs(3);
+/// A consumer that cannot be closed in this time never will.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(4);
+
+/// Brokers somewhere, and the machine's own clock.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    brokers: String,
+    protocol: Protocol,
+}
+
+/// The clients of one slot.
+struct Pair {
+    // Dropped in this order: the consumer first.
+    consumer: BaseConsumer<Following>,
+    producer: ThreadedProducer<Reports>,
+    topics: HashMap<String, Arc<str>>,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// The cluster of these brokers, with the group protocol that we ship.
+    #[must_use]
+    pub fn new(brokers: impl Into<String>) -> Self {
+        Self { brokers: brokers.into(), protocol: Protocol::default() }
+    }
+
+    /// The same with another group protocol.
+    #[must_use]
+    pub fn with_protocol(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
+    }
+}
+
+impl Clock for Cluster {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn wait(&self, control: &Control, time: Duration) {
+        control.wait(time);
+    }
+}
+
+impl Kafka for Cluster {
+    fn open(
+        &self,
+        identity: &Identity,
+        topics: &[String],
+        rebalances: Arc<Rebalances>,
+    ) -> Result<Box<dyn Clients>, Fault> {
+        let opening = |error: KafkaError| Fault::of(Call::Open, &error);
+        let producer = client::producer(&self.brokers, identity);
+        let producer: ThreadedProducer<Reports> =
+            ThreadedProducer::from_config_and_context(&producer, Reports::default()).map_err(opening)?;
+        let consumer = client::consumer(&self.brokers, identity, self.protocol);
+        let consumer = BaseConsumer::from_config_and_context(&consumer, Following(rebalances)).map_err(opening)?;
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&names).map_err(opening)?;
+        let topics = topics.iter().map(|topic| (topic.clone(), Arc::from(topic.as_str()))).collect();
+        Ok(Box::new(Pair { consumer, producer, topics }))
+    }
+
+    fn members(&self, identity: &Identity) -> Result<Vec<String>, Fault> {
+        let failed = |error: KafkaError| Fault::of(Call::Members, &error);
+        let inspector = client::inspector(&self.brokers, identity.slot());
+        let inspector = BaseConsumer::from_config_and_context(&inspector, Log).map_err(failed)?;
+        let groups = inspector.fetch_group_list(Some(identity.group()), LIST_TIMEOUT).map_err(failed)?;
+        Ok(groups.groups().iter().flat_map(|group| group.members()).map(|member| member.id().to_owned()).collect())
+    }
+
+    fn beside(&self, errand: Box<dyn FnOnce() + Send>) {
+        if let Err(error) = std::thread::Builder::new().name("errand".to_owned()).spawn(errand) {
+            tracing::debug!(error = %error, "a thread cannot be started");
+        }
+    }
+}
+
+// === impl Pair ===
+
+impl Pair {
+    fn named(&self, call: Call, next: &Offsets) -> Result<TopicPartitionList, Fault> {
+        list(next).map_err(|error| Fault::of(call, &error))
+    }
+
+    fn poll_fault(&self, error: &KafkaError) -> Fault {
+        // A fatal error's own code stands elsewhere; it is what tells a fenced member.
+        match self.consumer.client().fatal_error() {
+            Some((code, text)) => Fault::of_failure(
+                Call::Poll,
+                &native::Failure { code, fatal: true, retriable: false, requires_abort: false, text },
+            ),
+            None => Fault::of(Call::Poll, error),
+        }
+    }
+}
+
+impl Clients for Pair {
+    fn init_transactions(&self, timeout: Duration) -> Result<(), Fault> {
+        of(Call::Init, self.producer.init_transactions(timeout))
+    }
+
+    fn poll(&self, timeout: Duration) -> Option<Result<Input, Fault>> {
+        match self.consumer.poll(timeout)? {
+            // Of a topic that we did not subscribe to there cannot be anything.
+            Ok(message) => self.topics.get(message.topic()).map(|topic| Ok(Input::copy(&message, Arc::clone(topic)))),
+            Err(error) => Some(Err(self.poll_fault(&error))),
+        }
+    }
+
+    fn assignment_lost(&self) -> bool {
+        self.consumer.assignment_lost()
+    }
+
+    fn begin_transaction(&self) -> Result<(), Fault> {
+        of(Call::Begin, self.producer.begin_transaction())
+    }
+
+    fn produce(&self, output: &Outgoing) -> Result<(), Fault> {
+        let mut record: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(&output.topic).headers(native::owned_headers(&output.headers));
+        record.key = output.key.as_deref();
+        record.payload = output.value.as_deref();
+        record.timestamp = output.timestamp_ms;
+        self.producer.send(record).map_err(|(error, _)| Fault::of(Call::Produce, &error))
+    }
+
+    fn send_offsets(&self, next: &Offsets, timeout: Duration) -> Result<(), Fault> {
+        let offsets = self.named(Call::SendOffsets, next)?;
+        // Taken now and never kept: it changes with every rebalance, and it is what fences a stale member.
+        let group = self
+            .consumer
+            .group_metadata()
+            .ok_or_else(|| Fault::found(Call::SendOffsets, Signal::Fatal, "the consumer has no group metadata"))?;
+        of(Call::SendOffsets, self.producer.send_offsets_to_transaction(&offsets, &group, timeout))
+    }
+
+    fn commit_transaction(&self, timeout: Duration) -> Result<(), Fault> {
+        native::commit_transaction(&self.producer, timeout).map_err(|failure| Fault::of_failure(Call::Commit, &failure))
+    }
+
+    fn abort_transaction(&self, timeout: Duration) -> Result<(), Fault> {
+        of(Call::Abort, self.producer.abort_transaction(timeout))
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        self.producer.context().take()
+    }
+
+    fn seek(&self, next: &Offsets, timeout: Duration) -> Result<(), Fault> {
+        let sought = of(Call::Seek, self.consumer.seek_partitions(self.named(Call::Seek, next)?, timeout))?;
+        sought.elements().iter().try_for_each(|element| of(Call::Seek, element.error()))
+    }
+
+    fn pause(&self, paused: bool) -> Result<(), Fault> {
+        let list = of(Call::Seek, self.consumer.assignment())?;
+        of(Call::Seek, if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) })
+    }
+
+    fn member_id(&self) -> Option<String> {
+        native::member_id(&self.consumer)
+    }
+
+    fn close(self: Box<Self>) -> bool {
+        let (done, closed) = std::sync::mpsc::sync_channel::<()>(1);
+        let closer = std::thread::Builder::new().name("close".to_owned()).spawn(move || {
+            drop(self);
+            drop(done);
+        });
+        // The sender is dropped when the clients are gone.
+        closer.is_err() || closed.recv_timeout(CLOSE_DEADLINE) == Err(std::sync::mpsc::RecvTimeoutError::Disconnected)
+    }
+}
+
+fn of<T>(call: Call, result: KafkaResult<T>) -> Result<T, Fault> {
+    result.map_err(|error| Fault::of(call, &error))
+}

@@ -1,0 +1,224 @@
+//! What users type, run as they run it: the command beside a whole process over a mock broker.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::{Value, json};
+use service_kit::Tasks;
+
+use crate::harness::PATIENCE;
+use crate::rest::{Process, cluster, module, registry, state_topics};
+
+/// As people write it, with an order, blanks and an empty line of their own.
+const FILE: &str = r#"{
+  "name": "p",
+  "config": {
+    "connector.class": "orderflow.WasmPipeline", "tasks.max":   1,
+
+    "topics": "in",   "output.topic": "out",
+    "transforms": "x",
+    "transforms.x.type":"panic@0.1.0",
+    "errors.tolerance": "all",
+    "errors.deadletterqueue.topic.name": "dead"
+  }
+}
+"#;
+
+struct World {
+    process: Process,
+    aside: Tasks,
+    dir: PathBuf,
+    // Dropped last.
+    _cluster: rdkafka::mocking::MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
+}
+
+impl World {
+    /// A process with `panic@0.1.0` and `panic@0.2.0`, and a folder of its own.
+    async fn start(name: &str) -> Self {
+        let (cluster, aside) = (cluster(), Tasks::new());
+        state_topics(&cluster);
+        let process = Process::start(&cluster, &registry(&aside).await).await;
+        process.until("/connectors", |status, _| status == 200).await;
+        let (wasm, _) = tokio::task::block_in_place(module);
+        for wasm in [later(&wasm), wasm] {
+            let post = process.http.post(format!("{}/modules", process.url)).header("content-type", "application/wasm");
+            let answered = post.body(wasm).send().await.unwrap();
+            assert_eq!(answered.status().as_u16(), 201, "{}", answered.text().await.unwrap());
+        }
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("p.json"), FILE).unwrap();
+        Self { process, aside, dir, _cluster: cluster }
+    }
+
+    async fn deploy(&self) {
+        let file: Value = serde_json::from_str(&self.file()).unwrap();
+        assert_eq!(self.process.call("PUT", "/connectors/p/config", Some(file["config"].clone())).await.0, 201);
+        let running = |status: u16, body: &Value| status == 200 && body["tasks"][0]["state"] == "RUNNING";
+        self.process.until("/connectors/p/status", running).await;
+    }
+
+    async fn run(&self, args: &[&str]) -> (bool, String, String) {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_transforms"));
+        command.args(args).env("TRANSFORMS_URL", &self.process.url).env_remove("TRANSFORMS_TOKEN");
+        let Output { status, stdout, stderr } = command.current_dir(&self.dir).output().await.unwrap();
+        (status.success(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    }
+
+    async fn good(&self, args: &[&str]) -> String {
+        let (good, out, err) = self.run(args).await;
+        assert!(good, "{args:?}: {out}{err}");
+        out
+    }
+
+    async fn refused(&self, args: &[&str]) -> String {
+        let (good, out, err) = self.run(args).await;
+        assert!(!good, "{args:?}: {out}{err}");
+        err
+    }
+
+    fn file(&self) -> String {
+        std::fs::read_to_string(self.dir.join("p.json")).unwrap()
+    }
+
+    async fn pinned(&self) -> Value {
+        self.process.call("GET", "/connectors/p", None).await.1["modules"]["x"]["module"].clone()
+    }
+
+    async fn end(self) {
+        self.process.tasks.drain(PATIENCE).await;
+        self.aside.drain(PATIENCE).await;
+        std::fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+/// The same module under the next version: it says it in as many letters.
+fn later(wasm: &[u8]) -> Vec<u8> {
+    let mut wasm = wasm.to_vec();
+    let (old, new) = (b"0.1.0", b"0.2.0");
+    let places: Vec<usize> =
+        wasm.windows(old.len()).enumerate().filter(|(_, at)| at == old).map(|(at, _)| at).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        wasm[at..at + new.len()].copy_from_slice(new);
+    }
+    wasm
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promote_and_rollback_change_one_line_of_the_file_and_apply_it() {
+    let world = World::start("promote").await;
+    let dir = ["--dir", "."];
+    let promote = ["promote", "p", "x=panic@0.2.0"];
+    let early = world.refused(&[&promote[..], &dir].concat()).await;
+    assert!(early.contains("p is not deployed; run `connectors apply`"), "{early}");
+    world.deploy().await;
+
+    let line = |version: &str| FILE.replace("panic@0.1.0", &format!("panic@{version}"));
+    let told = world.good(&[&promote[..], &dir, &["--dry-run"]].concat()).await;
+    assert!(told.contains("@@ line 8 @@") && world.file() == FILE, "{told}");
+    let told = world.good(&[&promote[..], &dir].concat()).await;
+    let (old, new) = (r#"    "transforms.x.type":"panic@0.1.0","#, r#"    "transforms.x.type":"panic@0.2.0","#);
+    assert!(told.starts_with(&format!("--- ./p.json\n+++ ./p.json\n@@ line 8 @@\n-{old}\n+{new}\n")), "{told}");
+    assert!(told.contains("p runs panic@0.2.0 (sha256:"), "{told}");
+    assert_eq!((world.file(), world.pinned().await), (line("0.2.0"), json!("panic@0.2.0")));
+
+    // Without a file of that name in connectors/, the file is named.
+    assert!(world.refused(&["rollback", "p", "x"]).await.contains("--file"));
+    let told = world.good(&["rollback", "p", "x", "--file", "p.json"]).await;
+    assert!(told.contains("p runs panic@0.1.0 (sha256:"), "{told}");
+    assert_eq!((world.file(), world.pinned().await), (FILE.to_owned(), json!("panic@0.1.0")));
+    let none = world.refused(&["rollback", "p", "x", "--file", "p.json"]).await;
+    assert!(none.contains("no version of panic below 0.1.0 is here; there are 0.1.0, 0.2.0"), "{none}");
+    let told = world.good(&["rollback", "p", "x", "--to", "0.2.0", "--file", "p.json"]).await;
+    assert!(told.contains("p runs panic@0.2.0"), "{told}");
+    let again = world.good(&[&promote[..], &dir].concat()).await;
+    assert!(again.starts_with("./p.json says so already\n"), "{again}");
+    let left: Vec<_> = std::fs::read_dir(&world.dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["p.json"], "nothing is left beside it");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_is_refused_leaves_the_file_and_the_pipeline_as_they_were() {
+    let world = World::start("refuse").await;
+    world.deploy().await;
+    let promote = |change: &'static str| ["promote", "p", change, "--file", "p.json"];
+    for (change, words) in [
+        ("x=panic@0.3.0", "no module panic@0.3 is here".replace("0.3", "0.3.0")),
+        ("y=panic@0.2.0", "no module under the alias \"y\"; p.json names: x".to_owned()),
+        ("x", "write ALIAS=MODULE@VERSION".to_owned()),
+        ("x=Panic@x", "is not a module".to_owned()),
+    ] {
+        let refused = world.refused(&promote(change)).await;
+        assert!(refused.contains(&words), "{change}: {refused}");
+    }
+    // Somebody changed what runs, and the file does not say so.
+    let change = json!({ "tasks.max": "2", "dropped.topic.name": "orders.dropped" });
+    assert_eq!(world.process.call("PATCH", "/connectors/p/config", Some(change)).await.0, 200);
+    let refused = world.refused(&promote("x=panic@0.2.0")).await;
+    let diff = "--- running\n+++ p.json\n-\"dropped.topic.name\": \"orders.dropped\"\n-\"tasks.max\": \"2\"\n+\"tasks.max\": \"1\"\n";
+    assert!(refused.contains(diff), "{refused}");
+    assert_eq!((world.file(), world.pinned().await), (FILE.to_owned(), json!("panic@0.1.0")));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_status_and_validate_tell_what_a_person_needs() {
+    let world = World::start("status").await;
+    assert_eq!(world.good(&["validate", "p.json"]).await, "p.json: ok\n");
+    std::fs::write(
+        world.dir.join("bad.json"),
+        FILE.replace("\"tasks.max\":   1", "\"tasks.max\": 99").replace("0.1.0", "9"),
+    )
+    .unwrap();
+    let bad = world.refused(&["validate", "bad.json"]).await;
+    assert!(bad.contains("bad.json has 1 faults\nbad.json:4: tasks.max: is not a number from 1 to 64"), "{bad}");
+    std::fs::write(world.dir.join("bad.json"), FILE.replace("0.1.0", "9")).unwrap();
+    let bad = world.refused(&["validate", "bad.json"]).await;
+    assert!(bad.contains("bad.json:8: transforms.x.type: no module panic@9 is here"), "{bad}");
+
+    world.deploy().await;
+    let listed = world.good(&["list"]).await;
+    let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[1], ["p", "RUNNING", "in", "out", "panic@0.1.0"], "{listed}");
+    assert_eq!((lines[4][0], lines[4].last()), ("panic@0.1.0", Some(&"p")), "{listed}");
+    assert_eq!((lines[5][0], lines[5].last()), ("panic@0.2.0", Some(&"-")), "{listed}");
+    let listed: Value = serde_json::from_str(&world.good(&["list", "--format", "json"]).await).unwrap();
+    assert_eq!(listed["modules"][0]["used_by"], json!(["p"]));
+
+    let status = world.good(&["status", "p"]).await;
+    let digest = listed["modules"][0]["digest"].as_str().unwrap();
+    for words in [
+        "p  RUNNING  in -> out, schema id 7",
+        &format!("panic@0.1.0  sha256:{}", &digest[..12]),
+        "in 0-1",
+        "lag 0, 0.0 records/s",
+    ] {
+        assert!(status.contains(words), "no {words:?} in:\n{status}");
+    }
+    assert_eq!(world.process.call("PUT", "/connectors/p/pause", None).await.0, 202);
+    world.process.until("/connectors/p/status", |_, body| body["tasks"][0]["state"] == "PAUSED").await;
+    let status = world.good(&["status", "--rate-over", "0"]).await;
+    assert!(status.contains("held by operator"), "{status}");
+    assert!(world.refused(&["status", "q"]).await.contains("has no pipeline q; it has: p"));
+
+    // The registry goes, and with it what a fresh start needs.
+    world.aside.drain(PATIENCE).await;
+    assert_eq!(world.process.call("POST", "/connectors/p/restart", None).await.0, 204);
+    world.process.until("/connectors/p/status", |_, body| body["connector"]["trace"].is_string()).await;
+    let (good, out, err) = world.run(&["status", "p", "--format", "json"]).await;
+    let status: Value = serde_json::from_str(&out).unwrap();
+    assert!(!good && err.contains("not every pipeline does what it should"), "{err}");
+    assert_eq!((&status["ok"], status["pipelines"][0]["waits"].is_string()), (&json!(false), true), "{status}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_at_home_is_said_with_the_address() {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_transforms"));
+    let output = command.args(["status", "--url", "http://127.0.0.1:1"]).output().await.unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(error.contains("http://127.0.0.1:1/ does not answer; is `transforms serve` running there?"), "{error}");
+}

@@ -52,7 +52,7 @@ async fn versions_change_under_load_and_each_order_comes_out_once_made_by_one() 
     assert!(times.values().all(|times| *times == 1), "doubled: {times:?}");
     assert_eq!(times.len(), count, "lost: {:?}", ids("o", 0..count).iter().find(|id| !times.contains_key(*id)));
     let made = |patch: u32| {
-        let label = format!("fickle@1000.1000.{patch}+sha256:");
+        let label = format!("fickle@1000.1000.100{patch}+sha256:");
         written.iter().filter(|written| written.modules.starts_with(&label) && !written.modules.contains(',')).count()
     };
     assert_eq!(made(1) + made(2), count);

@@ -23,7 +23,10 @@ async fn a_version_that_breaks_its_budget_goes_back_in_all_processes_and_stays_a
     let (on_a, on_b) = (a.status(degraded).await, b.status(degraded).await);
     assert_eq!(on_a["degraded"], on_b["degraded"], "they agree, in words too");
     let trace = on_a["connector"]["trace"].as_str().unwrap();
-    assert!(trace.starts_with("DEGRADED: file says fickle@1000.1000.2, running fickle@1000.1000.1, since "), "{trace}");
+    assert!(
+        trace.starts_with("DEGRADED: file says fickle@1000.1000.1002, running fickle@1000.1000.1001, since "),
+        "{trace}"
+    );
     assert!(trace.contains("swap.max.errors allows 3"), "{trace}");
     assert_eq!(on_a["connector"]["state"], "RUNNING", "Connect's tools know no other word for it");
     let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], 60));
@@ -32,7 +35,7 @@ async fn a_version_that_breaks_its_budget_goes_back_in_all_processes_and_stays_a
     assert_eq!(times(&written).len(), 60, "nothing is lost");
     assert!(times(&written).values().all(|times| *times == 1), "nor doubled");
     let made_by = |patch: &str| written.iter().filter(|one| one.modules.contains(patch)).count();
-    assert_eq!((made_by("1000.1000.1+"), made_by("1000.1000.2+")), (60 - dead.len(), dead.len()));
+    assert_eq!((made_by("1000.1000.1001+"), made_by("1000.1000.1002+")), (60 - dead.len(), dead.len()));
     assert_eq!(a.call("GET", "/readyz", None).await.0, 200, "it is visible, and flows");
     assert_eq!(a.metric("transforms_degraded").await, 1.0);
     let rollbacks = "transforms_rollbacks_total";

@@ -44,7 +44,7 @@ async fn a_candidate_gets_the_same_orders_changes_nothing_and_has_its_verdict() 
     process.put(&config(1, "good", &[])).await;
     let candidate = |mood: &str, policy: &str| {
         json!({
-            "alias": "m", "module": "fickle@1000.1000.2", "records": 30, "policy": policy, "share": 50,
+            "alias": "m", "module": "fickle@1000.1000.1002", "records": 30, "policy": policy, "share": 50,
             "parameters": { "mood": mood },
         })
     };
@@ -69,7 +69,7 @@ async fn a_candidate_gets_the_same_orders_changes_nothing_and_has_its_verdict() 
     let count = process.metric("transforms_records_in_total").await as usize;
     let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], count));
     assert!(times(&written).values().all(|times| *times == 1));
-    assert!(written.iter().all(|one| one.topic == "out" && one.modules.contains("1000.1000.1+")), "{written:?}");
+    assert!(written.iter().all(|one| one.topic == "out" && one.modules.contains("1000.1000.1001+")), "{written:?}");
     let status = process.status(|_| true).await;
     assert!(status["degraded"].is_null() && status["parked"].is_null(), "{status}");
 

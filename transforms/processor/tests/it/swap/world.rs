@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use http::{Request, StatusCode};
@@ -34,6 +34,15 @@ pub(super) struct World {
     pub(super) cluster: MockCluster<'static, DefaultProducerContext>,
     registry: String,
     aside: Tasks,
+    started: Mutex<Vec<Tasks>>,
+}
+
+impl Drop for World {
+    /// A test that failed must end: what reads topics would keep its runtime for ever.
+    fn drop(&mut self) {
+        self.aside.stop();
+        self.started.lock().unwrap().iter().for_each(Tasks::stop);
+    }
 }
 
 impl World {
@@ -42,11 +51,12 @@ impl World {
         rest::state_topics(&cluster);
         let aside = Tasks::new();
         let registry = registry(&aside).await;
-        Self { cluster, registry, aside }
+        Self { cluster, registry, aside, started: Mutex::default() }
     }
 
     pub(super) async fn process(&self, instance: &str) -> Process {
         let process = Process::named(instance, &self.cluster, &self.registry).await;
+        self.started.lock().unwrap().push(process.tasks.clone());
         process.until("/connectors", |status, _| status == 200).await;
         process
     }
@@ -229,7 +239,7 @@ impl Process {
     }
 }
 
-/// The guest `fickle` as version 1000.1000.`patch`.
+/// The guest `fickle` as version 1000.1000.100`patch`.
 fn fickle(patch: u32) -> Vec<u8> {
     static BUILT: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let evil = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../evil");
@@ -237,7 +247,7 @@ fn fickle(patch: u32) -> Vec<u8> {
         let files = transform_host::build::guests(&evil, &out).unwrap_or_else(|error| panic!("{error}"));
         std::fs::read(files.iter().find(|file| file.ends_with("fickle.wasm")).unwrap()).unwrap()
     });
-    let (old, new) = (b"1000.1000.1000", format!("1000.1000.{patch:04}"));
+    let (old, new) = (b"1000.1000.1000", format!("1000.1000.100{patch}"));
     let at = BUILT.windows(old.len()).position(|window| window == old).unwrap();
     let mut wasm = BUILT.clone();
     wasm[at..at + old.len()].copy_from_slice(new.as_bytes());
@@ -249,7 +259,7 @@ pub(super) fn config(patch: u32, mood: &str, more: &[(&str, &str)]) -> Value {
     let mut config = json!({
         "connector.class": "orderflow.WasmPipeline", "tasks.max": 1, "topics": "in", "output.topic": "out",
         "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead",
-        "transforms": "m", "transforms.m.type": format!("fickle@1000.1000.{patch}"), "transforms.m.mood": mood,
+        "transforms": "m", "transforms.m.type": format!("fickle@1000.1000.100{patch}"), "transforms.m.mood": mood,
     });
     for (key, value) in more {
         config[key] = json!(value);

@@ -51,6 +51,7 @@ fn target(servers: &Servers, options: &Apply) -> anyhow::Result<Target> {
         transforms: transforms(servers)?,
         connect: Connect::new(&servers.connect)?,
         wait: options.wait,
+        force: options.force,
     })
 }
 

@@ -38,6 +38,8 @@ pub struct Target {
     pub connect: Connect,
     /// How long each step waits for a server that is coming up.
     pub wait: Duration,
+    /// Whether versions of pipelines that were sent back by themselves are tried once more.
+    pub force: bool,
 }
 
 impl Target {

@@ -103,6 +103,9 @@ pub struct Apply {
     /// A folder of *.wasm modules to upload before the pipelines
     #[arg(long)]
     pub modules: Option<PathBuf>,
+    /// Try versions of pipelines once more that `transforms` sent back by itself
+    #[arg(long)]
+    pub force: bool,
     /// How many seconds each step waits for a server that is not up yet
     #[arg(long, default_value = "120", value_parser = seconds)]
     pub wait: Duration,

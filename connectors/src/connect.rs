@@ -188,6 +188,15 @@ impl Connect {
         self.call(Method::PUT, &format!("/connectors/{name}/config"), body).await.map(|_| ())
     }
 
+    /// As [`Connect::put_settings`], and a version that `transforms` refused by itself is tried once more (`transforms` only).
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn force_settings(&self, name: &str, settings: &Settings) -> Result<(), ConnectError> {
+        let body = Body::Json(serde_json::json!(settings));
+        self.call(Method::PUT, &format!("/connectors/{name}/config?force=true"), body).await.map(|_| ())
+    }
+
     /// What the plugin says against these settings: `key: words`, empty where all is well.
     ///
     /// # Errors

@@ -142,6 +142,14 @@ pub(super) const PIPELINE: Keys = Keys(&[
     "errors.deadletterqueue.topic.name",
     "dropped.topic.name",
     "local",
+    "swap.watch.records",
+    "swap.max.errors",
+    "swap.max.rejects",
+    "swap.max.time.per.record.us",
+    "breaker.policy",
+    "breaker.max.errors",
+    "breaker.window.records",
+    "breaker.max.retries",
 ]);
 
 /// Keys of an output and of a lookup of a pipeline.

@@ -114,6 +114,8 @@ fn a_pipeline_may_branch_and_look_up() {
         ("lookups.tiers.max.entries", "10"),
         ("isolation", "batch"),
         ("dropped.topic.name", "dropped"),
+        ("swap.watch.records", "100"),
+        ("breaker.policy", "rollback"),
     ];
     assert_eq!(faults(PIPELINE, &changes), Vec::<String>::new());
     let changes = [&changes[..], &[("lookups.tiers.max.entrie", "1"), ("predicates.old.patern", "x")]].concat();

@@ -31,6 +31,7 @@ fn target(stub: &Stub, wait: Duration) -> Target {
         transforms: Connect::new(&stub.url()).unwrap(),
         connect: Connect::new(&stub.url()).unwrap(),
         wait,
+        force: false,
     }
 }
 
@@ -153,6 +154,24 @@ async fn a_pipeline_is_given_again_and_told_by_what_changed() {
         pipelines::apply(&target(&stub, LONG), &[pipeline], &mut |line| changes.push(line.change)).await.unwrap();
     }
     assert_eq!(changes, [Change::Created, Change::Unchanged, Change::Updated]);
+}
+
+#[tokio::test]
+async fn a_version_that_went_back_by_itself_is_told_and_tried_again_by_force_only() {
+    let trace = "DEGRADED: file says m@2.0.0, running m@1.0.0, since now, because it trapped (found by a)";
+    let stub = Stub::start(move |line, _| match line {
+        "GET /connectors/p/status" => (200, json!({"connector": {"state": "RUNNING", "trace": trace}})),
+        _ => (200, json!({"topics": "a"})),
+    })
+    .await;
+    let pipeline = connector("p", &[("topics", "a")]);
+    let mut notes = Vec::new();
+    for force in [false, true] {
+        let target = Target { force, ..target(&stub, LONG) };
+        pipelines::apply(&target, std::slice::from_ref(&pipeline), &mut |line| notes.push(line.note)).await.unwrap();
+    }
+    assert!(notes[0].ends_with(&format!("{trace}; change the file, or apply it with --force")), "{notes:?}");
+    assert_eq!(stub.asked("PUT"), ["PUT /connectors/p/config", "PUT /connectors/p/config?force=true"]);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ mod session;
 pub use cluster::Cluster;
 pub use fault::{Action, Call, Fault, Signal};
 pub use identity::Identity;
-pub use input::{Headers, Input, Outgoing};
+pub use input::{Address, Headers, Input, Outgoing};
 pub use native::Failure;
 pub use positions::{Gap, Place};
 pub use producer_context::Refusal;

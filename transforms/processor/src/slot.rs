@@ -229,6 +229,7 @@ impl Slot {
             match seat.session.transact(done, &seat.out, &|records| self.opened(records)) {
                 Ok(commit) => {
                     seat.stuck.committed(done);
+                    seat.work.committed(tally.done);
                     self.committed(seat, tally, commit);
                 }
                 Err(fault) => return self.recover(seat, fault, from..from + tally.done),

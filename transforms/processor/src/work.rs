@@ -14,6 +14,9 @@ pub trait Work: Send {
     /// When nothing can be said about the batch now; nothing of it is written then.
     fn apply(&mut self, batch: &[Input], out: &mut Vec<Outgoing>) -> Result<Tally, Hold>;
 
+    /// So many records are committed, of those that were worked on last.
+    fn committed(&mut self, _done: usize) {}
+
     /// Makes a dead letter of a record, because the broker refuses for good what became of it; `reason` has its words.
     ///
     /// # Errors

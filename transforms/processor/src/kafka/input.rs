@@ -28,6 +28,17 @@ pub struct Input {
     pub headers: Headers,
 }
 
+/// Where a record lies.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+}
+
 /// A record to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -57,6 +68,12 @@ impl Input {
             value: message.payload().map(<[u8]>::to_vec),
             headers: native::headers(message),
         }
+    }
+
+    /// Where it lay.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address { topic: Arc::clone(&self.topic), partition: self.partition, offset: self.offset }
     }
 
     /// Its partition.

@@ -1,8 +1,9 @@
 //! Judges a version of a pipeline by what its modules do: a new one is watched for some records, and later a breaker
 //! counts. All slots of a process that run the version share its guard. It decides on a batch before that is committed,
-//! so what breaks the budget is not written. What follows from its word is done elsewhere ([`super::swap`]).
+//! so what breaks the budget is not written; a record that is judged again, since its transaction was aborted, counts
+//! once. What follows from its word is done elsewhere ([`super::swap`]).
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,9 +11,13 @@ use tokio::sync::Notify;
 use transform_host::ChainError;
 
 use super::policy::{Breaker, Policy};
+use crate::kafka::Address;
 
-/// The time of a version is not judged by fewer records than this.
+/// The time of a version is not judged by fewer records than this,
 const TIMED_RECORDS: u64 = 100;
+/// nor by smaller batches: what a call costs would count for more than what the records do. A version that is too slow for
+/// what comes in gets larger ones soon.
+const TIMED_BATCH: usize = 20;
 /// Samples of time that are kept.
 const SAMPLES: usize = 1_000;
 /// A new version whose modules cannot be started again so often in a row goes.
@@ -29,15 +34,19 @@ pub struct Guard {
 
 #[derive(Default)]
 struct Inner {
+    /// Records that are committed while it is watched.
     watched: u64,
     errors: u64,
     rejects: u64,
     samples: VecDeque<Duration>,
     timed: u64,
     passed: bool,
+    /// Those of them that failed.
+    counted: HashSet<Address>,
+    /// Records that are committed.
     seen: u64,
-    /// Where among all records the last failed ones were.
-    failed: VecDeque<u64>,
+    /// The last failed ones, with where they stood among all.
+    failed: VecDeque<(u64, Address)>,
     word: Option<Word>,
 }
 
@@ -122,11 +131,10 @@ impl Guard {
     /// When the version takes too long.
     pub fn timed(&self, took: Duration, records: usize) -> Result<(), Word> {
         let mut inner = self.lock();
-        let records = records as u64;
-        if inner.passed || records == 0 {
+        if inner.passed || records < TIMED_BATCH {
             return Ok(());
         }
-        inner.timed += records;
+        inner.timed += records as u64;
         if inner.samples.len() >= SAMPLES {
             inner.samples.pop_front();
         }
@@ -148,10 +156,16 @@ impl Guard {
     ///
     /// # Errors
     /// When it is one too many.
-    pub fn failed(&self, at: usize, failed: Failed, reason: &str, stops: bool) -> Result<(), Word> {
+    pub fn failed(
+        &self,
+        (at, address): (usize, Address),
+        failed: Failed,
+        reason: &str,
+        stops: bool,
+    ) -> Result<(), Word> {
         let mut inner = self.lock();
         let watched = !inner.passed && inner.watched + (at as u64) < self.policy.watch;
-        if watched && self.can_go_back {
+        if watched && self.can_go_back && (inner.counted.insert(address.clone()) || stops) {
             let (count, limit, key) = match failed {
                 Failed::Error => {
                     inner.errors += 1;
@@ -171,16 +185,19 @@ impl Guard {
             }
         }
         match failed {
-            Failed::Error => self.breaker(&mut inner, at, reason),
+            Failed::Error => self.breaker(&mut inner, (at, address), reason),
             Failed::Reject => Ok(()),
         }
     }
 
-    fn breaker(&self, inner: &mut Inner, at: usize, reason: &str) -> Result<(), Word> {
+    fn breaker(&self, inner: &mut Inner, (at, address): (usize, Address), reason: &str) -> Result<(), Word> {
+        if inner.failed.iter().any(|(_, known)| *known == address) {
+            return Ok(());
+        }
         let here = inner.seen + at as u64;
-        inner.failed.push_back(here);
+        inner.failed.push_back((here, address));
         let window = self.policy.breaker_window;
-        while inner.failed.front().is_some_and(|first| first + window <= here) {
+        while inner.failed.front().is_some_and(|(first, _)| first + window <= here) {
             inner.failed.pop_front();
         }
         let count = inner.failed.len() as u64;
@@ -206,15 +223,20 @@ impl Guard {
     /// When a new version is at its end by that.
     pub fn held(&self, error: &ChainError, times: u32) -> Result<(), Word> {
         let mut inner = self.lock();
-        let enough = matches!(error, ChainError::Breaker { .. }) || times >= STARTS;
+        let enough = match error {
+            ChainError::Breaker { .. } => true,
+            ChainError::Start { .. } => times >= STARTS,
+            // The version before could not look up either, or reads other tables; a human must see to this one.
+            ChainError::Lookup(_) => false,
+        };
         if inner.passed || !self.can_go_back || !enough {
             return Ok(());
         }
         Err(self.decide(&mut inner, Action::RollBack, error.to_string()))
     }
 
-    /// So many records of the batch in hand are done.
-    pub fn settled(&self, done: usize) {
+    /// So many records of the batch in hand are committed.
+    pub fn committed(&self, done: usize) {
         let mut inner = self.lock();
         inner.seen += done as u64;
         if inner.passed {
@@ -224,6 +246,7 @@ impl Guard {
         if inner.watched >= self.policy.watch {
             inner.passed = true;
             inner.samples.clear();
+            inner.counted.clear();
             self.nudge.notify_one();
         }
     }

@@ -240,6 +240,9 @@ impl Manager {
             if let Some(waiting) = &pipeline.waiting {
                 return Err(format!("{name} waits: {waiting}"));
             }
+            if let Some(parked) = &pipeline.parked {
+                return Err(format!("{name} is parked: {}", parked.because));
+            }
             for (at, status) in pipeline.slots.iter().flat_map(|slots| slots.statuses.iter().enumerate()) {
                 status.check().map_err(|reason| format!("{name}, slot {at}: {reason}"))?;
             }

@@ -1,6 +1,7 @@
 //! Which version of a pipeline runs: the stored one, or, when that was refused, the one that ran before. It follows from
 //! what stands in the topic alone, so that all processes agree. And a version ready to run: its plan under its guard.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,15 @@ pub fn choose(stored: &Arc<Stored>, facts: &Facts) -> Chosen {
     Chosen { stored: Arc::new(stored), version: before.clone(), degraded: Some(degraded) }
 }
 
+/// The modules, as `name@version`, that a pipeline runs, should run, or would go back to.
+#[must_use]
+pub fn needed(stored: &Arc<Stored>, facts: &Facts) -> BTreeSet<String> {
+    let chosen = choose(stored, facts);
+    let before = facts.before(&chosen.version).map(|version| &version.modules);
+    let modules = [Some(&stored.modules), Some(&chosen.version.modules), before];
+    modules.into_iter().flatten().flat_map(BTreeMap::values).map(|pin| pin.module.clone()).collect()
+}
+
 /// Two versions by what differs: their modules, or else their settings.
 fn names(says: &Version, running: &Version) -> (String, String) {
     let differing = |own: &Version, other: &Version| {
@@ -132,8 +142,6 @@ impl Factory for Live {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::pipeline::spec::Config;
     use crate::state::catalog::{Pin, Target};
@@ -168,6 +176,16 @@ mod tests {
         );
         assert_eq!(choose(&new, &facts(&[&new, &old], &[])).degraded, None);
         assert_eq!(choose(&old, &facts(&[&new, &old], &[&new])).degraded, None, "the config went back as well");
+    }
+
+    #[test]
+    fn what_a_pipeline_would_go_back_to_is_needed_too() {
+        let versions = ["m@1.0.0", "m@1.1.0", "m@1.2.0", "m@1.3.0"].map(|module| stored(module, ""));
+        let [first, second, third, fourth] = &versions;
+        let ran = [fourth, third, second, first];
+        assert_eq!(needed(fourth, &facts(&ran, &[])), ["m@1.2.0", "m@1.3.0"].map(str::to_owned).into());
+        let degraded = needed(fourth, &facts(&ran, &[fourth]));
+        assert_eq!(degraded, ["m@1.1.0", "m@1.2.0", "m@1.3.0"].map(str::to_owned).into());
     }
 
     #[test]

@@ -10,8 +10,9 @@ use serde::Serialize;
 use transform_host::{FaultKind, Record, Verdict};
 
 use super::finish::kept;
-use super::tap::{Address, Sample};
+use super::tap::Sample;
 use super::writers::short;
+use crate::kafka::Address;
 
 /// Examples that a verdict shows.
 const EXAMPLES: usize = 5;
@@ -166,6 +167,10 @@ impl Comparison {
         if live.key != candidate.key {
             found.push(difference("(key)", shown(&live.key), shown(&candidate.key)));
         }
+        if live.output != candidate.output {
+            let name = |record: &Record| record.output.as_deref().unwrap_or("the main one").to_owned();
+            found.push(difference("(output)", name(live), name(candidate)));
+        }
         if live.timestamp_ms != candidate.timestamp_ms {
             found.push(difference("(timestamp)", "time", "time"));
         }
@@ -173,7 +178,7 @@ impl Comparison {
             let count = |record: &Record| format!("{} headers", record.headers.len());
             found.push(difference("(headers)", count(live), count(candidate)));
         }
-        if live.value == candidate.value {
+        if (live.tombstone, &live.value) == (candidate.tombstone, &candidate.value) {
             return;
         }
         let read = |record: &Record| self.reader.read_value(&mut record.value.as_slice()).ok();

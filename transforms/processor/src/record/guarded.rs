@@ -105,16 +105,16 @@ impl Judge for Guarded {
         self.tap.offer(inputs, records, verdicts, &judged);
     }
 
-    fn blame(&mut self, at: usize, reason: &Reason, stops: bool) -> Result<(), Unjudged> {
+    fn blame(&mut self, (at, input): (usize, &Input), reason: &Reason, stops: bool) -> Result<(), Unjudged> {
         let failed = if reason.class == REJECTED { Failed::Reject } else { Failed::Error };
         let module = reason.module.as_ref().map(|module| module.label.as_str()).unwrap_or_default();
         // The module's own words may hold a value of the record, so they do not travel further than the dead letter.
-        self.guard.failed(at, failed, &format!("{} in {module}", reason.class), stops)?;
+        self.guard.failed((at, input.address()), failed, &format!("{} in {module}", reason.class), stops)?;
         Ok(())
     }
 
-    fn settled(&mut self, done: usize) {
-        self.guard.settled(done);
+    fn committed(&mut self, done: usize) {
+        self.guard.committed(done);
     }
 }
 

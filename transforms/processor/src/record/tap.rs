@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use transform_host::{Record, Verdict};
 
-use crate::kafka::Input;
+use crate::kafka::{Address, Input};
 use crate::lookup::Taken;
 
 /// Samples that may wait, of all slots together.
@@ -17,17 +17,6 @@ const WAITING: usize = 2;
 const RECORDS: usize = 240;
 /// Bytes of the values of a sample, about.
 const BYTES: usize = 1 << 20;
-
-/// Where an input lay.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// Topic.
-    pub topic: Arc<str>,
-    /// Partition.
-    pub partition: i32,
-    /// Offset.
-    pub offset: i64,
-}
 
 /// Some records with what the live chain made of them.
 #[derive(Debug)]
@@ -129,13 +118,8 @@ impl Tap {
             return;
         }
         skip(verdicts.len() - count);
-        let address = |input: &Input| Address {
-            topic: Arc::clone(&input.topic),
-            partition: input.partition,
-            offset: input.offset,
-        };
         let sample = Sample {
-            addresses: inputs.take(count).map(address).collect(),
+            addresses: inputs.take(count).map(Input::address).collect(),
             records: records.iter().take(count).cloned().collect(),
             verdicts: verdicts.iter().take(count).cloned().collect(),
             took: judged.took / u32::try_from(verdicts.len()).unwrap_or(u32::MAX),

@@ -115,11 +115,11 @@ pub trait Judge: Send {
     ///
     /// # Errors
     /// When it is one too many; nothing of the batch is written then.
-    fn blame(&mut self, _at: usize, _reason: &Reason, _stops: bool) -> Result<(), Unjudged> {
+    fn blame(&mut self, _at: (usize, &Input), _reason: &Reason, _stops: bool) -> Result<(), Unjudged> {
         Ok(())
     }
-    /// So many records of the batch are done.
-    fn settled(&mut self, _done: usize) {}
+    /// So many records of the batch are committed.
+    fn committed(&mut self, _done: usize) {}
 }
 
 /// The modules of a pipeline, with what they log and count.
@@ -236,7 +236,7 @@ impl Work for Worker {
             };
             if let Err(reason) = outcome {
                 if reason.module.is_some() {
-                    let blamed = self.judge.blame(tally.done, &reason, self.routes.dead_letters.is_none());
+                    let blamed = self.judge.blame((tally.done, input), &reason, self.routes.dead_letters.is_none());
                     blamed.map_err(|error| held(&error, input))?;
                 }
                 let Some(route) = &self.routes.dead_letters else {
@@ -250,8 +250,11 @@ impl Work for Worker {
                 break;
             }
         }
-        self.judge.settled(tally.done);
         Ok(tally)
+    }
+
+    fn committed(&mut self, done: usize) {
+        self.judge.committed(done);
     }
 
     fn divert(&mut self, input: &Input, reason: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {

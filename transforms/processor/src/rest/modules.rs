@@ -17,6 +17,7 @@ use super::{Api, MODULE_BYTES, reply};
 use crate::intake::refused::{Check, Refused};
 use crate::intake::{self, Accepted, Wishes};
 use crate::names::WASM;
+use crate::pipeline::swap;
 use crate::state::catalog::module_key;
 use crate::state::parts::{Meta, PART_BYTES};
 
@@ -76,12 +77,15 @@ pub(super) async fn delete(api: &Api, key: &str) -> Result<Response, Problem> {
     let catalog = &api.materials.catalog;
     let old = catalog.digest(key).ok_or_else(|| none(key))?;
     let pipelines = catalog.pipelines();
-    let names = pipelines
-        .iter()
-        .filter(|(_, stored)| stored.as_ref().is_ok_and(|stored| stored.modules.values().any(|pin| pin.module == key)));
+    let names = pipelines.iter().filter(|(name, stored)| {
+        stored.as_ref().is_ok_and(|stored| swap::needed(stored, &catalog.facts(name)).contains(key))
+    });
     let names: Vec<&str> = names.map(|(name, _)| name.as_str()).collect();
     if !names.is_empty() {
-        let message = format!("{key} is in use by {}; change or delete that first", names.join(", "));
+        let message = format!(
+            "{key} is in use by {}, or is what that would go back to; change or delete that first",
+            names.join(", ")
+        );
         return Err(reply::refusal(StatusCode::CONFLICT, message));
     }
     let parts: Vec<String> = catalog.meta(key).iter().flat_map(Meta::part_keys).chain(catalog.leftovers(key)).collect();
@@ -286,10 +290,19 @@ pub(super) fn complete(api: &Api) -> Result<(), Problem> {
 
 /// Records in the audit that state changes, writes it, and waits until this process has read it back.
 pub(super) async fn store(api: &Api, topic: &'static str, key: &str, value: Option<&[u8]>) -> Result<(), Problem> {
-    let (action, digest) = match value {
-        Some(value) => ("pipeline.put", Some(digest(value))),
-        None => ("pipeline.delete", None),
-    };
+    let action = if value.is_some() { "pipeline.put" } else { "pipeline.delete" };
+    store_as(api, action, topic, key, value).await
+}
+
+/// [`store`], where what is done has a name of its own.
+pub(super) async fn store_as(
+    api: &Api,
+    action: &str,
+    topic: &'static str,
+    key: &str,
+    value: Option<&[u8]>,
+) -> Result<(), Problem> {
+    let digest = value.map(digest);
     let entry = Entry { action, subject: key, digest: digest.as_deref(), outcome: "accepted", reason: None };
     audit::record(api, &entry).await?;
     write(api, topic, key, value).await

@@ -11,11 +11,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use service_kit::http::{Problem, Response, json as answer};
 
-use super::modules::{complete, store};
+use super::connectors::found;
+use super::modules::{complete, store_as};
 use super::{Api, query, reply};
+use crate::names::key;
 use crate::pipeline::manager::Doing;
 use crate::pipeline::plan::{Candidate, Plan};
-use crate::pipeline::version::Wanted;
+use crate::pipeline::version::{self, Wanted};
 use crate::state::catalog::{Pin, Stored, module_key};
 use crate::state::facts::{Fact, Shadow, ShadowPolicy, Version, now_ms, time_text};
 
@@ -36,7 +38,7 @@ pub(super) async fn before(api: &Api, method: &str, segments: &[&str]) -> Result
         matches!((method, segments), ("PUT", ["connectors", _, "resume"]) | ("POST", ["connectors", _, .., "restart"]));
     let Some(name) = segments.get(1).filter(|_| ends) else { return Ok(()) };
     if api.materials.catalog.facts(name).parked.is_some() {
-        tell(api, name, &Fact::Parked(None)).await?;
+        tell(api, "breaker.reset", name, &Fact::Parked(None)).await?;
     }
     Ok(())
 }
@@ -50,7 +52,7 @@ pub(super) async fn after_put(api: &Api, name: &str, query: &str) -> Result<(), 
     let version = Version::of(&stored).id();
     if api.materials.catalog.facts(name).refused.contains_key(&version) {
         tracing::warn!(pipeline = name, version, "refused version is tried again, by force");
-        tell(api, name, &Fact::Forgiven(version)).await?;
+        tell(api, "version.forgive", name, &Fact::Forgiven(version)).await?;
     }
     Ok(())
 }
@@ -114,8 +116,16 @@ pub(super) async fn put_shadow(api: &Arc<Api>, name: &str, body: &Bytes) -> Resu
     let asked: Asked = serde_json::from_slice(body)
         .map_err(|error| bad(format!("the body is not {{alias, module, records, policy}}: {error}")))?;
     let shadow = checked(api, asked)?;
+    let local = stored.config.get(key::LOCAL).is_some_and(|local| local.trim() == "true");
+    let version = shadow.module.module.split_once('@').map_or("", |(_, version)| version);
+    if !local && version::is_throw_away(version) {
+        let module = &shadow.module.module;
+        return Err(bad(format!(
+            "{module} is a throw-away version, which only a pipeline with \"local\": \"true\" takes"
+        )));
+    }
     rehearse(api, name, &stored, &shadow).await?;
-    tell(api, name, &Fact::Shadow(Some(Box::new(shadow.clone())))).await?;
+    tell(api, "shadow.begin", name, &Fact::Shadow(Some(Box::new(shadow.clone())))).await?;
     Ok(answer(StatusCode::ACCEPTED, &shown(&shadow, &Doing::default())))
 }
 
@@ -131,8 +141,7 @@ fn checked(api: &Api, asked: Asked) -> Result<Shadow, Problem> {
     if asked.expect.len() > MAX_EXPECT {
         return Err(bad(format!("expect has {} fields, the limit is {MAX_EXPECT}", asked.expect.len())));
     }
-    let wanted: Wanted =
-        asked.module.parse().map_err(|error: crate::pipeline::version::NotAModule| bad(error.to_string()))?;
+    let wanted: Wanted = asked.module.parse().map_err(|error: version::NotAModule| bad(error.to_string()))?;
     let Some(module) = tokio::task::block_in_place(|| api.materials.catalog.newest(&wanted)) else {
         return Err(bad(format!("no module {wanted} is here; upload it with `transforms push`")));
     };
@@ -184,7 +193,7 @@ pub(super) async fn shadow(api: &Api, method: &str, name: &str) -> Result<Respon
         "GET" => Ok(answer(StatusCode::OK, &shown(&shadow.ok_or_else(none)?, &api.manager.doing(name)))),
         "DELETE" => {
             shadow.ok_or_else(none)?;
-            tell(api, name, &Fact::Shadow(None)).await?;
+            tell(api, "shadow.end", name, &Fact::Shadow(None)).await?;
             Ok(reply::empty(StatusCode::NO_CONTENT))
         }
         _ => Err(reply::refusal(StatusCode::METHOD_NOT_ALLOWED, "this method is not for this address")),
@@ -208,19 +217,11 @@ fn shown(shadow: &Shadow, doing: &Doing) -> Value {
     })
 }
 
-fn found(api: &Api, name: &str) -> Result<Arc<Stored>, Problem> {
-    match api.materials.catalog.pipeline(name) {
-        Some(Ok(stored)) => Ok(stored),
-        Some(Err(reason)) => Err(reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, reason)),
-        None => Err(reply::refusal(StatusCode::NOT_FOUND, format!("Connector {name} not found"))),
-    }
-}
-
 fn bad(message: String) -> Problem {
     reply::refusal(StatusCode::BAD_REQUEST, message)
 }
 
-async fn tell(api: &Api, name: &str, fact: &Fact) -> Result<(), Problem> {
+async fn tell(api: &Api, action: &str, name: &str, fact: &Fact) -> Result<(), Problem> {
     let (key, value) = fact.record(name);
-    store(api, topics::TRANSFORMS_CONFIG, &key, value.as_deref()).await
+    store_as(api, action, topics::TRANSFORMS_CONFIG, &key, value.as_deref()).await
 }

@@ -8,7 +8,7 @@ use transform_host::Module;
 
 use super::Api;
 use super::modules;
-use crate::pipeline::version;
+use crate::pipeline::{swap, version};
 use crate::state::catalog::{Catalog, module_key};
 
 /// So many of each module stay: enough to go back to what worked a moment ago.
@@ -31,11 +31,11 @@ pub(super) async fn tidy(api: &Arc<Api>, uploaded: &Module) {
     }
 }
 
-/// What pipelines are pinned to. What cannot be read may be pinned to anything: then nothing is known.
+/// What pipelines run or would go back to. What cannot be read may be pinned to anything: then nothing is known.
 fn running(catalog: &Catalog) -> Option<BTreeSet<String>> {
     let mut running = BTreeSet::new();
-    for stored in catalog.pipelines().into_values() {
-        running.extend(stored.ok()?.modules.values().map(|pin| pin.module.clone()));
+    for (name, stored) in catalog.pipelines() {
+        running.extend(swap::needed(&stored.ok()?, &catalog.facts(&name)));
     }
     Some(running)
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use transform_host::{Engine, LoadError, Module, digest};
 
-use super::facts::{Fact, Facts};
+use super::facts::{Fact, Facts, Known};
 use super::parts::{Key, Meta, Waiting};
 use crate::pipeline::spec::Config;
 use crate::pipeline::version::Wanted;
@@ -77,7 +77,7 @@ struct Inner {
     modules: BTreeMap<String, Arc<Entry>>,
     waiting: Waiting,
     pipelines: BTreeMap<String, Result<Arc<Stored>, String>>,
-    facts: BTreeMap<String, Facts>,
+    facts: BTreeMap<String, Known>,
     progress: BTreeMap<&'static str, Progress>,
 }
 
@@ -108,7 +108,7 @@ impl Catalog {
         if topic == topics::TRANSFORMS_MODULES {
             self.write().apply_module(&key, value);
         } else if let Some((pipeline, rest)) = key.split_once('/') {
-            self.write().facts.entry(pipeline.to_owned()).or_default().apply(rest, value);
+            self.write().facts.entry(pipeline.to_owned()).or_default().read(rest, value);
         } else {
             let stored =
                 value.map(|text| serde_json::from_slice(text).map(Arc::new).map_err(|error| error.to_string()));
@@ -259,14 +259,14 @@ impl Catalog {
     /// What is known of a pipeline's versions.
     #[must_use]
     pub fn facts(&self, pipeline: &str) -> Facts {
-        self.read().facts.get(pipeline).cloned().unwrap_or_default()
+        self.read().facts.get(pipeline).map(Known::facts).unwrap_or_default()
     }
 
     /// Takes a fact for told before it is written: what this process found out, it acts on at once.
     pub fn assume(&self, pipeline: &str, fact: &Fact) {
         let (key, value) = fact.record(pipeline);
         if let Some((_, rest)) = key.split_once('/') {
-            self.write().facts.entry(pipeline.to_owned()).or_default().apply(rest, value.as_deref());
+            self.write().facts.entry(pipeline.to_owned()).or_default().assume(rest, value);
         }
         self.changed();
     }
@@ -275,8 +275,9 @@ impl Catalog {
     #[must_use]
     pub fn orphans(&self) -> Vec<(String, Facts)> {
         let inner = self.read();
-        let orphan = |(name, facts): (&String, &Facts)| {
-            (!inner.pipelines.contains_key(name) && !facts.is_empty()).then(|| (name.clone(), facts.clone()))
+        let orphan = |(name, known): (&String, &Known)| {
+            let facts = Some(known.facts()).filter(|facts| !facts.is_empty() && !inner.pipelines.contains_key(name))?;
+            Some((name.clone(), facts))
         };
         inner.facts.iter().filter_map(orphan).collect()
     }

@@ -167,33 +167,18 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Takes in a record. Where two processes wrote the same fact, what stands first in the topic counts.
+    /// Takes in a record. Where two processes told the same, the last one counts: it is what compaction keeps.
     pub fn apply(&mut self, rest: &str, value: Option<&[u8]>) {
-        match (rest, value) {
-            (RAN, value) => self.ran = value.and_then(read).unwrap_or_default(),
-            (PARKED, value) => {
-                let new: Option<Parked> = value.and_then(read);
-                if !same(self.parked.as_ref(), new.as_ref(), |parked| parked.version.as_str()) {
-                    self.parked = new;
-                }
-            }
-            (SHADOW, value) => {
-                let new: Option<Shadow> = value.and_then(read);
-                let settled = self.shadow.as_ref().is_some_and(|shadow| shadow.verdict.is_some());
-                if !(settled && same(self.shadow.as_ref(), new.as_ref(), |shadow| shadow.id.as_str())) {
-                    self.shadow = new;
-                }
-            }
-            (rest, value) => {
+        match rest {
+            RAN => self.ran = value.and_then(read).unwrap_or_default(),
+            PARKED => self.parked = value.and_then(read),
+            SHADOW => self.shadow = value.and_then(read),
+            _ => {
                 let Some(id) = rest.strip_prefix(REFUSED) else { return };
                 match value.and_then(read) {
-                    Some(refused) => {
-                        self.refused.entry(id.to_owned()).or_insert(refused);
-                    }
-                    None => {
-                        self.refused.remove(id);
-                    }
-                }
+                    Some(refused) => self.refused.insert(id.to_owned(), refused),
+                    None => self.refused.remove(id),
+                };
             }
         }
     }
@@ -239,8 +224,33 @@ impl Facts {
     }
 }
 
-fn same<'f, F>(old: Option<&'f F>, new: Option<&'f F>, id: impl Fn(&'f F) -> &'f str) -> bool {
-    matches!((old, new), (Some(old), Some(new)) if id(old) == id(new))
+/// The facts of a pipeline as this process knows them: what stands in the topic, and over it what it told itself and has
+/// not read back yet.
+#[derive(Debug, Default)]
+pub struct Known {
+    told: Facts,
+    assumed: BTreeMap<String, Option<Vec<u8>>>,
+}
+
+impl Known {
+    /// Takes in a record of the topic.
+    pub fn read(&mut self, rest: &str, value: Option<&[u8]>) {
+        self.assumed.remove(rest);
+        self.told.apply(rest, value);
+    }
+
+    /// Takes a record for told that is about to be.
+    pub fn assume(&mut self, rest: &str, value: Option<Vec<u8>>) {
+        self.assumed.insert(rest.to_owned(), value);
+    }
+
+    /// The facts.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let mut facts = self.told.clone();
+        self.assumed.iter().for_each(|(rest, value)| facts.apply(rest, value.as_deref()));
+        facts
+    }
 }
 
 fn read<T: for<'d> Deserialize<'d>>(value: &[u8]) -> Option<T> {
@@ -299,12 +309,19 @@ mod tests {
     }
 
     #[test]
-    fn of_two_processes_that_refuse_the_first_in_the_topic_counts() {
+    fn processes_that_found_out_the_same_agree_once_they_have_read_the_topic() {
         let a = version("a");
-        let mut facts = Facts::default();
-        tell(&mut facts, &refused(&a, "one"));
-        tell(&mut facts, &refused(&a, "two"));
-        assert_eq!(facts.refused[&a.id()].by, "one");
+        let records = [refused(&a, "one"), refused(&a, "two")].map(|fact| fact.record("p"));
+        let says = |known: &Known| known.facts().refused[&a.id()].by.clone();
+        let agreed = [0, 1].map(|own| {
+            let mut known = Known::default();
+            let rest = |at: usize| records[at].0.strip_prefix("p/").unwrap();
+            known.assume(rest(own), records[own].1.clone());
+            assert_eq!(says(&known), ["one", "two"][own], "acted on before it is told");
+            (0..2).for_each(|at| known.read(rest(at), records[at].1.as_deref()));
+            says(&known)
+        });
+        assert_eq!(agreed, ["two", "two"], "as a process that starts later reads it, compacted or not");
     }
 
     #[test]
@@ -324,30 +341,6 @@ mod tests {
             tell(&mut facts, &fact);
         }
         assert!(facts.is_empty(), "{facts:?}");
-    }
-
-    #[test]
-    fn a_verdict_is_not_replaced_by_a_later_one_of_the_same_shadow() {
-        let shadow = |id: &str, verdict: Option<&str>| {
-            Fact::Shadow(Some(Box::new(Shadow {
-                id: id.to_owned(),
-                alias: "p".to_owned(),
-                module: Pin { module: "m@1.0.0".to_owned(), digest: "d".to_owned() },
-                parameters: None,
-                records: 1,
-                policy: ShadowPolicy::Report,
-                expect: Vec::new(),
-                share: 10,
-                verdict: verdict.map(Into::into),
-            })))
-        };
-        let mut facts = Facts::default();
-        for fact in [shadow("1", None), shadow("1", Some("equal")), shadow("1", Some("differs")), shadow("1", None)] {
-            tell(&mut facts, &fact);
-        }
-        assert_eq!(facts.shadow.as_ref().unwrap().verdict, Some("equal".into()));
-        tell(&mut facts, &shadow("2", None));
-        assert_eq!(facts.shadow.as_ref().unwrap().verdict, None);
     }
 
     #[test]

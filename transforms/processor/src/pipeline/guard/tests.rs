@@ -17,15 +17,20 @@ fn guard(policy: Policy, can_go_back: bool) -> Guard {
     Guard::new(policy, false, can_go_back, Arc::default())
 }
 
+/// A record of its own.
+fn address(offset: usize) -> Address {
+    Address { topic: Arc::from("in"), partition: 0, offset: offset as i64 }
+}
+
 /// Tells `guard` of batches of one record; true: it failed. Answers what is decided, and after how many.
 fn tell(guard: &Guard, records: impl IntoIterator<Item = Option<Failed>>) -> Option<(usize, Word)> {
     for (number, record) in records.into_iter().enumerate() {
         if let Some(failed) = record
-            && let Err(word) = guard.failed(0, failed, "boom", false)
+            && let Err(word) = guard.failed((0, address(number)), failed, "boom", false)
         {
             return Some((number + 1, word));
         }
-        guard.settled(1);
+        guard.committed(1);
     }
     None
 }
@@ -49,13 +54,13 @@ fn rejects_have_a_budget_of_their_own() {
 #[test]
 fn within_a_batch_only_the_watched_records_count() {
     let guard = guard(policy(), true);
-    guard.settled(98);
+    guard.committed(98);
     for at in 0..2 {
-        guard.failed(at, Failed::Error, "boom", false).unwrap();
+        guard.failed((at, address(at)), Failed::Error, "boom", false).unwrap();
     }
     // The watch has 100 records, so this one stands behind its end.
-    guard.failed(2, Failed::Error, "boom", false).unwrap();
-    guard.settled(3);
+    guard.failed((2, address(2)), Failed::Error, "boom", false).unwrap();
+    guard.committed(3);
     assert_eq!(guard.progress(), Progress { watched: 101, of: 100, passed: true });
 }
 
@@ -109,11 +114,11 @@ fn the_first_version_is_not_judged_by_its_watch_since_nothing_was_before_it() {
 fn a_slow_version_goes_by_its_median_and_not_by_one_slow_batch() {
     let slow = |batch: u32| if batch == 3 { Duration::from_secs(9) } else { Duration::from_micros(10) };
     let first = guard(policy(), true);
-    assert!((0..20).all(|batch| first.timed(slow(batch), 10).is_ok()));
+    assert!((0..20).all(|batch| first.timed(slow(batch), 20).is_ok()));
     let second = guard(policy(), true);
-    let told: Vec<_> = (0..20).map(|_| second.timed(Duration::from_millis(20), 10)).collect();
-    assert!(told[..9].iter().all(Result::is_ok), "fewer than a hundred records say nothing of time");
-    let word = told[9].clone().unwrap_err();
+    let told: Vec<_> = (0..9).map(|_| second.timed(Duration::from_millis(40), 20)).collect();
+    assert!(told[..4].iter().all(Result::is_ok), "fewer than a hundred records say nothing of time");
+    let word = told[4].clone().unwrap_err();
     assert_eq!(word.because, "it takes 2ms a record, swap.max.time.per.record.us allows 1ms");
 }
 
@@ -124,11 +129,28 @@ fn a_new_version_that_cannot_judge_goes() {
     assert!(guard(policy(), true).held(&breaker, 1).is_err(), "the one before may be quicker");
     assert!(guard(policy(), true).held(&start, 2).is_ok(), "a busy machine may start it yet");
     assert!(guard(policy(), true).held(&start, 3).is_err());
+    assert!(guard(policy(), true).held(&ChainError::Lookup("no table".to_owned()), 9).is_ok(), "nor could another");
     assert!(Guard::new(policy(), true, true, Arc::default()).held(&breaker, 9).is_ok(), "it passed before");
 }
 
 #[test]
 fn where_no_dead_letters_are_the_first_failure_of_a_new_version_is_one_too_many() {
     let guard = guard(policy(), true);
-    assert!(guard.failed(0, Failed::Error, "boom", true).is_err());
+    assert!(guard.failed((0, address(0)), Failed::Error, "boom", true).is_err());
+}
+
+#[test]
+fn a_record_that_is_judged_again_after_an_abort_counts_once() {
+    for (guard, allowed) in [(guard(policy(), true), 2), (Guard::new(policy(), true, true, Arc::default()), 9)] {
+        for _ in 0..100 {
+            (0..allowed).for_each(|at| guard.failed((at, address(at)), Failed::Error, "boom", false).unwrap());
+        }
+        assert!(guard.failed((allowed, address(allowed)), Failed::Error, "boom", false).is_err(), "one more is more");
+    }
+}
+
+#[test]
+fn small_batches_say_nothing_of_time() {
+    let guard = guard(policy(), true);
+    assert!((0..500).all(|_| guard.timed(Duration::from_millis(50), TIMED_BATCH - 1).is_ok()));
 }

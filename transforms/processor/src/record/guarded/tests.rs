@@ -38,6 +38,11 @@ fn slow() -> Record {
     Record { key: Some(b"slow".to_vec()), ..Record::default() }
 }
 
+fn input() -> Input {
+    let (key, value, headers) = (None, None, Vec::new());
+    Input { topic: Arc::from("in"), partition: 2, offset: 7, timestamp_ms: None, key, value, headers }
+}
+
 /// As a chain of one module does: three time-outs in a call with nothing before them trip it.
 fn chain(records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
     let mut verdicts = Vec::new();
@@ -107,8 +112,12 @@ fn blame_tells_rejects_from_errors_and_no_words_of_the_module() {
     };
     let policy = Policy { watch_errors: 0, watch_rejects: 1, ..Policy::default() };
     let mut judge = guarded(policy, true, chain);
-    judge.blame(0, &reason(REJECTED), false).unwrap();
-    let Err(Unjudged::Withdrawn(words)) = judge.blame(1, &reason("orderflow.ModuleTrap"), false) else { panic!() };
+    judge.blame((0, &input()), &reason(REJECTED), false).unwrap();
+    let Err(Unjudged::Withdrawn(words)) =
+        judge.blame((1, &Input { offset: 8, ..input() }), &reason("orderflow.ModuleTrap"), false)
+    else {
+        panic!()
+    };
     assert!(words.contains("orderflow.ModuleTrap in m@1.0.0") && !words.contains("Jane"), "{words}");
 }
 
@@ -117,16 +126,7 @@ fn who_looks_on_gets_what_there_is_room_for_and_nobody_waits() {
     let tap = Arc::new(Tap::default());
     let guard = Arc::new(Guard::new(Policy::default(), true, false, Arc::default()));
     let mut judge = Guarded::new(Box::new(Told(Box::new(chain))), guard, Arc::clone(&tap));
-    let input = Input {
-        topic: Arc::from("in"),
-        partition: 2,
-        offset: 7,
-        timestamp_ms: None,
-        key: None,
-        value: None,
-        headers: Vec::new(),
-    };
-    let inputs = vec![input; 300];
+    let inputs = vec![input(); 300];
     let records = vec![Record::default(); 300];
     let mut show = || {
         let verdicts = judge.judge(&records).unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::world::{World, config, ids, times};
+use super::world::{World, agreed, config, ids, times};
 
 fn dead(written: &[super::world::Written]) -> usize {
     written.iter().filter(|written| written.topic == "dead").count()
@@ -18,11 +18,14 @@ async fn a_breaker_that_parks_holds_the_flow_in_all_processes_until_an_operator_
     b.running().await;
     world.orders(ids("bad", 0..40));
     let parked = |body: &Value| body["parked"].is_object() && body["tasks"][0]["state"] == "PAUSED";
-    let (on_a, on_b) = (a.status(parked).await, b.status(parked).await);
-    assert_eq!(on_a["parked"], on_b["parked"]);
+    a.status(parked).await;
+    b.status(parked).await;
+    let on_a = agreed(&a, &b, "parked").await;
     assert_eq!(on_a["connector"]["state"], "PAUSED");
     let trace = on_a["connector"]["trace"].as_str().unwrap();
     assert!(trace.starts_with("PARKED since ") && trace.contains("breaker tripped"), "{trace}");
+    let (status, ready) = b.call("GET", "/readyz", None).await;
+    assert!(status == 503 && ready.to_string().contains("p is parked"), "{status} {ready}");
     // Less than the breaker allows, of each process.
     let first = dead(&tokio::task::block_in_place(|| world.read(&["out", "dead"], 0)));
     assert!(first < 2 * 5, "{first}");
@@ -68,7 +71,7 @@ async fn a_breaker_that_rolls_back_brings_the_version_before() {
         ("swap.watch.records", "10"),
     ];
     process.put(&config(1, "good", &settings)).await;
-    process.put(&config(1, "trap", &settings)).await;
+    process.change(&config(1, "trap", &settings), "", &[&process]).await;
     world.orders(ids("o", 0..10));
     process.status(|body| body["version"]["watch"]["passed"] == true).await;
     world.orders(ids("bad", 0..20));

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::producer::Producer;
 
 use super::world::{World, config, ids, post, times};
 use crate::harness::PATIENCE;
 
-/// Changes of version in CI; the bench asks for 200.
-const SWAPS: usize = 24;
+/// Changes of version in CI; the bench asks for 200. Without optimization the checks of a config take seconds.
+const SWAPS: usize = if cfg!(debug_assertions) { 6 } else { 24 };
 
 /// Set `ORDERFLOW_SWAPS=200` for the long form.
 fn swaps() -> usize {
@@ -38,12 +38,7 @@ async fn versions_change_under_load_and_each_order_comes_out_once_made_by_one() 
     });
     for swap in 0..swaps() {
         let patch = if swap % 2 == 0 { 2 } else { 1 };
-        process.put(&config(patch, "good", &[])).await;
-        let until = Instant::now() + PATIENCE;
-        while process.metric("transforms_swaps_total").await < (swap + 1) as f64 {
-            assert!(Instant::now() < until, "swap {swap} does not come");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        process.change(&config(patch, "good", &[]), "", &[&process]).await;
     }
     ended.store(true, Ordering::SeqCst);
     let count = load.join().unwrap();

@@ -3,7 +3,7 @@
 use rdkafka::producer::{BaseRecord, Producer};
 use serde_json::{Value, json};
 
-use super::world::{World, config, ids, times};
+use super::world::{World, agreed, config, ids, times};
 use crate::harness::PATIENCE;
 
 const BUDGET: &[(&str, &str)] = &[("swap.max.errors", "3"), ("swap.watch.records", "200")];
@@ -17,11 +17,10 @@ async fn a_version_that_breaks_its_budget_goes_back_in_all_processes_and_stays_a
     a.put(&config(1, "good", BUDGET)).await;
     b.running().await;
     let bad = config(2, "trap", BUDGET);
-    a.put(&bad).await;
+    a.change(&bad, "", &[&a, &b]).await;
     world.orders(ids("bad-first", 0..60));
     let degraded = |body: &Value| body["degraded"].is_object();
-    let (on_a, on_b) = (a.status(degraded).await, b.status(degraded).await);
-    assert_eq!(on_a["degraded"], on_b["degraded"], "they agree, in words too");
+    let on_a = agreed(&a, &b, "degraded").await;
     let trace = on_a["connector"]["trace"].as_str().unwrap();
     assert!(
         trace.starts_with("DEGRADED: file says fickle@1000.1000.1002, running fickle@1000.1000.1001, since "),
@@ -46,15 +45,20 @@ async fn a_version_that_breaks_its_budget_goes_back_in_all_processes_and_stays_a
     a.put(&bad).await;
     b.tasks.drain(PATIENCE).await;
     let c = world.process("c").await;
-    assert_eq!(c.status(degraded).await["degraded"], on_a["degraded"]);
+    assert_eq!(agreed(&a, &c, "degraded").await["degraded"], on_a["degraded"]);
+    // What it would go back to stays, and what the file says too.
+    for patch in [1001, 1002] {
+        let (status, body) = a.call("DELETE", &format!("/modules/fickle@1000.1000.{patch}"), None).await;
+        assert_eq!(status, 409, "{body}");
+    }
     world.orders(ids("bad-second", 0..30));
     let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], 90));
     assert_eq!(written.iter().filter(|written| written.topic == "dead").count(), dead.len());
     assert_eq!(a.status(|_| true).await["version"]["id"], before);
 
     // By force it is tried once more, and goes once more.
-    assert_eq!(a.call("PUT", "/connectors/p/config?force=true", Some(bad.clone())).await.0, 200);
-    a.status(|body| body["degraded"].is_null() && body["version"]["id"] != before).await;
+    a.change(&bad, "?force=true", &[&a, &c]).await;
+    assert_ne!(a.status(|_| true).await["version"]["id"], before);
     world.orders(ids("bad-third", 0..60));
     let again = a.status(degraded).await;
     assert!(again["degraded"]["because"].as_str().unwrap().contains("swap.max.errors"), "{again}");
@@ -104,7 +108,7 @@ async fn a_version_that_kept_its_budget_is_watched_no_more() {
     process.upload(1).await;
     let watch = [("swap.max.errors", "0"), ("swap.watch.records", "20")];
     process.put(&config(1, "good", &watch)).await;
-    process.put(&config(1, "trap", &watch)).await;
+    process.change(&config(1, "trap", &watch), "", &[&process]).await;
     world.orders(ids("o", 0..20));
     process.status(|body| body["version"]["watch"]["passed"] == true && body["degraded"].is_null()).await;
     world.orders(ids("bad", 0..5));
@@ -130,11 +134,11 @@ async fn rejects_and_time_have_budgets_too() {
         // Each runs out of its time of some milliseconds, alone or with others.
         ("slow", "swap.max.errors", "1", ""),
     ] {
-        process.put(&config(1, mood, &[(key, value)])).await;
+        process.change(&config(1, mood, &[(key, value)]), "", &[&process]).await;
         world.orders(ids(&format!("bad-{mood}"), 0..10));
         let status = process.status(|body| body["degraded"].is_object()).await;
         assert!(status["degraded"]["because"].as_str().unwrap().contains(word), "{status}");
-        process.put(&config(1, "good", &[])).await;
+        process.change(&config(1, "good", &[(key, value)]), "", &[&process]).await;
     }
     let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], 20));
     assert_eq!(times(&written).len(), 20);

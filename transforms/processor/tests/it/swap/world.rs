@@ -29,6 +29,9 @@ const RECEIVED: u32 = 8;
 /// Of each topic, as [`rest::cluster`] makes them.
 const PARTITIONS: i32 = 2;
 
+/// Counts the slots that took over another version.
+pub(super) const SWAPS: &str = "transforms_swaps_total";
+
 /// Everything around the processes.
 pub(super) struct World {
     pub(super) cluster: MockCluster<'static, DefaultProducerContext>,
@@ -214,6 +217,23 @@ impl Process {
         self.running().await;
     }
 
+    /// Puts another config and waits until all of these processes do what it says: until then the one before judges.
+    pub(super) async fn change(&self, config: &Value, query: &str, all: &[&Self]) {
+        let mut before = Vec::new();
+        for process in all {
+            before.push(process.metric(SWAPS).await);
+        }
+        let (status, body) = self.call("PUT", &format!("/connectors/p/config{query}"), Some(config.clone())).await;
+        assert_eq!(status, 200, "{body}");
+        let until = Instant::now() + PATIENCE;
+        for (process, before) in all.iter().zip(before) {
+            while process.metric(SWAPS).await <= before {
+                assert!(Instant::now() < until, "the slots do not change");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+
     pub(super) async fn running(&self) {
         self.status(|body| body["tasks"][0]["state"] == "RUNNING").await;
     }
@@ -236,6 +256,20 @@ impl Process {
         let text = self.metrics().await;
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
         line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+/// Waits until two processes say the same of the pipeline under `key`, and gives a status that says it.
+pub(super) async fn agreed(a: &Process, b: &Process, key: &str) -> Value {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let says = |body: &Value| body[key].is_object();
+        let (on_a, on_b) = (a.status(says).await, b.status(says).await);
+        if on_a[key] == on_b[key] {
+            return on_a;
+        }
+        assert!(Instant::now() < until, "{} and {}", on_a[key], on_b[key]);
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

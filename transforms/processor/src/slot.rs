@@ -143,6 +143,7 @@ impl Slot {
             self.close(session);
             return Err(fault.into());
         }
+        self.status.set_work(version);
         Ok(Seat {
             session,
             work,
@@ -191,6 +192,7 @@ impl Slot {
         if seat.version != self.control.version() {
             let started = self.kafka.now();
             (seat.version, seat.work) = self.work()?;
+            self.status.set_work(seat.version);
             self.metrics.swapped(self.kafka.now().duration_since(started));
         }
         if seat.paused != self.control.is_paused() {

@@ -59,6 +59,8 @@ pub struct Status {
     open: AtomicUsize,
     restarts: AtomicU64,
     starts: AtomicU64,
+    /// Which of the works that it was given the slot does.
+    work: AtomicU64,
 }
 
 impl Default for Status {
@@ -72,7 +74,14 @@ impl Default for Status {
             rebuilds: 0,
         };
         let (in_flight, open) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { report: Mutex::new(report), in_flight, open, restarts: AtomicU64::new(0), starts: AtomicU64::new(0) }
+        Self {
+            report: Mutex::new(report),
+            in_flight,
+            open,
+            restarts: AtomicU64::new(0),
+            starts: AtomicU64::new(0),
+            work: AtomicU64::new(u64::MAX),
+        }
     }
 }
 
@@ -141,6 +150,15 @@ impl Status {
 
     pub(crate) fn set_in_flight(&self, records: usize) {
         self.in_flight.store(records, Ordering::Relaxed);
+    }
+
+    /// The slot does this work, by [`crate::control::Control`]'s count.
+    pub(crate) fn set_work(&self, number: u64) {
+        self.work.store(number, Ordering::SeqCst);
+    }
+
+    pub(crate) fn work(&self) -> u64 {
+        self.work.load(Ordering::SeqCst)
     }
 
     pub(crate) fn set_open(&self, records: usize) {

@@ -84,6 +84,14 @@ struct Slots {
     threads: Vec<JoinHandle<()>>,
 }
 
+impl Slots {
+    /// How many do the work that they are to do.
+    fn up_to_date(&self) -> usize {
+        let number = self.control.version();
+        self.statuses.iter().filter(|status| status.work() == number).count()
+    }
+}
+
 /// What a pipeline is doing in this process.
 #[derive(Debug, Clone, Default)]
 pub struct Doing {
@@ -93,14 +101,25 @@ pub struct Doing {
     pub pinned: Option<u32>,
     /// Its slots.
     pub slots: Vec<SlotDoing>,
-    /// The id of the version that runs, and how far it is watched.
-    pub version: Option<(String, guard::Progress)>,
+    /// The version that runs.
+    pub version: Option<VersionDoing>,
     /// Another version runs than the config says.
     pub degraded: Option<Degraded>,
     /// The breaker holds the flow.
     pub parked: Option<Parked>,
     /// A candidate is compared here.
     pub shadow: Option<shadow::Progress>,
+}
+
+/// What a version is doing.
+#[derive(Debug, Clone)]
+pub struct VersionDoing {
+    /// Its id.
+    pub id: String,
+    /// Slots that have taken it over.
+    pub slots: usize,
+    /// How far it is watched.
+    pub watch: guard::Progress,
 }
 
 /// What a slot is doing.
@@ -168,7 +187,11 @@ impl Manager {
             waiting: pipeline.waiting.clone(),
             pinned: pipeline.live.as_ref().map(|live| live.plan.pinned),
             slots: pipeline.slots.iter().flat_map(|slots| slots.statuses.iter().map(slot)).collect(),
-            version: pipeline.live.as_ref().map(|live| (live.version.id(), live.guard.progress())),
+            version: pipeline.live.as_ref().map(|live| VersionDoing {
+                id: live.version.id(),
+                slots: pipeline.slots.as_ref().map_or(0, Slots::up_to_date),
+                watch: live.guard.progress(),
+            }),
             degraded: pipeline.degraded.clone(),
             parked: pipeline.parked.clone(),
             shadow: pipeline.comparing.as_ref().map(|(_, comparing)| comparing.progress()),

@@ -11,6 +11,7 @@ use crate::names::{KIND, key};
 use crate::pipeline::manager::{Doing, SlotDoing};
 use crate::pipeline::spec::{Config, Fault};
 use crate::state::catalog::{Stored, Target};
+use crate::state::facts::Version;
 use crate::status::State;
 
 /// What this command is, for `version` of whatever is asked.
@@ -43,6 +44,7 @@ pub(super) fn info(name: &str, stored: &Stored, doing: &Doing) -> Value {
         .collect();
     json!({
         "name": name, "config": config(name, &stored.config), "tasks": tasks, "type": KIND, "modules": modules,
+        "version": Version::of(stored).id(),
     })
 }
 

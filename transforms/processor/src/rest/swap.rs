@@ -15,7 +15,7 @@ use super::connectors::found;
 use super::modules::{complete, store_as};
 use super::{Api, query, reply};
 use crate::names::key;
-use crate::pipeline::manager::Doing;
+use crate::pipeline::manager::{Doing, VersionDoing};
 use crate::pipeline::plan::{Candidate, Plan};
 use crate::pipeline::version::{self, Wanted};
 use crate::state::catalog::{Pin, Stored, module_key};
@@ -59,9 +59,9 @@ pub(super) async fn after_put(api: &Api, name: &str, query: &str) -> Result<(), 
 
 /// Adds what only we have to a status.
 pub(super) fn show(mut body: Value, doing: &Doing) -> Value {
-    if let Some((id, watch)) = &doing.version {
+    if let Some(VersionDoing { id, slots, watch }) = &doing.version {
         let watch = json!({ "records": watch.watched, "of": watch.of, "passed": watch.passed });
-        set(&mut body, "version", json!({ "id": id, "watch": watch }));
+        set(&mut body, "version", json!({ "id": id, "slots": slots, "watch": watch }));
     }
     if let Some(shadow) = &doing.shadow {
         set(&mut body, "shadow", json!(shadow));

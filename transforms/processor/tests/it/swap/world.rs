@@ -29,9 +29,6 @@ const RECEIVED: u32 = 8;
 /// Of each topic, as [`rest::cluster`] makes them.
 const PARTITIONS: i32 = 2;
 
-/// Counts the slots that took over another version.
-pub(super) const SWAPS: &str = "transforms_swaps_total";
-
 /// Everything around the processes.
 pub(super) struct World {
     pub(super) cluster: MockCluster<'static, DefaultProducerContext>,
@@ -219,18 +216,11 @@ impl Process {
 
     /// Puts another config and waits until all of these processes do what it says: until then the one before judges.
     pub(super) async fn change(&self, config: &Value, query: &str, all: &[&Self]) {
-        let mut before = Vec::new();
-        for process in all {
-            before.push(process.metric(SWAPS).await);
-        }
         let (status, body) = self.call("PUT", &format!("/connectors/p/config{query}"), Some(config.clone())).await;
         assert_eq!(status, 200, "{body}");
-        let until = Instant::now() + PATIENCE;
-        for (process, before) in all.iter().zip(before) {
-            while process.metric(SWAPS).await <= before {
-                assert!(Instant::now() < until, "the slots do not change");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+        for process in all {
+            let slots = |body: &Value| body["version"]["slots"] == body["tasks"].as_array().unwrap().len();
+            process.status(|now| now["version"]["id"] == body["version"] && slots(now)).await;
         }
     }
 

@@ -7,7 +7,7 @@ use race_native::{Module, Native};
 use schemas::{contracts, resolution::Resolver};
 use transform_host::{Chain, ChainError, Engine, FaultKind, Limits, Options, Record, Rejection, Step, Verdict};
 use transform_sdk::frame::{self, BatchWriter, RecordParts};
-use transforms::record::worker::{Judge, Unjudged};
+use transforms::record::judge::{Judge, Unjudged};
 
 use crate::{direct, orders::Ids};
 

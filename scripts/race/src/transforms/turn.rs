@@ -21,7 +21,8 @@ use transforms::{
     metrics,
     record::{
         finish::Output,
-        worker::{Judge, Modules, Route, Routes, Worker},
+        judge::{Judge, Modules},
+        worker::{Route, Routes, Worker},
         writers::{Source, Writers},
     },
     slot::Slot,

@@ -2,37 +2,36 @@
 //! something is missing, and starts, changes or ends slots. The state that it writes is what the guards of its versions
 //! find out ([`hearing`]).
 
+mod doing;
 mod hearing;
+mod slots;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use service_kit::Tasks;
 use tokio::sync::Notify;
 
-use super::guard;
+pub use self::doing::{Doing, SlotDoing, VersionDoing};
+use self::slots::Slots;
+
 use super::plan::{Materials, Plan};
-use super::shadow::{self, Comparing};
+use super::shadow::Comparing;
 use super::swap::{self, Chosen, Degraded, Live};
 use super::topics;
-use crate::control::{Alarm, Control};
-use crate::kafka::{Cluster, Identity, client};
+use crate::control::Alarm;
+use crate::kafka::client;
 use crate::metrics::Metrics;
 use crate::record::tap::Tap;
-use crate::slot::Slot;
 use crate::state::catalog::{Stored, Target};
 use crate::state::facts::{Facts, Parked, Version};
 use crate::state::write::Writer;
-use crate::status::{Report, State, Status};
+use crate::status::{State, Status};
 use crate::work::{Factory, Works};
 
 /// Between two tries of a pipeline that is not ready to run.
 const TRY_PAUSE: Duration = Duration::from_secs(1);
-/// A slot ends its transaction (at most 5 s a call, in practice milliseconds) and closes its consumer (at most 4 s).
-const END_DEADLINE: Duration = Duration::from_secs(8);
-
 /// Where this process stands.
 #[derive(Debug, Clone)]
 pub struct Site {
@@ -78,63 +77,6 @@ struct Pipeline {
     comparing: Option<(Arc<Live>, Comparing)>,
 }
 
-struct Slots {
-    control: Arc<Control>,
-    statuses: Vec<Arc<Status>>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Slots {
-    /// How many do the work that they are to do.
-    fn up_to_date(&self) -> usize {
-        let number = self.control.version();
-        self.statuses.iter().filter(|status| status.work() == number).count()
-    }
-}
-
-/// What a pipeline is doing in this process.
-#[derive(Debug, Clone, Default)]
-pub struct Doing {
-    /// What it still waits for.
-    pub waiting: Option<String>,
-    /// The id that it writes with.
-    pub pinned: Option<u32>,
-    /// Its slots.
-    pub slots: Vec<SlotDoing>,
-    /// The version that runs.
-    pub version: Option<VersionDoing>,
-    /// Another version runs than the config says.
-    pub degraded: Option<Degraded>,
-    /// The breaker holds the flow.
-    pub parked: Option<Parked>,
-    /// A candidate is compared here.
-    pub shadow: Option<shadow::Progress>,
-}
-
-/// What a version is doing.
-#[derive(Debug, Clone)]
-pub struct VersionDoing {
-    /// Its id.
-    pub id: String,
-    /// Slots that have taken it over.
-    pub slots: usize,
-    /// How far it is watched.
-    pub watch: guard::Progress,
-}
-
-/// What a slot is doing.
-#[derive(Debug, Clone)]
-pub struct SlotDoing {
-    /// What it last said.
-    pub report: Report,
-    /// Records that were read and are not committed.
-    pub in_flight: usize,
-    /// Records in the open transaction.
-    pub open: usize,
-    /// How often it made its clients.
-    pub starts: u64,
-}
-
 impl Manager {
     /// Nothing runs yet.
     #[must_use]
@@ -169,32 +111,6 @@ impl Manager {
         slots.iter().for_each(|slots| slots.control.stop());
         for slots in slots {
             self.end(slots).await;
-        }
-    }
-
-    /// What a pipeline is doing here.
-    #[must_use]
-    pub fn doing(&self, name: &str) -> Doing {
-        let pipelines = self.lock();
-        let Some(pipeline) = pipelines.get(name) else { return Doing::default() };
-        let slot = |status: &Arc<Status>| SlotDoing {
-            report: status.report(),
-            in_flight: status.in_flight(),
-            open: status.open(),
-            starts: status.starts(),
-        };
-        Doing {
-            waiting: pipeline.waiting.clone(),
-            pinned: pipeline.live.as_ref().map(|live| live.plan.pinned),
-            slots: pipeline.slots.iter().flat_map(|slots| slots.statuses.iter().map(slot)).collect(),
-            version: pipeline.live.as_ref().map(|live| VersionDoing {
-                id: live.version.id(),
-                slots: pipeline.slots.as_ref().map_or(0, Slots::up_to_date),
-                watch: live.guard.progress(),
-            }),
-            degraded: pipeline.degraded.clone(),
-            parked: pipeline.parked.clone(),
-            shadow: pipeline.comparing.as_ref().map(|(_, comparing)| comparing.progress()),
         }
     }
 
@@ -394,32 +310,6 @@ impl Manager {
         }
     }
 
-    fn start(&self, live: &Arc<Live>, paused: bool, ready: Works) -> Slots {
-        let plan = &live.plan;
-        let factory = Arc::clone(live) as Arc<dyn Factory>;
-        let control = Arc::new(Control::new(factory, paused, Arc::clone(&self.alarm)));
-        control.prepare(ready);
-        let mut slots = Slots { control, statuses: Vec::new(), threads: Vec::new() };
-        for n in 0..plan.spec.tasks {
-            let status = Arc::new(Status::default());
-            let slot = Slot {
-                kafka: Arc::new(Cluster::new(&self.site.brokers)),
-                identity: Identity::new(&plan.spec.name, &self.site.instance, n),
-                topics: plan.spec.topics.clone(),
-                control: Arc::clone(&slots.control),
-                status: Arc::clone(&status),
-                metrics: self.metrics.slot(&plan.spec.name, n),
-            };
-            let name = slot.identity.slot().to_owned();
-            match std::thread::Builder::new().name(name).spawn(move || slot.run()) {
-                Ok(thread) => slots.threads.push(thread),
-                Err(error) => status.fail(&format!("cannot start a thread: {error}")),
-            }
-            slots.statuses.push(status);
-        }
-        slots
-    }
-
     /// The plan with what the broker says of its topics, or which one is not there.
     async fn with_topics(&self, mut plan: Plan) -> Result<Plan, String> {
         let config = client::inspector(&self.site.brokers, &self.site.client_id);
@@ -436,29 +326,6 @@ impl Manager {
         if pipeline.waiting.as_ref() != Some(&reason) {
             tracing::warn!(pipeline = name, reason, "pipeline waits");
             pipeline.waiting = Some(reason);
-        }
-    }
-
-    async fn retire(&self, slots: Option<Slots>) {
-        if let Some(slots) = slots {
-            slots.control.stop();
-            self.end(slots).await;
-        }
-    }
-
-    /// Waits for slots that were told to stop.
-    async fn end(&self, slots: Slots) {
-        let ended = self.tasks.spawn_blocking(move || {
-            let until = Instant::now() + END_DEADLINE;
-            while slots.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            slots.threads.iter().filter(|thread| !thread.is_finished()).count()
-        });
-        match ended.await {
-            Ok(0) => {}
-            Ok(left) => (self.alarm)(&format!("{left} slots did not end in {END_DEADLINE:?}")),
-            Err(error) => tracing::warn!(error = %error, "waiting for slots ended early"),
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use transform_host::{ChainError, FaultKind, Passed, Record, Verdict};
 
 use super::divert::Reason;
+use super::judge::{Judge, REJECTED, Unjudged};
 use super::tap::{Judged, Tap};
-use super::worker::{Judge, REJECTED, Unjudged};
 use crate::kafka::Input;
 use crate::lookup::Taken;
 use crate::pipeline::guard::{Action, Failed, Guard, Word};

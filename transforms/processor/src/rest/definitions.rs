@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use transform_host::{Module, ParameterKind};
 
 use crate::names::{CLASS, key};
+use crate::pipeline::policy::Policy;
 
 /// The groups, in the order in which forms show them.
 pub(super) const COMMON: &str = "Common";
 pub(super) const TRANSFORMS: &str = "Transforms";
 pub(super) const ERRORS: &str = "Error Handling";
+const VERSIONS: &str = "Versions";
 
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,47 @@ impl Definition {
 
 /// The settings that every pipeline may have.
 pub(super) fn of_pipelines() -> Vec<Definition> {
+    let mut definitions = of_flow();
+    definitions.extend(of_versions());
+    definitions
+}
+
+/// What a version may cost, and what the breaker does.
+fn of_versions() -> Vec<Definition> {
+    let Policy { watch, watch_errors, watch_time, breaker_errors, breaker_window, retries, .. } = Policy::default();
+    let numbers = [
+        (key::WATCH, watch, "A new version of the pipeline is watched for so many records; 0: not at all."),
+        (
+            key::WATCH_ERRORS,
+            watch_errors,
+            "Of these so many may fail in a module before the version goes back by itself.",
+        ),
+        (
+            key::WATCH_TIME,
+            u64::try_from(watch_time.as_micros()).unwrap_or(u64::MAX),
+            "What a watched record may take in the modules, in microseconds: the median, of batches that are not small.",
+        ),
+        (key::BREAKER_ERRORS, breaker_errors, "The breaker trips when so many records have failed in a module"),
+        (key::BREAKER_WINDOW, breaker_window, "of the last so many."),
+        (
+            key::BREAKER_RETRIES,
+            retries.into(),
+            "After so many tries records that run out of time are judged one by one, and become dead letters.",
+        ),
+    ];
+    let number = |(name, default, words): (&str, u64, &str)| {
+        Definition::new(name, "LONG", VERSIONS, words).or(&default.to_string())
+    };
+    let mut definitions: Vec<Definition> = numbers.into_iter().map(number).collect();
+    let words = "Of the watched records so many may be rejected on purpose; half of them where nothing is said.";
+    definitions.push(Definition::new(key::WATCH_REJECTS, "LONG", VERSIONS, words));
+    let words = "What the breaker does: park holds the flow until an operator resumes it, rollback brings the version before \
+                 back, stop fails the task.";
+    definitions.push(Definition::new(key::BREAKER, "STRING", VERSIONS, words).or("park"));
+    definitions
+}
+
+fn of_flow() -> Vec<Definition> {
     vec![
         Definition::new(
             key::NAME,

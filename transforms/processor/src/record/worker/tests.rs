@@ -1,5 +1,6 @@
 //! Records of every kind through the work of a slot, with closures for the registry and the modules.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use apache_avro::Schema;
@@ -8,6 +9,8 @@ use apache_avro::types::Value;
 use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
 use schemas::order::{Item, Order, Timestamp};
 use schemas::{Money, codec, framing};
+
+use transform_host::Passed;
 
 use super::*;
 use crate::kafka::client::MAX_RECORD_BYTES;
@@ -450,10 +453,13 @@ fn a_transaction_becomes_no_more_than_its_limit() {
     assert_eq!(out.len(), OUTPUT_RECORDS);
 }
 
+/// Place, class, and whether it stops the slot.
+type Blamed = (usize, &'static str, bool);
+
 /// Notes what it is told, and stops at the second blame.
 #[derive(Default)]
 struct Noting {
-    blamed: Arc<std::sync::Mutex<Vec<(usize, &'static str, bool)>>>,
+    blamed: Arc<std::sync::Mutex<Vec<Blamed>>>,
     committed: Arc<std::sync::Mutex<Vec<usize>>>,
     judged: Arc<std::sync::Mutex<Vec<i64>>>,
 }

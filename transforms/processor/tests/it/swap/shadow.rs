@@ -104,3 +104,38 @@ async fn a_candidate_that_cannot_be_is_refused_with_its_reason() {
     assert!(error.contains("no verdict within 0 s"), "{error}");
     world.end([process]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_that_is_equal_is_promoted_where_its_policy_says_so() {
+    let world = World::start().await;
+    let process = world.process("a").await;
+    process.upload(1).await;
+    process.upload(2).await;
+    let live = config(1, "good", &[]);
+    process.put(&live).await;
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("promoted-{}.json", std::process::id()));
+    std::fs::write(&file, serde_json::to_string_pretty(&json!({ "name": "p", "config": live })).unwrap()).unwrap();
+    let flags = ["--alias", "m", "--module", "fickle@1000.1000.1002", "--records", "20", "--share", "50"];
+    let flags = [&flags[..], &["--policy", "promote", "--wait", "60", "--file", file.to_str().unwrap()]].concat();
+    let told = async {
+        let told = shadow(&process, &flags).await.unwrap();
+        process.status(|body| body["version"]["slots"] == 1).await;
+        told
+    };
+    let load = async {
+        for round in 0.. {
+            world.orders(ids(&format!("o-{round}"), 0..10));
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let told = tokio::select! { told = told => told, () = load => unreachable!() };
+    assert!(
+        told.contains("verdict: equal") && told.contains("+    \"transforms.m.type\": \"fickle@1000.1000.1002\""),
+        "{told}"
+    );
+    let (_, info) = process.call("GET", "/connectors/p", None).await;
+    assert_eq!(info["modules"]["m"]["module"], "fickle@1000.1000.1002", "{info}");
+    assert!(std::fs::read_to_string(&file).unwrap().contains("fickle@1000.1000.1002"), "the file is the truth");
+    std::fs::remove_file(&file).unwrap();
+    world.end([process]).await;
+}

@@ -89,6 +89,13 @@ impl Process {
     }
 }
 
+/// A test that fails ends, too, instead of waiting for ever for the threads of what it started.
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.tasks.stop();
+    }
+}
+
 pub(crate) fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).unwrap();
     for topic in ["in", "out", "dead", "orders.dropped"] {

@@ -46,6 +46,8 @@ pub enum Command {
     Promote(command::promote::Promote),
     /// Run an earlier version of a module: change that line of the pipeline's file, show it, apply it
     Rollback(command::promote::Rollback),
+    /// Run a dead letter again: as it was, with another module, or through the pipeline as it is now; send it again
+    Replay(command::replay::Args),
     /// Make a token for the file of `serve --tokens`
     Token(token::Args),
     /// Check an upload from standard input; a serving process starts this for itself

@@ -266,6 +266,7 @@ impl Factory for Plan {
             dropped: self.route(&self.spec.dropped),
         };
         Ok(Box::new(Worker {
+            pipeline: self.spec.name.clone(),
             routes,
             judge: self.judge(&output, &named)?,
             output,

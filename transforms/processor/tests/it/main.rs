@@ -17,5 +17,6 @@ mod intake;
 mod logs;
 mod loop_;
 mod members;
+mod replay;
 mod rest;
 mod simulation;

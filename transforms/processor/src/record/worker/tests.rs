@@ -8,6 +8,7 @@ use apache_avro::types::Value;
 use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
 use schemas::order::{Item, Order, Timestamp};
 use schemas::{Money, codec, framing};
+use serde_json::json;
 
 use super::*;
 use crate::kafka::client::MAX_RECORD_BYTES;
@@ -66,6 +67,7 @@ impl Source for Known {
 fn worker(judge: impl FnMut(&[Record]) -> Result<Vec<Verdict>, ChainError> + 'static) -> (Arc<AtomicBool>, Worker) {
     let registry = Arc::new(AtomicBool::new(true));
     let worker = Worker {
+        pipeline: "p".to_owned(),
         routes: Routes {
             output: route("order_placed"),
             dead_letters: Some(route("orders.dead-letter")),
@@ -242,6 +244,7 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
                 module: LABEL.to_owned(),
                 kind: FaultKind::Rejected,
                 reason: "no such currency".to_owned(),
+                passed: Passed::default().and(0),
             }),
             1 => Verdict::Drop { module: LABEL.to_owned() },
             2 => Verdict::Reject(Rejection {
@@ -249,6 +252,7 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
                 module: LABEL.to_owned(),
                 kind: FaultKind::Trap,
                 reason: "unreachable".to_owned(),
+                passed: Passed::default().and(0),
             }),
             3 => Verdict::Emit(vec![Record { value: vec![1, 2, 3], ..judged(record) }]),
             _ => Verdict::Emit(vec![record.clone()]),
@@ -267,6 +271,8 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
     assert_eq!(header(&out[0], "orderflow.module"), Some(LABEL));
     assert_eq!(header(&out[0], "orderflow.parameters"), Some(r#"{"items.sum":"reject"}"#));
     assert_eq!(header(&out[0], "orderflow.lookups"), Some(LOOKUPS), "what a replay must look up in");
+    let chain = json!({ "pipeline": "p", "schema": PLACED, "steps": [{ "module": LABEL, "parameters": {} }] });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(header(&out[0], "orderflow.chain").unwrap()).unwrap(), chain);
     assert_eq!((&*out[1].topic, header(&out[1], "orderflow.module")), ("orders.dropped", Some(LABEL)));
     assert_eq!(&*out[4].topic, "order_placed");
 }

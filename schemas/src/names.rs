@@ -46,6 +46,14 @@ pub mod headers {
     pub const PARAMETERS: &str = "orderflow.parameters";
     /// On a dead letter: the lookup tables that the module could read, with their positions.
     pub const LOOKUPS: &str = "orderflow.lookups";
+    /// On a dead letter: all that a replay needs beside these, as JSON: the pipeline, the id of its output's schema, and
+    /// the modules with their parameters that the record went through, the last one being [`MODULE`].
+    pub const CHAIN: &str = "orderflow.chain";
+    /// On a record that was sent again from the dead letters: `partition/offset` where it was received, which stay its
+    /// version.
+    pub const REPLAY_OF: &str = "orderflow.replay-of";
+    /// On such a record: how often it was sent again.
+    pub const REPLAYS: &str = "orderflow.replays";
     /// Connect's own: the topic that the dead letter comes from. With partition and offset its identity.
     pub const ERROR_TOPIC: &str = "__connect.errors.topic";
     /// Connect's own: the partition that the dead letter comes from.

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// A crate and all that it may depend on of ours, tests included.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("schemas", &[]),
     ("service-kit", &[]),
     ("edge", &["schemas", "service-kit"]),
@@ -25,6 +25,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ),
     ("race-native", &["transform-sdk"]),
     ("clean", &["transform-sdk"]),
+    ("customer-tier", &["transform-sdk"]),
     ("enrich", &["transform-sdk"]),
 ];
 

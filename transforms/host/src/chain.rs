@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    Engine, FaultKind, Level, LogLine, Metric, Module, NamedOutput, Passed, Record, Tables, Verdict, When,
+    Engine, FaultKind, Level, LogLine, Metric, Module, NamedOutput, Passed, Record, Rejection, Tables, Verdict, When,
     instance::Settings,
     outputs::Outputs,
     schema::Shape,
@@ -351,7 +351,7 @@ fn first(
     let verdicts = outcomes.into_iter().zip(batch).map(|(outcome, record)| match outcome {
         Outcome::Pass => Verdict::Emit(vec![record.clone()]),
         Outcome::Drop => Verdict::Drop { module: stage.label.clone() },
-        Outcome::Reject(rejection) => Verdict::Reject(rejection),
+        Outcome::Reject(rejection) => Verdict::Reject(behind(record, rejection)),
         Outcome::Emit(records) => Verdict::Emit(records),
         Outcome::Replace(value) => Verdict::Emit(vec![stage.emitted(record, value)]),
     });
@@ -407,7 +407,7 @@ fn combined(stage: &Stage, part: Vec<(Record, Outcome)>) -> Verdict {
         match outcome {
             Outcome::Drop => {}
             Outcome::Pass => emitted.push(record),
-            Outcome::Reject(rejection) => return Verdict::Reject(rejection),
+            Outcome::Reject(rejection) => return Verdict::Reject(behind(&record, rejection)),
             Outcome::Emit(records) => emitted.extend(records),
             Outcome::Replace(value) => {
                 let passed = record.passed.and(stage.place());
@@ -422,6 +422,11 @@ fn combined(stage: &Stage, part: Vec<(Record, Outcome)>) -> Verdict {
         }
     }
     if emitted.is_empty() { Verdict::Drop { module: stage.label.clone() } } else { Verdict::Emit(emitted) }
+}
+
+/// A rejection of a record that had gone through some modules before.
+fn behind(record: &Record, rejection: Rejection) -> Rejection {
+    Rejection { passed: record.passed.with(rejection.passed), ..rejection }
 }
 
 /// Keeps what a call said, within bounds.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
 };
@@ -35,13 +35,30 @@ pub struct Engine {
     engine: wasmtime::Engine,
     linker: Linker<State>,
     ticker: Ticker,
+    meter: Option<Meter>,
+}
+
+/// Fuel instead of time: what a call costs depends on nothing but the module and the record.
+struct Meter {
+    /// What a call gets.
+    each: AtomicU64,
+    /// What calls of `process` have used.
+    used: AtomicU64,
 }
 
 impl Engine {
     /// Starts an engine.
     pub fn new(limits: Limits) -> Result<Arc<Self>, EngineError> {
         let config = config(&limits);
-        Self::start(limits, &config)
+        Self::start(limits, &config, None)
+    }
+
+    /// An engine that counts what a call executes, for a replay that ends the same way on every machine. A call gets
+    /// `fuel`, about one unit an instruction; set the times of `limits` so long that they never count.
+    pub fn metered(limits: Limits, fuel: u64) -> Result<Arc<Self>, EngineError> {
+        let mut config = config(&limits);
+        config.consume_fuel(true);
+        Self::start(limits, &config, Some(Meter { each: AtomicU64::new(fuel), used: AtomicU64::new(0) }))
     }
 
     /// An engine for a process that may open no file: an instance's memory is not begun from a file in memory, which
@@ -49,21 +66,44 @@ impl Engine {
     pub fn without_files(limits: Limits) -> Result<Arc<Self>, EngineError> {
         let mut config = config(&limits);
         config.memory_init_cow(false);
-        Self::start(limits, &config)
+        Self::start(limits, &config, None)
     }
 
-    fn start(limits: Limits, config: &Config) -> Result<Arc<Self>, EngineError> {
+    fn start(limits: Limits, config: &Config, meter: Option<Meter>) -> Result<Arc<Self>, EngineError> {
         let settings = |error: wasmtime::Error| EngineError::Settings(joined(&error));
         let engine = wasmtime::Engine::new(config).map_err(settings)?;
         let mut linker = Linker::new(&engine);
         bindings::Transform::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(settings)?;
         let ticker = Ticker::start(engine.clone(), limits.tick).map_err(EngineError::Ticker)?;
-        Ok(Arc::new(Self { limits: Arc::new(limits), engine, linker, ticker }))
+        Ok(Arc::new(Self { limits: Arc::new(limits), engine, linker, ticker, meter }))
     }
 
     /// Compiles a component and checks that it is one of ours. Takes tens of milliseconds and up: not for an async task.
     pub fn load(self: &Arc<Self>, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
         Module::load(self, wasm).map(Arc::new)
+    }
+
+    /// What a call gets from now on. Without effect on an engine that does not count.
+    pub fn set_fuel(&self, fuel: u64) {
+        if let Some(meter) = &self.meter {
+            meter.each.store(fuel, Ordering::Relaxed);
+        }
+    }
+
+    /// What modules have used to judge records since this was asked last; 0 on an engine that does not count.
+    pub fn take_used(&self) -> u64 {
+        self.meter.as_ref().map_or(0, |meter| meter.used.swap(0, Ordering::Relaxed))
+    }
+
+    /// What a call gets, if that is counted.
+    pub(crate) fn fuel(&self) -> Option<u64> {
+        self.meter.as_ref().map(|meter| meter.each.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn uses(&self, fuel: u64) {
+        if let Some(meter) = &self.meter {
+            meter.used.fetch_add(fuel, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn limits(&self) -> &Arc<Limits> {

@@ -48,6 +48,12 @@ impl Passed {
         Self(self.0 | bit)
     }
 
+    /// Also these.
+    #[must_use]
+    pub(crate) fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     /// Whether the module at this place is among them.
     pub fn has(self, place: usize) -> bool {
         self == self.and(place) && place < Self::MOST
@@ -84,6 +90,8 @@ pub struct Rejection {
     pub kind: FaultKind,
     /// In words, bounded by [`crate::Limits::reason_bytes`].
     pub reason: String,
+    /// The modules that the record went through, this one with them.
+    pub passed: Passed,
 }
 
 /// What went wrong with a record.

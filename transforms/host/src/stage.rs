@@ -8,7 +8,7 @@ use std::{
 use transform_frame::{BatchWriter, RecordParts, Verdict as Framed, Verdicts};
 
 use crate::{
-    ChainError, FaultKind, Isolation, Limits, Module, Record, Rejection, Tables, When, datum,
+    ChainError, FaultKind, Isolation, Limits, Module, Passed, Record, Rejection, Tables, When, datum,
     instance::{Fault, Instance, Settings},
     outputs::Outputs,
     schema::Shape,
@@ -237,7 +237,7 @@ impl Stage {
             None => Instance::configured(&self.parts.module, &self.parts.settings, Arc::clone(&self.parts.tables))
                 .map_err(|fault| ChainError::Start { module: self.label.clone(), reason: fault.reason })?,
         };
-        let answer = instance.process(self.limits().call(records.len()), &batch);
+        let answer = instance.process(self.parts.module.engine(), self.limits().call(records.len()), &batch);
         self.memory_bytes = self.memory_bytes.max(instance.memory_bytes());
         let read = answer.and_then(|frame| self.read(&frame, records));
         match read {
@@ -366,7 +366,9 @@ impl Stage {
     /// A rejection by this module.
     pub(crate) fn rejection(&self, kind: FaultKind, reason: String) -> Rejection {
         let reason = cut(reason, self.limits().reason_bytes);
-        Rejection { alias: self.parts.alias.clone(), module: self.label.clone(), kind, reason }
+        let (alias, module) = (self.parts.alias.clone(), self.label.clone());
+        // Which modules stand before this one is the chain's to say.
+        Rejection { alias, module, kind, reason, passed: Passed::default().and(self.parts.place) }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod logs;
 pub mod new;
 pub mod promote;
 pub mod push;
+pub mod replay;
 pub mod shadow;
 pub mod status;
 pub mod table;

@@ -48,6 +48,8 @@ pub enum Command {
     Rollback(command::promote::Rollback),
     /// Compare a candidate with the live chain: it gets the same records, and its outputs go nowhere
     Shadow(command::shadow::Args),
+    /// Run a dead letter again: as it was, with another module, or through the pipeline as it is now; send it again
+    Replay(command::replay::Args),
     /// Make a token for the file of `serve --tokens`
     Token(token::Args),
     /// Check an upload from standard input; a serving process starts this for itself

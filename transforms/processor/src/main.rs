@@ -41,6 +41,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Build(args) => command::build::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Test(args) => command::test::run(&args),
         Command::Dev(args) => command::dev::run(&args),
+        Command::Replay(args) => command::replay::run(&args),
         Command::Push(args) => command::push::run(args).map(|()| ExitCode::SUCCESS),
     }
 }

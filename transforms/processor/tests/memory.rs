@@ -1,11 +1,6 @@
 //! What an upload costs the process that checks it. Alone in its process, because it measures memory.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a test fails by panicking, its helpers too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use anyhow::{Context, ensure};
 use race_native::{Module, Native};
 use schemas::{contracts, resolution::Resolver};
-use transform_host::{Chain, ChainError, Engine, FaultKind, Limits, Options, Record, Rejection, Step, Verdict};
+use transform_host::{Chain, ChainError, Engine, FaultKind, Limits, Options, Passed, Record, Rejection, Step, Verdict};
 use transform_sdk::frame::{self, BatchWriter, RecordParts};
 use transforms::record::judge::{Judge, Unjudged};
 
@@ -97,7 +97,7 @@ fn one(verdict: &Verdict) -> Option<&Record> {
 
 fn rejection(name: &str, reason: &str) -> Rejection {
     let (alias, module) = (name.to_owned(), name.to_owned());
-    Rejection { alias, module, kind: FaultKind::Rejected, reason: reason.to_owned() }
+    Rejection { alias, module, kind: FaultKind::Rejected, reason: reason.to_owned(), passed: Passed::default() }
 }
 
 impl Judge for Unboxed {

@@ -170,6 +170,7 @@ fn work(args: &Args) -> anyhow::Result<Box<dyn Work>> {
     let route = |topic: &str| Route { topic: Arc::from(topic), max_bytes: MAX_BYTES };
     let schema: Arc<str> = Arc::from(contracts::ORDER_PLACED_AVSC);
     Ok(Box::new(Worker {
+        pipeline: "race".to_owned(),
         routes: Routes {
             output: route(&args.output),
             dead_letters: Some(route(topics::ORDERS_DEAD_LETTER)),

@@ -122,6 +122,19 @@ fn an_order_is_cleaned_and_enriched() {
     }
 }
 
+/// All of a record but how long its decimals are, which the SDK writes as short as can be.
+fn whole(record: &Record, output: Option<&str>) -> Vec<String> {
+    let Schema::Record(schema) = schema() else { panic!("the order is a record") };
+    let fields = schema.fields.iter().filter(|found| found.name != "items").map(|found| field(record, &found.name));
+    let other = (output, &record.key, record.timestamp_ms, &record.headers, &record.topic, record.tombstone);
+    fields.chain([format!("{other:?}")]).collect()
+}
+
+fn emitted(verdict: &Verdict) -> Vec<Vec<String>> {
+    let Verdict::Emit(records) = verdict else { panic!("{verdict:?}") };
+    records.iter().map(|record| whole(record, record.output.as_deref())).collect()
+}
+
 #[test]
 fn customers_are_looked_up_in_the_table_of_tiers() {
     let tiers = [("rich", "gold"), ("bad", "blocked"), ("other", "silver")];
@@ -130,15 +143,14 @@ fn customers_are_looked_up_in_the_table_of_tiers() {
     let made =
         |options| Chain::with_options(&engine(), vec![step(&engine(), "customer-tier", &[])], ORDER_SCHEMA, options);
     let input = ["rich", "bad", "other", "nobody"].map(|customer| order(customer, 1, None));
-    let vip = Record { output: Some(Arc::from("vip")), ..input[0].clone() };
     let verdicts = made(tables("tiers")).unwrap().apply(&input).unwrap();
-    assert_eq!(verdicts[0], Verdict::Emit(vec![input[0].clone(), vip]));
+    assert_eq!(emitted(&verdicts[0]), [whole(&input[0], None), whole(&input[0], Some("vip"))]);
     assert!(
         matches!(&verdicts[1], Verdict::Reject(found) if found.reason == "the customer is blocked"),
         "{verdicts:?}"
     );
     for at in [2, 3] {
-        assert_eq!(verdicts[at], Verdict::Emit(vec![input[at].clone()]));
+        assert_eq!(emitted(&verdicts[at]), [whole(&input[at], None)]);
     }
     let error = made(tables("others")).err().unwrap().to_string();
     assert!(error.contains("it needs the lookup `tiers`; name it in `lookups`"), "{error}");

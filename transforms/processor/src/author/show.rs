@@ -8,7 +8,7 @@ use super::fields::{Change, Field};
 use super::report::{Judged, Outcome, Report, is_same};
 
 /// How it looks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Look {
     /// With a terminal's colours.
     pub colour: bool,
@@ -72,12 +72,17 @@ impl Look {
             if outputs.len() > 1 {
                 let _ = writeln!(out, "  record {} of {}", at + 1, outputs.len());
             }
-            let width = output.changes.iter().map(|change| change.path.len()).max().unwrap_or(0);
-            for change in &output.changes {
-                let (before, after) = (side(change.before.as_ref()), side(change.after.as_ref()));
-                let (before, after) = (self.paint(RED, &before), self.paint(GREEN, &after));
-                let _ = writeln!(out, "  {:width$}  {before} → {after}", change.path);
-            }
+            self.changes(&output.changes, out);
+        }
+    }
+
+    /// What is different in one record, a line a field.
+    pub fn changes(self, changes: &[Change], out: &mut String) {
+        let width = changes.iter().map(|change| change.path.len()).max().unwrap_or(0);
+        for change in changes {
+            let (before, after) = (side(change.before.as_ref()), side(change.after.as_ref()));
+            let (before, after) = (self.paint(RED, &before), self.paint(GREEN, &after));
+            let _ = writeln!(out, "  {:width$}  {before} → {after}", change.path);
         }
     }
 
@@ -132,12 +137,17 @@ fn side(field: Option<&Field>) -> String {
 
 /// Cut, and without what a terminal would take for a command: orders are written by anybody.
 fn shortened(text: &str) -> String {
-    let plain = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter });
-    let mut cut: String = plain.take(MAX_VALUE).collect();
+    let mut cut: String = plain(text).chars().take(MAX_VALUE).collect();
     if cut.len() < text.len() && text.chars().count() > MAX_VALUE {
         cut.push('…');
     }
     cut
+}
+
+/// Without what a terminal would take for a command.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
 /// Three digits and a unit.

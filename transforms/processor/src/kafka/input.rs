@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rdkafka::message::{BorrowedMessage, Message};
+use schemas::names::headers;
 
 use super::{Place, native};
 
@@ -76,6 +77,24 @@ impl Input {
         Address { topic: Arc::clone(&self.topic), partition: self.partition, offset: self.offset }
     }
 
+    /// Where it was received: a record that was sent again from the dead letters says so in a header. It can only be older
+    /// for that, in its own partition; what else a header says is not believed.
+    #[must_use]
+    pub fn received(&self) -> (i32, i64) {
+        let value = self.header(headers::REPLAY_OF).and_then(|value| value.split_once('/'));
+        let said = value.and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse::<i64>().ok()?)));
+        let older =
+            |(partition, offset): &(i32, i64)| *partition == self.partition && (0..self.offset).contains(offset);
+        said.filter(older).unwrap_or((self.partition, self.offset))
+    }
+
+    /// The text of a header; of more than one with this name the last.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().rfind(|(found, _)| found == name.as_bytes())?;
+        std::str::from_utf8(value.as_deref()?).ok()
+    }
+
     /// Its partition.
     pub(super) fn place(&self) -> Place {
         Place { topic: Arc::clone(&self.topic), partition: self.partition }
@@ -99,4 +118,31 @@ impl Outgoing {
 fn size(key: Option<&[u8]>, value: Option<&[u8]>, headers: &Headers) -> usize {
     let headers: usize = headers.iter().map(|(name, value)| 16 + name.len() + value.as_ref().map_or(0, Vec::len)).sum();
     WIRE_OVERHEAD + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_again_keeps_the_version_that_it_was_received_with_if_that_is_older_and_of_its_partition() {
+        let received = |said: &[&str]| {
+            let header = |said: &&str| (headers::REPLAY_OF.as_bytes().to_vec(), Some(said.as_bytes().to_vec()));
+            let input = Input {
+                topic: Arc::from("orders.received"),
+                partition: 3,
+                offset: 50,
+                timestamp_ms: None,
+                key: None,
+                value: None,
+                headers: said.iter().map(header).collect(),
+            };
+            input.received()
+        };
+        assert_eq!(received(&["3/41"]), (3, 41));
+        assert_eq!(received(&["3/7", "3/41"]), (3, 41), "the last word counts");
+        for said in [&[][..], &["2/41"], &["3/50"], &["3/51"], &["3/-1"], &["3"], &["3/x"], &["3/41", "x"]] {
+            assert_eq!(received(said), (3, 50), "{said:?}");
+        }
+    }
 }

@@ -317,6 +317,7 @@ impl Plan {
             dropped: self.route(&self.spec.dropped),
         };
         Ok(Box::new(Worker {
+            pipeline: self.spec.name.clone(),
             routes,
             judge: around(self.judge(&output, &named)?),
             output,

@@ -1,9 +1,12 @@
 //! Where a record goes that does not become an output: to the dead letters, unchanged, with the reason in headers as
 //! Connect writes them; or, when a module dropped it on purpose, as a marker to the dropped.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemas::names::headers as names;
+use serde::{Deserialize, Serialize};
+use transform_host::Passed;
 
 use crate::kafka::{Headers, Input, Outgoing};
 
@@ -31,6 +34,8 @@ pub struct Reason {
     pub message: String,
     /// The module, when it was one.
     pub module: Option<Module>,
+    /// The modules that the record went through, that one with them.
+    pub passed: Passed,
 }
 
 /// The module that a dead letter comes from.
@@ -48,12 +53,14 @@ impl Reason {
     /// A reason that has nothing to do with a module.
     #[must_use]
     pub fn new(stage: Stage, class: &'static str, message: impl Into<String>) -> Self {
-        Self { stage, class, message: message.into(), module: None }
+        Self { stage, class, message: message.into(), module: None, passed: Passed::default() }
     }
 }
 
 impl Stage {
-    fn as_str(self) -> &'static str {
+    /// As it stands in the header.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Key => "KEY_CONVERTER",
             Self::Value => "VALUE_CONVERTER",
@@ -63,9 +70,29 @@ impl Stage {
     }
 }
 
+/// All that a replay needs beside the other headers, as it stands in `orderflow.chain`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chain {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The id of its output's schema.
+    pub schema: u32,
+    /// The modules that the record went through, in order.
+    pub steps: Vec<Link>,
+}
+
+/// One of the modules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// `name@version+sha256:<first 12 digits>`.
+    pub module: String,
+    /// Its parameters.
+    pub parameters: BTreeMap<String, String>,
+}
+
 /// The record as a dead letter: key, value and headers as they are, and the reason behind them.
 #[must_use]
-pub fn dead_letter(input: &Input, topic: &Arc<str>, reason: &Reason) -> Outgoing {
+pub fn dead_letter(input: &Input, topic: &Arc<str>, reason: &Reason, chain: &Chain) -> Outgoing {
     let mut headers = input.headers.clone();
     address(input, &mut headers);
     add(&mut headers, names::ERROR_STAGE, reason.stage.as_str());
@@ -76,6 +103,7 @@ pub fn dead_letter(input: &Input, topic: &Arc<str>, reason: &Reason) -> Outgoing
         add(&mut headers, names::PARAMETERS, &module.parameters);
         add(&mut headers, names::LOOKUPS, &module.lookups);
     }
+    add(&mut headers, names::CHAIN, &serde_json::to_string(chain).unwrap_or_default());
     Outgoing {
         topic: Arc::clone(topic),
         key: input.key.clone(),
@@ -109,7 +137,7 @@ pub fn travels(name: &[u8]) -> bool {
     name == names::REQUEST_ID.as_bytes() || name == names::TRACEPARENT.as_bytes()
 }
 
-pub(super) fn add(headers: &mut Headers, name: &str, value: &str) {
+pub(crate) fn add(headers: &mut Headers, name: &str, value: &str) {
     headers.push((name.as_bytes().to_vec(), Some(value.as_bytes().to_vec())));
 }
 
@@ -153,7 +181,9 @@ mod tests {
         let (label, parameters) = ("clean@1.0.0+sha256:0123456789ab".to_owned(), r#"{"a":"b"}"#.to_owned());
         let module = Module { label, parameters, lookups: "[]".to_owned() };
         let reason = Reason { module: Some(module), ..Reason::new(Stage::Transformation, "orderflow.Rejected", "no") };
-        let letter = dead_letter(&input(), &Arc::from("orders.dead-letter"), &reason);
+        let link = Link { module: "clean@1.0.0+sha256:0123456789ab".to_owned(), parameters: BTreeMap::new() };
+        let chain = Chain { pipeline: "p".to_owned(), schema: 7, steps: vec![link] };
+        let letter = dead_letter(&input(), &Arc::from("orders.dead-letter"), &reason, &chain);
         assert_eq!((letter.key, letter.value, letter.timestamp_ms), (Some(Vec::new()), None, Some(7)));
         assert_eq!(
             text(&letter.headers),
@@ -170,6 +200,7 @@ mod tests {
                 "orderflow.module=clean@1.0.0+sha256:0123456789ab",
                 r#"orderflow.parameters={"a":"b"}"#,
                 "orderflow.lookups=[]",
+                r#"orderflow.chain={"pipeline":"p","schema":7,"steps":[{"module":"clean@1.0.0+sha256:0123456789ab","parameters":{}}]}"#,
             ]
         );
     }

@@ -92,6 +92,12 @@ impl Output {
         })
     }
 
+    /// The id that values are framed with.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Which field must be the record's key; `None` when the output knows no orders.
     #[must_use]
     pub fn order_id(&self) -> Option<usize> {
@@ -146,11 +152,12 @@ impl Output {
             }
             set(fields, slot.at, slot.value(text));
         }
+        let (partition, offset) = input.received();
         if let Some(at) = self.partition {
-            set(fields, at, Value::Int(input.partition));
+            set(fields, at, Value::Int(partition));
         }
         if let Some(at) = self.offset {
-            set(fields, at, Value::Long(input.offset));
+            set(fields, at, Value::Long(offset));
         }
         Ok(())
     }

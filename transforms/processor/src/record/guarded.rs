@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use transform_host::{ChainError, FaultKind, Passed, Record, Verdict};
 
 use super::divert::Reason;
-use super::judge::{Judge, REJECTED, Unjudged};
+use super::judge::{Judge, Unjudged};
 use super::tap::{Judged, Tap};
+use super::worker::REJECTED;
 use crate::kafka::Input;
 use crate::lookup::Taken;
 use crate::pipeline::guard::{Action, Failed, Guard, Word};

@@ -11,9 +11,6 @@ use crate::logs::GuestLogs;
 use crate::lookup::{SlotTables, Taken};
 use crate::metrics::ModuleMetrics;
 
-/// The kind of failure when a module rejects a record on purpose.
-pub(crate) const REJECTED: &str = "orderflow.Rejected";
-
 /// Why a batch is not judged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unjudged {

@@ -9,9 +9,9 @@ use schemas::names::headers as names;
 use schemas::resolution::Resolver;
 use transform_host::{ChainError, FaultKind, Record, Rejection, Verdict};
 
-use super::divert::{self, Module, Reason, Stage};
+use super::divert::{self, Link, Module, Reason, Stage};
 use super::finish::{self, Output};
-use super::judge::{Judge, REJECTED, Unjudged};
+use super::judge::{Judge, Unjudged};
 use super::read;
 use super::writers::Writers;
 use crate::kafka::{Headers, Input, Outgoing};
@@ -64,6 +64,8 @@ pub struct Routes {
 
 /// The work. One per slot.
 pub struct Worker {
+    /// The pipeline's name.
+    pub pipeline: String,
     /// Where things go.
     pub routes: Routes,
     /// The output schema.
@@ -109,7 +111,7 @@ impl Work for Worker {
                 let Some(route) = &self.routes.dead_letters else {
                     return stop_at(input, &reason, tally);
                 };
-                out.push(dead_letter(input, route, &reason)?);
+                out.push(self.dead_letter(input, route, &reason)?);
                 tally.dead += 1;
             }
             tally.done += 1;
@@ -127,7 +129,7 @@ impl Work for Worker {
     fn divert(&mut self, input: &Input, reason: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
         let reason = Reason::new(Stage::Produce, REFUSED, reason);
         let Some(route) = &self.routes.dead_letters else { return stop_at(input, &reason, Tally::default()) };
-        out.push(dead_letter(input, route, &reason)?);
+        out.push(self.dead_letter(input, route, &reason)?);
         Ok(Tally { done: 1, dead: 1, ..Tally::default() })
     }
 }
@@ -210,7 +212,7 @@ impl Worker {
         let maker = record.passed.last().and_then(|place| self.makers.get(place));
         let unmade = |reason| {
             let module = maker.map(|maker| Module { lookups: self.judge.lookups(), ..maker.clone() });
-            Reason { module, ..reason }
+            Reason { module, passed: record.passed, ..reason }
         };
         // The codec meets bytes of a module: should they make it panic, that costs this record, not the slot.
         let framed = catch_unwind(AssertUnwindSafe(|| self.framed(&record, input)));
@@ -245,16 +247,48 @@ impl Worker {
     }
 
     fn rejected(&self, rejection: Rejection) -> Reason {
-        let class = match rejection.kind {
-            FaultKind::Rejected => REJECTED,
-            FaultKind::Trap => "orderflow.ModuleTrap",
-            FaultKind::Deadline => "orderflow.ModuleDeadline",
-            FaultKind::Memory => "orderflow.ModuleMemory",
-            FaultKind::Output => "orderflow.ModuleOutput",
-        };
+        let class = class(rejection.kind);
         let parameters = self.parameters.get(&rejection.alias).cloned().unwrap_or_else(|| "{}".to_owned());
         let module = Module { label: rejection.module, parameters, lookups: self.judge.lookups() };
-        Reason { module: Some(module), ..Reason::new(Stage::Transformation, class, rejection.reason) }
+        let (module, passed) = (Some(module), rejection.passed);
+        Reason { module, passed, ..Reason::new(Stage::Transformation, class, rejection.reason) }
+    }
+
+    /// A dead letter must fit, or the record could go nowhere and would be tried for ever.
+    fn dead_letter(&self, input: &Input, route: &Route, reason: &Reason) -> Result<Outgoing, Hold> {
+        let makers = self.makers.iter().enumerate().filter(|(place, _)| reason.passed.has(*place));
+        let link = |(_, maker): (usize, &Module)| Link {
+            module: maker.label.clone(),
+            parameters: serde_json::from_str(&maker.parameters).unwrap_or_default(),
+        };
+        let (pipeline, schema) = (self.pipeline.clone(), self.output.id());
+        let chain = divert::Chain { pipeline, schema, steps: makers.map(link).collect() };
+        let letter = divert::dead_letter(input, &route.topic, reason, &chain);
+        let (size, limit) = (letter.size(), route.max_bytes);
+        if size <= limit {
+            return Ok(letter);
+        }
+        Err(Hold::Fail(format!(
+            "a dead letter for {} would have {size} bytes, it takes at most {limit}; raise its max.message.bytes",
+            route.topic
+        )))
+    }
+}
+
+/// The kind of failure when a module rejects a record on purpose.
+pub const REJECTED: &str = "orderflow.Rejected";
+/// The kind of failure when a module runs out of time.
+pub const DEADLINE: &str = "orderflow.ModuleDeadline";
+
+/// What a module's fault is called in a dead letter.
+#[must_use]
+pub fn class(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Rejected => REJECTED,
+        FaultKind::Trap => "orderflow.ModuleTrap",
+        FaultKind::Deadline => DEADLINE,
+        FaultKind::Memory => "orderflow.ModuleMemory",
+        FaultKind::Output => "orderflow.ModuleOutput",
     }
 }
 
@@ -279,19 +313,6 @@ fn fitting(outgoing: Outgoing, route: &Route, what: &str) -> Result<Outgoing, Re
     let message =
         format!("{what} is {size} bytes, {} takes at most {limit}; let the module make it smaller", route.topic);
     Err(Reason::new(Stage::Produce, TOO_LARGE, message))
-}
-
-/// A dead letter must fit, or the record could go nowhere and would be tried for ever.
-fn dead_letter(input: &Input, route: &Route, reason: &Reason) -> Result<Outgoing, Hold> {
-    let letter = divert::dead_letter(input, &route.topic, reason);
-    let (size, limit) = (letter.size(), route.max_bytes);
-    if size <= limit {
-        return Ok(letter);
-    }
-    Err(Hold::Fail(format!(
-        "a dead letter for {} would have {size} bytes, it takes at most {limit}; raise its max.message.bytes",
-        route.topic
-    )))
 }
 
 /// Nothing is diverted for a chain that cannot judge: the batch rests, and is tried again. `first` is where it begins.
@@ -325,7 +346,8 @@ impl Room {
     }
 }
 
-fn record(input: &Input, value: Vec<u8>) -> Record {
+/// A record as modules get it.
+pub(crate) fn record(input: &Input, value: Vec<u8>) -> Record {
     let text = |(name, value): &(Vec<u8>, Option<Vec<u8>>)| {
         std::str::from_utf8(name).ok().map(|name| (name.to_owned(), value.clone()))
     };

@@ -1,20 +1,21 @@
-//! Writes one record to a state topic and waits until the broker has it.
+//! Writes one record outside of a transaction and waits until the broker has it.
 
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::Message;
+use rdkafka::message::{Header, Message, OwnedHeaders, ToBytes};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use tokio::sync::oneshot;
 
+use crate::kafka::Outgoing;
 use crate::kafka::client::{self, Log};
 
 /// Longer than the client's own time-out, so that its answer is heard.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// Writes state.
+/// Writes state, and what is sent again.
 pub struct Writer {
     producer: ThreadedProducer<Reports>,
 }
@@ -23,11 +24,14 @@ pub struct Writer {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to {topic}: {cause}")]
 pub struct NotWritten {
-    topic: &'static str,
+    topic: String,
     cause: String,
 }
 
 struct Reports;
+
+/// Who waits for the report on a record.
+type Waiting = Box<oneshot::Sender<Result<i64, String>>>;
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -40,7 +44,7 @@ impl ClientContext for Reports {
 }
 
 impl ProducerContext for Reports {
-    type DeliveryOpaque = Box<oneshot::Sender<Result<i64, String>>>;
+    type DeliveryOpaque = Waiting;
 
     fn delivery(&self, report: &DeliveryResult<'_>, waiting: Self::DeliveryOpaque) {
         let told = match report {
@@ -67,12 +71,44 @@ impl Writer {
     /// # Errors
     /// When the broker did not say that it has the record.
     pub async fn put(&self, topic: &'static str, key: &str, value: Option<&[u8]>) -> Result<i64, NotWritten> {
-        let failed = |cause: String| NotWritten { topic, cause };
         let (told, delivered) = oneshot::channel();
         let mut record: BaseRecord<'_, str, [u8], _> =
             BaseRecord::with_opaque_to(topic, Box::new(told)).key(key).partition(0);
         record.payload = value;
-        self.producer.send(record).map_err(|(error, _)| failed(error.to_string()))?;
+        self.written(record, delivered).await
+    }
+
+    /// Writes a record into this partition; gives its offset.
+    ///
+    /// # Errors
+    /// As [`Writer::put`]; also when a header's name is no text.
+    pub async fn send(&self, record: &Outgoing, partition: i32) -> Result<i64, NotWritten> {
+        let (told, delivered) = oneshot::channel();
+        let mut headers = OwnedHeaders::new();
+        for (name, value) in &record.headers {
+            let key = std::str::from_utf8(name).map_err(|_| NotWritten {
+                topic: record.topic.to_string(),
+                cause: "a header's name is no text".to_owned(),
+            })?;
+            headers = headers.insert(Header { key, value: value.as_deref() });
+        }
+        let mut written: BaseRecord<'_, [u8], [u8], _> =
+            BaseRecord::with_opaque_to(&record.topic, Box::new(told)).partition(partition).headers(headers);
+        (written.key, written.payload, written.timestamp) =
+            (record.key.as_deref(), record.value.as_deref(), record.timestamp_ms);
+        self.written(written, delivered).await
+    }
+
+    async fn written<K: ToBytes + ?Sized>(
+        &self,
+        record: BaseRecord<'_, K, [u8], Waiting>,
+        delivered: oneshot::Receiver<Result<i64, String>>,
+    ) -> Result<i64, NotWritten> {
+        let topic = record.topic.to_owned();
+        let failed = |cause: String| NotWritten { topic, cause };
+        if let Err((error, _)) = self.producer.send(record) {
+            return Err(failed(error.to_string()));
+        }
         match tokio::time::timeout(DELIVERY_TIMEOUT, delivered).await {
             Ok(Ok(told)) => told.map_err(failed),
             Ok(Err(_)) | Err(_) => Err(failed("the broker did not answer in time".to_owned())),

@@ -32,12 +32,13 @@ const BRIEF: u32 = 13;
 const BRIEF_AVSC: &str = r#"{"type":"record","name":"orderflow.Order","fields":[{"name":"order_id","type":"string"},{"name":"customer","type":"string"}]}"#;
 
 /// A registry that has the schemas of the topics here.
-async fn registry(tasks: &Tasks) -> String {
+pub(crate) async fn registry(tasks: &Tasks) -> String {
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = tower::service_fn(|request: Request<Incoming>| async move {
         let (id, schema) = match request.uri().path() {
             "/schemas/ids/11" => (RECEIVED, ORDERS_RECEIVED_AVSC),
+            "/schemas/ids/12" => (PLACED, ORDER_PLACED_AVSC),
             "/subjects/out-value/versions/latest" | "/subjects/copy-value/versions/latest" => {
                 (PLACED, ORDER_PLACED_AVSC)
             }
@@ -53,16 +54,16 @@ async fn registry(tasks: &Tasks) -> String {
     format!("http://{address}")
 }
 
-fn cluster() -> MockCluster<'static, DefaultProducerContext> {
+pub(crate) fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).unwrap();
-    for topic in ["in", "out", "copy", "vip", "tiers", "dead", "orders.dropped"] {
+    for topic in ["in", "out", "copy", "vip", "tiers", "dead", "dead2", "orders.dropped"] {
         cluster.create_topic(topic, 4, 1).unwrap();
     }
     state_topics(&cluster);
     cluster
 }
 
-fn write(brokers: &str, topic: &str, records: &[(String, Vec<u8>)]) {
+pub(crate) fn write(brokers: &str, topic: &str, records: &[(String, Vec<u8>)]) {
     let producer: ThreadedProducer<_> =
         ClientConfig::new().set("bootstrap.servers", brokers).set("linger.ms", "0").create().unwrap();
     for (key, value) in records {
@@ -71,13 +72,13 @@ fn write(brokers: &str, topic: &str, records: &[(String, Vec<u8>)]) {
     producer.flush(PATIENCE).unwrap();
 }
 
-fn tiers(brokers: &str, tiers: &[(&str, &str)]) {
+pub(crate) fn tiers(brokers: &str, tiers: &[(&str, &str)]) {
     let records: Vec<_> =
         tiers.iter().map(|(customer, tier)| ((*customer).to_owned(), tier.as_bytes().to_vec())).collect();
     write(brokers, "tiers", &records);
 }
 
-fn order(id: &str, customer: &str) -> (String, Vec<u8>) {
+pub(crate) fn order(id: &str, customer: &str) -> (String, Vec<u8>) {
     let order = Order {
         order_id: id.parse().unwrap(),
         amount: "1.00".parse().unwrap(),
@@ -137,7 +138,7 @@ fn keys(seen: &BTreeMap<String, Seen>) -> Vec<(&str, usize)> {
     seen.iter().map(|(key, seen)| (key.as_str(), seen.count)).collect()
 }
 
-async fn put(process: &Process, name: &str, config: Value) {
+pub(crate) async fn put(process: &Process, name: &str, config: Value) {
     // The lookup table may not be read yet; then the answer says so, and it is put again.
     let until = Instant::now() + PATIENCE;
     loop {
@@ -149,24 +150,28 @@ async fn put(process: &Process, name: &str, config: Value) {
     }
 }
 
-async fn upload(process: &Process, module: &str) {
-    let modules = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../modules");
-    let out = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules");
-    let built = tokio::task::block_in_place(|| transform_host::build::guests(&modules, &out));
-    let files = built.unwrap_or_else(|error| panic!("{error}"));
-    let wasm = std::fs::read(files.iter().find(|file| file.ends_with(module)).unwrap()).unwrap();
+pub(crate) async fn upload(process: &Process, module: &str) {
+    let wasm = tokio::task::block_in_place(|| std::fs::read(shipped(module)).unwrap());
     let post = process.http.post(format!("{}/modules", process.url)).header("content-type", "application/wasm");
     assert_eq!(post.body(wasm).send().await.unwrap().status().as_u16(), 201);
 }
 
-fn pipeline(output: &str) -> Value {
+/// A module of the house, built.
+pub(crate) fn shipped(module: &str) -> std::path::PathBuf {
+    let modules = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../modules");
+    let out = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules");
+    let built = transform_host::build::guests(&modules, &out).unwrap_or_else(|error| panic!("{error}"));
+    built.into_iter().find(|file| file.ends_with(module)).unwrap()
+}
+
+pub(crate) fn pipeline(output: &str) -> Value {
     json!({
         "connector.class": "orderflow.WasmPipeline", "tasks.max": 2, "topics": "in", "output.topic": output,
         "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead",
     })
 }
 
-fn tiered(output: &str) -> Value {
+pub(crate) fn tiered(output: &str) -> Value {
     let mut config = pipeline(output);
     for (key, value) in [
         ("transforms", "tier"),

@@ -17,6 +17,7 @@ mod intake;
 mod logs;
 mod loop_;
 mod members;
+mod replay;
 mod rest;
 mod simulation;
 mod swap;

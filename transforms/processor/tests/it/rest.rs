@@ -89,6 +89,13 @@ impl Process {
     }
 }
 
+/// A test that fails ends, too, instead of waiting for ever for the threads of what it started.
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.tasks.stop();
+    }
+}
+
 pub(crate) fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).unwrap();
     for topic in ["in", "out", "dead", "orders.dropped"] {
@@ -140,12 +147,17 @@ async fn a_pipeline_is_put_paused_kept_over_a_restart_and_deleted() {
     aside.drain(PATIENCE).await;
 }
 
-/// A guest that passes what it gets, and the same with another digest.
-pub(crate) fn module() -> (Vec<u8>, Vec<u8>) {
+/// A guest of `transforms/evil`.
+pub(crate) fn evil(name: &str) -> Vec<u8> {
     let evil = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../evil");
     let out = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("evil");
     let files = transform_host::build::guests(&evil, &out).unwrap_or_else(|error| panic!("{error}"));
-    let wasm = std::fs::read(files.iter().find(|file| file.ends_with("panic.wasm")).unwrap()).unwrap();
+    std::fs::read(files.iter().find(|file| file.ends_with(name)).unwrap()).unwrap()
+}
+
+/// A guest that passes what it gets, and the same with another digest.
+pub(crate) fn module() -> (Vec<u8>, Vec<u8>) {
+    let wasm = evil("panic.wasm");
     // A custom section behind the end, with nothing but its name in it.
     let other = [&wasm[..], &[0, 2, 1, b'x']].concat();
     (wasm, other)

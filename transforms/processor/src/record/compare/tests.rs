@@ -27,7 +27,13 @@ fn emitted(customer: &str, region: Option<&str>, counts: &[u8]) -> Verdict {
 
 fn rejected(kind: FaultKind) -> Verdict {
     let text = String::new;
-    Verdict::Reject(Rejection { alias: text(), module: text(), kind, reason: "Jane Doe".to_owned() })
+    Verdict::Reject(Rejection {
+        alias: text(),
+        module: text(),
+        kind,
+        reason: "Jane Doe".to_owned(),
+        passed: transform_host::Passed::default(),
+    })
 }
 
 fn compared(expect: &[&str], pairs: &[(Verdict, Verdict)]) -> Comparison {

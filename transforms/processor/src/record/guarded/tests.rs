@@ -51,7 +51,13 @@ fn chain(records: &[Record]) -> Result<Vec<Verdict>, ChainError> {
         if record == &slow() {
             time_outs += 1;
             let (alias, module, reason) = ("m".to_owned(), "m@1.0.0".to_owned(), "it ran out of time".to_owned());
-            verdicts.push(Verdict::Reject(Rejection { alias, module, kind: FaultKind::Deadline, reason }));
+            verdicts.push(Verdict::Reject(Rejection {
+                alias,
+                module,
+                kind: FaultKind::Deadline,
+                reason,
+                passed: Passed::default(),
+            }));
         } else {
             verdicts.push(Verdict::Emit(vec![record.clone()]));
         }

@@ -9,6 +9,7 @@ use apache_avro::types::Value;
 use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
 use schemas::order::{Item, Order, Timestamp};
 use schemas::{Money, codec, framing};
+use serde_json::json;
 
 use transform_host::Passed;
 
@@ -71,6 +72,7 @@ fn worker(
 ) -> (Arc<AtomicBool>, Worker) {
     let registry = Arc::new(AtomicBool::new(true));
     let worker = Worker {
+        pipeline: "p".to_owned(),
         routes: Routes {
             output: route("order_placed"),
             dead_letters: Some(route("orders.dead-letter")),
@@ -247,6 +249,7 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
                 module: LABEL.to_owned(),
                 kind: FaultKind::Rejected,
                 reason: "no such currency".to_owned(),
+                passed: Passed::default().and(0),
             }),
             1 => Verdict::Drop { module: LABEL.to_owned() },
             2 => Verdict::Reject(Rejection {
@@ -254,6 +257,7 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
                 module: LABEL.to_owned(),
                 kind: FaultKind::Trap,
                 reason: "unreachable".to_owned(),
+                passed: Passed::default().and(0),
             }),
             3 => Verdict::Emit(vec![Record { value: vec![1, 2, 3], ..judged(record) }]),
             _ => Verdict::Emit(vec![record.clone()]),
@@ -272,6 +276,8 @@ fn a_module_may_reject_drop_or_break_and_the_others_go_on() {
     assert_eq!(header(&out[0], "orderflow.module"), Some(LABEL));
     assert_eq!(header(&out[0], "orderflow.parameters"), Some(r#"{"items.sum":"reject"}"#));
     assert_eq!(header(&out[0], "orderflow.lookups"), Some(LOOKUPS), "what a replay must look up in");
+    let chain = json!({ "pipeline": "p", "schema": PLACED, "steps": [{ "module": LABEL, "parameters": {} }] });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(header(&out[0], "orderflow.chain").unwrap()).unwrap(), chain);
     assert_eq!((&*out[1].topic, header(&out[1], "orderflow.module")), ("orders.dropped", Some(LABEL)));
     assert_eq!(&*out[4].topic, "order_placed");
 }
@@ -468,8 +474,13 @@ impl Judge for Noting {
     fn begin(&mut self) {}
 
     fn judge(&mut self, records: &[Record]) -> Result<Vec<Verdict>, Unjudged> {
-        let rejection =
-            |kind| Rejection { alias: "clean".to_owned(), module: LABEL.to_owned(), kind, reason: String::new() };
+        let rejection = |kind| Rejection {
+            alias: "clean".to_owned(),
+            module: LABEL.to_owned(),
+            kind,
+            reason: String::new(),
+            passed: Passed::default(),
+        };
         Ok(records
             .iter()
             .map(|record| match record.key.as_deref() {

@@ -40,7 +40,7 @@ async fn each_wrong_upload_is_refused_by_its_check_and_a_neighbour_is_answered()
         ("core module", CORE.to_vec(), 422, "magic", "this is a core WebAssembly module"),
         ("truncated", good[..good.len() / 2].to_vec(), 422, "validation", "not a WebAssembly component"),
         ("last byte gone", good[..good.len() - 1].to_vec(), 422, "validation", "not a WebAssembly component"),
-        ("nothing in it", COMPONENT.to_vec(), 422, "exports", "exports are not those of orderflow:transform@1.0.0"),
+        ("nothing in it", COMPONENT.to_vec(), 422, "exports", "exports are not those of orderflow:transform@1.1.0"),
         ("wasi", wasm("wasi"), 422, "imports", "imports `wasi:clocks/monotonic-clock@0.2.0`"),
         ("wrong exports", wasm("wrong-exports"), 422, "exports", "exports are not those of"),
         ("old world", wasm("old-world"), 422, "world", "built for `orderflow:transform@0.9.0`"),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use http::{Request, StatusCode};
@@ -34,14 +34,12 @@ pub(super) struct World {
     pub(super) cluster: MockCluster<'static, DefaultProducerContext>,
     registry: String,
     aside: Tasks,
-    started: Mutex<Vec<Tasks>>,
 }
 
 impl Drop for World {
     /// A test that failed must end: what reads topics would keep its runtime for ever.
     fn drop(&mut self) {
         self.aside.stop();
-        self.started.lock().unwrap().iter().for_each(Tasks::stop);
     }
 }
 
@@ -51,12 +49,11 @@ impl World {
         rest::state_topics(&cluster);
         let aside = Tasks::new();
         let registry = registry(&aside).await;
-        Self { cluster, registry, aside, started: Mutex::default() }
+        Self { cluster, registry, aside }
     }
 
     pub(super) async fn process(&self, instance: &str) -> Process {
         let process = Process::named(instance, &self.cluster, &self.registry).await;
-        self.started.lock().unwrap().push(process.tasks.clone());
         process.until("/connectors", |status, _| status == 200).await;
         process
     }
@@ -265,12 +262,7 @@ pub(super) async fn agreed(a: &Process, b: &Process, key: &str) -> Value {
 
 /// The guest `fickle` as version 1000.1000.100`patch`.
 fn fickle(patch: u32) -> Vec<u8> {
-    static BUILT: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        let evil = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../evil");
-        let out = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("evil");
-        let files = transform_host::build::guests(&evil, &out).unwrap_or_else(|error| panic!("{error}"));
-        std::fs::read(files.iter().find(|file| file.ends_with("fickle.wasm")).unwrap()).unwrap()
-    });
+    static BUILT: LazyLock<Vec<u8>> = LazyLock::new(|| rest::evil("fickle.wasm"));
     let (old, new) = (b"1000.1000.1000", format!("1000.1000.100{patch}"));
     let at = BUILT.windows(old.len()).position(|window| window == old).unwrap();
     let mut wasm = BUILT.clone();

@@ -1,0 +1,149 @@
+//! `transforms replay`: a dead letter again, as it was or through the pipeline as it is now, and back into its topic.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use crate::author::show::{Look, plain};
+use crate::replay::letter::{Address, Letter, fetch};
+use crate::replay::now::{self, Now};
+use crate::replay::rerun::{self, End, Replayed};
+use crate::replay::{Site, send};
+
+/// It did not end as it should.
+const OTHERWISE: u8 = 3;
+
+/// The flags of `replay`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 it ended as the letter says, or with --with, --now and --send: no module refuses it; \
+                        1 it could not be run; 2 wrong usage; 3 it ended otherwise."
+)]
+pub struct Args {
+    /// Where the dead letter lies: TOPIC/PARTITION/OFFSET
+    letter: Address,
+    /// A .wasm file that stands for the module that failed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["now", "send"])]
+    with: Option<PathBuf>,
+    /// Through the pipeline as it is now; nothing is written
+    #[arg(long)]
+    now: bool,
+    /// If the pipeline takes it now: write it to the topic that it came from, with the version it was received with
+    #[arg(long)]
+    send: bool,
+    /// With --send: not if it was sent again so often already
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    max_replays: u32,
+    /// Another pipeline than the one that the letter names
+    #[arg(long, value_name = "NAME")]
+    pipeline: Option<String>,
+    /// The brokers
+    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092")]
+    kafka: String,
+    /// The schema registry (Confluent API)
+    #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
+    registry: String,
+}
+
+/// Replays and prints what happened.
+///
+/// # Errors
+/// When it cannot be run.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let (text, as_it_should) = told(args)?;
+    print!("{text}");
+    Ok(if as_it_should { ExitCode::SUCCESS } else { ExitCode::from(OTHERWISE) })
+}
+
+/// What is printed, and whether it ended as it should.
+///
+/// # Errors
+/// As [`run`].
+pub fn told(args: &Args) -> anyhow::Result<(String, bool)> {
+    let site = Site { kafka: args.kafka.clone(), registry: args.registry.clone() };
+    let letter = fetch(&args.kafka, &args.letter)?;
+    let mut text = head(args, &letter);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let well = runtime.block_on(async {
+        if args.now || args.send {
+            return through_now(args, &site, &letter, &mut text).await;
+        }
+        let read = |file: &PathBuf| std::fs::read(file).with_context(|| format!("cannot read {}", file.display()));
+        let with = args.with.as_ref().map(read).transpose()?;
+        let other = with.is_some();
+        let replayed = rerun::run(&site, &letter, with).await?;
+        steps(&replayed, &mut text);
+        Ok(verdict(&replayed, &letter, other, &mut text))
+    });
+    runtime.shutdown_background();
+    well.map(|well| (text, well))
+}
+
+fn head(args: &Args, letter: &Letter) -> String {
+    let input = &letter.input;
+    let key = input.key.as_deref().map(String::from_utf8_lossy);
+    let key = key.map_or_else(|| "no key".to_owned(), |key| format!("key {}", plain(&key)));
+    let mut text = format!("{}: {}/{}/{}, {key}", args.letter, input.topic, input.partition, input.offset);
+    if letter.replays > 0 {
+        let (partition, offset) = input.received();
+        let _ = write!(text, ", sent again {} times, received at {partition}/{offset}", letter.replays);
+    }
+    let _ = writeln!(text, "\nthen: {}", plain(&letter.said.to_string()));
+    text
+}
+
+fn steps(replayed: &Replayed, text: &mut String) {
+    for (at, step) in replayed.steps.iter().enumerate() {
+        let _ = writeln!(text, "{}. {}, {} units of fuel", at + 1, step.module, step.fuel);
+        Look::default().changes(&step.changes, text);
+    }
+}
+
+fn verdict(replayed: &Replayed, letter: &Letter, other: bool, text: &mut String) -> bool {
+    let ended = match &replayed.end {
+        End::Dead(said) => plain(&said.to_string()),
+        End::Dropped => "the last module dropped it".to_owned(),
+        End::Emitted(1) => "it came out".to_owned(),
+        End::Emitted(count) => format!("{count} records came out"),
+    };
+    let _ = writeln!(text, "now:  {ended}");
+    let (well, words) = match (other, replayed.is_as(&letter.said)) {
+        (false, true) => (true, "the same as then"),
+        (false, false) => (false, "not the same as then"),
+        (true, _) if matches!(replayed.end, End::Dead(_)) => (false, "that module refuses it, too"),
+        (true, _) => (true, "that module takes it"),
+    };
+    let _ = writeln!(text, "{words}");
+    well
+}
+
+async fn through_now(args: &Args, site: &Site, letter: &Letter, text: &mut String) -> anyhow::Result<bool> {
+    let named = letter.chain.as_ref().map(|chain| chain.pipeline.as_str());
+    let Some(pipeline) = args.pipeline.as_deref().or(named) else {
+        bail!("it was written by an earlier release, which did not name the pipeline; --pipeline does");
+    };
+    let well = match now::through(site, letter, pipeline).await? {
+        Now::Dead(said) => {
+            let _ = writeln!(text, "now:  {}", plain(&said.to_string()));
+            false
+        }
+        Now::Dropped => {
+            let _ = writeln!(text, "now:  a module of {pipeline} drops it");
+            true
+        }
+        Now::Stored(topics) => {
+            let _ = writeln!(text, "now:  {pipeline} takes it; it goes to {}", topics.join(", "));
+            true
+        }
+    };
+    if args.send && well {
+        let at = send::again(site, letter, args.max_replays).await?;
+        let (partition, offset) = letter.input.received();
+        let _ = writeln!(text, "sent again, as {at}; its version stays {partition}/{offset}");
+    } else if args.send {
+        let _ = writeln!(text, "not sent again: it would come back");
+    }
+    Ok(well)
+}

@@ -1,0 +1,54 @@
+//! A dead letter once more: as it was then, with the same modules, parameters and tables, counted in fuel instead of time
+//! ([`rerun`]); through the pipeline as it is now ([`now`]); and, once that takes it, back into its topic ([`send`]).
+
+pub mod letter;
+pub mod now;
+pub mod rerun;
+pub mod send;
+mod state;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemas::registry::{Error, Registry};
+
+pub use self::state::state;
+use crate::record::writers::Source;
+
+/// The broker must answer within this.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where to look.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The brokers.
+    pub kafka: String,
+    /// The schema registry.
+    pub registry: String,
+}
+
+/// The schemas that a replay needs, fetched before anything runs.
+struct Fetched(BTreeMap<u32, String>);
+
+impl Fetched {
+    /// Those of these ids that the registry has.
+    async fn get(registry: &Registry, ids: impl IntoIterator<Item = u32>) -> anyhow::Result<Self> {
+        let mut schemas = BTreeMap::new();
+        for id in ids {
+            match registry.by_id(id).await {
+                Ok(registered) => {
+                    schemas.insert(id, registered.schema.clone());
+                }
+                Err(Error::UnknownId(_)) => {}
+                Err(error) => anyhow::bail!("the schema registry does not tell schema {id}: {error}"),
+            }
+        }
+        Ok(Self(schemas))
+    }
+}
+
+impl Source for Fetched {
+    fn schema(&self, id: u32) -> Result<Option<String>, String> {
+        Ok(self.0.get(&id).cloned())
+    }
+}

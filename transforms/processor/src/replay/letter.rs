@@ -1,0 +1,210 @@
+//! A dead letter: fetched by its address, and taken apart into the record as it was received and what was said of it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use schemas::names::headers as names;
+
+use super::PATIENCE;
+use crate::kafka::{Input, client};
+use crate::record::divert::Chain;
+
+const CLIENT: &str = "transforms-replay";
+
+/// Where a record lies: `TOPIC/PARTITION/OFFSET`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// A dead letter.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// The record as it was received.
+    pub input: Input,
+    /// What was said of it.
+    pub said: Said,
+    /// The modules that it went through; `None` on letters of earlier releases.
+    pub chain: Option<Chain>,
+    /// The tables that they could look up in.
+    pub lookups: String,
+    /// How often it was sent again already.
+    pub replays: u32,
+}
+
+/// Why a record is a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The step, in Connect's words.
+    pub stage: String,
+    /// The kind of failure.
+    pub class: String,
+    /// In words.
+    pub message: String,
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.rsplitn(3, '/');
+        let (offset, partition, topic) = (parts.next(), parts.next(), parts.next());
+        let number = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok()?.try_into().ok());
+        let offset = offset.and_then(|text| text.parse::<i64>().ok()).filter(|offset| *offset >= 0);
+        match (topic.filter(|topic| !topic.is_empty()), number(partition), offset) {
+            (Some(topic), Some(partition), Some(offset)) => Ok(Self { topic: topic.to_owned(), partition, offset }),
+            _ => Err("write TOPIC/PARTITION/OFFSET, such as orders.dead-letter/3/17".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.topic, self.partition, self.offset)
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.class, self.stage, self.message)
+    }
+}
+
+/// Fetches a dead letter, read only: in no group, nothing committed. Blocks.
+///
+/// # Errors
+/// When the broker does not answer, or there is no dead letter of `transforms` at the address.
+pub fn fetch(kafka: &str, at: &Address) -> anyhow::Result<Letter> {
+    let consumer: BaseConsumer<client::Log> = client::inspector(kafka, CLIENT)
+        // It is in no group; librdkafka wants a name all the same.
+        .set("group.id", CLIENT)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        .create_with_context(client::Log)
+        .context("cannot make a Kafka consumer")?;
+    let unreachable = || format!("cannot read {} at {kafka}; is Kafka up, and is there such a topic?", at.topic);
+    let (low, high) = consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE).with_context(unreachable)?;
+    ensure!(
+        (low..high).contains(&at.offset),
+        "partition {} of {} has the offsets {low} to {high}",
+        at.partition,
+        at.topic
+    );
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&at.topic, at.partition, Offset::Offset(at.offset))?;
+    consumer.assign(&list)?;
+    let until = Instant::now() + PATIENCE;
+    let none = || format!("no committed record lies at {at}; a consumer shows which offsets have one");
+    while Instant::now() < until {
+        match consumer.poll(std::time::Duration::from_millis(100)) {
+            None => {}
+            Some(Err(KafkaError::PartitionEOF(_))) => bail!(none()),
+            Some(Err(error)) => bail!("cannot read {}: {error}", at.topic),
+            Some(Ok(message)) => {
+                ensure!(message.offset() == at.offset, none());
+                return Letter::of(Input::copy(&message, Arc::from(at.topic.as_str())))
+                    .with_context(|| format!("{at} is no dead letter of transforms"));
+            }
+        }
+    }
+    bail!("the broker did not send {at} in {} s", PATIENCE.as_secs())
+}
+
+impl Letter {
+    /// Takes a record of a dead-letter topic apart.
+    ///
+    /// # Errors
+    /// When it does not say where it comes from.
+    pub fn of(mut record: Input) -> anyhow::Result<Self> {
+        let text = |name: &str| record.header(name).map(str::to_owned);
+        let need = |name: &str| text(name).with_context(|| format!("it has no header {name}"));
+        let number = |name: &str| -> anyhow::Result<i64> {
+            let value = need(name)?;
+            value.parse().with_context(|| format!("its header {name} is {value:?}"))
+        };
+        let topic = need(names::ERROR_TOPIC)?;
+        let partition = i32::try_from(number(names::ERROR_PARTITION)?).context("its partition is no partition")?;
+        let offset = number(names::ERROR_OFFSET)?;
+        let said = Said {
+            stage: need(names::ERROR_STAGE)?,
+            class: need(names::ERROR_CLASS)?,
+            message: need(names::ERROR_MESSAGE)?,
+        };
+        let chain = text(names::CHAIN).map(|text| serde_json::from_str(&text)).transpose();
+        let chain = chain.with_context(|| format!("its header {} cannot be read", names::CHAIN))?;
+        let lookups = text(names::LOOKUPS).unwrap_or_else(|| "[]".to_owned());
+        let replays = text(names::REPLAYS).and_then(|count| count.parse().ok()).unwrap_or(0);
+        // Ours stand behind what came with the record, beginning with the topic; the record's own may have such names, too.
+        let own = record.headers.iter().rposition(|(name, _)| name == names::ERROR_TOPIC.as_bytes());
+        record.headers.truncate(own.unwrap_or(0));
+        let input = Input { topic: Arc::from(topic), partition, offset, ..record };
+        Ok(Self { input, said, chain, lookups, replays })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::divert::{self, Link, Module, Reason, Stage};
+
+    #[test]
+    fn an_address_is_a_topic_a_partition_and_an_offset() {
+        let address: Address = "a/b.c/3/17".parse().unwrap();
+        assert_eq!((address.topic.as_str(), address.partition, address.offset), ("a/b.c", 3, 17));
+        assert_eq!(address.to_string(), "a/b.c/3/17");
+        for wrong in
+            ["", "/", "orders", "orders/3", "/3/17", "orders/-3/17", "orders/3/-17", "orders/x/17", "orders/3/"]
+        {
+            let error = wrong.parse::<Address>().unwrap_err();
+            assert!(error.contains("orders.dead-letter/3/17"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_a_worker_writes_as_a_dead_letter_becomes_the_record_again() {
+        let header = |name: &str, value: &str| (name.as_bytes().to_vec(), Some(value.as_bytes().to_vec()));
+        let input = Input {
+            topic: Arc::from("orders.received"),
+            partition: 3,
+            offset: 41,
+            timestamp_ms: Some(5),
+            key: Some(b"o-1".to_vec()),
+            value: Some(vec![0, 1]),
+            // Somebody wrote a dead letter's headers into the input topic.
+            headers: vec![
+                header(names::ERROR_TOPIC, "forged"),
+                header(names::REPLAYS, "2"),
+                header("traceparent", "t"),
+            ],
+        };
+        let module =
+            Module { label: "m@1.0.0+sha256:0".to_owned(), parameters: "{}".to_owned(), lookups: "[1]".to_owned() };
+        let reason = Reason { module: Some(module), ..Reason::new(Stage::Transformation, "orderflow.Rejected", "no") };
+        let link = Link { module: "m@1.0.0+sha256:0".to_owned(), parameters: [("a".into(), "b".into())].into() };
+        let chain = Chain { pipeline: "p".to_owned(), schema: 7, steps: vec![link] };
+        let letter = divert::dead_letter(&input, &Arc::from("dead"), &reason, &chain);
+        let (key, value, headers, timestamp_ms) = (letter.key, letter.value, letter.headers, letter.timestamp_ms);
+        let lying = Input { topic: letter.topic, partition: 0, offset: 9, timestamp_ms, key, value, headers };
+        let read = Letter::of(lying.clone()).unwrap();
+        assert_eq!(read.input, input);
+        assert_eq!(read.said.to_string(), "orderflow.Rejected (TRANSFORMATION): no");
+        assert_eq!((read.chain, read.lookups.as_str(), read.replays), (Some(chain), "[1]", 2));
+        let error = Letter::of(Input { headers: Vec::new(), ..lying }).unwrap_err().to_string();
+        assert_eq!(error, "it has no header __connect.errors.topic");
+    }
+}

@@ -146,6 +146,13 @@ mod tests {
         tables.begin().unwrap();
         assert_eq!(tables.get("tiers", b"jo").as_deref(), Some(&b"none"[..]));
         assert_eq!(tables.header(), r#"[{"lookup":"tiers","topic":"customer-tiers","next":{"0":8,"1":4}}]"#);
+        // Who looks on later, as a candidate beside the live modules does, is given the same.
+        let (beside, taken) = (SlotTables::new(BTreeMap::new()), tables.taken());
+        table.take(Some(b"jo"), Some(b"later"), (1, 4)).unwrap();
+        followed.publish(table.snapshot());
+        tables.begin().unwrap();
+        beside.take(taken);
+        assert_eq!(beside.get("tiers", b"jo").as_deref(), Some(&b"none"[..]));
         followed.refuse("too large".to_owned());
         assert_eq!(tables.begin().unwrap_err(), "tiers: too large");
         assert!(tables.contains("tiers") && !tables.contains("others"));

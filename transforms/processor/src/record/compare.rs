@@ -181,6 +181,11 @@ impl Comparison {
         if (live.tombstone, &live.value) == (candidate.tombstone, &candidate.value) {
             return;
         }
+        if live.tombstone != candidate.tombstone {
+            let what = |record: &Record| if record.tombstone { "null" } else { "bytes" };
+            found.push(difference("(value)", what(live), what(candidate)));
+            return;
+        }
         let read = |record: &Record| self.reader.read_value(&mut record.value.as_slice()).ok();
         match (read(live), read(candidate)) {
             (Some(live), Some(candidate)) => fields(&live, &candidate, &mut Vec::new(), found),

@@ -125,3 +125,19 @@ fn a_shape_is_short() {
     assert_eq!(shape(&"a".repeat(100)), format!("{}…", "x".repeat(32)));
     assert_eq!(shape("E-mail: ü@x\u{7}"), "X-xxxx: x@x·");
 }
+
+#[test]
+fn another_output_and_a_tombstone_are_differences_too() {
+    let changed = |change: fn(&mut Record)| {
+        let Verdict::Emit(mut records) = emitted("a", None, &[]) else { unreachable!() };
+        records.iter_mut().for_each(change);
+        Verdict::Emit(records)
+    };
+    let live = emitted("a", None, &[]);
+    let elsewhere = changed(|record| record.output = Some(Arc::from("vip")));
+    let tombstone = changed(|record| record.tombstone = true);
+    let found = compared(&[], &[(live.clone(), elsewhere), (live.clone(), tombstone), (live.clone(), live)]);
+    assert_eq!((found.compared, found.differing), (3, 2));
+    assert_eq!(found.examples[0].fields, [difference("(output)", "the main one", "vip")]);
+    assert!(found.examples.len() == 2 && found.examples[1].fields.len() == 1);
+}

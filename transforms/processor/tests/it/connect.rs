@@ -300,7 +300,7 @@ async fn a_plugin_tells_what_it_takes_and_every_fault_beside_its_setting() {
         found.unwrap_or_else(|| panic!("no {name} in {verdict}")).clone()
     };
     assert_eq!((code, &verdict["error_count"]), (200, &json!(3)), "{verdict}");
-    assert_eq!(verdict["groups"], json!(["Common", "Transforms", "Transforms: c", "Error Handling"]));
+    assert_eq!(verdict["groups"], json!(["Common", "Transforms", "Versions", "Transforms: c", "Error Handling"]));
     assert_eq!(
         value("name")["value"]["errors"][0],
         "Missing required configuration \"name\" which has no default value."

@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::{
-    Engine, FaultKind, Level, LogLine, Metric, Module, NamedOutput, Passed, Record, Rejection, Tables, Verdict, When,
+    Engine, FaultKind, Level, LogLine, Metric, Module, NamedOutput, Passed, Record, Rejection, Tables, Usage, Verdict,
+    When,
     instance::Settings,
     outputs::Outputs,
     schema::Shape,
@@ -281,6 +282,15 @@ impl Chain {
             }
         }
         Ok(verdicts)
+    }
+
+    /// What each module did since the last call, in the order of the chain.
+    pub fn take_usage(&mut self) -> Vec<Usage> {
+        let taken = self.stages.iter_mut().map(|stage| {
+            let (module, memory_bytes) = (stage.label.clone(), stage.usage.memory_bytes);
+            mem::replace(&mut stage.usage, Usage { module, memory_bytes, ..Usage::default() })
+        });
+        taken.collect()
     }
 
     /// What the modules logged since the last call, oldest first; bounded.

@@ -34,7 +34,7 @@ pub async fn push(wasm: Vec<u8>, url: &str, token: &Secret, stateful: bool) -> a
     if status.is_success() && answer.is_object() {
         return Ok(answer);
     }
-    let said = |name: &str| answer[name].as_str().filter(|text| !text.is_empty());
+    let said = |name: &str| answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     match (said("check"), said("detail")) {
         (Some(check), Some(detail)) => bail!("refused by {check}: {detail}"),
         (None, Some(detail)) => bail!("{address} answers {status}: {detail}"),

@@ -57,12 +57,14 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 /// What is there now, and what comes next.
 fn shown(answer: &Value, dev: bool) -> String {
-    let text = |name: &str| answer[name].as_str().unwrap_or_default();
-    let count = |name: &str| answer["trial"][name].as_u64().unwrap_or(0);
+    let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
+    let trial = answer.get("trial").filter(|trial| trial.is_object());
     let (name, version) = (text("name"), text("version"));
+    let size = answer.get("size").and_then(Value::as_u64).unwrap_or(0);
     let digest: String = text("digest").chars().take(12).collect();
-    let mut lines = format!("{name}@{version} is uploaded: sha256:{digest}, {} bytes", answer["size"]);
-    if answer["trial"].is_object() {
+    let mut lines = format!("{name}@{version} is uploaded: sha256:{digest}, {size} bytes");
+    if let Some(trial) = trial {
+        let count = |name: &str| trial.get(name).and_then(Value::as_u64).unwrap_or(0);
         let _ = write!(
             lines,
             "; of {} sample orders it emitted {}, dropped {}, rejected {}",
@@ -72,7 +74,7 @@ fn shown(answer: &Value, dev: bool) -> String {
             count("rejected")
         );
     }
-    if answer["stateful"] == true {
+    if answer.get("stateful") == Some(&Value::Bool(true)) {
         lines.push_str("; stateful: a fresh instance for each batch");
     }
     if !dev {

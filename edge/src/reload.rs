@@ -29,8 +29,9 @@ fn again(source: &Source, limits: &limits::Current, logs: Option<&Logs>) -> Resu
     if let Some(logs) = logs {
         logs.set(&config.log).map_err(|error| error.to_string())?;
     }
-    limits.set(Limits::from(&config));
-    let Limits { body, batch_bytes, batch_orders } = Limits::from(&config);
+    let read = Limits::from(&config);
+    let Limits { body, batch_bytes, batch_orders } = read;
+    limits.set(read);
     let mut now = format!(
         "max-body-bytes {body}, max-batch-bytes {batch_bytes}, max-batch-orders {batch_orders}, log {:?}",
         config.log.filter

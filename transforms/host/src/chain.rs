@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::{
-    Engine, FaultKind, Level, LogLine, Metric, Module, NamedOutput, Passed, Record, Rejection, Tables, Verdict, When,
+    Engine, FaultKind, Level, LogLine, Metric, Module, NamedOutput, Passed, Record, Rejection, Tables, Usage, Verdict,
+    When,
     instance::Settings,
     outputs::Outputs,
     schema::Shape,
@@ -285,7 +286,16 @@ impl Chain {
 
     /// The most memory that the modules' instances took: the sum of each one's most.
     pub fn memory_bytes(&self) -> usize {
-        self.stages.iter().map(|stage| stage.memory_bytes).sum()
+        self.stages.iter().map(|stage| stage.usage.memory_bytes).sum()
+    }
+
+    /// What each module did since the last call, in the order of the chain.
+    pub fn take_usage(&mut self) -> Vec<Usage> {
+        let taken = self.stages.iter_mut().map(|stage| {
+            let (module, memory_bytes) = (stage.label.clone(), stage.usage.memory_bytes);
+            mem::replace(&mut stage.usage, Usage { module, memory_bytes, ..Usage::default() })
+        });
+        taken.collect()
     }
 
     /// What the modules logged since the last call, oldest first; bounded.

@@ -16,6 +16,7 @@ mod predicate;
 mod record;
 mod stage;
 mod tables;
+mod usage;
 
 mod instance;
 mod state;
@@ -35,3 +36,4 @@ pub use predicate::{Predicate, TopicPattern, When};
 pub use record::{FaultKind, Level, LogLine, Metric, Passed, Record, Rejection, Verdict};
 pub use tables::Tables;
 pub use transform_frame::WORLD;
+pub use usage::Usage;

@@ -13,6 +13,7 @@ use crate::{
     outputs::Outputs,
     schema::Shape,
     state::{Spoken, cut},
+    usage::Usage,
 };
 
 /// What the module said of one record.
@@ -49,8 +50,7 @@ pub(crate) struct Stage {
     pub(crate) label: String,
     parts: Parts,
     instance: Option<Instance>,
-    /// The most memory that an instance had after a call.
-    pub(crate) memory_bytes: usize,
+    pub(crate) usage: Usage,
 }
 
 /// What a stage is made of.
@@ -78,8 +78,9 @@ impl Stage {
     /// Starts an instance, so that a refusal is seen at once.
     pub(crate) fn new(parts: Parts) -> Result<Self, Fault> {
         let instance = Instance::configured(&parts.module, &parts.settings, Arc::clone(&parts.tables))?;
-        let memory_bytes = instance.memory_bytes();
-        Ok(Self { label: parts.module.label(), parts, instance: Some(instance), memory_bytes })
+        let label = parts.module.label();
+        let usage = Usage { module: label.clone(), memory_bytes: instance.memory_bytes(), ..Usage::default() };
+        Ok(Self { label, parts, instance: Some(instance), usage })
     }
 
     /// Its place in the chain.
@@ -100,7 +101,9 @@ impl Stage {
         let must = admissions.iter().take(must).filter(admitted).count();
         let taken = records.iter().zip(&admissions).filter(|(_, admission)| admitted(admission));
         let taken: Vec<&Record> = taken.map(|(record, _)| record).collect();
-        let mut judged = self.judge(&taken, must, hunt, spoken)?.into_iter();
+        let judged = self.judge(&taken, must, hunt, spoken)?;
+        self.usage.judged(&judged);
+        let mut judged = judged.into_iter();
         let mut outcomes = Vec::with_capacity(records.len());
         for admission in admissions {
             let outcome = match admission {
@@ -237,8 +240,9 @@ impl Stage {
             None => Instance::configured(&self.parts.module, &self.parts.settings, Arc::clone(&self.parts.tables))
                 .map_err(|fault| ChainError::Start { module: self.label.clone(), reason: fault.reason })?,
         };
+        let started = Instant::now();
         let answer = instance.process(self.parts.module.engine(), self.limits().call(records.len()), &batch);
-        self.memory_bytes = self.memory_bytes.max(instance.memory_bytes());
+        self.usage.called(started.elapsed(), instance.memory_bytes());
         let read = answer.and_then(|frame| self.read(&frame, records));
         match read {
             Ok(read) => outcomes.extend(read),

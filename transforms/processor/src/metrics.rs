@@ -1,8 +1,7 @@
 //! The metrics of this command and their names. Labels are the pipeline and the slot, never anything from a record; what
 //! modules count has their own names, of which there are not many.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -12,13 +11,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use transform_host::Metric;
 
 use crate::logs::GuestLogs;
 use crate::work::Tally;
 
+mod modules;
 mod swaps;
 
+pub use modules::ModuleMetrics;
 pub use swaps::SwapMetrics;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,22 +30,6 @@ struct Pipeline {
 struct Slot {
     pipeline: String,
     slot: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-struct OfModule {
-    module: String,
-    name: String,
-}
-
-/// Series of modules' own counters in a process. A chain has few names, but each new chain may bring others.
-const MAX_MODULE_SERIES: usize = 1_000;
-
-/// What modules count, by the module's label and the name that it uses.
-#[derive(Debug, Clone, Default)]
-pub struct ModuleMetrics {
-    counters: Family<OfModule, Counter>,
-    known: Arc<Mutex<BTreeSet<OfModule>>>,
 }
 
 type Histograms = Family<Pipeline, Histogram, fn() -> Histogram>;
@@ -122,7 +106,7 @@ impl Metrics {
         registry.register("commit_seconds", "time of offsets and commit of a transaction", self.commit_seconds.clone());
         registry.register("batch_records", "records of a transaction", self.batch_records.clone());
         registry.register("transaction_open_records", "records in the open transaction of a slot", self.open.clone());
-        registry.register("module_counter", "what modules count themselves", self.modules.counters.clone());
+        self.modules.name(registry);
         self.swaps.name(registry);
     }
 
@@ -157,22 +141,6 @@ impl Metrics {
             open: self.open.get_or_create_owned(&by_slot),
             swaps: self.swaps(pipeline),
         }
-    }
-}
-
-impl ModuleMetrics {
-    /// Adds what a module counted.
-    pub fn count(&self, Metric { module, name, by }: Metric) {
-        let series = OfModule { module, name };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&series) {
-            if known.len() >= MAX_MODULE_SERIES {
-                return;
-            }
-            known.insert(series.clone());
-        }
-        drop(known);
-        self.counters.get_or_create_owned(&series).inc_by(by);
     }
 }
 
@@ -254,18 +222,10 @@ mod tests {
     use crate::logs;
 
     #[test]
-    fn what_modules_count_is_exported_up_to_a_bound() {
-        let (registry, metrics) = registry_with(&logs::channel("here").0);
-        let modules = metrics.modules();
-        for name in (0..2 * MAX_MODULE_SERIES).map(|number| format!("n{number}")) {
-            modules.count(Metric { module: "clean@1.0.0".to_owned(), name, by: 1 });
-        }
-        modules.count(Metric { module: "clean@1.0.0".to_owned(), name: "n0".to_owned(), by: 6 });
+    fn lines_that_were_lost_are_exported() {
+        let (registry, _) = registry_with(&logs::channel("here").0);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        let series = text.lines().filter(|line| line.starts_with("transforms_module_counter_total{"));
-        assert_eq!(series.count(), MAX_MODULE_SERIES);
-        assert!(text.contains(r#"transforms_module_counter_total{module="clean@1.0.0",name="n0"} 7"#), "{text}");
         assert!(text.contains("transforms_log_lines_lost_total 0"), "{text}");
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use serde_json::Value;
 
 use crate::config::Secret;
 use crate::names::WASM;
@@ -10,11 +11,14 @@ use crate::names::WASM;
 /// Checking and storing take a second or two; what is at the bounds of the checks, on a busy machine, takes this long.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
-/// Uploads `wasm`; gives the answer's text.
+/// The most of an answer that is not JSON in an error.
+const EXCERPT: usize = 300;
+
+/// Uploads `wasm`; gives the answer, which is that of `GET /modules/<name>@<version>`.
 ///
 /// # Errors
-/// When the process cannot be reached, or refuses, with its words.
-pub async fn push(wasm: Vec<u8>, url: &str, token: &Secret, stateful: bool) -> anyhow::Result<String> {
+/// When the process cannot be reached, or refuses: which check, why, and the way out.
+pub async fn push(wasm: Vec<u8>, url: &str, token: &Secret, stateful: bool) -> anyhow::Result<Value> {
     let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
     let query = if stateful { "?stateful=true" } else { "" };
     let address = format!("{}/modules{query}", url.trim_end_matches('/'));
@@ -26,6 +30,14 @@ pub async fn push(wasm: Vec<u8>, url: &str, token: &Secret, stateful: bool) -> a
     let response = request.send().await.with_context(|| format!("cannot reach {address}"))?;
     let status = response.status();
     let text = response.text().await?;
-    anyhow::ensure!(status.is_success(), "{address} answers {status}: {text}");
-    Ok(text)
+    let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    if status.is_success() && answer.is_object() {
+        return Ok(answer);
+    }
+    let said = |name: &str| answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    match (said("check"), said("detail")) {
+        (Some(check), Some(detail)) => bail!("refused by {check}: {detail}"),
+        (None, Some(detail)) => bail!("{address} answers {status}: {detail}"),
+        _ => bail!("{address} answers {status}: {}", text.chars().take(EXCERPT).collect::<String>()),
+    }
 }

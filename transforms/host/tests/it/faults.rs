@@ -1,6 +1,8 @@
 //! Each limit and the guest that tries to break it: the attack costs its own record and nothing else.
 
-use transform_host::{FaultKind, Limits, Options, Record, Rejection, Verdict};
+use std::time::Duration;
+
+use transform_host::{Engine, FaultKind, Limits, Options, Record, Rejection, Verdict};
 
 use crate::guests::{batch, chain, engine, patient, single, text};
 
@@ -145,4 +147,44 @@ fn what_a_discarded_run_said_is_discarded() {
     let mut chain = chain(&engine(), &["panic"], single());
     chain.apply(&batch(4, &[2], "")).unwrap();
     assert_eq!(chain.take_logs(), Vec::new());
+}
+
+#[test]
+fn what_a_module_does_is_counted_where_it_is_called() {
+    let mut chain = chain(&patient(), &["panic"], single());
+    chain.apply(&batch(50, &[20], "")).unwrap();
+    let usage = chain.take_usage();
+    let [usage] = usage.as_slice() else { panic!("{usage:?}") };
+    assert!(usage.module.starts_with("panic@0.1.0+sha256:"), "{usage:?}");
+    assert_eq!((usage.records, usage.dropped, &usage.rejected[..]), (50, 0, &[(FaultKind::Trap, 1)][..]));
+    assert!(usage.calls.len() > 2 && usage.memory_bytes > 64 << 10, "the hunt's calls count, too: {usage:?}");
+    let [again] = &chain.take_usage()[..] else { panic!("there is one module") };
+    assert_eq!((again.records, again.calls.len(), again.rejected.len()), (0, 0, 0), "taken is taken");
+}
+
+#[test]
+fn fuel_ends_a_call_and_is_the_same_for_the_same_record() {
+    let hour = Duration::from_secs(3600);
+    let limits = Limits { call_base: hour, call_max: hour, start: hour, ..Limits::default() };
+    let engine = Engine::metered(limits, 1_000_000).unwrap();
+    let used = |name: &str, batch: &[Record]| {
+        let mut chain = chain(&engine, &[name], single());
+        engine.take_used();
+        let verdicts = chain.apply(batch).unwrap();
+        (engine.take_used(), verdicts)
+    };
+    let (fuel, verdicts) = used("panic", &batch(1, &[], ""));
+    assert!((1_000..1_000_000).contains(&fuel) && matches!(verdicts[..], [Verdict::Emit(_)]), "{fuel} {verdicts:?}");
+    assert_eq!(used("panic", &batch(1, &[], "")).0, fuel);
+    let (spent, verdicts) = used("spin", &batch(1, &[0], ""));
+    let [Verdict::Reject(rejection)] = &verdicts[..] else { panic!("{verdicts:?}") };
+    assert_eq!((rejection.kind, rejection.reason.as_str()), (FaultKind::Deadline, "it ran out of fuel"));
+    assert!(spent >= 1_000_000, "{spent}");
+    engine.set_fuel(fuel / 2);
+    let (_, verdicts) = used("panic", &batch(1, &[], ""));
+    assert!(
+        matches!(&verdicts[..], [Verdict::Reject(rejection)] if rejection.kind == FaultKind::Deadline),
+        "{verdicts:?}"
+    );
+    assert_eq!(super::guests::engine().take_used(), 0, "an engine that does not count");
 }

@@ -1,9 +1,11 @@
 //! `transforms push`: uploads a module, or builds one under a throw-away version and uploads that.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
+use serde_json::Value;
 use transform_host::build::one;
 
 use crate::author::trial;
@@ -25,6 +27,9 @@ pub struct Args {
     /// It keeps something between records: it then gets a fresh instance for each batch
     #[arg(long)]
     stateful: bool,
+    /// Print what the process says, as JSON
+    #[arg(long)]
+    json: bool,
     /// The token that the process asks for, if it does; better given by the environment
     #[arg(long, env = "TRANSFORMS_TOKEN", hide_env_values = true, default_value = "")]
     token: Secret,
@@ -33,7 +38,7 @@ pub struct Args {
     url: String,
 }
 
-/// Uploads, and prints what the process says.
+/// Uploads, and prints what is there now.
 ///
 /// # Errors
 /// When it does not build, or the process cannot be reached or refuses.
@@ -45,8 +50,39 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    println!("{}", runtime.block_on(push::push(wasm, &args.url, &args.token, args.stateful))?);
+    let answer = runtime.block_on(push::push(wasm, &args.url, &args.token, args.stateful))?;
+    print!("{}", if args.json { format!("{answer}\n") } else { shown(&answer, args.dev) });
     Ok(())
+}
+
+/// What is there now, and what comes next.
+fn shown(answer: &Value, dev: bool) -> String {
+    let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
+    let trial = answer.get("trial").filter(|trial| trial.is_object());
+    let (name, version) = (text("name"), text("version"));
+    let size = answer.get("size").and_then(Value::as_u64).unwrap_or(0);
+    let digest: String = text("digest").chars().take(12).collect();
+    let mut lines = format!("{name}@{version} is uploaded: sha256:{digest}, {size} bytes");
+    if let Some(trial) = trial {
+        let count = |name: &str| trial.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let _ = write!(
+            lines,
+            "; of {} sample orders it emitted {}, dropped {}, rejected {}",
+            count("records"),
+            count("emitted"),
+            count("dropped"),
+            count("rejected")
+        );
+    }
+    if answer.get("stateful") == Some(&Value::Bool(true)) {
+        lines.push_str("; stateful: a fresh instance for each batch");
+    }
+    if !dev {
+        let key = key::TRANSFORMS;
+        let _ = write!(lines, "\nit runs when a pipeline's file names it: \"{key}.{name}.type\": \"{name}@{version}\"");
+    }
+    lines.push('\n');
+    lines
 }
 
 /// The module of a folder under a version of its own. A later one is a newer one.
@@ -70,4 +106,28 @@ fn throw_away(dir: &Path) -> anyhow::Result<Vec<u8>> {
     eprintln!("a local pipeline takes it as {name}@0.0:");
     eprintln!("  \"{}\": \"true\", \"{}.{name}.type\": \"{name}@0.0\"", key::LOCAL, key::TRANSFORMS);
     Ok(built.wasm)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_uploaded_is_said_with_what_comes_next() {
+        let mut answer = json!({
+            "name": "my-rule", "version": "0.2.0", "digest": "0123456789abcdef", "size": 98141, "stateful": false,
+            "trial": { "records": 512, "emitted": 500, "dropped": 4, "rejected": 8 },
+        });
+        assert_eq!(
+            shown(&answer, false),
+            "my-rule@0.2.0 is uploaded: sha256:0123456789ab, 98141 bytes; of 512 sample orders it emitted 500, dropped 4, \
+             rejected 8\nit runs when a pipeline's file names it: \"transforms.my-rule.type\": \"my-rule@0.2.0\"\n"
+        );
+        (answer["trial"], answer["stateful"]) = (Value::Null, json!(true));
+        let dev =
+            "my-rule@0.2.0 is uploaded: sha256:0123456789ab, 98141 bytes; stateful: a fresh instance for each batch\n";
+        assert_eq!(shown(&answer, true), dev);
+    }
 }

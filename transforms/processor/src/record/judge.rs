@@ -99,6 +99,9 @@ impl Judge for Modules {
         for metric in self.chain.take_metrics() {
             self.counted.count(metric);
         }
+        for usage in self.chain.take_usage() {
+            self.counted.used(&self.pipeline, &usage);
+        }
         Ok(verdicts?)
     }
 

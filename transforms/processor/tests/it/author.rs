@@ -242,7 +242,7 @@ async fn a_throw_away_version_runs_in_a_local_pipeline_and_in_no_other() {
     process.until("/connectors", |status, _| status == 200).await;
     let url = process.url.clone();
     let (code, stdout, stderr) =
-        tokio::task::block_in_place(|| run(built().parent().unwrap(), &["push", "--dev", "--url", &url]));
+        tokio::task::block_in_place(|| run(built().parent().unwrap(), &["push", "--dev", "--json", "--url", &url]));
     assert_eq!(code, Some(0), "{stderr}");
     let pushed: Value = serde_json::from_str(&stdout).unwrap();
     assert!(pushed["version"].as_str().unwrap().starts_with("0.0."), "{pushed}");

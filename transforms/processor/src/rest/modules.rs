@@ -106,10 +106,16 @@ pub(super) async fn upload(
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<Response, Problem> {
-    complete(api)?;
-    let wishes = wishes(query)?;
-    // Before the body is read: what waits for its turn holds no memory.
-    let _turn = api.turns.wait().await?;
+    let ready = async {
+        complete(api)?;
+        let wishes = wishes(query)?;
+        // Before the body is read: what waits for its turn holds no memory.
+        Ok((wishes, api.turns.wait().await?))
+    };
+    let (wishes, _turn) = match ready.await {
+        Ok(ready) => ready,
+        Err(problem) => return Err(super::shut(body, problem).await),
+    };
     let wasm = super::read(body, headers, WASM, MODULE_BYTES).await.map_err(|problem| match problem.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             let way_out = "build it with --release and without what it does not use";

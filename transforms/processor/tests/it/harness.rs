@@ -1,4 +1,7 @@
 //! A mock broker, a slot that copies records, and a reader of what was committed.
+//!
+//! The mock broker answers TxnOffsetCommit and keeps no offset from it: a group that starts again reads from its start,
+//! and no lag goes down. What must hold over a restart is tested by the simulation and on the real servers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

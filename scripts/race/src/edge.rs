@@ -18,7 +18,7 @@ use crate::{
     machine::Machine,
     orders::Ids,
     process::{Process, free_address},
-    report::{Report, Row},
+    report::{Report, Row, progress},
 };
 
 mod encode;
@@ -122,11 +122,6 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     }
     let setting = bench.setting();
     Ok(Report { bench: "edge", machine, setting, rows: found.rows, notes: found.notes })
-}
-
-/// For whoever waits; the figures go to standard output.
-fn progress(what: &str) {
-    eprintln!("race: {what}");
 }
 
 impl Bench {

@@ -14,6 +14,11 @@ use crate::{
     spread::{Goal, Spread, Verdict},
 };
 
+/// For whoever waits; the figures go to standard output.
+pub(crate) fn progress(what: &str) {
+    eprintln!("race: {what}");
+}
+
 /// Everything that one run of a bench found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {

@@ -10,7 +10,7 @@ use service_kit::Tasks;
 
 use crate::{
     machine::Machine,
-    report::{Report, Row},
+    report::{Report, Row, progress},
 };
 
 mod at_least_once;
@@ -106,11 +106,6 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     }
     let setting = bench.setting();
     Ok(Report { bench: "transforms", machine, setting, rows: found.rows, notes: found.notes })
-}
-
-/// For whoever waits; the figures go to standard output.
-fn progress(what: &str) {
-    eprintln!("race: {what}");
 }
 
 impl Bench {

@@ -57,11 +57,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
     let client_id = format!("transforms-{}", config.instance);
     let site = Site { brokers: config.kafka.clone(), instance: config.instance.clone(), client_id: client_id.clone() };
     let writer = Arc::new(Writer::new(&config.kafka, &client_id).context("cannot make a Kafka producer")?);
-    for topic in [topics::TRANSFORMS_MODULES, topics::TRANSFORMS_CONFIG] {
-        let (brokers, client_id) = (config.kafka.clone(), client_id.clone());
-        let (catalog, owned) = (Arc::clone(&catalog), tasks.clone());
-        tasks.spawn_blocking(move || follow::follow(&brokers, &client_id, topic, &catalog, &owned));
-    }
+    follow::both(&config.kafka, &client_id, &catalog, tasks);
 
     let (logs, waiting) = logs::channel(&config.instance);
     let (brokers, client, owned) = (config.kafka.clone(), client_id.clone(), tasks.clone());

@@ -38,16 +38,8 @@ pub struct Address<'a> {
 /// # Errors
 /// When the broker does not answer, or there is no such topic or nothing in it.
 pub fn newest(from: Address<'_>, last: usize) -> anyhow::Result<Orders> {
-    let consumer: BaseConsumer<client::Log> = client::inspector(from.kafka, CLIENT)
-        // It is in no group; librdkafka wants a name all the same.
-        .set("group.id", CLIENT)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "error")
-        .set("isolation.level", "read_committed")
-        .create_with_context(client::Log)
-        .context("cannot make a Kafka consumer")?;
+    let consumer: BaseConsumer<client::Log> =
+        client::reader(from.kafka, CLIENT).create_with_context(client::Log).context("cannot make a Kafka consumer")?;
     let ends = assign(&consumer, from, last)?;
     let mut inputs = read(&consumer, from.topic, ends)?;
     let newer = |input: &Input| (input.timestamp_ms, input.partition, input.offset);

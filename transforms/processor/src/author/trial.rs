@@ -8,12 +8,13 @@ use anyhow::{Context, bail, ensure};
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema::{NamesRef, ResolvedSchema};
 use schemas::contracts::ORDER_PLACED_AVSC;
-use transform_host::{Chain, ChainError, Engine, FaultKind, Level, Limits, Options, Record, Step, Verdict};
+use transform_host::{Chain, ChainError, Engine, FaultKind, Limits, Options, Record, Step, Verdict};
 
 use super::fields::{self, Change, Field};
 use super::orders::{Sample, Shape};
 use super::report::{Counts, Judged, Line, Outcome, Output, Report};
 use crate::kafka::Input;
+use crate::logs::word;
 use crate::record::finish;
 use crate::rest::MODULE_BYTES;
 
@@ -69,7 +70,7 @@ impl Trial {
         let records: Vec<Record> = samples.iter().filter_map(|sample| sample.record.clone().ok()).collect();
         let verdicts = judge(&mut self.chain, &records)?;
         let log = self.chain.take_logs().into_iter().take(MAX_LINES);
-        let log = log.map(|line| Line { level: level(line.level), text: line.text }).collect();
+        let log = log.map(|line| Line { level: word(line.level), text: line.text }).collect();
         let counters = self.chain.take_metrics().into_iter().map(|metric| (metric.name, metric.by)).collect();
         let time = self.measure(&records, &verdicts)?;
         let mut verdicts = verdicts.into_iter();
@@ -190,13 +191,4 @@ fn around(before: &Record, after: &Record) -> impl Iterator<Item = Change> {
         std::iter::once(field("key", record.key.as_deref())).chain(headers).collect::<Vec<_>>()
     };
     fields::changes(&rows(before), &rows(after)).into_iter()
-}
-
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::Debug => "debug",
-        Level::Info => "info",
-        Level::Warn => "warn",
-        Level::Error => "error",
-    }
 }

@@ -11,6 +11,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::names::topics;
 
+use crate::author::show::plain;
 use crate::kafka::client::{self, Log};
 use crate::logs::Line;
 use crate::state::follow;
@@ -144,7 +145,7 @@ fn show(out: &mut impl Write, line: &Line, json: bool) -> anyhow::Result<()> {
         writeln!(out, "{}", serde_json::to_string(line)?)?;
         return Ok(());
     }
-    let text: String = line.text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let text = plain(&line.text);
     let module = line.module.split('+').next().unwrap_or_default();
     writeln!(out, "{} {:5} {} {module}: {text}", line.at, line.level, line.pipeline)?;
     Ok(())

@@ -161,6 +161,18 @@ pub fn outsider(brokers: &str, client_id: &str, group: &str) -> ClientConfig {
     config
 }
 
+/// The consumer that looks at records that are there: in no group, nothing committed, each partition to its end.
+#[must_use]
+pub fn reader(brokers: &str, client_id: &str) -> ClientConfig {
+    // It is in no group; librdkafka wants a name all the same.
+    let mut config = outsider(brokers, client_id, client_id);
+    config
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed");
+    config
+}
+
 /// Sends librdkafka's own log lines to ours.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Log;

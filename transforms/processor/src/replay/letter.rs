@@ -87,16 +87,8 @@ impl fmt::Display for Said {
 /// # Errors
 /// When the broker does not answer, or there is no dead letter of `transforms` at the address.
 pub fn fetch(kafka: &str, at: &Address) -> anyhow::Result<Letter> {
-    let consumer: BaseConsumer<client::Log> = client::inspector(kafka, CLIENT)
-        // It is in no group; librdkafka wants a name all the same.
-        .set("group.id", CLIENT)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "error")
-        .set("isolation.level", "read_committed")
-        .create_with_context(client::Log)
-        .context("cannot make a Kafka consumer")?;
+    let consumer: BaseConsumer<client::Log> =
+        client::reader(kafka, CLIENT).create_with_context(client::Log).context("cannot make a Kafka consumer")?;
     let unreachable = || format!("cannot read {} at {kafka}; is Kafka up, and is there such a topic?", at.topic);
     let (low, high) = consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE).with_context(unreachable)?;
     ensure!(

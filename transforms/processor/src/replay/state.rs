@@ -20,10 +20,7 @@ const TIME: Duration = Duration::from_secs(30);
 /// When that takes too long: the broker is away, or the topics are.
 pub async fn state(kafka: &str, engine: &Arc<Engine>, tasks: &Tasks) -> anyhow::Result<Arc<Catalog>> {
     let catalog = Arc::new(Catalog::new(Arc::clone(engine)));
-    for topic in [topics::TRANSFORMS_MODULES, topics::TRANSFORMS_CONFIG] {
-        let (brokers, catalog, owned) = (kafka.to_owned(), Arc::clone(&catalog), tasks.clone());
-        tasks.spawn_blocking(move || follow::follow(&brokers, "transforms-replay", topic, &catalog, &owned));
-    }
+    follow::both(kafka, "transforms-replay", &catalog, tasks);
     let until = Instant::now() + TIME;
     while !catalog.is_complete() {
         if Instant::now() > until {

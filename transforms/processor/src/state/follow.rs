@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
+use schemas::names::topics;
 use service_kit::Tasks;
 
 use super::catalog::Catalog;
@@ -22,8 +23,17 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 const ASK_PAUSE: Duration = Duration::from_secs(3);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Follows both state topics into the catalog, each on a thread of `tasks`.
+pub fn both(brokers: &str, client_id: &str, catalog: &Arc<Catalog>, tasks: &Tasks) {
+    for topic in [topics::TRANSFORMS_MODULES, topics::TRANSFORMS_CONFIG] {
+        let (brokers, client_id) = (brokers.to_owned(), client_id.to_owned());
+        let (catalog, owned) = (Arc::clone(catalog), tasks.clone());
+        tasks.spawn_blocking(move || follow(&brokers, &client_id, topic, &catalog, &owned));
+    }
+}
+
 /// Follows `topic` into the catalog until the process stops. Blocks.
-pub fn follow(brokers: &str, client_id: &str, topic: &'static str, catalog: &Arc<Catalog>, tasks: &Tasks) {
+fn follow(brokers: &str, client_id: &str, topic: &'static str, catalog: &Arc<Catalog>, tasks: &Tasks) {
     while !tasks.is_stopping() {
         match read(brokers, client_id, topic, catalog, tasks) {
             Ok(()) => return,

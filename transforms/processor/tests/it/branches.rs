@@ -9,20 +9,17 @@ use std::time::{Duration, Instant};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
-use schemas::order::{Order, Timestamp};
-use schemas::{codec, framing};
+use schemas::framing;
 use serde_json::{Value, json};
 use service_kit::Tasks;
 use service_kit::http::{Limits, Response, bind, json as answer, serve};
 use transforms::lookup::replayed;
 
-use crate::harness::PATIENCE;
+use crate::harness::{PATIENCE, framed_order, from_start};
 use crate::rest::{Process, state_topics};
 
 const RECEIVED: u32 = 11;
@@ -79,21 +76,7 @@ pub(crate) fn tiers(brokers: &str, tiers: &[(&str, &str)]) {
 }
 
 pub(crate) fn order(id: &str, customer: &str) -> (String, Vec<u8>) {
-    let order = Order {
-        order_id: id.parse().unwrap(),
-        amount: "1.00".parse().unwrap(),
-        customer: customer.to_owned(),
-        currency: None,
-        items: Vec::new(),
-        email: None,
-        country: None,
-        channel: None,
-        created_at: Timestamp(1),
-        received_at: Timestamp(2),
-    };
-    let mut value = framing::header(RECEIVED).to_vec();
-    codec::encode(&order, &mut value);
-    (id.to_owned(), value)
+    (id.to_owned(), framed_order(RECEIVED, id, customer))
 }
 
 /// What is committed in a topic: by key the schema's id, a header and how often it is there.
@@ -105,17 +88,7 @@ struct Seen {
 }
 
 fn read(brokers: &str, topic: &str, header: &str, expected: usize) -> BTreeMap<String, Seen> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "reader")
-        .set("isolation.level", "read_committed")
-        .create()
-        .unwrap();
-    let mut list = TopicPartitionList::new();
-    for partition in 0..4 {
-        list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
-    }
-    consumer.assign(&list).unwrap();
+    let consumer = from_start(brokers, topic);
     let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
     let until = Instant::now() + PATIENCE;
     let mut quiet = None;

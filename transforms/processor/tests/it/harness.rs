@@ -14,6 +14,8 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use schemas::order::{Order, Timestamp};
+use schemas::{codec, framing};
 use transforms::control::Control;
 use transforms::kafka::client::Protocol;
 use transforms::kafka::{Cluster, Identity, Input, Outgoing};
@@ -108,6 +110,41 @@ impl Mock {
         }
         seen
     }
+}
+
+/// Stands at the start of four partitions of a topic, and sees what is committed.
+pub(crate) fn from_start(brokers: &str, topic: &str) -> BaseConsumer {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "reader")
+        .set("isolation.level", "read_committed")
+        .create()
+        .unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..4 {
+        list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&list).unwrap();
+    consumer
+}
+
+/// A small order as the edge writes it, framed with this schema's id.
+pub(crate) fn framed_order(schema: u32, id: &str, customer: &str) -> Vec<u8> {
+    let order = Order {
+        order_id: id.parse().unwrap(),
+        amount: "1.00".parse().unwrap(),
+        customer: customer.to_owned(),
+        currency: None,
+        items: Vec::new(),
+        email: None,
+        country: None,
+        channel: None,
+        created_at: Timestamp(1),
+        received_at: Timestamp(2),
+    };
+    let mut value = framing::header(schema).to_vec();
+    codec::encode(&order, &mut value);
+    value
 }
 
 /// Copies each record to the output.

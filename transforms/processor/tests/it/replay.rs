@@ -7,32 +7,19 @@ use std::time::{Duration, Instant};
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::contracts::ORDER_PLACED_AVSC;
 use schemas::framing;
 use serde_json::json;
 use service_kit::Tasks;
 
 use crate::branches::{cluster, order, pipeline, put, registry, shipped, tiered, tiers, upload, write};
-use crate::harness::PATIENCE;
+use crate::harness::{PATIENCE, from_start};
 use crate::rest::{Process, evil};
 
 /// The first record with this key: where it lies, and its value.
 fn find(brokers: &str, topic: &str, wanted: &str) -> (i32, i64, Vec<u8>) {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "finder")
-        .set("isolation.level", "read_committed")
-        .create()
-        .unwrap();
-    let mut list = TopicPartitionList::new();
-    for partition in 0..4 {
-        list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
-    }
-    consumer.assign(&list).unwrap();
+    let consumer = from_start(brokers, topic);
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) else { continue };

@@ -15,13 +15,11 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
-use schemas::order::{Order, Timestamp};
-use schemas::{codec, framing};
 use serde_json::{Value, json};
 use service_kit::Tasks;
 use service_kit::http::{Limits, Response, bind, json as answer, serve};
 
-use crate::harness::PATIENCE;
+use crate::harness::{PATIENCE, framed_order};
 use crate::rest::{self, Process};
 
 const PLACED: u32 = 7;
@@ -154,20 +152,7 @@ impl Written {
 }
 
 pub(super) fn post(producer: &ThreadedProducer<DefaultProducerContext>, id: &str) {
-    let order = Order {
-        order_id: id.parse().unwrap(),
-        amount: "1.50".parse().unwrap(),
-        customer: "john_doe".to_owned(),
-        currency: None,
-        items: Vec::new(),
-        email: None,
-        country: None,
-        channel: None,
-        created_at: Timestamp(1),
-        received_at: Timestamp(2),
-    };
-    let mut value = framing::header(RECEIVED).to_vec();
-    codec::encode(&order, &mut value);
+    let value = framed_order(RECEIVED, id, "john_doe");
     producer.send(BaseRecord::to("in").key(id).payload(&value)).map_err(|(error, _)| error).unwrap();
 }
 

@@ -15,6 +15,7 @@ use anyhow::{Context, anyhow, ensure};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
+    error::RDKafkaErrorCode,
     message::Headers,
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
@@ -78,8 +79,10 @@ impl Running {
 impl Flow {
     /// How long each record took from when it was due, in order of when they were due.
     pub(super) fn latencies(&self) -> Vec<Duration> {
-        let took = |(id, due): (&String, &Instant)| Some(self.seen.get(id)?.0.saturating_duration_since(*due));
-        self.due.iter().filter_map(took).collect()
+        let mut due: Vec<(&Instant, &String)> = self.due.iter().map(|(id, due)| (due, id)).collect();
+        due.sort_unstable();
+        let took = |(due, id): (&Instant, &String)| Some(self.seen.get(id)?.0.saturating_duration_since(*due));
+        due.into_iter().filter_map(took).collect()
     }
 
     /// The quantile `share` of how long a record took.
@@ -93,7 +96,9 @@ impl Flow {
 
 fn write(kafka: &str, rate: f64, stop: &AtomicBool) -> anyhow::Result<BTreeMap<String, Instant>> {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", kafka).set("linger.ms", "0").set("partitioner", "murmur2_random");
+    // One record a request would be the broker's limit long before the pipeline's.
+    let linger = if rate < 5_000.0 { "0" } else { "5" };
+    config.set("bootstrap.servers", kafka).set("linger.ms", linger).set("partitioner", "murmur2_random");
     let producer: ThreadedProducer<DefaultProducerContext> = config.create()?;
     producer.client().fetch_metadata(Some(topics::ORDERS_RECEIVED), PATIENCE)?;
     let (ids, mut due, start) = (Ids::default(), BTreeMap::new(), Instant::now());
@@ -104,12 +109,28 @@ fn write(kafka: &str, rate: f64, stop: &AtomicBool) -> anyhow::Result<BTreeMap<S
             break;
         }
         let (key, value) = direct::record(&ids.id(number))?;
-        let record = BaseRecord::to(topics::ORDERS_RECEIVED).key(&key).payload(&value);
-        producer.send(record).map_err(|(error, _)| error)?;
+        enqueue(&producer, &key, &value)?;
         due.insert(key, intended);
     }
     producer.flush(PATIENCE).context("not every record was delivered")?;
     Ok(due)
+}
+
+/// Waits for room where the broker takes less than is due: the record is late then, and its latency says so.
+fn enqueue(producer: &ThreadedProducer<DefaultProducerContext>, key: &str, value: &[u8]) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut record = BaseRecord::to(topics::ORDERS_RECEIVED).key(key).payload(value);
+    loop {
+        match producer.send(record) {
+            Ok(()) => return Ok(()),
+            Err((error, back)) => {
+                let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+                ensure!(full && begun.elapsed() < PATIENCE, "{key} could not be written: {error}");
+                record = back;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Stands at the end of every partition before it returns.

@@ -20,6 +20,8 @@ const SWAPS: usize = 200;
 const RATE: f64 = 1_000.0;
 /// Between two swaps: longer than one takes, so that each is one.
 const PAUSE: Duration = Duration::from_millis(150);
+/// The consumers' and the broker's first records are no part of it.
+const WARM_UP: Duration = Duration::from_secs(3);
 /// What alternates: the bounds of a value band that the bench's orders are far from.
 const BANDS: [&str; 2] = ["low:0,mid:50,high:500", "low:0,mid:50,high:600"];
 
@@ -43,8 +45,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
 /// The longest time that a record took, in milliseconds, while so many swaps were made.
 async fn longest(bench: &Bench, service: &mut Service, swaps: usize) -> anyhow::Result<f64> {
     let running = Running::start(&bench.servers.kafka, RATE)?;
-    // The consumers' and the broker's first second is no part of it.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(WARM_UP).await;
     let mut config = config(1);
     for swap in 0..swaps {
         let bands = BANDS.get(swap % 2).copied().unwrap_or_default();
@@ -59,7 +60,7 @@ async fn longest(bench: &Bench, service: &mut Service, swaps: usize) -> anyhow::
     }
     let flow = tokio::task::spawn_blocking(move || running.finish()).await??;
     let latencies = flow.latencies();
-    let settled = latencies.get(RATE as usize..).unwrap_or_default();
+    let settled = latencies.get((RATE * WARM_UP.as_secs_f64()) as usize..).unwrap_or_default();
     ensure!(!settled.is_empty(), "no record came in time");
     let longest = settled.iter().max().copied().unwrap_or_default();
     Ok(longest.as_secs_f64() * 1000.0)

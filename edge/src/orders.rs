@@ -308,7 +308,7 @@ pub(crate) fn trace(headers: &HeaderMap) -> Option<&[u8]> {
     let mut traces = headers.get_all(names::headers::TRACEPARENT).iter();
     let (Some(trace), None) = (traces.next(), traces.next()) else { return None };
     let trace = trace.as_bytes();
-    request_id::is_traceparent(trace).then_some(trace)
+    service_kit::traceparent::is_one(trace).then_some(trace)
 }
 
 #[cfg(test)]

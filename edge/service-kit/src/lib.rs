@@ -38,6 +38,7 @@ pub mod signals;
 pub mod tasks;
 pub mod telemetry;
 pub mod tokens;
+pub mod traceparent;
 
 pub use admin::Admin;
 pub use door::Door;

@@ -13,6 +13,7 @@ use transform_host::{Engine, Limits};
 use crate::config::Config;
 use crate::intake::child::{Bounds, Child};
 use crate::lookup::Lookups;
+use crate::pipeline::lag;
 use crate::pipeline::manager::{Manager, Site};
 use crate::pipeline::plan::Materials;
 use crate::rest::{Api, MODULE_BYTES, Memory, Service, Turns};
@@ -73,6 +74,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
     let counted = metrics.modules();
     let materials = Materials { engine, registry, catalog: Arc::clone(&catalog), runtime, counted, logs, lookups };
     let alarm = alarm(tasks);
+    tasks.spawn(lag::watch(site.clone(), Arc::clone(&catalog), metrics.lag(), tasks.clone()));
     let manager = Arc::new(Manager::new(site, materials.clone(), metrics, tasks.clone(), alarm, Arc::clone(&writer)));
     tasks.spawn_vital("pipelines' manager", Arc::clone(&manager).run());
 

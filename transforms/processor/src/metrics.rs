@@ -15,9 +15,11 @@ use prometheus_client::registry::Registry;
 use crate::logs::GuestLogs;
 use crate::work::Tally;
 
+mod lag;
 mod modules;
 mod swaps;
 
+pub use lag::Lag;
 pub use modules::ModuleMetrics;
 pub use swaps::SwapMetrics;
 
@@ -50,6 +52,7 @@ pub struct Metrics {
     open: Family<Slot, Gauge>,
     modules: ModuleMetrics,
     swaps: swaps::Families,
+    lag: Lag,
 }
 
 /// The metrics of one slot, with its labels resolved once.
@@ -89,6 +92,7 @@ impl Metrics {
             open: Family::default(),
             modules: ModuleMetrics::default(),
             swaps: swaps::Families::default(),
+            lag: Lag::default(),
         };
         metrics.name(registry.sub_registry_with_prefix("transforms"));
         metrics
@@ -108,12 +112,19 @@ impl Metrics {
         registry.register("transaction_open_records", "records in the open transaction of a slot", self.open.clone());
         self.modules.name(registry);
         self.swaps.name(registry);
+        self.lag.name(registry);
     }
 
     /// What is counted of a pipeline's versions.
     #[must_use]
     pub fn swaps(&self, pipeline: &str) -> SwapMetrics {
         self.swaps.of(pipeline)
+    }
+
+    /// How many records wait before each pipeline.
+    #[must_use]
+    pub fn lag(&self) -> Lag {
+        self.lag.clone()
     }
 
     /// What modules count.

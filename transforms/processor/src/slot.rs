@@ -4,6 +4,7 @@
 
 mod holder;
 mod stuck;
+mod trace;
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -232,6 +233,7 @@ impl Slot {
                 Ok(commit) => {
                     seat.stuck.committed(done);
                     seat.work.committed(tally.done);
+                    trace::committed(done, &seat.out);
                     self.committed(seat, tally, commit);
                 }
                 Err(fault) => return self.recover(seat, fault, from..from + tally.done),

@@ -19,6 +19,9 @@ const BATCH_RECORDS: usize = 5_000;
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// or so long after its first record.
 const BATCH_TIME: Duration = Duration::from_millis(20);
+/// After a commit the broker writes its markers, one a partition, and refuses the next transaction until then
+/// (CONCURRENT_TRANSACTIONS). librdkafka asks again 20 ms later, so it is shorter to wait for that than to be refused.
+const FINISH_TIME: Duration = Duration::from_millis(5);
 /// A transactional call, with its retries, may take half the transaction's time-out.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// How long one `init_transactions` waits before it is resumed.
@@ -40,6 +43,8 @@ pub struct Session {
     clients: Box<dyn Clients>,
     rebalances: Arc<Rebalances>,
     kafka: Arc<dyn Kafka>,
+    /// When the last transaction was committed.
+    committed: Option<Instant>,
     /// The last thing that a poll reported and that the client deals with by itself.
     pub news: Option<Fault>,
 }
@@ -59,7 +64,7 @@ impl Session {
     ) -> Result<Self, Fault> {
         let rebalances = Arc::new(Rebalances::new(accepted));
         let clients = kafka.open(identity, topics, Arc::clone(&rebalances))?;
-        Ok(Self { clients, rebalances, kafka: Arc::clone(kafka), news: None })
+        Ok(Self { clients, rebalances, kafka: Arc::clone(kafka), committed: None, news: None })
     }
 
     /// Settles what an earlier holder of the identity left open. The consumer joins the group meanwhile; it is polled,
@@ -84,7 +89,7 @@ impl Session {
         while batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
             let wait = match started {
                 None => wait,
-                Some(at) if self.kafka.now().duration_since(at) < BATCH_TIME => Duration::ZERO,
+                Some(at) if self.kafka.now().duration_since(at) < BATCH_TIME => self.finishing(),
                 Some(_) => break,
             };
             let polled = self.clients.poll(wait);
@@ -117,6 +122,12 @@ impl Session {
         Ok(if batch.is_empty() { Gathered::Nothing } else { Gathered::Batch })
     }
 
+    /// How long the broker probably needs still to finish the transaction before. More records may come meanwhile.
+    fn finishing(&self) -> Duration {
+        let Some(ended) = self.committed else { return Duration::ZERO };
+        (ended + FINISH_TIME).saturating_duration_since(self.kafka.now())
+    }
+
     /// Writes the outputs and the offsets after the batch in one transaction, and says how long sending the offsets
     /// and the commit took. `opened` is told the number of records when the transaction is open, and 0 when it is
     /// committed.
@@ -146,6 +157,7 @@ impl Session {
         self.until(self.kafka.now() + CALL_DEADLINE, |left| self.clients.commit_transaction(left))?;
         opened(0);
         self.rebalances.lock().next.extend(next);
+        self.committed = Some(self.kafka.now());
         Ok(self.kafka.now().duration_since(committing))
     }
 

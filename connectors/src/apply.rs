@@ -21,6 +21,9 @@ use crate::kafka::KafkaError;
 use crate::postgres::{Postgres, PostgresError};
 use crate::retry::Transient;
 
+/// Between two looks at something that is to come up.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// The servers that a deployment goes to.
 #[derive(Debug, Clone)]
 pub struct Target {

@@ -36,6 +36,18 @@ pub struct Status {
     /// Its tasks.
     #[serde(default)]
     pub tasks: Vec<Part>,
+    /// The version that runs (`transforms` only).
+    #[serde(default)]
+    pub version: Option<Running>,
+}
+
+/// Which version of a pipeline runs, and in how many slots.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Running {
+    /// Its id.
+    pub id: String,
+    /// Slots that have taken it over.
+    pub slots: usize,
 }
 
 /// The state of a connector or of a task.
@@ -179,6 +191,19 @@ impl Connect {
         absent(self.json(Method::GET, &format!("/connectors/{name}/config"), Body::Empty).await)
     }
 
+    /// The id of the version that a pipeline is to run (`transforms` only).
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn wanted_version(&self, name: &str) -> Result<String, ConnectError> {
+        #[derive(Deserialize)]
+        struct Wanted {
+            version: String,
+        }
+        let wanted: Wanted = self.json(Method::GET, &format!("/connectors/{name}"), Body::Empty).await?;
+        Ok(wanted.version)
+    }
+
     /// Creates the connector or gives it these settings.
     ///
     /// # Errors
@@ -216,6 +241,39 @@ impl Connect {
     pub async fn restart(&self, name: &str, only_failed: bool) -> Result<(), ConnectError> {
         let path = format!("/connectors/{name}/restart?includeTasks=true&onlyFailed={only_failed}");
         self.call(Method::POST, &path, Body::Empty).await.map(|_| ())
+    }
+
+    /// Makes a connector that does not run yet (KIP-980).
+    ///
+    /// # Errors
+    /// [`ConnectError`]; also where there is one of this name.
+    pub async fn create_stopped(&self, name: &str, settings: &Settings) -> Result<(), ConnectError> {
+        let body = serde_json::json!({ "name": name, "config": settings, "initial_state": "STOPPED" });
+        self.call(Method::POST, "/connectors", Body::Json(body)).await.map(|_| ())
+    }
+
+    /// Ends a connector's tasks until it is resumed; its settings and offsets stay (KIP-875).
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn stop(&self, name: &str) -> Result<(), ConnectError> {
+        self.call(Method::PUT, &format!("/connectors/{name}/stop"), Body::Empty).await.map(|_| ())
+    }
+
+    /// Lets a stopped or paused connector run; one that is gone needs nothing.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn resume(&self, name: &str) -> Result<(), ConnectError> {
+        absent(self.call(Method::PUT, &format!("/connectors/{name}/resume"), Body::Empty).await).map(|_| ())
+    }
+
+    /// Removes a connector; one that is gone needs nothing.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn delete(&self, name: &str) -> Result<(), ConnectError> {
+        absent(self.call(Method::DELETE, &format!("/connectors/{name}"), Body::Empty).await).map(|_| ())
     }
 
     /// Uploads a module (`transforms` only); true where it was new.

@@ -1,17 +1,12 @@
 //! Sinks: validated by their plugin, put only where they differ, and waited for until every task runs. One that an
 //! operator has paused or stopped gets its settings and stays held: a deploy step must not undo that in silence.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
-use super::{ApplyError, Change, Line, Out, Target};
+use super::{ApplyError, Change, LOOK_EVERY, Line, Out, Target};
 use crate::connect::{Connect, ConnectError, Settings};
 use crate::files::Connector;
 use crate::retry;
-
-/// How often a started sink is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Validates all, puts those that differ, and waits for all.
 ///

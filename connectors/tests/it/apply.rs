@@ -144,6 +144,8 @@ async fn a_pipeline_is_given_again_and_told_by_what_changed() {
             there = serde_json::from_slice(body).ok();
             (200, json!({}))
         }
+        "GET /connectors/p" => (200, json!({"version": "one"})),
+        "GET /connectors/p/status" if there.is_some() => (200, pipeline_status(None, "one", 2)),
         _ => there.clone().map_or_else(missing, |settings| (200, settings)),
     })
     .await;
@@ -156,22 +158,85 @@ async fn a_pipeline_is_given_again_and_told_by_what_changed() {
     assert_eq!(changes, [Change::Created, Change::Unchanged, Change::Updated]);
 }
 
+/// What `transforms` says of a pipeline with two slots.
+fn pipeline_status(trace: Option<&str>, version: &str, taken: usize) -> Value {
+    let mut body = status("p", &["RUNNING", "RUNNING"]);
+    body["version"] = json!({"id": version, "slots": taken});
+    if let Some(trace) = trace {
+        body["connector"]["trace"] = json!(trace);
+    }
+    body
+}
+
+async fn apply_pipeline(target: &Target) -> Result<String, ApplyError> {
+    let mut notes = Vec::new();
+    let pipeline = connector("p", &[("topics", "a"), ("output.topic", "b")]);
+    pipelines::apply(target, &[pipeline], &mut |line| notes.push(line.note)).await?;
+    Ok(notes.join(""))
+}
+
 #[tokio::test]
 async fn a_version_that_went_back_by_itself_is_told_and_tried_again_by_force_only() {
     let trace = "DEGRADED: file says m@2.0.0, running m@1.0.0, since now, because it trapped (found by a)";
+    let mut forced = 0;
     let stub = Stub::start(move |line, _| match line {
-        "GET /connectors/p/status" => (200, json!({"connector": {"state": "RUNNING", "trace": trace}})),
+        "GET /connectors/p/status" if forced == 0 => (200, pipeline_status(Some(trace), "one", 2)),
+        // What it said before is said a moment longer.
+        "GET /connectors/p/status" => {
+            forced += 1;
+            let body =
+                if forced < 4 { pipeline_status(Some(trace), "one", 2) } else { pipeline_status(None, "two", 2) };
+            (200, body)
+        }
+        "GET /connectors/p" => (200, json!({"version": "two"})),
+        line => {
+            forced += usize::from(line.ends_with("?force=true"));
+            (200, json!({"topics": "a"}))
+        }
+    })
+    .await;
+    let note = apply_pipeline(&target(&stub, LONG)).await.unwrap();
+    assert!(note.ends_with(&format!("{trace}; change the file, or apply it with --force")), "{note}");
+    let forced = Target { force: true, ..target(&stub, LONG) };
+    assert_eq!(apply_pipeline(&forced).await.unwrap(), "a -> b; 2 slots RUNNING");
+    assert_eq!(stub.asked("PUT"), ["PUT /connectors/p/config", "PUT /connectors/p/config?force=true"]);
+}
+
+#[tokio::test]
+async fn a_pipeline_is_waited_for_until_all_its_slots_run_the_new_version() {
+    let mut looks = 0;
+    let stub = Stub::start(move |line, _| match line {
+        "GET /connectors/p/status" => {
+            looks += 1;
+            let (version, taken) =
+                [("one", 2), ("two", 1), ("two", 2)][usize::from(2 < looks) + usize::from(4 < looks)];
+            (200, pipeline_status(None, version, taken))
+        }
+        "GET /connectors/p" => (200, json!({"version": "two"})),
         _ => (200, json!({"topics": "a"})),
     })
     .await;
-    let pipeline = connector("p", &[("topics", "a")]);
-    let mut notes = Vec::new();
-    for force in [false, true] {
-        let target = Target { force, ..target(&stub, LONG) };
-        pipelines::apply(&target, std::slice::from_ref(&pipeline), &mut |line| notes.push(line.note)).await.unwrap();
+    assert_eq!(apply_pipeline(&target(&stub, LONG)).await.unwrap(), "a -> b; 2 slots RUNNING");
+    assert_eq!(stub.asked("GET /connectors/p/status").len(), 5);
+}
+
+#[tokio::test]
+async fn a_pipeline_that_does_not_come_to_run_its_version_is_named_with_its_reason() {
+    for (trace, words) in [(None, "0 of 2 slots run version two"), (Some("module m@2.0.0 is not here"), "is not here")]
+    {
+        let stub = Stub::start(move |line, _| match line {
+            "GET /connectors/p/status" => {
+                let mut body = pipeline_status(trace, "one", 2);
+                body["tasks"].as_array_mut().unwrap().iter_mut().for_each(|task| task["trace"] = Value::Null);
+                (200, body)
+            }
+            "GET /connectors/p" => (200, json!({"version": "two"})),
+            _ => (200, json!({"topics": "a"})),
+        })
+        .await;
+        let err = apply_pipeline(&target(&stub, Duration::from_millis(600))).await.unwrap_err().to_string();
+        assert!(err.starts_with("pipeline p is deployed but does not run") && err.contains(words), "{err}");
     }
-    assert!(notes[0].ends_with(&format!("{trace}; change the file, or apply it with --force")), "{notes:?}");
-    assert_eq!(stub.asked("PUT"), ["PUT /connectors/p/config", "PUT /connectors/p/config?force=true"]);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use prometheus_client::registry::Registry;
-use service_kit::{Admin, Door, Readiness, Tasks, http, signals};
+use service_kit::{Admin, Door, Readiness, Tasks, host, http, signals};
 
 use crate::apply::{self, Target};
 use crate::config::{Apply, Serve, Servers, Status};
@@ -14,7 +14,9 @@ use crate::connect::Connect;
 use crate::elastic::Elastic;
 use crate::files;
 use crate::postgres::Postgres;
-use crate::serve::{self, Supervisor, admin::Pages, board::Board, metrics::Metrics, probes::Probes};
+use crate::serve::{
+    self, Supervisor, admin::Pages, board::Board, isolate::Isolator, metrics::Metrics, probes::Probes, trials::Trials,
+};
 use crate::status::{self, Sources};
 
 /// A stop waits for an open request to Connect, not for more.
@@ -100,7 +102,11 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
     // Without either of them `/healthz` would say that all is well while nobody heals.
     let watcher = serve::watch(servers.kafka.clone(), board.clone(), Arc::clone(&metrics), tasks.clone());
     tasks.spawn_vital("watcher of positions", watcher);
-    let supervisor = Supervisor::new(connect, probes, board, metrics, answering);
+    let healer = options.instance.clone().or_else(host::name).unwrap_or_else(|| "localhost".to_owned());
+    let isolator = Isolator { connect: connect.clone(), probes: probes.clone(), kafka: servers.kafka.clone(), healer };
+    let limit = options.poison_per_minute;
+    let trials = Trials::new(isolator, limit, board.clone(), Arc::clone(&metrics), tasks.clone());
+    let supervisor = Supervisor::new(connect, probes, board, metrics, answering, trials);
     tasks.spawn_vital("supervisor of the sinks", supervisor.run(tasks.clone()));
     tracing::info!(listen = %options.listen, connect = servers.connect, "watching the sinks");
 

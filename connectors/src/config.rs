@@ -131,6 +131,12 @@ pub struct Serve {
     /// Further names under which it may be asked, by commas; loopback's are always taken
     #[arg(long, env = "CONNECTORS_HOSTS", value_delimiter = ',')]
     pub hosts: Vec<String>,
+    /// Who this is, among several that heal the same sinks; the host's name if absent
+    #[arg(long, env = "CONNECTORS_INSTANCE")]
+    pub instance: Option<String>,
+    /// So many records of a sink may become dead letters in a minute; then it stops and says so
+    #[arg(long, env = "CONNECTORS_POISON_PER_MINUTE", default_value_t = 60)]
+    pub poison_per_minute: usize,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -1,13 +1,15 @@
 //! The supervisor: Kafka Connect never starts a failed task again, so this does. It polls Connect, asks the targets,
-//! lets a [`healer`] decide, and restarts. It makes, changes and removes no connector, so a second one beside it does
-//! no harm. Whether tasks move is watched in [`watch`]; what is going on stands on the [`board`].
+//! lets a [`healer`] decide, and restarts. A sink that has a record before it that it will never take is freed of it
+//! ([`isolate`], [`trials`]). It changes no connector of anybody else, so a second one beside it does no harm. Whether tasks move is watched in [`watch`]; what is going on stands on the [`board`].
 
 pub mod admin;
 pub mod board;
 pub mod healer;
+pub mod isolate;
 pub mod metrics;
 pub mod probes;
 pub mod progress;
+pub mod trials;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +25,7 @@ use board::{Board, Trouble};
 use healer::{Healer, Reason, Seen, State};
 use metrics::Metrics;
 use probes::{Health, Need, Probes, needs};
+use trials::Trials;
 
 pub use watch::watch;
 
@@ -46,6 +49,7 @@ pub struct Supervisor {
     patients: BTreeMap<String, Patient>,
     probed: Option<Instant>,
     health: Health,
+    trials: Trials,
 }
 
 /// One connector under watch.
@@ -59,7 +63,14 @@ struct Patient {
 impl Supervisor {
     /// A supervisor that has seen nothing yet; `answering` becomes met when Connect answers.
     #[must_use]
-    pub fn new(connect: Connect, probes: Probes, board: Board, metrics: Arc<Metrics>, answering: Condition) -> Self {
+    pub fn new(
+        connect: Connect,
+        probes: Probes,
+        board: Board,
+        metrics: Arc<Metrics>,
+        answering: Condition,
+        trials: Trials,
+    ) -> Self {
         Self {
             connect,
             probes,
@@ -69,6 +80,7 @@ impl Supervisor {
             patients: BTreeMap::new(),
             probed: None,
             health: Health::new(),
+            trials,
         }
     }
 
@@ -84,7 +96,7 @@ impl Supervisor {
 
     /// One look at everything; answers how long to rest.
     pub async fn round(&mut self) -> Duration {
-        let listed = match self.connect.list().await {
+        let mut listed = match self.connect.list().await {
             Ok(listed) => listed,
             Err(err) => {
                 if self.answering.is_met() {
@@ -101,6 +113,8 @@ impl Supervisor {
         }
         self.answering.met();
         self.metrics.connect_up.set(1);
+        let tried = self.trials.look(&listed).await;
+        listed.retain(|_, one| trials::sink_of(one).is_none());
         for (gone, _) in self.patients.extract_if(.., |name, _| !listed.contains_key(name)) {
             self.metrics.forget(&gone);
         }
@@ -109,11 +123,11 @@ impl Supervisor {
             listed.iter().map(|(name, one)| (name, self.state(name, &one.status))).collect();
         let calm = states.values().all(|state| matches!(state, State::Running | State::Held));
         self.probe(&listed, calm).await;
-        for (name, one) in &listed {
+        for (name, one) in listed.iter().filter(|(name, _)| !tried.contains(*name)) {
             let state = states.get(name).copied().unwrap_or(State::Changing);
             self.treat(name, one, state).await;
         }
-        if calm { CALM } else { ALERT }
+        if calm && tried.is_empty() { CALM } else { ALERT }
     }
 
     /// The state for the healer: Connect's, with what is known of progress and of time.
@@ -152,6 +166,12 @@ impl Supervisor {
         if patient.last != Some(state) {
             report(name, patient.last, state, &one.status, &self.board.waits(name));
             patient.last = Some(state);
+        }
+        if state == State::Failed && target_up && self.trials.begin(name, &one.info.config, patient.healer.episode()) {
+            // It is held from now on, and is looked at anew when that is over.
+            patient.healer = Healer::default();
+            patient.last = None;
+            return;
         }
         let reason = patient.healer.step(Instant::now(), Seen { state, target_up });
         let trouble = patient.healer.episode().map(|episode| Trouble::new(episode, state, &one.status));

@@ -39,6 +39,10 @@ pub struct Entry {
     stuck: bool,
     waits: Vec<Place>,
     trouble: Option<Trouble>,
+    /// How far a trial of its records is, while there is one.
+    trial: Option<String>,
+    /// Why there are no more trials.
+    ended: Option<String>,
 }
 
 /// What a connector suffers from.
@@ -137,6 +141,16 @@ impl Board {
         self.change(name, |entry| entry.trouble = trouble);
     }
 
+    /// How far a trial of a sink's records is.
+    pub fn set_trial(&self, name: &str, words: Option<String>) {
+        self.change(name, |entry| entry.trial = words);
+    }
+
+    /// Why a sink's records are not tried any more.
+    pub fn set_ended(&self, name: &str, why: Option<String>) {
+        self.change(name, |entry| entry.ended = why);
+    }
+
     /// How the targets are.
     pub fn set_health(&self, health: &Health) {
         self.lock().health.clone_from(health);
@@ -188,12 +202,16 @@ impl Entry {
     fn show(&self) -> Value {
         let named = self.named();
         let trouble = self.trouble.as_ref();
+        let words = trouble.map(|trouble| trouble.words(&named));
+        let ended = self.ended.as_ref().filter(|_| trouble.is_some());
+        let ended = ended.map(|why| format!("its records are not tried any more: {why}"));
+        let healing: Vec<String> = self.trial.clone().into_iter().chain(words).chain(ended).collect();
         json!({
             "lag": self.lag,
             "stuck": self.stuck,
             "restarts": self.restarts,
             "waits": named,
-            "healing": trouble.map(|trouble| trouble.words(&named)),
+            "healing": (!healing.is_empty()).then(|| healing.join("; ")),
             "failure": trouble.and_then(|trouble| trouble.failure.clone()),
             "sinceSeconds": trouble.map(|trouble| trouble.episode.since.elapsed().as_secs()),
         })

@@ -19,6 +19,8 @@ pub struct Metrics {
     refused: Family<Connector, Counter>,
     restarts: Family<Restart, Counter>,
     targets: Family<Target, Gauge>,
+    trials: Family<Trial, Counter>,
+    poison: Family<Connector, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -30,6 +32,12 @@ struct Connector {
 struct Restart {
     connector: String,
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Trial {
+    connector: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -46,6 +54,8 @@ impl Metrics {
         registry.register(names::LAG, "offsets between committed and last stable", self.lag.clone());
         registry.register(names::RESTARTS, "restarts that the supervisor asked for", self.restarts.clone());
         registry.register(names::RESTARTS_REFUSED, "restarts that Kafka Connect did not take", self.refused.clone());
+        registry.register(names::TRIALS, "trials of a sink's records, one by one", self.trials.clone());
+        registry.register(names::POISON, "records that a sink does not take, now dead letters", self.poison.clone());
     }
 
     /// Forgets the gauges of a connector that is gone, so that they do not say "all is well" for ever.
@@ -77,6 +87,18 @@ impl Metrics {
     #[must_use]
     pub fn restarts(&self, connector: &str, reason: &'static str) -> Counter {
         self.restarts.get_or_create_owned(&Restart { connector: connector.to_owned(), reason })
+    }
+
+    /// Trials by outcome.
+    #[must_use]
+    pub fn trials(&self, connector: &str, outcome: &'static str) -> Counter {
+        self.trials.get_or_create_owned(&Trial { connector: connector.to_owned(), outcome })
+    }
+
+    /// Records that became dead letters.
+    #[must_use]
+    pub fn poison(&self, connector: &str) -> Counter {
+        self.poison.get_or_create_owned(&Connector { connector: connector.to_owned() })
     }
 
     /// Whether a target answers.

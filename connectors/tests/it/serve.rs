@@ -12,10 +12,12 @@ use connectors::names::CAMEL_CLASS;
 use connectors::postgres::Postgres;
 use connectors::serve::Supervisor;
 use connectors::serve::board::Board;
+use connectors::serve::isolate::Isolator;
 use connectors::serve::metrics::Metrics;
 use connectors::serve::probes::Probes;
+use connectors::serve::trials::Trials;
 use serde_json::{Value, json};
-use service_kit::{Condition, Readiness};
+use service_kit::{Condition, Readiness, Tasks};
 
 use crate::stub::{Stub, status};
 
@@ -58,8 +60,11 @@ impl Ward {
         };
         let (board, answering) = (Board::default(), Readiness::new().condition("kafka-connect"));
         let client = Connect::new(&connect.url()).unwrap();
-        let supervisor =
-            Supervisor::new(client, probes, board.clone(), Arc::new(Metrics::default()), answering.clone());
+        let (metrics, here) = (Arc::new(Metrics::default()), "here".to_owned());
+        let (probed, nowhere) = (probes.clone(), "127.0.0.1:1".to_owned());
+        let isolator = Isolator { connect: client.clone(), probes: probed, kafka: nowhere, healer: here };
+        let trials = Trials::new(isolator, 60, board.clone(), Arc::clone(&metrics), Tasks::new());
+        let supervisor = Supervisor::new(client, probes, board.clone(), metrics, answering.clone(), trials);
         Self { connect, supervisor, board, answering, tasks, store_up, heals }
     }
 

@@ -21,11 +21,11 @@ use serde::Deserialize;
 use crate::house::House;
 
 /// What is written, and what must become of it.
-struct Plant {
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: Vec<(&'static str, &'static str)>,
-    fate: Fate,
+pub(crate) struct Plant {
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub(crate) fate: Fate,
 }
 
 /// Each bad one is once in the dead letters with its reason, the rest flows, nothing is redirected.
@@ -33,7 +33,7 @@ pub(crate) fn planted(house: &mut House) {
     let id = schema_id(house);
     let plants = plants(id);
     let count = plants.len();
-    let places = write(house, &plants);
+    let places = write(house, topics::ORDERS_RECEIVED, &plants);
     house.planted.extend(places.into_iter().zip(plants.into_iter().map(|plant| plant.fate)));
     let posts = house.stream("beside-poison", 5, 300);
     house.load(posts, 600);
@@ -137,7 +137,7 @@ fn good(id: u32, order_id: &str, cents: i64) -> Vec<u8> {
 }
 
 /// The id under which the registry has the latest schema of `orders.received`.
-fn schema_id(house: &House) -> u32 {
+pub(crate) fn schema_id(house: &House) -> u32 {
     #[derive(Deserialize)]
     struct Latest {
         id: u32,
@@ -161,7 +161,7 @@ impl ProducerContext for Landed {
     }
 }
 
-fn write(house: &House, plants: &[Plant]) -> Vec<Version> {
+pub(crate) fn write(house: &House, topic: &str, plants: &[Plant]) -> Vec<Version> {
     let producer: ThreadedProducer<Landed> = ClientConfig::new()
         .set("bootstrap.servers", &house.places.kafka)
         .set("acks", "all")
@@ -174,7 +174,7 @@ fn write(house: &House, plants: &[Plant]) -> Vec<Version> {
         for (key, value) in &plant.headers {
             headers = headers.insert(Header { key, value: Some(*value) });
         }
-        let mut record = BaseRecord::with_opaque_to(topics::ORDERS_RECEIVED, Box::new(number)).headers(headers);
+        let mut record = BaseRecord::with_opaque_to(topic, Box::new(number)).headers(headers);
         if let Some(key) = &plant.key {
             record = record.key(key);
         }

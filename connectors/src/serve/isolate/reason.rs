@@ -1,0 +1,67 @@
+//! What a failed task's stack trace says, in the terms of a dead letter's headers.
+
+/// Why a sink would not take a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// Where it happened, in Connect's words.
+    pub stage: &'static str,
+    /// The class of the deepest cause.
+    pub class: String,
+    /// Its words.
+    pub message: String,
+}
+
+/// The longest message of a dead letter, in characters.
+const MESSAGE: usize = 2_000;
+
+/// From a trace as Connect's status has it.
+#[must_use]
+pub fn of(trace: &str) -> Reason {
+    let mut causes = trace.lines().filter_map(|line| line.trim_end().strip_prefix("Caused by: "));
+    let line = causes.next_back().or_else(|| trace.lines().next()).unwrap_or("no reason given").trim();
+    let (class, message) = line.split_once(": ").unwrap_or((line, ""));
+    // A first line that is no exception has no class.
+    let (class, message) = if class.contains(' ') { ("unknown", line) } else { (class, message) };
+    Reason { stage: stage(trace), class: class.to_owned(), message: message.chars().take(MESSAGE).collect() }
+}
+
+/// The first of our frames that says it: the trace of a tolerated operation names the operation's method.
+fn stage(trace: &str) -> &'static str {
+    let stages = [
+        ("convertKey", "KEY_CONVERTER"),
+        ("convertValue", "VALUE_CONVERTER"),
+        ("convertHeaders", "HEADER_CONVERTER"),
+        ("TransformationChain", "TRANSFORMATION"),
+        ("TransformationStage", "TRANSFORMATION"),
+    ];
+    let named = |frame: &str| stages.iter().find(|(part, _)| frame.contains(part)).map(|(_, stage)| *stage);
+    trace.lines().filter(|line| line.trim_start().starts_with("at ")).find_map(named).unwrap_or("TASK_PUT")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deepest_cause_and_the_stage_are_found() {
+        let put = "org.apache.kafka.connect.errors.ConnectException: Exiting WorkerSinkTask due to unrecoverable exception.\n\
+                   \tat org.apache.kafka.connect.runtime.WorkerSinkTask.deliverMessages(WorkerSinkTask.java:635)\n\
+                   Caused by: org.apache.kafka.connect.errors.ConnectException: Failed to process a sink record\n\
+                   \tat io.debezium.connector.jdbc.JdbcChangeEventSink.execute(JdbcChangeEventSink.java:1)\n\
+                   Caused by: org.postgresql.util.PSQLException: ERROR: invalid byte sequence: 0x00\n\t... 10 more\n";
+        let found = of(put);
+        assert_eq!((found.stage, found.class.as_str()), ("TASK_PUT", "org.postgresql.util.PSQLException"));
+        assert_eq!(found.message, "ERROR: invalid byte sequence: 0x00");
+        let convert = "org.apache.kafka.connect.errors.ConnectException: Tolerance exceeded in error handler\n\
+                       \tat org.apache.kafka.connect.runtime.errors.RetryWithToleranceOperator.execAndHandleError(R.java:1)\n\
+                       \tat org.apache.kafka.connect.runtime.WorkerSinkTask.convertValue(WorkerSinkTask.java:1)\n\
+                       Caused by: java.lang.IllegalStateException\n";
+        let found = of(convert);
+        assert_eq!(
+            (found.stage, found.class.as_str(), found.message.as_str()),
+            ("VALUE_CONVERTER", "java.lang.IllegalStateException", "")
+        );
+        assert_eq!(of("").message, "no reason given");
+        assert_eq!(of("").class, "unknown");
+    }
+}

@@ -1,0 +1,199 @@
+//! The stretch of records that a sink may have failed on, laid out for its trial; and what becomes of it, in one
+//! transaction: the dead letters, and the sink's offsets behind what was tried. Everything here blocks, within bounds.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+use schemas::names::headers as names;
+
+use super::reason::Reason;
+use crate::kafka::KafkaError;
+use crate::kafka::lag::{Reader, Spot};
+use crate::kafka::record::{Headers, Record};
+use crate::kafka::scan::Scanner;
+use crate::kafka::sender::{Outgoing, Sender};
+
+/// How long reading a stretch may take.
+const READ_LIMIT: Duration = Duration::from_secs(10);
+/// The most records of a stretch, and their bytes.
+const RECORDS: usize = 2_000;
+const BYTES: usize = 16 * 1024 * 1024;
+/// Behind the suspects lies a value that no converter of ours takes: the trial fails on it when all others have passed,
+/// and so says that it is through.
+const END: &[u8] = b"end of the suspects";
+
+/// Records that a sink has before it, each partition's in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Stretch {
+    /// In the order of the trial.
+    pub(super) suspects: Vec<Record>,
+}
+
+/// A record that the sink does not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Poison {
+    /// Which of the stretch's.
+    pub(super) index: usize,
+    /// Why.
+    pub(super) reason: Reason,
+}
+
+/// The records behind a group's offsets, at most `each` a partition.
+///
+/// # Errors
+/// [`KafkaError`].
+pub(super) fn read(servers: &str, group: &str, topics: &[String], each: usize) -> Result<Stretch, KafkaError> {
+    let scanner = Scanner::new(servers)?;
+    let until = Instant::now() + READ_LIMIT;
+    let places = Reader::new(servers, group)?.places(topics)?;
+    let waiting: Vec<_> = places.into_iter().filter(|place| 0 < place.lag()).collect();
+    // All partitions get their share, since one task may have failed on any of them.
+    let each = each.min(RECORDS / waiting.len().max(1)).max(1);
+    let mut stretch = Stretch::default();
+    let mut bytes = 0;
+    for place in waiting {
+        let (topic, partition) = &place.spot;
+        let (low, _) = scanner.watermarks(topic, *partition)?;
+        let mut taken = 0;
+        let whole = scanner.read(topic, *partition, place.committed.max(low)..place.end, until, |message| {
+            let record = Record::of(message);
+            bytes += record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
+            stretch.suspects.push(record);
+            taken += 1;
+            if taken < each && bytes < BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        if !whole {
+            return Err(KafkaError::Late { topic: topic.clone(), partition: *partition });
+        }
+        if BYTES <= bytes {
+            break;
+        }
+    }
+    Ok(stretch)
+}
+
+/// Writes the suspects and the end behind them; answers the offset of the first.
+///
+/// # Errors
+/// [`KafkaError`]; also where another healer has taken over.
+pub(super) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result<i64, KafkaError> {
+    let suspect = |record: &Record| Outgoing {
+        topic: topic.to_owned(),
+        partition: 0,
+        key: record.key.clone(),
+        value: record.value.clone(),
+        timestamp_ms: record.timestamp_ms,
+        headers: record.headers.clone(),
+    };
+    let mut all: Vec<Outgoing> = stretch.suspects.iter().map(suspect).collect();
+    let end = Outgoing {
+        key: None,
+        value: Some(END.to_vec()),
+        headers: Headers::new(),
+        timestamp_ms: None,
+        topic: topic.to_owned(),
+        partition: 0,
+    };
+    all.push(end);
+    sender.begin()?;
+    let offsets = sender.send_all(&all)?;
+    sender.commit()?;
+    // One writer, one transaction: they lie side by side.
+    offsets.first().copied().ok_or(KafkaError::Cut)
+}
+
+/// Sets where the trial reads on. Kafka takes that only while its task is not there.
+///
+/// # Errors
+/// [`KafkaError`].
+pub(super) fn set(servers: &str, group: &str, topic: &str, offset: i64) -> Result<(), KafkaError> {
+    let failed = |cause| KafkaError::Client { servers: servers.to_owned(), cause };
+    let consumer = outsider(servers, group)?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(offset)).map_err(failed)?;
+    consumer.commit(&list, CommitMode::Sync).map_err(failed)
+}
+
+/// Where the trial will read on.
+///
+/// # Errors
+/// [`KafkaError`].
+pub(super) fn position(servers: &str, group: &str, topic: &str) -> Result<i64, KafkaError> {
+    let places = Reader::new(servers, group)?.places(&[topic.to_owned()])?;
+    places.first().map(|place| place.committed).ok_or(KafkaError::Cut)
+}
+
+/// Writes the dead letters and moves the sink behind the first `judged` suspects, both or neither.
+///
+/// # Errors
+/// [`KafkaError`]; also where another healer has taken over, or the sink's tasks are not all gone.
+pub(super) fn settle(
+    sender: &Sender,
+    servers: &str,
+    group: &str,
+    letters: &str,
+    (stretch, judged): (&Stretch, usize),
+    poison: &[Poison],
+) -> Result<(), KafkaError> {
+    let suspects = stretch.suspects.get(..judged).unwrap_or(&stretch.suspects);
+    let letters: Vec<Outgoing> = poison
+        .iter()
+        .filter_map(|poison| Some(letter(stretch.suspects.get(poison.index)?, letters, &poison.reason)))
+        .collect();
+    let mut next: BTreeMap<Spot, i64> = BTreeMap::new();
+    for record in suspects {
+        let at = next.entry((record.at.topic.clone(), record.at.partition)).or_default();
+        *at = (record.at.offset + 1).max(*at);
+    }
+    if next.is_empty() {
+        return Ok(());
+    }
+    let consumer = outsider(servers, group)?;
+    sender.begin()?;
+    let done = sender.send_all(&letters).and_then(|_| sender.offsets(&consumer, &next)).and_then(|()| sender.commit());
+    if done.is_err() {
+        // The next holder of the name undoes it as well.
+        let _ = sender.abort();
+    }
+    done
+}
+
+/// In the record's own partition, byte for byte, with Connect's headers behind its own.
+fn letter(record: &Record, topic: &str, reason: &Reason) -> Outgoing {
+    let at = &record.at;
+    let (partition, offset) = (at.partition.to_string(), at.offset.to_string());
+    let own = [
+        (names::ERROR_TOPIC, at.topic.as_str()),
+        (names::ERROR_PARTITION, &partition),
+        (names::ERROR_OFFSET, &offset),
+        (names::ERROR_STAGE, reason.stage),
+        (names::ERROR_CLASS, &reason.class),
+        (names::ERROR_MESSAGE, &reason.message),
+    ];
+    let mut headers = record.headers.clone();
+    headers.extend(own.map(|(name, value)| (name.as_bytes().to_vec(), Some(value.as_bytes().to_vec()))));
+    Outgoing {
+        topic: topic.to_owned(),
+        partition: at.partition,
+        key: record.key.clone(),
+        value: record.value.clone(),
+        timestamp_ms: record.timestamp_ms,
+        headers,
+    }
+}
+
+/// A client that names a group and is not in it.
+fn outsider(servers: &str, group: &str) -> Result<BaseConsumer, KafkaError> {
+    ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set("client.id", "connectors-heal")
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("reconnect.backoff.max.ms", "2000")
+        .create()
+        .map_err(|cause| KafkaError::Client { servers: servers.to_owned(), cause })
+}

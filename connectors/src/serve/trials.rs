@@ -1,0 +1,197 @@
+//! The trials that are under way, at most one a sink: when one begins, what became of it, and those that another healer
+//! has begun or left behind. How a trial goes is [`super::isolate`]'s.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::Tasks;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::board::Board;
+use super::healer::Episode;
+use super::isolate::{Found, IsolateError, Isolator, trial};
+use super::metrics::Metrics;
+use crate::connect::{Listed, Settings};
+
+/// Restarts that did not help although the target is well, after which the records are tried.
+const AFTER: u32 = 2;
+/// After a trial that could not be made, the next one is not before this.
+const PAUSE: Duration = Duration::from_secs(30);
+/// Trials in a row that found nothing although the sink had failed: then it is not the records.
+const FRUITLESS: u32 = 3;
+/// What another healer has begun is left to it for so long: longer than any trial.
+const LEASE: Duration = Duration::from_secs(120);
+/// The time over which dead letters are counted.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// All trials of one supervisor.
+pub struct Trials {
+    isolator: Isolator,
+    /// At most so many dead letters of a sink in a minute.
+    limit: usize,
+    board: Board,
+    metrics: Arc<Metrics>,
+    tasks: Tasks,
+    running: BTreeMap<String, JoinHandle<Option<Result<Found, IsolateError>>>>,
+    /// Trials of other healers: whose, and since when they are seen.
+    foreign: BTreeMap<String, (String, Instant)>,
+    past: BTreeMap<String, Past>,
+}
+
+/// What is remembered of a sink's trials.
+#[derive(Debug, Default)]
+struct Past {
+    fruitless: u32,
+    letters: VecDeque<Instant>,
+    not_before: Option<Instant>,
+    /// Why there are no more, until somebody changes the sink's settings or starts this process again.
+    ended: Option<(String, Settings)>,
+}
+
+/// The sink that a connector is the trial of, if it is one.
+#[must_use]
+pub fn sink_of(one: &Listed) -> Option<&str> {
+    one.info.config.get(trial::HEALS).map(String::as_str)
+}
+
+impl Trials {
+    /// None is under way.
+    #[must_use]
+    pub fn new(isolator: Isolator, limit: usize, board: Board, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
+        let (running, foreign, past) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { isolator, limit, board, metrics, tasks, running, foreign, past }
+    }
+
+    /// Takes in what Connect lists and what has ended; answers the sinks that a trial holds now.
+    pub async fn look(&mut self, listed: &BTreeMap<String, Listed>) -> BTreeSet<String> {
+        let ended: Vec<String> =
+            self.running.iter().filter(|(_, trial)| trial.is_finished()).map(|(sink, _)| sink.clone()).collect();
+        for sink in ended {
+            if let Some(trial) = self.running.remove(&sink) {
+                let result = trial.await;
+                self.board.set_trial(&sink, None);
+                self.over(&sink, result, listed);
+            }
+        }
+        let there: BTreeMap<String, String> = listed
+            .values()
+            .filter_map(|one| Some((sink_of(one)?.to_owned(), one.info.config.get(trial::HEALER)?.clone())))
+            .collect();
+        self.foreign.retain(|sink, (healer, _)| there.get(sink) == Some(healer));
+        for (sink, healer) in &there {
+            if !self.running.contains_key(sink) && self.is_left(sink, healer) {
+                warn!(connector = sink, healer, "a trial was left behind, the sink runs on");
+                if let Err(err) = self.isolator.release(sink).await {
+                    warn!(connector = sink, error = %err, "kafka connect did not remove the trial");
+                }
+            }
+        }
+        there.into_keys().chain(self.running.keys().cloned()).collect()
+    }
+
+    /// Whether the healer that began a trial is gone.
+    fn is_left(&mut self, sink: &str, healer: &str) -> bool {
+        if healer == self.isolator.healer {
+            return true;
+        }
+        let (_, since) = self.foreign.entry(sink.to_owned()).or_insert_with(|| (healer.to_owned(), Instant::now()));
+        self.board.set_trial(sink, Some(format!("{healer} tries its records")));
+        LEASE <= since.elapsed()
+    }
+
+    /// Begins a trial of a sink that failed although all is well, if it is time; true where one began.
+    pub fn begin(&mut self, sink: &str, settings: &Settings, episode: Option<&Episode>) -> bool {
+        let fits = episode.is_some_and(|episode| !episode.target_away && AFTER <= episode.tries);
+        if !fits || self.running.contains_key(sink) || self.tasks.is_stopping() {
+            return false;
+        }
+        let past = self.past.entry(sink.to_owned()).or_default();
+        past.ended.take_if(|(_, before)| before != settings);
+        let now = Instant::now();
+        while past.letters.front().is_some_and(|at| WINDOW <= now - *at) {
+            past.letters.pop_front();
+        }
+        if past.ended.is_some() || past.not_before.is_some_and(|at| now < at) {
+            return false;
+        }
+        let allowed = self.limit.saturating_sub(past.letters.len());
+        let (isolator, name, settings) = (self.isolator.clone(), sink.to_owned(), settings.clone());
+        let board = self.board.clone();
+        info!(connector = sink, "its records are tried one by one");
+        let trial = async move {
+            let say = |words: String| board.set_trial(&name, Some(words));
+            isolator.isolate(&name, &settings, allowed, &say).await
+        };
+        self.running.insert(sink.to_owned(), self.tasks.spawn(trial));
+        true
+    }
+
+    fn over(
+        &mut self,
+        sink: &str,
+        result: Result<Option<Result<Found, IsolateError>>, tokio::task::JoinError>,
+        listed: &BTreeMap<String, Listed>,
+    ) {
+        let settings = listed.get(sink).map(|one| one.info.config.clone()).unwrap_or_default();
+        let (past, now) = (self.past.entry(sink.to_owned()).or_default(), Instant::now());
+        let ended = match result {
+            Ok(Some(Ok(found))) => {
+                self.metrics.trials(sink, "made").inc();
+                self.metrics.poison(sink).inc_by(u64::try_from(found.poison).unwrap_or(u64::MAX));
+                info!(
+                    connector = sink,
+                    records.tried = found.tried,
+                    dead_letters = found.poison,
+                    cut = found.cut.as_deref().unwrap_or_default(),
+                    "trial is over"
+                );
+                past.letters.extend(std::iter::repeat_n(now, found.poison));
+                past.fruitless = if found.poison == 0 && found.cut.is_none() { past.fruitless + 1 } else { 0 };
+                self.verdict(sink)
+            }
+            Ok(Some(Err(err))) => {
+                self.metrics.trials(sink, "failed").inc();
+                let hopeless = matches!(err, IsolateError::Untriable(_) | IsolateError::NoLetters(_));
+                let err = format!("{:#}", anyhow::Error::from(err));
+                warn!(connector = sink, error = err, "its records could not be tried");
+                past.not_before = Some(now + PAUSE);
+                hopeless.then_some(err)
+            }
+            // The process is being stopped; whoever comes next finds the trial.
+            Ok(None) => return,
+            Err(fault) => {
+                error!(connector = sink, error = %fault, "a trial ended early");
+                past.not_before = Some(now + PAUSE);
+                None
+            }
+        };
+        if let Some(why) = ended {
+            error!(connector = sink, why, "no more records are tried");
+            self.board.set_ended(sink, Some(why.clone()));
+            self.past.entry(sink.to_owned()).or_default().ended = Some((why, settings));
+        } else {
+            self.board.set_ended(sink, None);
+        }
+    }
+
+    /// Why no more trials are to be made after this one.
+    fn verdict(&mut self, sink: &str) -> Option<String> {
+        let past = self.past.get(sink)?;
+        let (letters, limit) = (past.letters.len(), self.limit);
+        if limit <= letters {
+            return Some(format!(
+                "{letters} dead letters within a minute, {limit} are allowed; look at them, then start `connectors serve` \
+                 again or with a higher --poison-per-minute"
+            ));
+        }
+        (FRUITLESS <= past.fruitless).then(|| {
+            format!(
+                "{} trials in a row found no record that it would not take; it is not the records, see the failure",
+                past.fruitless
+            )
+        })
+    }
+}

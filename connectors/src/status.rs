@@ -15,6 +15,7 @@ use crate::kafka::KafkaError;
 use crate::kafka::lag::{Looked, Place, Reader};
 use crate::names::sink_group;
 use crate::serve::admin::HEALING;
+use crate::serve::trials;
 
 /// The supervisor is on the same machine; a status must not wait for it.
 const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(2);
@@ -114,8 +115,10 @@ fn row(kind: &'static str, status: &Status, lags: &Lags, healing: &Value) -> Row
 
 type Found = Vec<(Status, Settings)>;
 
+/// A trial is no connector of its own: what it does stands in the healing of its sink.
 async fn sinks(connect: &Connect) -> Result<Found, ConnectError> {
-    Ok(connect.list().await?.into_values().map(|one| (one.status, one.info.config)).collect())
+    let sinks = connect.list().await?.into_values().filter(|one| trials::sink_of(one).is_none());
+    Ok(sinks.map(|one| (one.status, one.info.config)).collect())
 }
 
 async fn pipelines(transforms: &Connect) -> Result<Found, ConnectError> {

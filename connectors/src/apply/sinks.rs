@@ -7,6 +7,7 @@ use super::{ApplyError, Change, LOOK_EVERY, Line, Out, Target};
 use crate::connect::{Connect, ConnectError, Settings};
 use crate::files::Connector;
 use crate::retry;
+use crate::serve::isolate::trial;
 
 /// Validates all, puts those that differ, and waits for all.
 ///
@@ -70,6 +71,9 @@ async fn running(target: &Target, sink: &Connector) -> Result<String, ApplyError
             Ok(Some(status)) if status.all_running(sink.tasks()) => {
                 return Ok(format!("{} tasks RUNNING", sink.tasks()));
             }
+            Ok(Some(status)) if status.is_held() && is_tried(target, sink).await => {
+                "`connectors serve` holds it while it tries its records".to_owned()
+            }
             Ok(Some(status)) if status.is_held() => {
                 let (state, base) = (&status.connector.state, target.connect.base());
                 return Ok(format!(
@@ -89,6 +93,11 @@ async fn running(target: &Target, sink: &Connector) -> Result<String, ApplyError
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// A sink that a healer holds runs again by itself; what cannot be asked now is asked again.
+async fn is_tried(target: &Target, sink: &Connector) -> bool {
+    !matches!(target.connect.settings(&trial::name(&sink.name)).await, Ok(None))
 }
 
 #[cfg(test)]

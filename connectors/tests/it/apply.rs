@@ -116,10 +116,30 @@ async fn a_sink_that_does_not_come_up_is_named_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_sink_that_a_healer_holds_is_waited_for() {
+    let mut looks = 0;
+    let stub = Stub::start(move |line, _| match line {
+        "GET /connectors/s/config" => (200, json!(sink().settings)),
+        "GET /connectors/s/status" => {
+            looks += 1;
+            let mut status = status("s", if looks < 3 { &[] } else { &["RUNNING", "RUNNING"] });
+            status["connector"]["state"] = json!(if looks < 3 { "STOPPED" } else { "RUNNING" });
+            (200, status)
+        }
+        "GET /connectors/s-trial/config" => (200, json!({"orderflow.heals": "s"})),
+        _ => (200, json!({"configs": []})),
+    })
+    .await;
+    assert_eq!(apply_sink(&stub, LONG).await.unwrap(), [Change::Unchanged]);
+    assert_eq!(stub.asked("GET /connectors/s/status").len(), 3);
+}
+
+#[tokio::test]
 async fn a_sink_that_an_operator_holds_gets_its_settings_and_stays_held() {
     for (state, tasks) in [("PAUSED", &["PAUSED", "PAUSED"][..]), ("STOPPED", &[])] {
         let stub = Stub::start(move |line, _| match line {
             "GET /connectors/s/config" => (200, json!({"name": "s", "topics": "other"})),
+            "GET /connectors/s-trial/config" => missing(),
             "GET /connectors/s/status" => {
                 let mut held = status("s", tasks);
                 held["connector"]["state"] = json!(state);

@@ -1,11 +1,13 @@
-//! Records that no sink takes, written straight into `order_placed`: the healer finds each of them among good ones, and
-//! nobody touches anything.
+//! Records that no sink takes, written straight into `order_placed`: the healer finds each of them among good ones, also
+//! when it is killed at any moment, and nobody touches anything. `PROMISE_HEALER_KILLS` says how often it is killed.
 
 use std::time::{Duration, Instant};
 
+use promise::rng::Rng;
 use promise::world::Fate;
 use schemas::framing;
 use schemas::names::topics;
+use stack::Service;
 
 use crate::house::House;
 use crate::poison::{Plant, schema_id, write};
@@ -27,15 +29,49 @@ pub(crate) fn planted(house: &mut House) {
     let posts = house.stream("beside-isolation-2", 7, 300);
     house.load(posts, 150);
     plant(house, late);
+    let kills = kill_the_healer(house);
     house.expect_all_zero();
+    nothing_is_left(house);
     let took = begun.elapsed();
     println!(
-        "{} records that no sink takes, 600 orders around them: each is a dead letter once, after {:.1} s in all",
+        "{} records that no sink takes, 600 orders around them, the healer killed {kills} times: each is a dead letter \
+         once, after {:.1} s in all",
         plants.len(),
         took.as_secs_f32()
     );
-    let most = Duration::from_secs(SECONDS * plants.len() as u64);
+    let most = Duration::from_secs(SECONDS * (plants.len() as u64 + kills));
     assert!(took < most, "it took {took:?}, the limit is {most:?}");
+}
+
+/// At moments that follow from a seed; answers how often.
+fn kill_the_healer(house: &House) -> u64 {
+    let kills = std::env::var("PROMISE_HEALER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let mut rng = Rng::new(20_261_126);
+    for _ in 0..kills {
+        // A trial takes some seconds: any step of it may be hit, and some trials come to their end.
+        std::thread::sleep(Duration::from_millis(500 + rng.bits() % 6_000));
+        house.stack.wait_ready(Service::Connectors, Duration::from_secs(60)).unwrap();
+        house.stack.kill(Service::Connectors).unwrap();
+    }
+    kills
+}
+
+/// No trial is left, and the sinks run.
+fn nothing_is_left(house: &House) {
+    let url = format!("{}/connectors?expand=status", house.stack.endpoints().connect);
+    let begun = Instant::now();
+    loop {
+        let listed: serde_json::Value =
+            house.runtime.block_on(async { reqwest::get(&url).await.unwrap().json().await.unwrap() });
+        let listed = listed.as_object().unwrap();
+        let names: Vec<&str> = listed.keys().map(String::as_str).collect();
+        let states: Vec<_> = listed.values().map(|one| one["status"]["connector"]["state"].as_str().unwrap()).collect();
+        if names == ["orders-elasticsearch", "orders-postgres"] && states == ["RUNNING", "RUNNING"] {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "a trial is left: {names:?} {states:?}");
+        std::thread::sleep(Duration::from_millis(250));
+    }
 }
 
 fn plant(house: &mut House, plants: &[Plant]) {

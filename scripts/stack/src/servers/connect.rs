@@ -76,7 +76,7 @@ value.converter.apicurio.registry.fault-tolerant-refresh=true
 offset.flush.interval.ms=1000
 # the healer of the sinks, and nobody else, narrows a batch to one record
 connector.client.config.override.policy=Allowlist
-connector.client.config.override.allowlist=max.poll.records
+connector.client.config.override.allowlist=max.poll.records,isolation.level
 # addresses and secrets of the connector files
 config.providers=env
 config.providers.env.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider

@@ -123,8 +123,8 @@ mod tests {
         let pairs = text.pairs(&text.text).unwrap();
         let told: Vec<_> = pairs.iter().map(|p| (p.key.as_str(), text.place(p.key_at), p.value)).collect();
         let at = |line, column| Place { line, column };
-        assert_eq!(told, [("ü", at(1, 3), "1"), ("ab", at(2, 3), "{\"c\": []}"), ("ü", at(2, 24), "2")]);
-        assert_eq!(text.place(text.member(&["ab", "c"]).unwrap()), at(2, 14));
+        assert_eq!(told, [("ü", at(1, 3), "1"), ("ab", at(2, 3), "{\"c\": []}"), ("ü", at(2, 25), "2")]);
+        assert_eq!(text.place(text.member(&["ab", "c"]).unwrap()), at(2, 15));
         assert_eq!(text.member(&["ab", "d"]), None);
         assert!(text.pairs("[]").is_none());
     }

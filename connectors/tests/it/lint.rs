@@ -139,7 +139,9 @@ fn the_page_of_the_rules_has_each_of_them_with_its_weight_and_its_reason() {
 /// Positions lie in the file, whatever it holds.
 fn within(text: &str) {
     for finding in lint::text("f.json", text) {
-        let line = text.split('\n').nth(finding.place.line - 1).unwrap_or_else(|| panic!("{finding} in {text:?}"));
+        let line = text.split('\n').nth(finding.place.line - 1);
+        assert!(line.is_some(), "{finding} in {text:?}");
+        let line = line.unwrap();
         assert!((1..=line.chars().count() + 1).contains(&finding.place.column), "{finding} in {line:?}");
         assert!(!finding.message.is_empty() && !finding.fix.is_empty());
     }

@@ -9,10 +9,12 @@ use prometheus_client::registry::Registry;
 use service_kit::{Admin, Door, Readiness, Tasks, host, http, signals};
 
 use crate::apply::{self, Target};
-use crate::config::{Apply, Serve, Servers, Status};
+use crate::config::{Apply, Format, Lint, Serve, Servers, Status};
 use crate::connect::Connect;
 use crate::elastic::Elastic;
 use crate::files;
+use crate::finding::{Finding, Severity};
+use crate::lint;
 use crate::postgres::Postgres;
 use crate::serve::{
     self, Supervisor, admin::Pages, board::Board, isolate::Isolator, metrics::Metrics, probes::Probes, trials::Trials,
@@ -22,6 +24,25 @@ use crate::status::{self, Sources};
 /// A stop waits for an open request to Connect, not for more.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// `connectors lint`: prints what was found, and answers the exit code: 0 where nothing is wrong, 1 otherwise.
+///
+/// # Errors
+/// Where the findings cannot be written as JSON.
+pub fn lint(options: &Lint) -> anyhow::Result<u8> {
+    let found = lint::findings(&options.paths);
+    let text = match options.format {
+        Format::Human => lint::human(&found),
+        Format::Json => lint::json(&found)? + "\n",
+        Format::Github => lint::github(&found),
+    };
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    if options.format == Format::Human {
+        eprintln!("{}", lint::counted(&found));
+    }
+    let wrong = |finding: &Finding| options.deny_warnings || finding.severity == Severity::Error;
+    Ok(u8::from(found.iter().any(wrong)))
+}
+
 /// `connectors apply`: checks all files, then deploys them, and prints a line for each thing.
 ///
 /// # Errors
@@ -29,13 +50,12 @@ const GRACE: Duration = Duration::from_secs(10);
 pub async fn apply(servers: &Servers, options: &Apply) -> anyhow::Result<()> {
     let all = match files::read(&options.files) {
         Ok(all) => all,
-        Err(faults) => {
-            for fault in &faults {
-                eprintln!("{fault}");
-            }
-            bail!("{} fault(s) in {}; nothing was applied", faults.len(), options.files.display());
+        Err(found) => {
+            eprint!("{}", lint::human(&found));
+            bail!("{} in {}; nothing was applied", lint::counted(&found), options.files.display());
         }
     };
+    eprint!("{}", lint::human(&all.warnings));
     let target = target(servers, options)?;
     let mut print = |line: apply::Line| {
         // A closed pipe must not stop a deployment half way.

@@ -94,6 +94,31 @@ pub struct Postgres {
     pub password: Secret,
 }
 
+/// What `connectors lint` is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Lint {
+    /// Connector files, or folders with *.json and stores/
+    #[arg(env = "CONNECTORS_DIR", default_value = "connectors")]
+    pub paths: Vec<PathBuf>,
+    /// For people, for programs, or as annotations of GitHub's checks
+    #[arg(id = "findings-format", long = "format", value_enum, default_value = "human")]
+    pub format: Format,
+    /// Exit with 1 for warnings as well
+    #[arg(long)]
+    pub deny_warnings: bool,
+}
+
+/// How findings are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Three lines each: what, why, and the way out
+    Human,
+    /// An array of objects
+    Json,
+    /// `::error file=…` lines
+    Github,
+}
+
 /// What `connectors apply` is told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Apply {

@@ -1,41 +1,33 @@
-//! Reads what the user wrote: `*.json` of a folder and its `stores/`. Faults are collected, never thrown one by one.
+//! Reads what the user wrote: `*.json` of a folder and its `stores/`. Findings are collected, never thrown one by one.
 //! Whether keys and values make sense is [`crate::check`]'s.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod document;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::check;
 use crate::connect::Settings;
+use crate::finding::{Finding, Place, Severity};
 use crate::names::PIPELINE_CLASS;
+use crate::rules;
+
+pub(crate) use document::{At, Document};
+pub(crate) use text::Text;
 
 /// A connector file is a page of text; more is a mistake.
 const FILE_LIMIT: u64 = 1024 * 1024;
-
-/// One thing that is wrong, with its place.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
-    /// The file's name.
-    pub file: String,
-    /// The key in it, or nothing where the whole file is meant.
-    pub key: String,
-    /// What is wrong and what would be right.
-    pub message: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.key.as_str() {
-            "" => write!(f, "{}: {}", self.file, self.message),
-            key => write!(f, "{}: {key}: {}", self.file, self.message),
-        }
-    }
-}
+/// The folder of tables and indexes, beside the connector files.
+const STORES: &str = "stores";
+/// The folder of files that are there to be copied.
+const EXAMPLES: &str = "examples";
+/// How an index's file ends.
+const INDEX: &str = ".index.json";
 
 /// A connector or a pipeline, as its file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,103 +89,184 @@ pub struct Deployment {
     pub tables: Vec<Table>,
     /// Indexes of Elasticsearch.
     pub indexes: Vec<Index>,
+    /// What may be meant and is said all the same.
+    pub warnings: Vec<Finding>,
 }
 
-/// Reads and checks a folder. Touches no server.
+/// Reads and checks a folder for a deployment. Touches no server.
 ///
 /// # Errors
-/// Every fault of every file.
-pub fn read(folder: &Path) -> Result<Deployment, Vec<Fault>> {
-    let mut faults = Vec::new();
-    let mut all = Deployment::default();
-    for path in listed(folder, ".json", &mut faults) {
-        let Some(connector) = text(&path, &mut faults).and_then(|text| connector(&name(&path), &text, &mut faults))
-        else {
-            continue;
+/// Every finding in every file, where one of them is an error.
+pub fn read(folder: &Path) -> Result<Deployment, Vec<Finding>> {
+    let folder = Folder::read(folder, &[], false);
+    let found = folder.findings();
+    if found.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(found);
+    }
+    let connectors = folder.documents.into_iter().map(|document| document.connector);
+    let (pipelines, sinks) = connectors.partition(Connector::is_pipeline);
+    let tables = folder.tables.into_iter().map(|(table, _)| table).collect();
+    let indexes = folder.indexes.into_iter().map(|(index, _)| index).collect();
+    Ok(Deployment { sinks, pipelines, tables, indexes, warnings: found })
+}
+
+/// Connector files that are deployed together, with the stores they write to.
+#[derive(Debug, Default)]
+pub(crate) struct Folder {
+    pub(crate) documents: Vec<Document>,
+    pub(crate) tables: Vec<(Table, Text)>,
+    pub(crate) indexes: Vec<(Index, Text)>,
+    /// They are alternatives to each other, of which none is deployed from here: a folder of examples.
+    pub(crate) alternatives: bool,
+    /// What was found while they were read.
+    found: Vec<Finding>,
+}
+
+impl Folder {
+    /// Reads the connector files of a folder, only those of `files` where some are given. Where the folder has no
+    /// stores of its own, those of the folder above are the ones its files write to, if `above` says so.
+    fn read(folder: &Path, files: &[PathBuf], above: bool) -> Self {
+        let mut this = Self { alternatives: name(folder) == EXAMPLES, ..Self::default() };
+        let listed = if files.is_empty() { this.listed(folder, ".json") } else { files.to_vec() };
+        if listed.is_empty() && this.found.is_empty() {
+            this.unreadable(folder, "has no *.json file", "name the folder that has the connector files");
+        }
+        for path in listed {
+            if let Some(text) = this.text(&path) {
+                this.connector(text);
+            }
+        }
+        let stores = [folder.join(STORES), self::above(folder).join(STORES)];
+        let stores = stores.iter().take(if above { 2 } else { 1 }).find(|stores| stores.is_dir());
+        for path in stores.map(|stores| this.listed(stores, "")).unwrap_or_default() {
+            if let Some(text) = this.text(&path) {
+                this.store(text);
+            }
+        }
+        this
+    }
+
+    /// As if these files had been read, in a folder of their own.
+    pub(crate) fn of(files: &[(&str, &str)]) -> Self {
+        let mut this = Self::default();
+        for (file, text) in files {
+            let text = Text::new(*file, *text);
+            if file.starts_with(STORES) { this.store(text) } else { this.connector(text) }
+        }
+        this
+    }
+
+    /// Everything that is found in them, in the order of files and lines.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let mut found = self.found.clone();
+        found.extend(check::folder(self));
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    fn connector(&mut self, text: Text) {
+        self.documents.extend(Document::read(text, &mut self.found));
+    }
+
+    fn store(&mut self, text: Text) {
+        let file = name(Path::new(&text.file));
+        if let Some(table) = file.strip_suffix(".sql") {
+            self.tables.push((Table { name: table.to_owned(), sql: text.text.clone() }, text));
+        } else if let Some(index) = file.strip_suffix(INDEX) {
+            match serde_json::from_str::<Value>(&text.text) {
+                Ok(body) => {
+                    self.doubled(&text, &text.text, 0);
+                    self.indexes.push((Index { name: index.to_owned(), body }, text));
+                }
+                Err(error) => self.found.push(document::syntax(&text, &error)),
+            }
+        }
+    }
+
+    /// Keys that are given twice in an object of JSON, or in one inside of it.
+    fn doubled(&mut self, text: &Text, part: &str, depth: usize) {
+        // As deep as `serde_json` reads.
+        const DEEPEST: usize = 128;
+        if DEEPEST < depth {
+            return;
+        }
+        for pair in document::unique(text, text.pairs(part).unwrap_or_default(), &mut self.found) {
+            self.doubled(text, pair.value, depth + 1);
+        }
+    }
+
+    fn listed(&mut self, folder: &Path, ending: &str) -> Vec<PathBuf> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(err) => {
+                self.unreadable(folder, &format!("cannot be read: {err}"), "look whether it is there and may be read");
+                return Vec::new();
+            }
         };
-        faults.extend(check::connector(&connector));
-        if connector.is_pipeline() { all.pipelines.push(connector) } else { all.sinks.push(connector) }
+        let mut paths: Vec<PathBuf> = entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| name(path).ends_with(ending) && path.is_file())
+            .collect();
+        paths.sort();
+        paths
     }
-    if faults.is_empty() && all.sinks.is_empty() && all.pipelines.is_empty() {
-        faults.push(fault(&folder.display().to_string(), "", "has no *.json file; is it the right folder?"));
-    }
-    faults.extend(doubled(all.sinks.iter().chain(&all.pipelines)));
-    stores(&folder.join("stores"), &mut all, &mut faults);
-    faults.extend(check::flow::faults(&all));
-    faults.sort();
-    if faults.is_empty() { Ok(all) } else { Err(faults) }
-}
 
-fn stores(folder: &Path, all: &mut Deployment, faults: &mut Vec<Fault>) {
-    if !folder.is_dir() {
-        return;
-    }
-    for path in listed(folder, ".sql", faults) {
-        if let Some(sql) = text(&path, faults) {
-            all.tables.push(Table { name: name(&path).trim_end_matches(".sql").to_owned(), sql });
-        }
-    }
-    for path in listed(folder, ".index.json", faults) {
-        let file = name(&path);
-        match text(&path, faults).map(|text| serde_json::from_str::<Value>(&text)) {
-            Some(Ok(body)) => {
-                all.indexes.push(Index { name: file.trim_end_matches(".index.json").to_owned(), body });
+    fn text(&mut self, path: &Path) -> Option<Text> {
+        let mut bytes = Vec::new();
+        let read = fs::File::open(path).and_then(|file| file.take(FILE_LIMIT + 1).read_to_end(&mut bytes));
+        let file = path.display().to_string();
+        let (what, fix) = match (read, String::from_utf8(bytes)) {
+            (Err(err), _) => (format!("cannot be read: {err}"), "look whether it is there and may be read"),
+            (Ok(read), _) if u64::try_from(read).unwrap_or(u64::MAX) > FILE_LIMIT => {
+                (format!("is more than {FILE_LIMIT} bytes, which is the most that is read"), "name a connector file")
             }
-            Some(Err(err)) => faults.push(fault(&file, "", &format!("is not JSON: {err}"))),
-            None => {}
-        }
+            (Ok(_), Ok(text)) => return Some(Text::new(file, text)),
+            (Ok(_), Err(err)) => (format!("is not UTF-8: {err}"), "save it as UTF-8"),
+        };
+        self.unreadable(path, &what, fix);
+        None
+    }
+
+    fn unreadable(&mut self, path: &Path, what: &str, fix: &str) {
+        let place = (&*path.display().to_string(), Place::START);
+        self.found.push(Finding::new(&rules::UNREADABLE, place, "", what, fix));
     }
 }
 
-/// One connector file's text, or nothing and at least one fault.
-pub fn connector(file: &str, text: &str, faults: &mut Vec<Fault>) -> Option<Connector> {
-    let before = faults.len();
-    let whole = match serde_json::from_str::<Pairs<Box<RawValue>>>(text) {
-        Ok(whole) => whole,
-        Err(err) => {
-            faults.push(fault(file, "", &format!("is not a JSON object: {err}")));
-            return None;
-        }
-    };
-    let (mut name, mut settings) = (None, None);
-    for (key, raw) in whole.unique(file, faults) {
-        match key.as_str() {
-            "name" => name = serde_json::from_str::<String>(raw.get()).ok(),
-            "config" => match serde_json::from_str::<Pairs<Value>>(raw.get()) {
-                Ok(pairs) => settings = Some(strings(file, pairs, faults)),
-                Err(err) => faults.push(fault(file, "config", &format!("is not an object of settings: {err}"))),
-            },
-            other => faults.push(fault(file, other, "is not known here; a file has `name` and `config`")),
+/// The folders of these files and folders. Files of one folder are looked at together, since they are deployed together;
+/// a file of a store stands for the folder whose connectors write to it.
+pub(crate) fn folders(paths: &[PathBuf]) -> Vec<Folder> {
+    let (mut wholes, mut parts) = (BTreeSet::new(), BTreeMap::<PathBuf, BTreeSet<PathBuf>>::new());
+    let mut folders = Vec::new();
+    for path in paths {
+        let parent = above(path);
+        if path.is_dir() {
+            wholes.insert(path.clone());
+        } else if name(&parent) == STORES && path.exists() {
+            wholes.insert(above(&parent));
+        } else if name(path).ends_with(".json") || !path.exists() {
+            parts.entry(parent).or_default().insert(path.clone());
+        } else {
+            let mut none = Folder::default();
+            none.unreadable(path, "is not a connector file", "name a *.json file, or the folder that has them");
+            folders.push(none);
         }
     }
-    match name.as_deref() {
-        None => faults.push(fault(file, "name", "is missing; give the connector a name")),
-        Some(name) if !is_name(name) => {
-            faults.push(fault(file, "name", &format!("`{name}` is not a name; use letters, digits, `-`, `_`, `.`")));
-        }
-        Some(_) => {}
-    }
-    if settings.is_none() && faults.len() == before {
-        faults.push(fault(file, "config", "is missing; it holds the connector's settings"));
-    }
-    match (name, settings) {
-        (Some(name), Some(settings)) => Some(Connector { file: file.to_owned(), name, settings }),
-        _ => None,
-    }
+    folders.extend(wholes.iter().map(|whole| Folder::read(whole, &[], true)));
+    let parts = parts.iter().filter(|(folder, _)| !wholes.contains(*folder));
+    folders.extend(parts.map(|(folder, files)| Folder::read(folder, &Vec::from_iter(files.iter().cloned()), true)));
+    folders
 }
 
-/// Connect keeps settings as text, so a number would differ from itself at each comparison.
-fn strings(file: &str, pairs: Pairs<Value>, faults: &mut Vec<Fault>) -> Settings {
-    let mut settings = BTreeMap::new();
-    for (key, value) in pairs.unique(file, faults) {
-        match value {
-            Value::String(text) => {
-                settings.insert(key, text);
-            }
-            other => faults.push(fault(file, &key, &format!("{other} is not text; write \"{other}\""))),
-        }
+/// The folder that a file or a folder lies in.
+fn above(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if path.file_name().is_none() => parent.join(".."),
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ if path == Path::new(".") => PathBuf::from(".."),
+        _ => PathBuf::from("."),
     }
-    settings
 }
 
 /// The name stands in URLs, consumer groups and metrics.
@@ -201,89 +274,7 @@ fn is_name(name: &str) -> bool {
     (1..=100).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
-fn doubled<'a>(connectors: impl Iterator<Item = &'a Connector>) -> Vec<Fault> {
-    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
-    connectors
-        .filter_map(|connector| {
-            let first = seen.insert(&connector.name, &connector.file)?;
-            Some(fault(&connector.file, "name", &format!("`{}` is also the name in {first}", connector.name)))
-        })
-        .collect()
-}
-
-fn listed(folder: &Path, ending: &str, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(err) => {
-            faults.push(fault(&folder.display().to_string(), "", &format!("cannot be read: {err}")));
-            return Vec::new();
-        }
-    };
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| name(path).ends_with(ending) && path.is_file())
-        .collect();
-    paths.sort();
-    paths
-}
-
-fn text(path: &Path, faults: &mut Vec<Fault>) -> Option<String> {
-    let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
-    if FILE_LIMIT < size {
-        faults.push(fault(&name(path), "", &format!("is {size} bytes, at most {FILE_LIMIT} are read")));
-        return None;
-    }
-    match fs::read_to_string(path) {
-        Ok(text) => Some(text),
-        Err(err) => {
-            faults.push(fault(&name(path), "", &format!("cannot be read: {err}")));
-            None
-        }
-    }
-}
-
-fn name(path: &Path) -> String {
+/// The last part of a path.
+pub(crate) fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// A fault at a key of a file.
-#[must_use]
-pub fn fault(file: &str, key: &str, message: &str) -> Fault {
-    Fault { file: file.to_owned(), key: key.to_owned(), message: message.to_owned() }
-}
-
-/// An object's pairs in order, so that a key given twice is seen; JSON's usual readers keep the last in silence.
-struct Pairs<V>(Vec<(String, V)>);
-
-impl<V> Pairs<V> {
-    fn unique(self, file: &str, faults: &mut Vec<Fault>) -> BTreeMap<String, V> {
-        let mut map = BTreeMap::new();
-        for (key, value) in self.0 {
-            if map.contains_key(&key) {
-                faults.push(fault(file, &key, "is given twice; keep one"));
-            }
-            map.insert(key, value);
-        }
-        map
-    }
-}
-
-impl<'de, V: serde::Deserialize<'de>> serde::Deserialize<'de> for Pairs<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read<V>(std::marker::PhantomData<V>);
-        impl<'de, V: serde::Deserialize<'de>> Visitor<'de> for Read<V> {
-            type Value = Pairs<V>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(Read(std::marker::PhantomData))
-    }
 }

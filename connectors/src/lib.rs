@@ -1,7 +1,7 @@
 //! Connectors: deploys what the JSON files and `stores/` say, shows how it runs, and heals the sinks.
 //!
-//! Reads in this order: [`files`] and [`check`] (what the user wrote), [`apply`] (the one deploy step),
-//! [`serve`] (the supervisor), [`status`]. [`connect`], [`elastic`], [`postgres`] and [`kafka`] are clients of
+//! Reads in this order: [`files`], [`check`] and [`lint`] (what the user wrote, held to [`rules`]), [`apply`] (the one
+//! deploy step), [`serve`] (the supervisor), [`status`]. [`connect`], [`elastic`], [`postgres`] and [`kafka`] are clients of
 //! the servers; [`config`] and [`app`] are settings and wiring. No order is read or written here.
 
 pub mod app;
@@ -11,10 +11,13 @@ pub mod config;
 pub mod connect;
 pub mod elastic;
 pub mod files;
+pub mod finding;
 pub mod http;
 pub mod kafka;
+pub mod lint;
 pub mod names;
 pub mod postgres;
 pub mod retry;
+pub mod rules;
 pub mod serve;
 pub mod status;

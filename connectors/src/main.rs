@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use connectors::app;
-use connectors::config::{Apply, Serve, Servers, Status};
+use connectors::config::{Apply, Lint, Serve, Servers, Status};
 use service_kit::telemetry;
 
 /// Deploys the connector files, shows how they run, and heals the sinks.
@@ -21,6 +21,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check connector files, touching no server; exit code 0 where they are fine, 1 otherwise
+    Lint(Lint),
     /// Deploy topics, schemas, stores, modules, pipelines and sinks; repeatable
     Apply(Apply),
     /// Show state, tasks, lag and failures; exit code 0 where all runs, 2 otherwise
@@ -45,6 +47,7 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         match args.command {
+            Command::Lint(options) => Ok(ExitCode::from(app::lint(&options)?)),
             Command::Apply(options) => app::apply(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
             Command::Status(options) => app::status(&args.servers, &options).await.map(ExitCode::from),
             Command::Serve(options) => app::serve(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),

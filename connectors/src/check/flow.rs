@@ -11,26 +11,31 @@ use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
 use schemas::names::topics;
 use serde_json::Value;
 
-use crate::files::{Connector, Deployment, Fault, Index, fault};
-use crate::names::{CAMEL_CLASS, JDBC_CLASS};
+use super::plugins::{self, Store};
+use super::split;
+use super::target::{self, Target};
+use crate::files::{At, Connector, Document, Folder, Index, Text};
+use crate::finding::{Finding, Rule};
+use crate::rules;
 
 use schema::{Field, Kind};
 use table::Column;
 
 /// Everything that does not fit, over all sinks.
-#[must_use]
-pub fn faults(all: &Deployment) -> Vec<Fault> {
+pub(crate) fn findings(folder: &Folder) -> Vec<Finding> {
     let mut found = Vec::new();
-    for sink in &all.sinks {
-        for topic in sink.setting("topics").split(',').map(str::trim) {
+    for document in &folder.documents {
+        let sink = &document.connector;
+        for topic in split(sink.setting("topics")) {
             let Some(fields) = known(topic).and_then(|text| through(sink, schema::fields(text)?)) else { continue };
-            match sink.setting("connector.class") {
-                JDBC_CLASS => found.extend(into_table(all, sink, topic, &fields)),
-                CAMEL_CLASS => found.extend(into_index(all, sink, topic, &fields)),
-                _ => {}
+            match target::of(sink, topic) {
+                Some(Target::Table(name)) => found.extend(into_table(folder, document, (topic, &name), &fields)),
+                Some(Target::Index(name)) => found.extend(into_index(folder, document, (topic, &name), &fields)),
+                None => {}
             }
         }
     }
+    // Two sinks of one table tell the same.
     found.sort();
     found.dedup();
     found
@@ -46,9 +51,9 @@ fn known(topic: &str) -> Option<&'static str> {
 
 /// The fields behind a sink's transforms; `None` when one of them may do anything.
 fn through(sink: &Connector, mut fields: Vec<Field>) -> Option<Vec<Field>> {
-    for alias in sink.setting("transforms").split(',').map(str::trim).filter(|alias| !alias.is_empty()) {
+    for alias in split(sink.setting("transforms")) {
         let setting = |name: &str| sink.setting(&format!("transforms.{alias}.{name}"));
-        let list = |name: &str| setting(name).split(',').map(str::trim).filter(|item| !item.is_empty());
+        let list = |name: &str| split(setting(name));
         let kind = setting("type").rsplit('.').next().unwrap_or_default();
         match kind {
             // They look, add headers or change the writing, not the fields.
@@ -72,38 +77,63 @@ fn through(sink: &Connector, mut fields: Vec<Field>) -> Option<Vec<Field>> {
     Some(fields)
 }
 
-fn into_table(all: &Deployment, sink: &Connector, topic: &str, fields: &[Field]) -> Vec<Fault> {
-    let name = sink.setting("collection.name.format").replace("${topic}", topic);
-    let name = if name.is_empty() { topic.to_owned() } else { name };
-    let Some((file, columns)) = all.tables.iter().find_map(|file| Some((file, table::columns(&file.sql, &name)?)))
-    else {
-        return Vec::new();
+/// A finding in a file of `stores/`, at a byte of it.
+struct Misfit<'a> {
+    rule: &'static Rule,
+    text: &'a Text,
+    at: usize,
+    field: &'a str,
+}
+
+impl Misfit<'_> {
+    fn says(&self, message: &str, fix: &str) -> Finding {
+        self.text.finding(self.rule, self.at, self.field, message, fix)
+    }
+}
+
+fn no_store(document: &Document, (topic, name): (&str, &str), what: &str, file: &str) -> Finding {
+    let message = format!("`{topic}` goes into the {what} `{name}`, which no file of stores/ makes");
+    let fix = format!("add stores/{file}, or write to what is there");
+    let place = document.place(At::Part("topics", topic));
+    Finding::new(&rules::NO_STORE, (&document.text.file, place), "topics", &message, &fix)
+}
+
+fn into_table(folder: &Folder, document: &Document, (topic, name): (&str, &str), fields: &[Field]) -> Vec<Finding> {
+    let sink = &document.connector;
+    let made = folder.tables.iter().find_map(|(file, text)| Some((text, table::columns(&file.sql, name)?)));
+    let Some((text, columns)) = made else {
+        // Without any store there is nothing to hold it against.
+        let any = !folder.tables.is_empty();
+        return if any { vec![no_store(document, (topic, name), "table", &format!("{name}.sql"))] } else { Vec::new() };
     };
-    let file = format!("{}.sql", file.name);
     let mut found = Vec::new();
-    let grows = !matches!(sink.setting("schema.evolution"), "" | "none");
+    let grows = grows(sink);
     for field in fields {
-        let says =
-            |what: String| fault(&file, &field.name, &format!("{topic} has this field ({}); {what}", field.kind));
+        let at = table::offset(&text.text, name, &field.name);
+        let misfit = Misfit { rule: &rules::TABLE_FIT, text, at, field: &field.name };
+        let has = format!("{topic} has this field ({})", field.kind);
         match columns.iter().find(|column| column.name == field.name) {
             None if grows => {}
-            None => found.push(says(match field.kind.column() {
-                Some(column) => format!(
-                    "table {name} has no such column, so {} would stop; add `{} {column}`, or exclude the field in the sink",
-                    sink.name, field.name
-                ),
-                None => format!("no column can hold it; exclude the field in {}", sink.name),
-            })),
-            Some(column) if !field.kind.fits_column(&column.kind) => found.push(says(format!(
-                "column {name}.{} is {}, which does not hold every value of it; make it {}",
-                column.name,
-                column.kind,
-                field.kind.column().unwrap_or_else(|| "another type, or exclude the field".to_owned())
-            ))),
-            Some(column) if field.nullable && column.required => found.push(says(format!(
-                "column {name}.{} is not null and the field may be null; drop the constraint",
-                column.name
-            ))),
+            None => {
+                let fix = match field.kind.column() {
+                    Some(column) => format!("add `{} {column}`, or exclude the field in {}", field.name, sink.name),
+                    None => format!("no column can hold it; exclude the field in {}", sink.name),
+                };
+                let message = format!("{has}; table {name} has no such column, so {} would stop", sink.name);
+                found.push(misfit.says(&message, &fix));
+            }
+            Some(column) if !field.kind.fits_column(&column.kind) => {
+                let wanted = field.kind.column().unwrap_or_else(|| "another type, or exclude the field".to_owned());
+                let message = format!(
+                    "{has}; column {name}.{} is {}, which does not hold every value of it",
+                    column.name, column.kind
+                );
+                found.push(misfit.says(&message, &format!("make it {wanted}")));
+            }
+            Some(column) if field.nullable && column.required => {
+                let message = format!("{has}; column {name}.{} is not null and the field may be null", column.name);
+                found.push(misfit.says(&message, "drop the constraint"));
+            }
             Some(_) => {}
         }
     }
@@ -111,61 +141,95 @@ fn into_table(all: &Deployment, sink: &Connector, topic: &str, fields: &[Field])
         column.required && !column.has_default && !fields.iter().any(|field| field.name == column.name)
     };
     found.extend(columns.iter().filter(unfilled).map(|column| {
-        let what = format!(
-            "column {name}.{} is not null and has no default, and {topic} has no such field, so {} would stop; give it a \
-             default, or drop the constraint",
+        let message = format!(
+            "column {name}.{} is not null and has no default, and {topic} has no such field, so {} would stop",
             column.name, sink.name
         );
-        fault(&file, &column.name, &what)
+        let at = table::offset(&text.text, name, &column.name);
+        Misfit { rule: &rules::TABLE_FIT, text, at, field: &column.name }
+            .says(&message, "give it a default, or drop the constraint")
     }));
     found
 }
 
-fn into_index(all: &Deployment, sink: &Connector, topic: &str, fields: &[Field]) -> Vec<Fault> {
-    let url = sink.setting("camel.sink.url");
-    let options = url.split_once('?').map_or("", |(_, options)| options);
-    let name = options.split('&').find_map(|option| option.strip_prefix("indexName=")).unwrap_or_default();
-    let Some(index) = all.indexes.iter().find(|index| index.name == name) else { return Vec::new() };
-    let mut found = Vec::new();
-    let mapping = index.body.get("mappings").unwrap_or(&Value::Null);
-    documents(index, sink, topic, ("", mapping, is_strict(mapping, false)), fields, &mut found);
-    found
+/// The sink adds columns that are not there.
+fn grows(sink: &Connector) -> bool {
+    let Some(Store::Rows(words)) = plugins::of(sink.setting("connector.class")).map(|plugin| plugin.store) else {
+        return false;
+    };
+    words
+        .grows
+        .iter()
+        .any(|(key, quiet)| !matches!(sink.setting(key), "") && !sink.setting(key).eq_ignore_ascii_case(quiet))
 }
 
-fn documents(
-    index: &Index,
-    sink: &Connector,
-    topic: &str,
-    (path, mapping, strict): (&str, &Value, bool),
-    fields: &[Field],
-    found: &mut Vec<Fault>,
-) {
-    let file = format!("{}.index.json", index.name);
-    for field in fields {
-        let at = format!("{path}{}", field.name);
-        let says = |what: String| fault(&file, &at, &format!("{topic} has this field ({}); {what}", field.kind));
-        let property = mapping.get("properties").and_then(|properties| properties.get(&field.name));
-        let Some(property) = property else {
-            if strict {
-                found.push(says(format!(
-                    "the mapping is strict and has no such property, so {} would stop; add {{\"type\": \"{}\"}}, or exclude \
-                     the field in the sink",
-                    sink.name,
-                    field.kind.property()
-                )));
+fn into_index(folder: &Folder, document: &Document, (topic, name): (&str, &str), fields: &[Field]) -> Vec<Finding> {
+    let Some((index, text)) = folder.indexes.iter().find(|(index, _)| index.name == name) else {
+        let any = !folder.indexes.is_empty();
+        let file = format!("{name}.index.json");
+        return if any { vec![no_store(document, (topic, name), "index", &file)] } else { Vec::new() };
+    };
+    let mapping = index.body.get("mappings").unwrap_or(&Value::Null);
+    let mut documents = Documents { text, index, sink: &document.connector, topic, found: Vec::new() };
+    documents.check(&mut vec!["mappings".to_owned()], (mapping, is_strict(mapping, false)), fields);
+    documents.found
+}
+
+/// Documents against the mapping of their index.
+struct Documents<'a> {
+    text: &'a Text,
+    index: &'a Index,
+    sink: &'a Connector,
+    topic: &'a str,
+    found: Vec<Finding>,
+}
+
+impl Documents<'_> {
+    /// One level of the mapping, at a path of keys in the file.
+    fn check(&mut self, path: &mut Vec<String>, (mapping, strict): (&Value, bool), fields: &[Field]) {
+        path.push("properties".to_owned());
+        for field in fields {
+            path.push(field.name.clone());
+            let property = mapping.get("properties").and_then(|properties| properties.get(&field.name));
+            let Some(property) = property else {
+                if strict {
+                    self.lacks(path, field);
+                }
+                path.pop();
+                continue;
+            };
+            let kind = property.get("type").and_then(Value::as_str).unwrap_or("object");
+            if !field.kind.fits_property(kind) {
+                let message = format!(
+                    "{} has this field ({}); the property is of type {kind}, which does not take every value of it",
+                    self.topic, field.kind
+                );
+                self.tell(path, &message, &format!("make it {}", field.kind.property()));
+            } else if let Kind::Items(inner) | Kind::Record(inner) = &field.kind {
+                self.check(path, (property, is_strict(property, strict)), inner);
             }
-            continue;
-        };
-        let kind = property.get("type").and_then(Value::as_str).unwrap_or("object");
-        if !field.kind.fits_property(kind) {
-            let wanted = field.kind.property();
-            found.push(says(format!(
-                "the property is of type {kind}, which does not take every value of it; make it {wanted}"
-            )));
-        } else if let Kind::Items(inner) | Kind::Record(inner) = &field.kind {
-            let inside = (format!("{at}."), is_strict(property, strict));
-            documents(index, sink, topic, (&inside.0, property, inside.1), inner, found);
+            path.pop();
         }
+        path.pop();
+    }
+
+    fn lacks(&mut self, path: &[String], field: &Field) {
+        let message = format!(
+            "{} has this field ({}); the mapping of {} is strict and has no such property, so {} would stop",
+            self.topic, field.kind, self.index.name, self.sink.name
+        );
+        let fix =
+            format!("add {{\"type\": \"{}\"}}, or exclude the field in {}", field.kind.property(), self.sink.name);
+        self.tell(path, &message, &fix);
+    }
+
+    fn tell(&mut self, path: &[String], message: &str, fix: &str) {
+        let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+        // Where the property is missing, its place is where it would stand.
+        let at = (1..=keys.len()).rev().find_map(|deep| self.text.member(keys.get(..deep)?)).unwrap_or_default();
+        let names: Vec<&str> = keys.iter().skip(1).filter(|key| **key != "properties").copied().collect();
+        let misfit = Misfit { rule: &rules::MAPPING_FIT, text: self.text, at, field: &names.join(".") };
+        self.found.push(misfit.says(message, fix));
     }
 }
 

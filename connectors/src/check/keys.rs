@@ -1,133 +1,80 @@
-//! The keys that each class knows, at the versions in `plugins/`. A table, no rules: those are in the parent.
-//! A name that ends in `*` stands for all keys that begin so.
+//! Which keys a file may have: those of Kafka Connect, of its plugin at its version, and of our pipelines.
 
-use service_kit::near;
+use super::plugins::Kind::{self, Flag, Least, OneOf, Text};
+use super::plugins::{self, Plugin};
+use super::{Subject, near};
+use crate::files::At;
+use crate::rules;
 
-/// A set of keys.
-pub(super) struct Keys(&'static [&'static str]);
-
-impl Keys {
-    pub(super) fn knows(&self, key: &str) -> bool {
-        self.0.iter().any(|known| known.strip_suffix('*').map_or(*known == key, |start| key.starts_with(start)))
-    }
-
-    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().copied()
-    }
-}
-
-/// What Kafka Connect itself reads of any sink.
-pub(super) const SINK: Keys = Keys(&[
-    "name",
-    "connector.class",
-    "connector.plugin.version",
-    "tasks.max",
-    "tasks.max.enforce",
-    "topics",
-    "topics.regex",
-    "key.converter",
-    "key.converter.*",
-    "value.converter",
-    "value.converter.*",
-    "header.converter",
-    "header.converter.*",
-    "transforms",
-    "predicates",
-    "config.action.reload",
-    "errors.retry.timeout",
-    "errors.retry.delay.max.ms",
-    "errors.tolerance",
-    "errors.log.enable",
-    "errors.log.include.messages",
-    "errors.deadletterqueue.*",
-    "consumer.override.*",
-]);
-
-/// Debezium's JDBC sink 3.6.
-pub(super) const JDBC: Keys = Keys(&[
-    "connection.provider",
-    "connection.url",
-    "connection.username",
-    "connection.password",
-    "connection.pool.min_size",
-    "connection.pool.max_size",
-    "connection.pool.acquire_increment",
-    "connection.pool.timeout",
-    "connection.restart.on.errors",
-    "use.time.zone",
-    "insert.mode",
-    "delete.enabled",
-    "truncate.enabled",
-    "primary.key.mode",
-    "primary.key.fields",
-    "schema.evolution",
-    "quote.identifiers",
-    "collection.name.format",
-    "collection.naming.strategy",
-    "collection.table.format",
-    "table.name.format",
-    "table.naming.strategy",
-    "database.time_zone",
-    "column.naming.strategy",
-    "field.include.list",
-    "field.exclude.list",
-    "batch.size",
-    "use.reduction.buffer",
-    "flush.max.retries",
-    "flush.retry.delay.ms",
-    "dialect.postgres.postgis.schema",
-    "dialect.postgres.unnest.insert.enabled",
-    "dialect.sqlserver.identity.insert",
-    "cloud.events.schema.name.pattern",
-    "hibernate.*",
-]);
-
-/// Camel's Kafka connector 0.11, as a sink.
-pub(super) const CAMEL: Keys = Keys(&[
-    "camel.sink.url",
-    "camel.sink.component",
-    "camel.sink.marshal",
-    "camel.sink.unmarshal",
-    "camel.sink.contentLogLevel",
-    "camel.sink.path.*",
-    "camel.sink.endpoint.*",
-    "camel.component.*",
-    "camel.dataformat.*",
-    "camel.beans.*",
-    "camel.aggregation.*",
-    "camel.idempotency.*",
-    "camel.map.headers",
-    "camel.map.properties",
-    "camel.remove.headers.pattern",
-    "camel.error.handler",
-    "camel.error.handler.max.redeliveries",
-    "camel.error.handler.redelivery.delay",
-]);
-
-/// Options in the address of Camel's Elasticsearch component 3.21.
-pub(super) const ELASTICSEARCH_URL: &[&str] = &[
-    "certificatePath",
-    "connectionTimeout",
-    "disconnect",
-    "enableSSL",
-    "enableSniffer",
-    "from",
-    "hostAddresses",
-    "indexName",
-    "lazyStartProducer",
-    "maxRetryTimeout",
-    "operation",
-    "scrollKeepAliveMs",
-    "size",
-    "sniffAfterFailureDelay",
-    "snifferInterval",
-    "socketTimeout",
-    "useScroll",
-    "waitForActiveShards",
+/// What Kafka Connect 4.2 itself reads of any sink.
+pub(super) const SINK: &[(&str, Kind)] = &[
+    ("name", Text),
+    ("connector.class", Text),
+    ("connector.plugin.version", Text),
+    ("tasks.max", Text),
+    ("tasks.max.enforce", Flag),
+    ("topics", Text),
+    ("topics.regex", Text),
+    ("key.converter", Text),
+    ("key.converter.*", Text),
+    ("value.converter", Text),
+    ("value.converter.*", Text),
+    ("header.converter", Text),
+    ("header.converter.*", Text),
+    ("transforms", Text),
+    ("predicates", Text),
+    ("config.action.reload", OneOf(&["none", "restart"])),
+    ("errors.retry.timeout", Text),
+    ("errors.retry.delay.max.ms", Least(1)),
+    ("errors.tolerance", OneOf(&["none", "all"])),
+    ("errors.log.enable", Flag),
+    ("errors.log.include.messages", Flag),
+    ("errors.deadletterqueue.topic.name", Text),
+    ("errors.deadletterqueue.topic.replication.factor", Least(1)),
+    ("errors.deadletterqueue.context.headers.enable", Flag),
+    ("producer.override.*", Text),
+    ("admin.override.*", Text),
 ];
 
+/// What may follow `consumer.override.`: the settings of Kafka's consumer 4.2 that make sense for a sink.
+const CONSUMER: &[&str] = &[
+    "allow.auto.create.topics",
+    "auto.offset.reset",
+    "check.crcs",
+    "client.dns.lookup",
+    "client.id",
+    "client.rack",
+    "connections.max.idle.ms",
+    "default.api.timeout.ms",
+    "fetch.max.bytes",
+    "fetch.max.wait.ms",
+    "fetch.min.bytes",
+    "group.id",
+    "group.instance.id",
+    "heartbeat.interval.ms",
+    "interceptor.classes",
+    "isolation.level",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "max.poll.records",
+    "metadata.max.age.ms",
+    "partition.assignment.strategy",
+    "receive.buffer.bytes",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "request.timeout.ms",
+    "retry.backoff.max.ms",
+    "retry.backoff.ms",
+    "send.buffer.bytes",
+    "session.timeout.ms",
+    "socket.connection.setup.timeout.max.ms",
+    "socket.connection.setup.timeout.ms",
+];
+/// The same, for all that begin so.
+const CONSUMER_STARTS: &[&str] = &["sasl.", "ssl.", "security.", "metrics.", "bootstrap."];
+
 /// Our own pipelines; `transforms.<alias>.…`, `predicates.…`, `outputs.…` and `lookups.…` come on top.
-pub(super) const PIPELINE: Keys = Keys(&[
+pub(super) const PIPELINE: &[&str] = &[
     "name",
     "connector.class",
     "tasks.max",
@@ -150,61 +97,48 @@ pub(super) const PIPELINE: Keys = Keys(&[
     "breaker.max.errors",
     "breaker.window.records",
     "breaker.max.retries",
-]);
-
-/// Keys of an output and of a lookup of a pipeline.
-pub(super) const OUTPUT: &[&str] = &["topic"];
-/// See [`OUTPUT`].
-pub(super) const LOOKUP: &[&str] = &["topic", "max.bytes", "max.entries"];
-
-/// Keys of the transforms (SMTs) that we know; any other type is left to Kafka Connect's own validation.
-const TRANSFORMS: &[(&str, &[&str])] = &[
-    ("org.apache.kafka.connect.transforms.Filter", &[]),
-    ("org.apache.kafka.connect.transforms.HeaderFrom", &["fields", "headers", "operation"]),
-    (
-        "org.apache.kafka.connect.transforms.ReplaceField",
-        &["exclude", "include", "renames", "replace.null.with.default"],
-    ),
-    ("org.apache.kafka.connect.transforms.InsertHeader", &["header", "value.literal"]),
-    ("org.apache.kafka.connect.transforms.DropHeaders", &["headers"]),
-    ("org.apache.kafka.connect.transforms.ValueToKey", &["fields", "replace.null.with.default"]),
-    ("org.apache.kafka.connect.transforms.RegexRouter", &["regex", "replacement"]),
-    ("io.debezium.transforms.HeaderToValue", &["headers", "fields", "operation"]),
-    (
-        "org.apache.camel.kafkaconnector.transforms.SchemaAndStructToJsonTransform",
-        &["schemas.enable", "schemas.cache.size", "converter.type", "decimal.format", "replace.null.with.default"],
-    ),
 ];
 
-const PREDICATES: &[(&str, &[&str])] = &[
-    ("org.apache.kafka.connect.transforms.predicates.RecordIsTombstone", &[]),
-    ("org.apache.kafka.connect.transforms.predicates.HasHeaderKey", &["name"]),
-    ("org.apache.kafka.connect.transforms.predicates.TopicNameMatches", &["pattern"]),
-    // A pipeline takes them by their short names as well.
-    ("RecordIsTombstone", &[]),
-    ("HasHeaderKey", &["name"]),
-    ("TopicNameMatches", &["pattern"]),
-];
-
-/// `None` where the option is fine or the type is not ours to judge; else perhaps a better name.
-pub(super) fn transform(kind: &str, option: &str) -> Option<Option<&'static str>> {
-    if matches!(option, "predicate" | "negate") {
-        return None;
+/// Each key of a sink is Connect's or its plugin's.
+pub(super) fn sink(subject: &mut Subject<'_>, plugin: &'static Plugin) {
+    for key in subject.keys().filter(|key| !is_aliased(key)) {
+        if let Some(setting) = key.strip_prefix("consumer.override.") {
+            consumer(subject, key, setting);
+        } else if let Some((_, what)) = plugin.retired.iter().find(|(retired, _)| *retired == key) {
+            let message = format!("is out of date for {} {}", plugin.title, plugin.version);
+            subject.tell(&rules::RETIRED_KEY, At::Key(key), &message, what);
+        } else if plugins::kind(SINK, key).is_none() && plugin.kind(key).is_none() {
+            let known = SINK.iter().chain(plugin.keys).map(|(name, _)| *name);
+            let meant = plugin.meant.iter().find(|(other, _)| *other == key).map(|(_, own)| *own);
+            let whose = format!("{} {}", plugin.title, plugin.version);
+            unknown(subject, key, &whose, meant.or_else(|| near(key, known)));
+        }
     }
-    judged(TRANSFORMS, kind.trim_end_matches("$Value").trim_end_matches("$Key"), option)
+    let (version, checked) = (subject.setting("connector.plugin.version"), plugin.version);
+    if !version.is_empty() && !version.trim_start_matches(['[', '(']).starts_with(checked.trim_end_matches(".Final")) {
+        let message = format!("`{version}`, and the keys here were checked against {checked}");
+        let fix = format!("look into the plugin's own page of changes, or write {checked}");
+        subject.tell(&rules::PLUGIN_VERSION, At::Value("connector.plugin.version"), &message, &fix);
+    }
 }
 
-/// As [`transform`], for predicates.
-pub(super) fn predicate(kind: &str, option: &str) -> Option<Option<&'static str>> {
-    judged(PREDICATES, kind, option)
+fn consumer(subject: &mut Subject<'_>, key: &str, setting: &str) {
+    if !CONSUMER.contains(&setting) && !CONSUMER_STARTS.iter().any(|start| setting.starts_with(start)) {
+        let meant = near(setting, CONSUMER.iter().copied()).map(|near| format!("consumer.override.{near}"));
+        unknown(subject, key, "Kafka's consumer", meant.as_deref());
+    }
 }
 
-/// As [`transform`], for the options of an output or a lookup.
-pub(super) fn one_of(options: &'static [&'static str], option: &str) -> Option<Option<&'static str>> {
-    if options.contains(&option) { None } else { Some(near::suggest(option, options.iter().copied())) }
+/// Keys of the form `transforms.<alias>.…` and `predicates.<alias>.…`.
+pub(super) fn is_aliased(key: &str) -> bool {
+    key.starts_with("transforms.") || key.starts_with("predicates.")
 }
 
-fn judged(table: &'static [(&str, &[&'static str])], kind: &str, option: &str) -> Option<Option<&'static str>> {
-    let (_, options) = table.iter().find(|(name, _)| *name == kind)?;
-    one_of(options, option)
+/// A key that nobody knows, and what may be meant.
+pub(super) fn unknown(subject: &mut Subject<'_>, key: &str, whose: &str, meant: Option<&str>) {
+    let (message, fix) = match meant {
+        Some(meant) => (format!("is not known to {whose}; did you mean {meant}?"), format!("write \"{meant}\"")),
+        None => (format!("is not known to {whose}"), "take it out".to_owned()),
+    };
+    subject.tell(&rules::UNKNOWN_KEY, At::Key(key), &message, &fix);
 }

@@ -57,14 +57,14 @@ fn broken_files_are_refused_all_at_once_before_any_server_is_asked() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{told}");
     for wanted in [
-        "a.json: is not a JSON object",
-        "b.json: extra: is not known here",
-        "b.json: tasks.max: 2 is not text",
-        "b.json: connector.class: `x.Y` is not known",
-        "c.json: topics: is given twice",
-        "c.json: connection.password: holds a secret in the open",
-        "d.json: insert.mod: is not known; did you mean insert.mode?",
-        "d.json: name: `c` is also the name in c.json",
+        "a.json:1:41: error[json-syntax]: is not JSON: EOF",
+        "b.json:1:62: error[file-shape]: extra: is not known here",
+        "b.json:1:59: error[not-text]: tasks.max: 2 is not text",
+        "b.json:1:41: error[unknown-class]: connector.class: `x.Y` is not known",
+        "error[duplicate-key]: topics: is given twice",
+        "error[inline-secret]: connection.password: holds a secret in the open",
+        "error[unknown-key]: insert.mod: is not known to Debezium's JDBC sink 3.6.0.Final; did you mean insert.mode?",
+        "error[name-clash]: name: `c` is also the name in ",
         "nothing was applied",
     ] {
         assert!(told.contains(wanted), "{wanted:?} is not in\n{told}");
@@ -117,4 +117,38 @@ async fn the_status_is_zero_only_while_everything_runs() {
 
     stub.say(|_, _| (500, json!({"message": "no leader"})));
     assert_eq!(run(&["status"]).await.status.code(), Some(2), "who cannot be asked is not well");
+}
+
+#[test]
+fn the_lint_answers_for_people_programs_and_github_and_exits_by_what_it_found() {
+    let sink = |name: &str, more: &str| {
+        format!(
+            r#"{{"name":"{name}","config":{{"connector.class":"io.debezium.connector.jdbc.JdbcSinkConnector","topics":"t",
+"connection.url":"jdbc:postgresql://h/d","insert.mode":"upsert","primary.key.mode":"record_key",{more}
+"consumer.override.isolation.level":"read_committed"}}}}"#
+        )
+    };
+    let (wrong, odd, fine) = (sink("wrong", "\"insert.mod\":\"\","), sink("other", ""), sink("fine", ""));
+    let folder = Folder::new("lint", &[("wrong.json", &wrong), ("odd.json", &odd), ("fine.json", &fine)]);
+    let path = |file: &str| folder.0.join(file).to_str().unwrap().to_owned();
+    let run = |args: &[&str]| {
+        let output = connectors(&[&["lint"], args].concat(), &[]);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+
+    assert_eq!(run(&[&path("fine.json")]), (Some(0), String::new(), "0 errors, 0 warnings\n".to_owned()));
+    let (code, told, count) = run(&[&path("odd.json")]);
+    assert_eq!((code, count.as_str()), (Some(0), "0 errors, 1 warning\n"), "{told}");
+    assert_eq!(run(&[&path("odd.json"), "--deny-warnings"]).0, Some(1));
+    let (code, told, _) = run(&[&path("wrong.json")]);
+    assert_eq!(code, Some(1));
+    assert!(told.starts_with(&format!("{}:2:97: error[unknown-key]: insert.mod: ", path("wrong.json"))), "{told}");
+
+    let (code, told, _) = run(&["--format", "json", &path("wrong.json"), &path("odd.json")]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, told.as_array().unwrap().len()), (Some(1), 2 + 1), "{told:#}");
+    let (_, told, _) = run(&["--format", "github", &path("odd.json")]);
+    assert!(told.starts_with("::warning file=") && told.contains(",line=1,col=9,title=file-name::name: "), "{told}");
+    assert_eq!(run(&["--format", "xml"]).0, Some(2));
+    assert_eq!(run(&[&path("absent.json")]).0, Some(1));
 }

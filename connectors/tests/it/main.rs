@@ -6,6 +6,7 @@
 mod apply;
 mod command;
 mod lag;
+mod lint;
 mod postgres;
 mod serve;
 mod stub;

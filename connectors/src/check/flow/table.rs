@@ -59,6 +59,25 @@ pub(super) fn columns(sql: &str, table: &str) -> Option<Vec<Column>> {
     columns
 }
 
+/// Where a column of `table` is declared; else where the table is, or the text begins.
+pub(super) fn offset(sql: &str, table: &str, column: &str) -> usize {
+    let small = sql.to_ascii_lowercase();
+    let of_table = word(&small, &table.to_ascii_lowercase(), small.find("create").unwrap_or_default());
+    let start = of_table.unwrap_or_default();
+    word(&small, &column.to_ascii_lowercase(), start + table.len()).unwrap_or(start)
+}
+
+/// A word in a text from `start` on, outside of comments.
+fn word(text: &str, word: &str, start: usize) -> Option<usize> {
+    let part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let rest = text.get(start..)?;
+    rest.match_indices(word).map(|(at, _)| start + at).find(|at| {
+        let (before, after) = (text.get(..*at).unwrap_or_default(), text.get(at + word.len()..).unwrap_or_default());
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        !word.is_empty() && !line.contains("--") && !before.ends_with(part) && !after.starts_with(part)
+    })
+}
+
 fn is_table(name: &str, table: &str) -> bool {
     name == table || name.rsplit('.').next() == Some(table)
 }

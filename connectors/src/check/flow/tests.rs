@@ -1,35 +1,38 @@
-//! The shipped files fit, and each way in which they could not is told with the field.
+//! The shipped files fit, and each way in which they could not is told with the field and its place.
 
+use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::files;
 
-fn shipped() -> Deployment {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    files::read(folder).unwrap_or_else(|faults| panic!("{faults:#?}"))
+const FILES: [&str; 4] =
+    ["orders-postgres.json", "orders-elasticsearch.json", "stores/order_placed.sql", "stores/order_placed.index.json"];
+
+/// What is told after one text of a shipped file was replaced, as often as it stands there.
+fn with(file: &str, from: &str, to: &str) -> Vec<String> {
+    let texts = FILES.map(|name| {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+        assert!(!name.ends_with(file) || text.contains(from), "{from}");
+        if name.ends_with(file) { text.replace(from, to) } else { text }
+    });
+    let files: Vec<(&str, &str)> = FILES.into_iter().zip(texts.iter().map(String::as_str)).collect();
+    findings(&Folder::of(&files))
+        .iter()
+        .map(|found| format!("{}:{} {}", found.file, found.place.line, found.told()))
+        .collect()
 }
 
-/// What is told after one text of the shipped table was replaced.
 fn with_table(from: &str, to: &str) -> Vec<String> {
-    let mut all = shipped();
-    assert!(all.tables[0].sql.contains(from), "{from}");
-    all.tables[0].sql = all.tables[0].sql.replacen(from, to, 1);
-    faults(&all).iter().map(ToString::to_string).collect()
+    with("order_placed.sql", from, to)
 }
 
-/// What is told after one text of the shipped mapping was replaced.
 fn with_mapping(from: &str, to: &str) -> Vec<String> {
-    let mut all = shipped();
-    let text = all.indexes[0].body.to_string();
-    assert!(text.contains(from), "{from} is not in {text}");
-    all.indexes[0].body = serde_json::from_str(&text.replacen(from, to, 1)).unwrap();
-    faults(&all).iter().map(ToString::to_string).collect()
+    with("order_placed.index.json", from, to)
 }
 
 #[test]
 fn the_shipped_files_fit() {
-    assert_eq!(faults(&shipped()), Vec::new());
+    assert_eq!(with_table("text", "text"), [""; 0]);
 }
 
 #[test]
@@ -38,15 +41,14 @@ fn a_field_that_the_table_lacks_or_cannot_hold_is_named() {
         (
             "  region             text,\n",
             "",
-            "order_placed.sql: region: order_placed has this field (string); table order_placed has no such column",
+            "stores/order_placed.sql:5 region: order_placed has this field (string); table order_placed has no such column",
         ),
-        ("  region             text,\n", "", "add `region text`"),
         (
             "amount             numeric(15, 2)",
             "amount             numeric(9, 2)",
             "column order_placed.amount is numeric(9,2)",
         ),
-        ("amount             numeric(15, 2)", "amount             integer", "make it numeric(15, 2)"),
+        ("amount             numeric(15, 2)", "amount             integer", "sql:7 amount: "),
         (
             "received_offset    bigint",
             "received_offset    integer",
@@ -78,35 +80,33 @@ fn a_field_that_the_table_lacks_or_cannot_hold_is_named() {
 fn a_field_that_the_mapping_lacks_or_cannot_take_is_named() {
     for (from, to, words) in [
         (
-            r#""region":{"type":"keyword"},"#,
+            "      \"region\": { \"type\": \"keyword\" },\n",
             "",
-            "order_placed.index.json: region: order_placed has this field (string); the mapping is strict",
+            "order_placed.index.json:11 region: order_placed has this field (string); the mapping of order_placed is strict",
         ),
-        (r#""received_offset":{"type":"long"}"#, r#""received_offset":{"type":"integer"}"#, "is of type integer"),
-        (r#""quantity":{"type":"integer"},"#, "", "items.quantity: order_placed has this field (int)"),
-        (r#""amount":{"type":"double"}"#, r#""amount":{"type":"long"}"#, "make it double"),
+        (
+            r#""received_offset": { "type": "long" }"#,
+            r#""received_offset": { "type": "integer" }"#,
+            "is of type integer",
+        ),
+        (r#""quantity": { "type": "integer" },"#, "", "json:18 items.quantity: order_placed has this field (int)"),
+        (r#""amount": { "type": "double" }"#, r#""amount": { "type": "long" }"#, "json:13 amount: "),
     ] {
         let found = with_mapping(from, to);
         assert!(found.len() == 1 && found[0].contains(words), "{to:?}: {found:#?} lacks {words:?}");
     }
-    assert_eq!(with_mapping(r#""dynamic":"strict""#, r#""dynamic":"false""#), Vec::<String>::new());
+    assert_eq!(with_mapping(r#""dynamic": "strict""#, r#""dynamic": "false""#), Vec::<String>::new());
 }
 
 #[test]
 fn the_transforms_of_a_sink_decide_what_reaches_the_store() {
-    let changed = |key: &str, value: &str| {
-        let mut all = shipped();
-        for sink in &mut all.sinks {
-            if sink.settings.contains_key(key) {
-                sink.settings.insert(key.to_owned(), value.to_owned());
-            }
-        }
-        faults(&all).iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    let found = changed("transforms.name.renames", "items_json:lines");
-    assert!(found.iter().any(|fault| fault.contains("lines: order_placed has this field (JSON text)")), "{found:#?}");
-    let found = changed("transforms.by.fields", "made_by");
-    assert_eq!(found.iter().filter(|fault| fault.contains(": made_by: ")).count(), 2, "{found:#?}");
+    let found = with("orders-postgres.json", "items_json:items", "items_json:lines");
+    assert!(found.iter().any(|told| told.contains("lines: order_placed has this field (JSON text)")), "{found:#?}");
+    for file in ["orders-postgres.json", "orders-elasticsearch.json"] {
+        let found = with(file, "\"transformed_by\"", "\"made_by\"");
+        assert!(found.len() == 1 && found[0].contains(" made_by: "), "{found:#?}");
+    }
     // A transform that may do anything is not judged.
-    assert_eq!(changed("transforms.name.type", "com.example.Anything"), Vec::<String>::new());
+    let class = "org.apache.kafka.connect.transforms.ReplaceField$Value";
+    assert_eq!(with("orders-postgres.json", class, "com.example.Anything"), Vec::<String>::new());
 }

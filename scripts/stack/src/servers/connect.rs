@@ -74,9 +74,9 @@ value.converter.apicurio.registry.check-period-ms=86400000
 value.converter.apicurio.registry.fault-tolerant-refresh=true
 # a failed put shows within this time
 offset.flush.interval.ms=1000
-# the healer of the sinks, and nobody else, narrows a batch to one record
+# the healer narrows a batch to one record; a sink's file says itself that it reads what was committed
 connector.client.config.override.policy=Allowlist
-connector.client.config.override.allowlist=max.poll.records
+connector.client.config.override.allowlist=max.poll.records,isolation.level
 # addresses and secrets of the connector files
 config.providers=env
 config.providers.env.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider

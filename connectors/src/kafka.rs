@@ -1,7 +1,10 @@
-//! Kafka as an operator sees it: topics and their settings, and how far a group has read. Reads no orders.
+//! Kafka as an operator sees it: topics and their settings, how far a group has read, and records as they lie there.
 
 mod admin;
 pub mod lag;
+pub mod record;
+pub mod scan;
+pub mod sender;
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
@@ -28,6 +31,20 @@ pub enum KafkaError {
         /// The broker's reason.
         code: Code,
     },
+    /// The broker did not send what it has.
+    #[error("Kafka did not send what lies in {topic}/{partition} in time; ask again, or give it more time")]
+    Late {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+    /// A header that the client cannot write as it is.
+    #[error("a header of a record for {topic} has a name that is no text; it would not be written as it was")]
+    Header {
+        /// The topic.
+        topic: String,
+    },
     /// The work was cut off.
     #[error("the question to Kafka was cut off")]
     Cut,
@@ -38,7 +55,8 @@ impl Transient for KafkaError {
         match self {
             Self::Client { cause, .. } => cause.rdkafka_error_code().is_none_or(is_transient),
             Self::Topic { code, .. } => is_transient(*code),
-            Self::Cut => false,
+            Self::Late { .. } => true,
+            Self::Header { .. } | Self::Cut => false,
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use connectors::app;
-use connectors::config::{Apply, Serve, Servers, Status};
+use connectors::app::{self, search};
+use connectors::config::{Apply, DeadLetters, Serve, Servers, Status, Trace};
 use service_kit::telemetry;
 
 /// Deploys the connector files, shows how they run, and heals the sinks.
@@ -25,6 +25,10 @@ enum Command {
     Apply(Apply),
     /// Show state, tasks, lag and failures; exit code 0 where all runs, 2 otherwise
     Status(Status),
+    /// Say where an order is: when received, what the modules made of it, and what became of it in each store
+    Trace(Trace),
+    /// List, show, replay and discard what transforms and sinks refused
+    DeadLetters(DeadLetters),
     /// Watch the sinks and restart what fails
     Serve(Serve),
 }
@@ -47,6 +51,8 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
         match args.command {
             Command::Apply(options) => app::apply(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
             Command::Status(options) => app::status(&args.servers, &options).await.map(ExitCode::from),
+            Command::Trace(options) => search::trace(&args.servers, &options).await.map(ExitCode::from),
+            Command::DeadLetters(options) => search::dead_letters(&args.servers, &options).await.map(ExitCode::from),
             Command::Serve(options) => app::serve(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
         }
     })

@@ -1,5 +1,7 @@
 //! Names that others depend on: connector classes, groups, metrics. A name stands here once.
 
+use schemas::names::topics;
+
 /// The value of `connector.class` that makes a file a pipeline of WASM modules.
 pub const PIPELINE_CLASS: &str = "orderflow.WasmPipeline";
 /// Debezium's JDBC sink.
@@ -12,6 +14,27 @@ pub const CAMEL_CLASS: &str = "org.apache.camel.kafkaconnector.CamelSinkConnecto
 pub fn sink_group(connector: &str) -> String {
     format!("connect-{connector}")
 }
+
+/// Where the dead letters of one of the house's sinks lie, and where they are sent again so that only it reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    /// The sink's name.
+    pub sink: &'static str,
+    /// Its dead letters.
+    pub letters: &'static str,
+    /// What was sent again.
+    pub retry: &'static str,
+}
+
+/// The sinks' stages.
+pub const STAGES: [Stage; 2] = [
+    Stage { sink: "orders-postgres", letters: topics::POSTGRES_DEAD_LETTER, retry: topics::POSTGRES_RETRY },
+    Stage {
+        sink: "orders-elasticsearch",
+        letters: topics::ELASTICSEARCH_DEAD_LETTER,
+        retry: topics::ELASTICSEARCH_RETRY,
+    },
+];
 
 /// Metrics of `connectors serve`; the counters get `_total` from the exposition format.
 pub mod metrics {

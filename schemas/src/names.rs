@@ -14,6 +14,12 @@ pub mod topics {
     pub const POSTGRES_DEAD_LETTER: &str = "order_placed.postgres.dead-letter";
     /// What the Elasticsearch sink would not take.
     pub const ELASTICSEARCH_DEAD_LETTER: &str = "order_placed.elasticsearch.dead-letter";
+    /// Dead letters of the PostgreSQL sink, sent again: only that sink reads it, beside [`ORDER_PLACED`].
+    pub const POSTGRES_RETRY: &str = "order_placed.postgres.retry";
+    /// Dead letters of the Elasticsearch sink, sent again: only that sink reads it, beside [`ORDER_PLACED`].
+    pub const ELASTICSEARCH_RETRY: &str = "order_placed.elasticsearch.retry";
+    /// What was done with which dead letter; kept.
+    pub const DEAD_LETTER_MARKS: &str = "connectors.dead-letter-marks";
     /// Uploaded modules by `name@version`; compacted.
     pub const TRANSFORMS_MODULES: &str = "transforms.modules";
     /// Pipeline configs by name; compacted.

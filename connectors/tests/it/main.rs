@@ -5,7 +5,10 @@
 
 mod apply;
 mod command;
+mod dead_letters;
+mod house;
 mod lag;
 mod postgres;
 mod serve;
 mod stub;
+mod trace;

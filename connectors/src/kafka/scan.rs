@@ -1,0 +1,237 @@
+//! Reads records of one partition, newest first in growing pieces, under a bound of records and time, and says how far it
+//! came. Committed records only; in no group, nothing committed.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+use super::KafkaError;
+use super::record::{Address, Record};
+
+/// How long Kafka may take for one question.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The newest piece; each further one is so many times as large.
+const FIRST_PIECE: i64 = 20_000;
+const GROWTH: i64 = 8;
+/// So many found records of a partition are kept, the newest; the rest is counted.
+const KEPT: usize = 200;
+
+/// How far a search goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Offsets of a partition, counted from its end.
+    pub records: i64,
+    /// The whole search ends here.
+    pub until: Instant,
+    /// What is older than this is not looked at.
+    pub since_ms: Option<i64>,
+}
+
+/// What a search came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What was found, the oldest first.
+    pub records: Vec<Record>,
+    /// So many more were found, older than these.
+    pub more: usize,
+    /// All was looked at from this offset on.
+    pub from: i64,
+    /// The first offset that the topic still has.
+    pub low: i64,
+    /// The last stable offset.
+    pub end: i64,
+    /// The time of the oldest record that was looked at.
+    pub oldest_ms: Option<i64>,
+}
+
+impl Found {
+    /// Everything that the partition ever held was looked at.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.from <= self.low && self.low == 0
+    }
+}
+
+/// A reader of topics. All calls block; each has a time limit.
+pub struct Scanner {
+    consumer: BaseConsumer,
+    servers: String,
+}
+
+impl Scanner {
+    /// Sees committed records only.
+    ///
+    /// # Errors
+    /// [`KafkaError::Client`] where the client cannot be made.
+    pub fn new(servers: &str) -> Result<Self, KafkaError> {
+        Self::with(servers, "read_committed")
+    }
+
+    /// Sees records of open transactions, too, among them one's own.
+    ///
+    /// # Errors
+    /// [`KafkaError::Client`] where the client cannot be made.
+    pub fn of_everything(servers: &str) -> Result<Self, KafkaError> {
+        Self::with(servers, "read_uncommitted")
+    }
+
+    fn with(servers: &str, isolation: &str) -> Result<Self, KafkaError> {
+        let consumer = ClientConfig::new()
+            .set("bootstrap.servers", servers)
+            .set("client.id", "connectors-scan")
+            // It is in no group; librdkafka wants a name all the same.
+            .set("group.id", "connectors-scan")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error")
+            .set("allow.auto.create.topics", "false")
+            .set("isolation.level", isolation)
+            .set("queued.max.messages.kbytes", "16384")
+            // An answer at the end of a partition waits so long for more.
+            .set("fetch.wait.max.ms", "50")
+            .set("reconnect.backoff.max.ms", "2000")
+            .create()
+            .map_err(|cause| KafkaError::Client { servers: servers.to_owned(), cause })?;
+        Ok(Self { consumer, servers: servers.to_owned() })
+    }
+
+    /// How many partitions a topic has; none where there is no such topic.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn partitions(&self, topic: &str) -> Result<i32, KafkaError> {
+        // All are listed, since asking for one by name may make it.
+        let metadata = self.consumer.fetch_metadata(None, TIMEOUT).map_err(|e| self.failed(e))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        Ok(found.map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)))
+    }
+
+    /// The first offset that a partition still has, and its end.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
+        self.consumer.fetch_watermarks(topic, partition, TIMEOUT).map_err(|e| self.failed(e))
+    }
+
+    /// The wanted records of a partition, looked for from its end backwards.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn find(
+        &self,
+        topic: &str,
+        partition: i32,
+        bounds: Bounds,
+        wanted: impl Fn(&BorrowedMessage<'_>) -> bool,
+    ) -> Result<Found, KafkaError> {
+        let (low, end) = self.watermarks(topic, partition)?;
+        let since = bounds.since_ms.map(|since| self.at_time(topic, partition, since)).transpose()?.flatten();
+        let floor = low.max(end.saturating_sub(bounds.records)).max(since.unwrap_or(low)).min(end);
+        let mut found = Found { from: end, low, end, ..Found::default() };
+        let mut piece = FIRST_PIECE;
+        while floor < found.from {
+            let from = floor.max(found.from.saturating_sub(piece));
+            let (mut records, mut more, mut oldest) = (Vec::new(), 0, None);
+            let whole = self.read(topic, partition, from..found.from, bounds.until, |message| {
+                oldest = oldest.or(message.timestamp().to_millis());
+                if wanted(message) {
+                    records.push(Record::of(message));
+                }
+                // The oldest are the first to go, in steps, so that it costs little.
+                if 2 * KEPT < records.len() {
+                    more += records.drain(..KEPT).count();
+                }
+                ControlFlow::Continue(())
+            })?;
+            if !whole {
+                break;
+            }
+            records.append(&mut found.records);
+            let spare = records.len().saturating_sub(KEPT);
+            found.more += more + records.drain(..spare).count();
+            found.records = records;
+            found.oldest_ms = oldest.or(found.oldest_ms);
+            found.from = from;
+            piece = piece.saturating_mul(GROWTH);
+        }
+        Ok(found)
+    }
+
+    /// The record at an address, or nothing where no committed one lies there.
+    ///
+    /// # Errors
+    /// [`KafkaError`]; also where Kafka does not send it in time.
+    pub fn one(&self, at: &Address) -> Result<Option<Record>, KafkaError> {
+        let (low, end) = self.watermarks(&at.topic, at.partition)?;
+        if !(low..end).contains(&at.offset) {
+            return Ok(None);
+        }
+        let mut found = None;
+        let range = at.offset..at.offset + 1;
+        let whole = self.read(&at.topic, at.partition, range, Instant::now() + 2 * TIMEOUT, |message| {
+            found = Some(Record::of(message));
+            ControlFlow::Break(())
+        })?;
+        if whole { Ok(found) } else { Err(KafkaError::Late { topic: at.topic.clone(), partition: at.partition }) }
+    }
+
+    /// Gives each record of a range to `each`, in order; false where the time was over first.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn read(
+        &self,
+        topic: &str,
+        partition: i32,
+        range: std::ops::Range<i64>,
+        until: Instant,
+        mut each: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, KafkaError> {
+        if range.is_empty() {
+            return Ok(true);
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(range.start)).map_err(|e| self.failed(e))?;
+        self.consumer.assign(&list).map_err(|e| self.failed(e))?;
+        let read = loop {
+            if until <= Instant::now() {
+                break Ok(false);
+            }
+            match self.consumer.poll(Duration::from_millis(100)) {
+                None => {}
+                // Behind the last record there may be markers of transactions only.
+                Some(Err(ClientError::PartitionEOF(_))) => break Ok(true),
+                Some(Err(err)) => break Err(self.failed(err)),
+                Some(Ok(message)) if range.end <= message.offset() => break Ok(true),
+                Some(Ok(message)) => {
+                    let last = message.offset() + 1 == range.end;
+                    if each(&message).is_break() || last {
+                        break Ok(true);
+                    }
+                }
+            }
+        };
+        self.consumer.unassign().map_err(|e| self.failed(e))?;
+        read
+    }
+
+    /// The first offset whose record is as new as this; nothing where Kafka does not tell.
+    fn at_time(&self, topic: &str, partition: i32, since_ms: i64) -> Result<Option<i64>, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(since_ms)).map_err(|e| self.failed(e))?;
+        let found = self.consumer.offsets_for_times(list, TIMEOUT).map_err(|e| self.failed(e))?;
+        Ok(found.elements().first().and_then(|element| match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }))
+    }
+
+    fn failed(&self, cause: ClientError) -> KafkaError {
+        KafkaError::Client { servers: self.servers.clone(), cause }
+    }
+}

@@ -1,0 +1,137 @@
+//! Writes records in transactions of its own, one small one after the other. Who opens a second sender of the same name
+//! takes over: the first can commit no more.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+
+use super::KafkaError;
+use super::record::Headers;
+
+/// How long Kafka may take for one step of a transaction.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Longer than the client's own time-out, so that its answer is heard.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// A transactional producer.
+pub struct Sender {
+    producer: ThreadedProducer<Reports>,
+    servers: String,
+}
+
+/// A record that is to be written into a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value.
+    pub value: Option<Vec<u8>>,
+    /// The time that it shall have.
+    pub timestamp_ms: Option<i64>,
+    /// The headers.
+    pub headers: Headers,
+}
+
+struct Reports;
+
+type Report = Result<i64, ClientError>;
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<mpsc::Sender<Report>>;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, waiting: Self::DeliveryOpaque) {
+        let told = match report {
+            Ok(message) => Ok(message.offset()),
+            Err((error, _)) => Err(error.clone()),
+        };
+        // Whoever waited may have gone; the transaction is then not committed.
+        let _ = waiting.send(told);
+    }
+}
+
+impl Sender {
+    /// A sender of this name; an earlier one of the same name is shut out, and what it left open is undone.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn new(servers: &str, name: &str) -> Result<Self, KafkaError> {
+        let failed = |cause| KafkaError::Client { servers: servers.to_owned(), cause };
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", servers)
+            .set("client.id", name)
+            .set("transactional.id", name)
+            .set("transaction.timeout.ms", "20000")
+            .set("message.timeout.ms", "10000")
+            .set("linger.ms", "0")
+            // As transforms': the default of 100 ms makes short transactions slow.
+            .set("retry.backoff.ms", "5")
+            .set("message.max.bytes", "4259840")
+            .set("reconnect.backoff.max.ms", "2000");
+        let producer = ThreadedProducer::from_config_and_context(&config, Reports).map_err(failed)?;
+        producer.init_transactions(TIMEOUT).map_err(failed)?;
+        Ok(Self { producer, servers: servers.to_owned() })
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn begin(&self) -> Result<(), KafkaError> {
+        self.producer.begin_transaction().map_err(|e| self.failed(e))
+    }
+
+    /// Writes a record in the open transaction; answers its offset.
+    ///
+    /// # Errors
+    /// [`KafkaError`]; the transaction is then to be aborted.
+    pub fn send(&self, outgoing: &Outgoing) -> Result<i64, KafkaError> {
+        let (told, delivered) = mpsc::channel();
+        let mut headers = OwnedHeaders::new();
+        for (name, value) in &outgoing.headers {
+            let key = std::str::from_utf8(name).map_err(|_| KafkaError::Header { topic: outgoing.topic.clone() })?;
+            headers = headers.insert(Header { key, value: value.as_deref() });
+        }
+        let mut record: BaseRecord<'_, [u8], [u8], _> =
+            BaseRecord::with_opaque_to(&outgoing.topic, Box::new(told)).partition(outgoing.partition).headers(headers);
+        (record.key, record.payload, record.timestamp) =
+            (outgoing.key.as_deref(), outgoing.value.as_deref(), outgoing.timestamp_ms);
+        self.producer.send(record).map_err(|(cause, _)| self.failed(cause))?;
+        match delivered.recv_timeout(DELIVERY_TIMEOUT) {
+            Ok(report) => report.map_err(|e| self.failed(e)),
+            Err(_) => Err(KafkaError::Cut),
+        }
+    }
+
+    /// Commits the open transaction.
+    ///
+    /// # Errors
+    /// [`KafkaError`]; it may have been committed all the same.
+    pub fn commit(&self) -> Result<(), KafkaError> {
+        self.producer.commit_transaction(TIMEOUT).map_err(|e| self.failed(e))
+    }
+
+    /// Undoes the open transaction.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn abort(&self) -> Result<(), KafkaError> {
+        self.producer.abort_transaction(TIMEOUT).map_err(|e| self.failed(e))
+    }
+
+    fn failed(&self, cause: ClientError) -> KafkaError {
+        KafkaError::Client { servers: self.servers.clone(), cause }
+    }
+}

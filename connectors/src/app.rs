@@ -1,5 +1,7 @@
 //! The only wiring: makes clients of the settings and hands them to the commands.
 
+pub mod search;
+
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,13 @@
 //! Where the servers are and where the files are: flags with environment variables, loopback defaults, checked once.
 
+pub mod search;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use self::search::{Bound, Command, DeadLetters, Discard, List, Replay, Show, Some, Trace, Which};
 
 /// Addresses of the servers. Secrets come by the environment, so that no process list shows them.
 #[derive(Debug, Clone, clap::Args)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use schemas::OrderId;
 use serde_json::{Map, Value, json};
 
 use crate::apply::Change;
@@ -84,6 +85,19 @@ impl Elastic {
         let url = format!("{}/_cluster/health/{index}?wait_for_status=yellow&timeout=1s", self.base);
         let answer = self.probe.send(Method::GET, &url, Body::Empty).await?;
         if answer.status.is_success() { Ok(()) } else { Err(refusal(&answer)) }
+    }
+
+    /// The document of an order as it was stored, or nothing where there is none.
+    ///
+    /// # Errors
+    /// [`ElasticError`].
+    pub async fn document(&self, index: &str, order_id: &OrderId) -> Result<Option<Value>, ElasticError> {
+        match self.call(Method::GET, &format!("/{index}/_doc/{order_id}"), Body::Empty).await {
+            Ok(mut answer) => Ok(answer.get_mut("_source").map(Value::take)),
+            // Without a reason it is the document that is not there; with one it is the index.
+            Err(ElasticError::Refused { status: 404, reason }) if reason.contains("\"found\":false") => Ok(None),
+            Err(err) => Err(err),
+        }
     }
 
     /// Makes the index, or adds what its mapping and settings lack.

@@ -1,14 +1,18 @@
 //! Connectors: deploys what the JSON files and `stores/` say, shows how it runs, and heals the sinks.
 //!
 //! Reads in this order: [`files`], [`check`] and [`lint`] (what the user wrote, held to [`rules`]), [`apply`] (the one
-//! deploy step), [`serve`] (the supervisor), [`status`]. [`connect`], [`elastic`], [`postgres`] and [`kafka`] are clients of
-//! the servers; [`config`] and [`app`] are settings and wiring. No order is read or written here.
+//! deploy step), [`serve`] (the supervisor), [`status`], [`trace`] (where an order is), [`dead_letters`]. [`connect`],
+//! [`elastic`], [`postgres`] and [`kafka`] are clients of the servers; [`config`] and [`app`] are settings and wiring.
+//! Orders are read only for whoever asks for them ([`decode`]), and written only as dead letters, or as dead letters that
+//! are sent again.
 
 pub mod app;
 pub mod apply;
 pub mod check;
 pub mod config;
 pub mod connect;
+pub mod dead_letters;
+pub mod decode;
 pub mod elastic;
 pub mod files;
 pub mod finding;
@@ -21,3 +25,4 @@ pub mod retry;
 pub mod rules;
 pub mod serve;
 pub mod status;
+pub mod trace;

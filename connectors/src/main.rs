@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use connectors::app;
-use connectors::config::{Apply, Lint, Serve, Servers, Status};
+use connectors::app::{self, search};
+use connectors::config::{Apply, DeadLetters, Lint, Serve, Servers, Status, Trace};
 use service_kit::telemetry;
 
 /// Deploys the connector files, shows how they run, and heals the sinks.
@@ -27,6 +27,10 @@ enum Command {
     Apply(Apply),
     /// Show state, tasks, lag and failures; exit code 0 where all runs, 2 otherwise
     Status(Status),
+    /// Say where an order is: when received, what the modules made of it, and what became of it in each store
+    Trace(Trace),
+    /// List, show, replay and discard what transforms and sinks refused
+    DeadLetters(DeadLetters),
     /// Watch the sinks and restart what fails
     Serve(Serve),
 }
@@ -50,6 +54,8 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
             Command::Lint(options) => Ok(ExitCode::from(app::lint(&options)?)),
             Command::Apply(options) => app::apply(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
             Command::Status(options) => app::status(&args.servers, &options).await.map(ExitCode::from),
+            Command::Trace(options) => search::trace(&args.servers, &options).await.map(ExitCode::from),
+            Command::DeadLetters(options) => search::dead_letters(&args.servers, &options).await.map(ExitCode::from),
             Command::Serve(options) => app::serve(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
         }
     })

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use schemas::OrderId;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::apply::Change;
@@ -12,6 +13,8 @@ use crate::retry::Transient;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// One row, by its key.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Changing a table waits for the sink's batch, not for more.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -104,6 +107,17 @@ impl Postgres {
     /// [`PostgresError`].
     pub async fn probe(&self) -> Result<(), PostgresError> {
         self.within(PROBE_TIMEOUT, async |client| client.simple_query("select 1").await.map(|_| ())).await
+    }
+
+    /// The row of an order as JSON, or nothing where there is none.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub async fn row(&self, table: &str, order_id: &OrderId) -> Result<Option<String>, PostgresError> {
+        // The id's rule leaves nothing that could end the text; the table's name comes from a connector's settings.
+        let table = table.replace('"', "\"\"");
+        let ask = format!("select row_to_json(stored) from \"{table}\" as stored where order_id = '{order_id}'");
+        self.within(READ_TIMEOUT, async |client| one(client, &ask).await).await
     }
 
     /// Runs a table's statements as one transaction and tells whether they changed anything.

@@ -113,15 +113,16 @@ fn row(kind: &'static str, status: &Status, lags: &Lags, healing: &Value) -> Row
     }
 }
 
-type Found = Vec<(Status, Settings)>;
+/// A connector's state and settings.
+pub(crate) type Found = Vec<(Status, Settings)>;
 
 /// A trial is no connector of its own: what it does stands in the healing of its sink.
-async fn sinks(connect: &Connect) -> Result<Found, ConnectError> {
+pub(crate) async fn sinks(connect: &Connect) -> Result<Found, ConnectError> {
     let sinks = connect.list().await?.into_values().filter(|one| trials::sink_of(one).is_none());
     Ok(sinks.map(|one| (one.status, one.info.config)).collect())
 }
 
-async fn pipelines(transforms: &Connect) -> Result<Found, ConnectError> {
+pub(crate) async fn pipelines(transforms: &Connect) -> Result<Found, ConnectError> {
     let mut found = Vec::new();
     for name in transforms.names().await? {
         if let (Some(status), Some(settings)) = (transforms.status(&name).await?, transforms.settings(&name).await?) {
@@ -131,7 +132,11 @@ async fn pipelines(transforms: &Connect) -> Result<Found, ConnectError> {
     Ok(found)
 }
 
-async fn limited(who: &str, ask: impl Future<Output = Result<Found, ConnectError>>) -> Result<Found, String> {
+/// The answer, or who gave none and why.
+pub(crate) async fn limited(
+    who: &str,
+    ask: impl Future<Output = Result<Found, ConnectError>>,
+) -> Result<Found, String> {
     match tokio::time::timeout(LIST_TIMEOUT, ask).await {
         Ok(answer) => answer.map_err(|err| format!("{who}: {err}")),
         Err(_) => Err(format!("{who}: no answer within {LIST_TIMEOUT:?}")),
@@ -139,7 +144,7 @@ async fn limited(who: &str, ask: impl Future<Output = Result<Found, ConnectError
 }
 
 /// Nothing where no supervisor answers: it is no part of the flow.
-async fn healing(supervisor: &str) -> Value {
+pub(crate) async fn healing(supervisor: &str) -> Value {
     let Ok(http) = Http::new(SUPERVISOR_TIMEOUT) else { return Value::Null };
     let url = format!("{}{HEALING}", supervisor.trim_end_matches('/'));
     match http.send(Method::GET, &url, Body::Empty).await {

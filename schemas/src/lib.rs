@@ -1,15 +1,19 @@
 //! The contracts that every room leans on: the typed order, the names of topics and headers, the Avro codec,
 //! the registry's framing and a client of the registry.
 //!
-//! Reads in this order: [`order`], [`codec`], [`framing`], [`resolution`], [`registry`]; [`names`] and [`contracts`] are tables.
+//! Reads in this order: [`order`], [`codec`], [`framing`], [`resolution`], [`registry`]; [`names`] and [`contracts`] are tables,
+//! [`partition`] says where a key lies, [`fields`] and [`json`] show what a datum says.
 //! Nothing here knows HTTP requests, Kafka clients or modules.
 
 pub mod codec;
 pub mod contracts;
+pub mod fields;
 pub mod framing;
+pub mod json;
 pub mod money;
 pub mod names;
 pub mod order;
+pub mod partition;
 pub mod registry;
 pub mod resolution;
 

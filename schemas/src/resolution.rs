@@ -139,9 +139,22 @@ impl Resolver {
     }
 
     fn unreadable(&self, cause: &str) -> DatumError {
-        let cause: String = cause.lines().next().unwrap_or_default().chars().take(200).collect();
-        DatumError::Unreadable { schema: self.writer_name.clone(), cause }
+        unreadable(&self.writer_name, cause)
     }
+}
+
+/// One line of apache-avro's words about a datum.
+pub(crate) fn unreadable(schema: &str, cause: &str) -> DatumError {
+    let cause: String = cause.lines().next().unwrap_or_default().chars().take(200).collect();
+    DatumError::Unreadable { schema: schema.to_owned(), cause }
+}
+
+/// A writer's schema by which a stranger's data may be decoded.
+pub(crate) fn decodable(text: &str) -> Result<Schema, SchemaError> {
+    apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
+    let schema = parse(text)?;
+    bounds::check(&schema)?;
+    Ok(schema)
 }
 
 fn parse(text: &str) -> Result<Schema, SchemaError> {

@@ -5,8 +5,11 @@
 
 mod apply;
 mod command;
+mod dead_letters;
+mod house;
 mod lag;
 mod lint;
 mod postgres;
 mod serve;
 mod stub;
+mod trace;

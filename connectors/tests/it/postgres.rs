@@ -10,12 +10,12 @@ use connectors::retry::Transient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
     [&[kind][..], &length, body].concat()
 }
 
-async fn read(stream: &mut TcpStream, head: usize) -> Option<Vec<u8>> {
+pub(crate) async fn read(stream: &mut TcpStream, head: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; head];
     stream.read_exact(&mut bytes).await.ok()?;
     let length = u32::from_be_bytes(*bytes.last_chunk::<4>()?);

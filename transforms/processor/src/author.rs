@@ -12,8 +12,10 @@ pub mod lines;
 pub mod orders;
 pub mod topic;
 
-pub mod fields;
 pub mod report;
 pub mod show;
 pub mod trial;
 pub mod watch;
+
+/// Values field by field, as text.
+pub use schemas::fields;

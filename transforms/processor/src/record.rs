@@ -8,7 +8,6 @@ pub mod compare;
 pub mod divert;
 pub mod finish;
 pub mod guarded;
-pub(crate) mod json;
 pub mod judge;
 pub mod read;
 pub(crate) mod storable;

@@ -9,10 +9,9 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema::{NamesRef, ResolvedSchema};
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use schemas::framing;
+use schemas::{framing, json};
 
 use super::divert::{Reason, Stage};
-use super::json;
 use super::read::text_at;
 use super::storable;
 use super::writers::short;

@@ -1,12 +1,15 @@
-//! A value field by field, as text, and what is different between two of them.
+//! A value field by field, as text, and what is different between two of them. [`Reader`] reads a datum by its writer's
+//! schema alone, for people who want to see what was written.
 
 use apache_avro::Schema;
-use apache_avro::schema::NamesRef;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::schema::{NamesRef, ResolvedSchema};
 use apache_avro::types::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::record::json;
+use crate::json;
+use crate::resolution::{self, DatumError, SchemaError};
 
 /// One field that holds no further fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,36 @@ pub struct Change {
     pub before: Option<Field>,
     /// `None`: it is not there any more.
     pub after: Option<Field>,
+}
+
+/// Reads datums of one writer's schema as fields.
+#[derive(Debug)]
+pub struct Reader(Schema);
+
+impl Reader {
+    /// For datums of this schema.
+    ///
+    /// # Errors
+    /// When it does not parse, or is none that data of strangers may be decoded by.
+    pub fn new(schema: &str) -> Result<Self, SchemaError> {
+        resolution::decodable(schema).map(Self)
+    }
+
+    /// What a datum says.
+    ///
+    /// # Errors
+    /// When the bytes are no such datum; nothing of their content is in the error.
+    pub fn read(&self, mut datum: &[u8]) -> Result<Vec<Field>, DatumError> {
+        let schema = self.0.name().map_or_else(|| "without a name".to_owned(), ToString::to_string);
+        let broken = |error: apache_avro::Error| resolution::unreadable(&schema, &error.to_string());
+        let resolved = ResolvedSchema::new(&self.0).map_err(broken)?;
+        let reader = GenericDatumReader::builder(&self.0).build().map_err(broken)?;
+        let value = reader.read_value(&mut datum).map_err(broken)?;
+        match datum.len() {
+            0 => Ok(flat(&value, &self.0, resolved.get_names())),
+            left => Err(DatumError::Left { schema, left }),
+        }
+    }
 }
 
 /// All fields of a value, in the schema's order. What has no JSON form is left out.
@@ -74,7 +107,13 @@ fn fill(value: &Value, schema: &Schema, names: &NamesRef<'_>, path: String, fiel
 /// A time as people write it.
 fn time(value: &Value) -> Option<String> {
     let Value::TimestampMillis(millis) = value else { return None };
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(*millis).checked_mul(1_000_000)?).ok()?;
+    rfc3339(*millis)
+}
+
+/// Milliseconds since 1970 as people write a time; nothing beyond the years that this form knows.
+#[must_use]
+pub fn rfc3339(millis: i64) -> Option<String> {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis).checked_mul(1_000_000)?).ok()?;
     time.format(&Rfc3339).ok()
 }
 
@@ -124,6 +163,22 @@ mod tests {
 
     fn field(path: &str, json: &str) -> Field {
         Field { path: path.to_owned(), json: json.to_owned(), read: None }
+    }
+
+    #[test]
+    fn a_datum_is_read_by_its_writers_schema_and_no_more_than_it() {
+        let schema = r#"{"type":"record","name":"o","fields":[{"name":"id","type":"string"},{"name":"amount","type":
+            {"type":"bytes","logicalType":"decimal","precision":15,"scale":2}},{"name":"at","type":
+            {"type":"long","logicalType":"timestamp-millis"}}]}"#;
+        let reader = Reader::new(schema).unwrap();
+        let datum = [2, b'a', 4, 0x04, 0xe2, 0];
+        let read = reader.read(&datum).unwrap();
+        let texts: Vec<_> = read.iter().map(|field| (field.path.as_str(), field.json.as_str())).collect();
+        assert_eq!(texts, [("id", "\"a\""), ("amount", "12.50"), ("at", "0")]);
+        assert_eq!(read[2].read.as_deref(), Some("1970-01-01T00:00:00Z"));
+        assert!(matches!(reader.read(&[2, b'a', 4]), Err(DatumError::Unreadable { .. })));
+        assert!(matches!(reader.read(&[&datum[..], &[9]].concat()), Err(DatumError::Left { left: 1, .. })));
+        assert!(Reader::new(r#"{"type":"array","items":"null"}"#).is_err(), "a few bytes would fill the memory");
     }
 
     #[test]

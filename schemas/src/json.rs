@@ -9,10 +9,13 @@ use apache_avro::types::Value;
 /// Why a value has no JSON text here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} has no JSON form here")]
-pub(crate) struct NoText(&'static str);
+pub struct NoText(&'static str);
 
 /// Appends `value` of `schema` to `out`.
-pub(crate) fn write(value: &Value, schema: &Schema, names: &NamesRef<'_>, out: &mut String) -> Result<(), NoText> {
+///
+/// # Errors
+/// When a part of it has no JSON form here; what was written before it stays.
+pub fn write(value: &Value, schema: &Schema, names: &NamesRef<'_>, out: &mut String) -> Result<(), NoText> {
     match (value, schema) {
         (value, Schema::Ref { name }) => {
             let schema = names.get(name).copied().ok_or(NoText("a type that the schema does not define"))?;

@@ -1,0 +1,75 @@
+//! What was done with which dead letter. A letter itself is never changed or deleted; that it was sent again or discarded
+//! is a record of its own, written in one transaction with what was sent, so that neither is ever there without the other.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use rdkafka::Message as _;
+use schemas::names::topics::DEAD_LETTER_MARKS;
+use serde::{Deserialize, Serialize};
+
+use crate::kafka::KafkaError;
+use crate::kafka::record::Address;
+use crate::kafka::scan::Scanner;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Did {
+    /// It was sent again, to the stage that had failed.
+    Replayed,
+    /// Somebody decided that nothing is to be done.
+    Discarded,
+}
+
+/// What was done with a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// What.
+    pub did: Did,
+    /// The letter's address.
+    pub letter: String,
+    /// Where its record came from: its identity.
+    pub of: String,
+    /// When.
+    pub at_ms: i64,
+    /// Who.
+    pub by: String,
+    /// Why, where a person said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// Where it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// The newest mark of each letter, by [`key`].
+pub type Marks = BTreeMap<String, Mark>;
+
+/// The identity of a letter: its topic, and where its record came from.
+#[must_use]
+pub fn key(letters: &str, of: &Address) -> String {
+    format!("{letters} {of}")
+}
+
+/// All marks. There are as many as letters were dealt with.
+///
+/// # Errors
+/// [`KafkaError`]; also where the time is over first: a letter whose mark was not seen could be sent twice.
+pub fn read(scanner: &Scanner, until: Instant) -> Result<Marks, KafkaError> {
+    let mut marks = Marks::new();
+    if scanner.partitions(DEAD_LETTER_MARKS)? == 0 {
+        return Ok(marks);
+    }
+    let (low, end) = scanner.watermarks(DEAD_LETTER_MARKS, 0)?;
+    let whole = scanner.read(DEAD_LETTER_MARKS, 0, low..end, until, |message| {
+        let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
+        let mark = message.payload().and_then(|value| serde_json::from_slice(value).ok());
+        if let (Some(key), Some(mark)) = (key, mark) {
+            marks.insert(key.to_owned(), mark);
+        }
+        ControlFlow::Continue(())
+    })?;
+    if whole { Ok(marks) } else { Err(KafkaError::Late { topic: DEAD_LETTER_MARKS.to_owned(), partition: 0 }) }
+}

@@ -1,0 +1,140 @@
+//! Which letters are meant, and reading them: whole dead-letter topics, each partition under a bound.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use schemas::names::topics;
+
+use super::letter::Letter;
+use super::marks::{self, Mark, Marks};
+use crate::kafka::KafkaError;
+use crate::kafka::record::{Address, Record};
+use crate::kafka::scan::Scanner;
+use crate::names::STAGES;
+
+/// All dead-letter topics.
+#[must_use]
+pub fn all_topics() -> Vec<String> {
+    let sinks = STAGES.iter().map(|stage| stage.letters.to_owned());
+    std::iter::once(topics::ORDERS_DEAD_LETTER.to_owned()).chain(sinks).collect()
+}
+
+/// Which letters are meant; what is not given means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only of these topics.
+    pub topics: Vec<String>,
+    /// Only these.
+    pub letters: Vec<Address>,
+    /// Only those with this text in class or message, whatever its case.
+    pub reason: Option<String>,
+    /// Only of this stage.
+    pub stage: Option<String>,
+    /// Only of modules whose label begins so.
+    pub module: Option<String>,
+    /// Only of this order.
+    pub order: Option<String>,
+    /// Only of records that are as new as this.
+    pub since_ms: Option<i64>,
+}
+
+/// How far is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Offsets of each partition, counted from its end.
+    pub records: i64,
+    /// The whole reading ends here.
+    pub until: Instant,
+}
+
+/// How far was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Read {
+    /// Topics of which older letters were not read, or not to the end, in words.
+    pub short: BTreeMap<String, String>,
+    /// Records that are no dead letters, by topic.
+    pub strange: BTreeMap<String, u64>,
+}
+
+impl Filter {
+    /// The topics to be read.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        let mut wanted: Vec<String> = match (&self.topics, &self.letters) {
+            (topics, _) if !topics.is_empty() => topics.clone(),
+            (_, letters) if !letters.is_empty() => letters.iter().map(|at| at.topic.clone()).collect(),
+            _ => all_topics(),
+        };
+        wanted.sort();
+        wanted.dedup();
+        wanted
+    }
+
+    /// Whether this letter is meant.
+    #[must_use]
+    pub fn takes(&self, letter: &Letter) -> bool {
+        let said = &letter.said;
+        let holds = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
+        (self.letters.is_empty() || self.letters.contains(&letter.at))
+            && self.reason.as_ref().is_none_or(|part| holds(&said.class, part) || holds(&said.message, part))
+            && self.stage.as_ref().is_none_or(|stage| said.stage.eq_ignore_ascii_case(stage))
+            && self
+                .module
+                .as_ref()
+                .is_none_or(|start| said.module.as_ref().is_some_and(|label| label.starts_with(start)))
+            && self.order.as_ref().is_none_or(|order| letter.key() == Some(order))
+            && self.since_ms.is_none_or(|since| letter.record.timestamp_ms.is_some_and(|time| since <= time))
+    }
+}
+
+/// Gives each letter that is meant to `each`, with what was done with it.
+///
+/// # Errors
+/// [`KafkaError`].
+pub fn each(
+    scanner: &Scanner,
+    filter: &Filter,
+    marks: &Marks,
+    bounds: Bounds,
+    mut each: impl FnMut(Letter, Option<&Mark>) -> ControlFlow<()>,
+) -> Result<Read, KafkaError> {
+    let mut read = Read::default();
+    for topic in filter.topics() {
+        for partition in 0..scanner.partitions(&topic)? {
+            let mine = |at: &&Address| at.topic == topic && at.partition == partition;
+            if !filter.letters.is_empty() && !filter.letters.iter().any(|at| mine(&at)) {
+                continue;
+            }
+            let (low, end) = scanner.watermarks(&topic, partition)?;
+            let from = match filter.letters.iter().filter(mine).map(|at| at.offset).min() {
+                Some(first) => first.max(low),
+                None => low.max(end.saturating_sub(bounds.records)),
+            };
+            if low < from && filter.letters.is_empty() {
+                read.short.insert(topic.clone(), format!("only the newest {} of a partition", bounds.records));
+            }
+            let mut ended = false;
+            let whole = scanner.read(&topic, partition, from..end, bounds.until, |message| {
+                match Letter::of(Record::of(message)) {
+                    Ok(letter) if filter.takes(&letter) => {
+                        let mark = marks.get(&marks::key(&letter.at.topic, &letter.of));
+                        let flow = each(letter, mark);
+                        ended = flow.is_break();
+                        return flow;
+                    }
+                    Ok(_) => {}
+                    Err(_) => *read.strange.entry(topic.clone()).or_default() += 1,
+                }
+                ControlFlow::Continue(())
+            })?;
+            if ended {
+                return Ok(read);
+            }
+            if !whole {
+                read.short.insert(topic.clone(), "not to the end, the time was over".to_owned());
+            }
+        }
+    }
+    Ok(read)
+}

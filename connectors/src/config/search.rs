@@ -46,7 +46,7 @@ pub struct Trace {
     #[arg(long, value_parser = since)]
     pub since: Option<i64>,
     /// How to print
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(id = "output-format", long = "format", value_enum, default_value_t)]
     pub format: Format,
     /// Where `connectors serve` answers, for what it is healing
     #[arg(long, env = "CONNECTORS_URL", default_value = "http://127.0.0.1:8086")]
@@ -99,7 +99,7 @@ pub struct Which {
     #[command(flatten)]
     pub bound: Bound,
     /// How to print
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(id = "output-format", long = "format", value_enum, default_value_t)]
     pub format: Format,
 }
 
@@ -120,7 +120,7 @@ pub struct Show {
     #[command(flatten)]
     pub bound: Bound,
     /// How to print
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(id = "output-format", long = "format", value_enum, default_value_t)]
     pub format: Format,
 }
 

@@ -152,3 +152,27 @@ fn the_lint_answers_for_people_programs_and_github_and_exits_by_what_it_found() 
     assert_eq!(run(&["--format", "xml"]).0, Some(2));
     assert_eq!(run(&[&path("absent.json")]).0, Some(1));
 }
+
+/// Flags of one command may clash with those of all; only a start with them shows it.
+#[test]
+fn every_command_reads_its_flags_and_names_a_server_that_is_away() {
+    let servers = [("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1"), ("CONNECT_URL", "http://127.0.0.1:1")];
+    let letter = "orders.dead-letter/0/0";
+    for (args, code) in [
+        (&["lint", "--format", "json", "--deny-warnings", "."][..], &[0, 1][..]),
+        (&["trace", "a", "--format", "json", "--time-limit", "1"], &[1, 2]),
+        (&["dead-letters", "list", "--format", "json", "--time-limit", "1"], &[1]),
+        (&["dead-letters", "show", letter, "--format", "json"], &[1]),
+        (&["dead-letters", "replay", letter, "--format", "json"], &[1]),
+        (&["dead-letters", "discard", letter, "--because", "b", "--format", "json"], &[1]),
+    ] {
+        let output = connectors(args, &servers);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code().is_some_and(|found| code.contains(&found)),
+            "{args:?}: {:?} {told}",
+            output.status
+        );
+        assert!(!told.contains("panicked") && !told.contains("unexpected argument"), "{args:?}: {told}");
+    }
+}

@@ -69,12 +69,16 @@ fn a_pipeline_may_branch_and_look_up() {
 
 #[test]
 fn other_topics_than_ours_are_warned_about_only() {
-    let changes =
-        [("\"topics\": \"order_placed\"", "\"topics\": \"invoices\""), ("read_committed", "read_uncommitted")];
+    let changes = [
+        ("\"topics\": \"order_placed,order_placed.postgres.retry\"", "\"topics\": \"invoices\""),
+        ("read_committed", "read_uncommitted"),
+    ];
     let found = with("orders-postgres.json", &changes);
     assert!(found.len() == 1 && found[0].starts_with("warning[read-committed]"), "{found:?}");
-    let regex =
-        [("\"topics\": \"order_placed\"", "\"topics.regex\": \"inv.*\""), ("read_committed", "read_uncommitted")];
+    let regex = [
+        ("\"topics\": \"order_placed,order_placed.postgres.retry\"", "\"topics.regex\": \"inv.*\""),
+        ("read_committed", "read_uncommitted"),
+    ];
     let found = with("orders-postgres.json", &regex);
     assert!(found.len() == 1 && found[0].starts_with("error[read-committed]"), "a pattern may match ours: {found:?}");
 }

@@ -118,8 +118,15 @@ mod tests {
         let settings = include_str!("../../../connectors/src/config.rs");
         let names: Vec<&str> = settings.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert!(names.contains(&"POSTGRES_PASSWORD") && names.contains(&"CONNECTORS_URL"), "{names:?}");
-        // A loopback stack has no token; the rest is about files and the listener.
-        let own = ["TRANSFORMS_TOKEN", "CONNECTORS_DIR", "CONNECTORS_LISTEN", "CONNECTORS_HOSTS"];
+        // A loopback stack has no token; the rest is about files, the listener and the healer.
+        let own = [
+            "TRANSFORMS_TOKEN",
+            "CONNECTORS_DIR",
+            "CONNECTORS_LISTEN",
+            "CONNECTORS_HOSTS",
+            "CONNECTORS_INSTANCE",
+            "CONNECTORS_POISON_PER_MINUTE",
+        ];
         for name in names.into_iter().filter(|name| !own.contains(name)) {
             assert!(told.iter().any(|(told, value)| told == name && !value.is_empty()), "{name} is not in `stack env`");
         }

@@ -14,6 +14,13 @@ use crate::retry::Transient;
 /// A connector's configuration, with `${env:…}` as it was written.
 pub type Settings = BTreeMap<String, String>;
 
+/// The topics that these settings name.
+#[must_use]
+pub fn topics(settings: &Settings) -> Vec<String> {
+    let topics = settings.get("topics").map_or("", String::as_str);
+    topics.split(',').map(str::trim).filter(|topic| !topic.is_empty()).map(str::to_owned).collect()
+}
+
 /// Starting a connector inside a worker may take as long as a rebalance of the worker's group.
 const TIMEOUT: Duration = Duration::from_secs(15);
 

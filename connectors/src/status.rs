@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::connect::{Connect, ConnectError, RUNNING, Settings, Status};
+use crate::connect::{self, Connect, ConnectError, RUNNING, Settings, Status};
 use crate::http::{Body, Http};
 use crate::kafka::KafkaError;
 use crate::kafka::lag::{Looked, Place, Reader};
@@ -162,10 +162,7 @@ async fn lags(servers: &str, asked: &[(&'static str, Status, Settings)]) -> Resu
         .iter()
         .map(|(kind, status, settings)| {
             let group = if *kind == "sink" { sink_group(&status.name) } else { status.name.clone() };
-            let topics = settings.get("topics").map_or("", String::as_str);
-            let topics =
-                topics.split(',').map(str::trim).filter(|topic| !topic.is_empty()).map(str::to_owned).collect();
-            (status.name.clone(), group, topics)
+            (status.name.clone(), group, connect::topics(settings))
         })
         .collect();
     let servers = servers.to_owned();

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::healer::{Episode, State};
 use super::probes::Health;
-use crate::connect::{Listed, Status};
+use crate::connect::{self, Listed, Status};
 use crate::kafka::lag::Place;
 
 /// So many waiting places are named.
@@ -90,8 +90,7 @@ impl Board {
         state.entries.retain(|name, _| listed.contains_key(name));
         for (name, one) in listed {
             let entry = state.entries.entry(name.clone()).or_default();
-            let topics = one.info.config.get("topics").map_or("", String::as_str);
-            entry.topics = topics.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect();
+            entry.topics = connect::topics(&one.info.config);
             entry.running = super::state(&one.status) == State::Running;
         }
     }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use self::stretch::{Poison, Stretch};
 use self::trial::Untriable;
 use super::probes::{Probes, needs};
-use crate::connect::{Connect, ConnectError, Settings, Status};
+use crate::connect::{self, Connect, ConnectError, Settings, Status};
 use crate::kafka::sender::Sender;
 use crate::kafka::{Admin, KafkaError};
 use crate::names::{STAGES, sink_group};
@@ -178,7 +178,8 @@ impl Case<'_> {
         let name = format!("connectors-heal-{sink}");
         let sender = blocking(move || Sender::new(&kafka, &name)).await?;
         let sender = Arc::new(sender);
-        let (kafka, group, topics, each) = (self.isolator.kafka.clone(), sink_group(&sink), self.topics(), self.each());
+        let (kafka, group, topics, each) =
+            (self.isolator.kafka.clone(), sink_group(&sink), connect::topics(self.settings), self.each());
         let stretch = blocking(move || stretch::read(&kafka, &group, &topics, each)).await?;
         if stretch.suspects.is_empty() {
             return Ok(Found::default());
@@ -337,11 +338,6 @@ impl Case<'_> {
             tokio::time::sleep(LOOK).await;
         }
         Err(IsolateError::Late { what: what.to_owned(), limit: STEP })
-    }
-
-    fn topics(&self) -> Vec<String> {
-        let topics = self.settings.get("topics").map_or("", String::as_str);
-        topics.split(',').map(str::trim).filter(|topic| !topic.is_empty()).map(str::to_owned).collect()
     }
 
     /// How many records of a partition may be in a batch that failed.

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::facts::{Changed, Delivery, Dropped, Facts, Held, Parked, Post, Reader, Store, Version};
 use super::{Asked, Options, Sources};
-use crate::connect::{FAILED, Settings, Status};
+use crate::connect::{self, FAILED, Settings, Status};
 use crate::dead_letters::letter::Letter;
 use crate::dead_letters::marks::{self, Marks};
 use crate::decode::{self, Decoder};
@@ -155,16 +155,11 @@ fn heard(status: Status, settings: Settings, group: impl Fn(&str) -> String, hea
         name: status.name,
         committed: BTreeMap::new(),
     };
-    Known { group: group(&reader.name), topics: listed(&settings), reader, settings }
+    Known { group: group(&reader.name), topics: connect::topics(&settings), reader, settings }
 }
 
 fn reads(settings: &Settings, topic: &str) -> bool {
-    listed(settings).iter().any(|name| name == topic)
-}
-
-fn listed(settings: &Settings) -> Vec<String> {
-    let topics = settings.get("topics").map_or("", String::as_str);
-    topics.split(',').map(str::trim).filter(|topic| !topic.is_empty()).map(str::to_owned).collect()
+    connect::topics(settings).iter().any(|name| name == topic)
 }
 
 /// Every topic in which the order may lie, `order_placed` before what is sent again.

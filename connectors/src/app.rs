@@ -1,8 +1,10 @@
 //! The only wiring: makes clients of the settings and hands them to the commands.
 
+pub mod plan;
 pub mod search;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,15 +52,8 @@ pub fn lint(options: &Lint) -> anyhow::Result<u8> {
 /// # Errors
 /// All faults of the files, or the step that could not be done.
 pub async fn apply(servers: &Servers, options: &Apply) -> anyhow::Result<()> {
-    let all = match files::read(&options.files) {
-        Ok(all) => all,
-        Err(found) => {
-            eprint!("{}", lint::human(&found));
-            bail!("{} in {}; nothing was applied", lint::counted(&found), options.files.display());
-        }
-    };
-    eprint!("{}", lint::human(&all.warnings));
-    let target = target(servers, options)?;
+    let all = read(&options.files.files, "nothing was applied")?;
+    let target = Target { force: options.force, ..target(servers, &options.files.owner, options.wait)? };
     let mut print = |line: apply::Line| {
         // A closed pipe must not stop a deployment half way.
         let _ = writeln!(std::io::stdout(), "{line}");
@@ -66,7 +61,21 @@ pub async fn apply(servers: &Servers, options: &Apply) -> anyhow::Result<()> {
     apply::apply(&target, &all, options.modules.as_deref(), &mut print).await.context("apply stopped")
 }
 
-fn target(servers: &Servers, options: &Apply) -> anyhow::Result<Target> {
+/// The files of a folder; what is found in them goes to standard error.
+fn read(folder: &Path, then: &str) -> anyhow::Result<files::Deployment> {
+    match files::read(folder) {
+        Ok(all) => {
+            eprint!("{}", lint::human(&all.warnings));
+            Ok(all)
+        }
+        Err(found) => {
+            eprint!("{}", lint::human(&found));
+            bail!("{} in {}; {then}", lint::counted(&found), folder.display());
+        }
+    }
+}
+
+fn target(servers: &Servers, owner: &str, wait: Duration) -> anyhow::Result<Target> {
     Ok(Target {
         kafka: servers.kafka.clone(),
         registry: schemas::registry::Registry::new(&servers.registry)?,
@@ -74,8 +83,9 @@ fn target(servers: &Servers, options: &Apply) -> anyhow::Result<Target> {
         elastic: Elastic::new(&servers.elasticsearch)?,
         transforms: transforms(servers)?,
         connect: Connect::new(&servers.connect)?,
-        wait: options.wait,
-        force: options.force,
+        wait,
+        force: false,
+        owner: owner.to_owned(),
     })
 }
 

@@ -5,7 +5,7 @@ pub mod modules;
 pub mod pipelines;
 pub mod sinks;
 mod stores;
-mod subjects;
+pub(crate) mod subjects;
 mod topics;
 
 use std::fmt;
@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::compare::Difference;
 use crate::connect::{Connect, ConnectError};
 use crate::elastic::{Elastic, ElasticError};
 use crate::files::Deployment;
 use crate::kafka::KafkaError;
+use crate::plan;
 use crate::postgres::{Postgres, PostgresError};
 use crate::retry::Transient;
 
@@ -43,10 +45,12 @@ pub struct Target {
     pub wait: Duration,
     /// Whether versions of pipelines that were sent back by themselves are tried once more.
     pub force: bool,
+    /// Whose mark connectors get; see [`schemas::mark`].
+    pub owner: String,
 }
 
 impl Target {
-    fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.wait
     }
 }
@@ -83,12 +87,25 @@ pub struct Line {
     pub change: Change,
     /// More, where there is more to say.
     pub note: String,
+    /// The keys that changed, one line each.
+    pub keys: Vec<String>,
+}
+
+impl Line {
+    fn new(kind: &'static str, name: &str, change: Change, note: String) -> Self {
+        Self { kind, name: name.to_owned(), change, note, keys: Vec::new() }
+    }
+
+    fn with(self, differences: &[Difference]) -> Self {
+        Self { keys: differences.iter().filter(|one| one.applies).map(plan::difference).collect(), ..self }
+    }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format!("{:<9} {:<9} {:<40} {}", self.kind, self.change, self.name, self.note);
-        f.write_str(text.trim_end())
+        f.write_str(text.trim_end())?;
+        self.keys.iter().try_for_each(|key| write!(f, "\n          {key}"))
     }
 }
 
@@ -150,12 +167,22 @@ pub enum ApplyError {
         source: ConnectError,
     },
     /// The plugin says what is wrong with the settings.
-    #[error("sink {name}: Kafka Connect refuses its settings: {}", faults.join("; "))]
+    #[error("sink {name}: Kafka Connect refuses its settings, and nothing was changed: {}", faults.join("; "))]
     Settings {
         /// The connector.
         name: String,
         /// `key: words`.
         faults: Vec<String>,
+    },
+    /// Others deployed it.
+    #[error("{kind} {name}: {why}")]
+    Foreign {
+        /// What kind of thing.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// Whose it is, and the way out.
+        why: String,
     },
     /// It was deployed but does not run.
     #[error("{kind} {name} is deployed but does not run after {waited:?}: {state}; see `connectors status`")]

@@ -16,7 +16,7 @@ mod pipeline;
 mod plugins;
 mod secrets;
 mod strict;
-mod target;
+pub(crate) mod target;
 mod topics;
 mod values;
 
@@ -29,7 +29,7 @@ use crate::rules;
 
 use plugins::{Plugin, Store};
 
-pub(crate) use secrets::is_secret;
+pub(crate) use secrets::{is_placeholder, is_secret};
 
 /// Everything that is found in the files of a folder.
 pub(crate) fn folder(folder: &Folder) -> Vec<Finding> {

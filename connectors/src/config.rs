@@ -1,5 +1,6 @@
 //! Where the servers are and where the files are: flags with environment variables, loopback defaults, checked once.
 
+pub mod plan;
 pub mod search;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::plan::{Compare, Files, Prune};
 pub use self::search::{Bound, Command, DeadLetters, Discard, List, Replay, Show, Some, Trace, Which};
 
 /// Addresses of the servers. Secrets come by the environment, so that no process list shows them.
@@ -126,9 +128,9 @@ pub enum Format {
 /// What `connectors apply` is told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Apply {
-    /// The folder with *.json and stores/
-    #[arg(long, env = "CONNECTORS_DIR", default_value = "connectors")]
-    pub files: PathBuf,
+    /// Which files
+    #[command(flatten)]
+    pub files: Files,
     /// A folder of *.wasm modules to upload before the pipelines
     #[arg(long)]
     pub modules: Option<PathBuf>,

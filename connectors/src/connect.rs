@@ -229,11 +229,43 @@ impl Connect {
         self.call(Method::PUT, &format!("/connectors/{name}/config?force=true"), body).await.map(|_| ())
     }
 
-    /// What the plugin says against these settings: `key: words`, empty where all is well.
+    /// What there is to know of a pipeline: its settings, and the modules that they were pinned to (`transforms` only).
     ///
     /// # Errors
     /// [`ConnectError`].
-    pub async fn validate(&self, class: &str, name: &str, settings: &Settings) -> Result<Vec<String>, ConnectError> {
+    pub async fn info(&self, name: &str) -> Result<Value, ConnectError> {
+        self.json(Method::GET, &format!("/connectors/{name}"), Body::Empty).await
+    }
+
+    /// Name and version of every module (`transforms` only).
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn modules(&self) -> Result<Vec<(String, String)>, ConnectError> {
+        let modules: Vec<Value> = self.json(Method::GET, "/modules", Body::Empty).await?;
+        let part = |module: &Value, key: &str| module.get(key).and_then(Value::as_str).map(str::to_owned);
+        Ok(modules.iter().filter_map(|module| part(module, "name").zip(part(module, "version"))).collect())
+    }
+
+    /// The settings that a connector gave each of its tasks, as far as it has.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn task_settings(&self, name: &str) -> Result<Vec<Settings>, ConnectError> {
+        #[derive(Deserialize)]
+        struct Task {
+            #[serde(default)]
+            config: Settings,
+        }
+        let tasks: Vec<Task> = self.json(Method::GET, &format!("/connectors/{name}/tasks"), Body::Empty).await?;
+        Ok(tasks.into_iter().map(|task| task.config).collect())
+    }
+
+    /// What the plugin says against these settings, empty where all is well.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn validate(&self, class: &str, name: &str, settings: &Settings) -> Result<Vec<Fault>, ConnectError> {
         let mut settings = settings.clone();
         settings.insert("name".to_owned(), name.to_owned());
         let path = format!("/connector-plugins/{class}/config/validate");
@@ -367,13 +399,23 @@ fn absent<T>(result: Result<T, ConnectError>) -> Result<Option<T>, ConnectError>
     }
 }
 
-fn faults(verdict: &Value) -> Vec<String> {
+/// What a plugin has against a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The setting.
+    pub key: String,
+    /// Why.
+    pub words: String,
+}
+
+fn faults(verdict: &Value) -> Vec<Fault> {
     let configs = verdict.get("configs").and_then(Value::as_array);
     let mut faults = Vec::new();
     for value in configs.into_iter().flatten().filter_map(|config| config.get("value")) {
         let key = value.get("name").and_then(Value::as_str).unwrap_or("?");
         for error in value.get("errors").and_then(Value::as_array).into_iter().flatten() {
-            faults.push(format!("{key}: {}", error.as_str().unwrap_or("refused without words")));
+            let words = error.as_str().unwrap_or("refused without words").to_owned();
+            faults.push(Fault { key: key.to_owned(), words });
         }
     }
     faults

@@ -100,30 +100,42 @@ impl Elastic {
         }
     }
 
+    /// Mapping and settings of an index, or nothing where there is none.
+    ///
+    /// # Errors
+    /// [`ElasticError`].
+    pub async fn index(&self, name: &str) -> Result<Option<Value>, ElasticError> {
+        match self.call(Method::GET, &format!("/{name}"), Body::Empty).await {
+            // Under an alias the one key is the index's own name.
+            Ok(there) => {
+                Ok(Some(there.as_object().and_then(|indexes| indexes.values().next()).cloned().unwrap_or_default()))
+            }
+            Err(ElasticError::Refused { status: 404, .. }) => Ok(None),
+            Err(err) => Err(err),
+        }
+    }
+
     /// Makes the index, or adds what its mapping and settings lack.
     ///
     /// # Errors
     /// [`ElasticError`].
     pub async fn apply(&self, index: &Index) -> Result<Change, ElasticError> {
-        let look = async || self.call(Method::GET, &format!("/{}", index.name), Body::Empty).await;
-        let there = match look().await {
-            Err(ElasticError::Refused { status: 404, .. }) => match self.create(index).await {
+        let there = match self.index(&index.name).await? {
+            None => match self.create(index).await {
                 // Another deploy step was quicker; what it made is looked at as what was there.
-                Err(ElasticError::Exists(_)) => look().await?,
+                Err(ElasticError::Exists(_)) => self.index(&index.name).await?.unwrap_or_default(),
                 made => return made,
             },
-            there => there?,
+            Some(there) => there,
         };
-        // Under an alias the one key is the index's own name.
-        let there = there.as_object().and_then(|indexes| indexes.values().next()).unwrap_or(&Value::Null);
         let mut change = Change::Unchanged;
         if let Some(mapping) = index.body.get("mappings")
-            && !holds(at(there, "/mappings"), mapping)
+            && !holds(at(&there, "/mappings"), mapping)
         {
             self.call(Method::PUT, &format!("/{}/_mapping", index.name), Body::Json(mapping.clone())).await?;
             change = Change::Updated;
         }
-        let settings = differing(at(there, "/settings/index"), at(&index.body, "/settings/index"));
+        let settings = differing(at(&there, "/settings/index"), at(&index.body, "/settings/index"));
         if !settings.is_empty() {
             let body = Body::Json(json!({ "index": settings }));
             self.call(Method::PUT, &format!("/{}/_settings", index.name), body).await?;
@@ -181,7 +193,7 @@ fn differing(there: &Value, wanted: &Value) -> Map<String, Value> {
 }
 
 /// Elasticsearch gives numbers and booleans of settings back as text.
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use connectors::app::{self, search};
-use connectors::config::{Apply, DeadLetters, Lint, Serve, Servers, Status, Trace};
+use connectors::app::{self, plan, search};
+use connectors::config::{Apply, Compare, DeadLetters, Lint, Prune, Serve, Servers, Status, Trace};
 use service_kit::telemetry;
 
 /// Deploys the connector files, shows how they run, and heals the sinks.
@@ -25,6 +25,12 @@ enum Command {
     Lint(Lint),
     /// Deploy topics, schemas, stores, modules, pipelines and sinks; repeatable
     Apply(Apply),
+    /// Say what apply would change, touching nothing; exit code 0 nothing, 1 error or refused, 2 something
+    Plan(Compare),
+    /// Say what on the servers was changed past the files; exit code 0 nothing, 1 error, 2 something
+    Drift(Compare),
+    /// Remove connectors and pipelines that are ours and have no file any more; without --yes say which
+    Prune(Prune),
     /// Show state, tasks, lag and failures; exit code 0 where all runs, 2 otherwise
     Status(Status),
     /// Say where an order is: when received, what the modules made of it, and what became of it in each store
@@ -53,6 +59,9 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
         match args.command {
             Command::Lint(options) => Ok(ExitCode::from(app::lint(&options)?)),
             Command::Apply(options) => app::apply(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
+            Command::Plan(options) => plan::plan(&args.servers, &options).await.map(ExitCode::from),
+            Command::Drift(options) => plan::drift(&args.servers, &options).await.map(ExitCode::from),
+            Command::Prune(options) => plan::prune(&args.servers, &options).await.map(ExitCode::from),
             Command::Status(options) => app::status(&args.servers, &options).await.map(ExitCode::from),
             Command::Trace(options) => search::trace(&args.servers, &options).await.map(ExitCode::from),
             Command::DeadLetters(options) => search::dead_letters(&args.servers, &options).await.map(ExitCode::from),

@@ -1,6 +1,8 @@
 //! PostgreSQL as the deploy step and the supervisor need it: run a table's statements, ask whether it works.
 //! A connection lives as long as one question.
 
+mod rehearse;
+
 use std::time::Duration;
 
 use schemas::OrderId;
@@ -10,6 +12,8 @@ use crate::apply::Change;
 use crate::config;
 use crate::files::Table;
 use crate::retry::Transient;
+
+pub use rehearse::{Parts, Rehearsed};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 //! the registry's framing and a client of the registry.
 //!
 //! Reads in this order: [`order`], [`codec`], [`framing`], [`resolution`], [`registry`]; [`names`] and [`contracts`] are tables,
-//! [`partition`] says where a key lies, [`fields`] and [`json`] show what a datum says.
+//! [`partition`] says where a key lies, [`mark`] which connectors are ours, [`fields`] and [`json`] show what a datum says.
 //! Nothing here knows HTTP requests, Kafka clients or modules.
 
 pub mod codec;
@@ -10,6 +10,7 @@ pub mod contracts;
 pub mod fields;
 pub mod framing;
 pub mod json;
+pub mod mark;
 pub mod money;
 pub mod names;
 pub mod order;

@@ -199,10 +199,49 @@ impl Registry {
     pub async fn set_compatibility(&self, subject: &str, level: &str) -> Result<(), Error> {
         let url = format!("{}/config/{subject}", self.address.url());
         let request = self.http.put(url).json(&json!({ "compatibility": level }));
+        self.answer(request, subject).await.map(|_| ())
+    }
+
+    /// The compatibility rule that `subject` has of its own; nothing where the registry's holds.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn compatibility(&self, subject: &str) -> Result<Option<String>, Error> {
+        let url = format!("{}/config/{subject}", self.address.url());
+        let answer = match self.answer(self.http.get(url), subject).await {
+            Err(Error::UnknownSubject(_) | Error::UnknownSchema(_)) => return Ok(None),
+            Err(Error::Refused { code: 40408, .. }) => return Ok(None),
+            answer => answer?,
+        };
+        let level = ["compatibilityLevel", "compatibility"].iter().find_map(|key| answer.get(key)?.as_str());
+        level.map(|level| Some(level.to_owned())).ok_or_else(|| self.unavailable("the answer has no level"))
+    }
+
+    /// What stands against `schema` as the next version of `subject`, by the subject's own rule; nothing where it fits.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn incompatibilities(&self, subject: &str, schema: &str) -> Result<Vec<String>, Error> {
+        let url = format!("{}/compatibility/subjects/{subject}/versions/latest?verbose=true", self.address.url());
+        let request = self.http.post(url).json(&json!({ "schema": schema }));
+        let answer = self.answer(request, subject).await?;
+        match answer.get("is_compatible").and_then(Value::as_bool) {
+            Some(true) => Ok(Vec::new()),
+            Some(false) => {
+                let messages = answer.get("messages").and_then(Value::as_array).into_iter().flatten();
+                let messages: Vec<String> = messages.filter_map(Value::as_str).map(str::to_owned).collect();
+                Ok(if messages.is_empty() { vec!["the registry gives no reason".to_owned()] } else { messages })
+            }
+            None => Err(self.unavailable("the answer does not say whether it is compatible")),
+        }
+    }
+
+    /// One call that the converter does not have; its answer is JSON.
+    async fn answer(&self, request: reqwest::RequestBuilder, subject: &str) -> Result<Value, Error> {
         let response = request.send().await.map_err(|error| self.unavailable(&text(&error)))?;
         let status = response.status();
         if status.is_success() {
-            return Ok(());
+            return Ok(response.json().await.unwrap_or_default());
         }
         match response.json::<RawError>().await {
             Ok(raw) if status.is_client_error() => Err(self.refusal(raw.error_code, raw.message, subject)),

@@ -22,7 +22,7 @@ pub async fn apply(target: &Target, folder: &Path, out: Out<'_>) -> Result<(), A
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (module, new) = pushed.map_err(|source| ApplyError::Connect { kind: "module", name, source })?;
         let change = if new { Change::Created } else { Change::Unchanged };
-        out(Line { kind: "module", name: module.label, change, note: String::new() });
+        out(Line::new("module", &module.label, change, String::new()));
     }
     Ok(())
 }

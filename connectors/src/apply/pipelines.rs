@@ -4,9 +4,11 @@
 use tokio::time::Instant;
 
 use super::{ApplyError, Change, LOOK_EVERY, Line, Out, Target};
+use crate::compare::{self, Difference};
 use crate::connect::{ConnectError, RUNNING, Status};
 use crate::files::Connector;
 use crate::retry;
+use schemas::mark;
 
 /// Gives `transforms` all of them, one after the other, and waits until each runs as its file says.
 ///
@@ -14,14 +16,26 @@ use crate::retry;
 /// [`ApplyError`] at the first that is refused or does not come to run.
 pub async fn apply(target: &Target, pipelines: &[Connector], out: Out<'_>) -> Result<(), ApplyError> {
     for pipeline in pipelines {
+        ours(target, pipeline).await?;
         let failed = |source| ApplyError::Connect { kind: "pipeline", name: pipeline.name.clone(), source };
         let deadline = target.deadline();
         let given = retry::until(deadline, "transforms", || one(target, pipeline)).await.map_err(failed)?;
         let state = running(target, pipeline, &given).await?;
         let note = format!("{} -> {}; {state}", pipeline.setting("topics"), pipeline.setting("output.topic"));
-        out(Line { kind: "pipeline", name: pipeline.name.clone(), change: given.change, note });
+        out(Line::new("pipeline", &pipeline.name, given.change, note).with(&given.keys));
     }
     Ok(())
+}
+
+/// One that others deployed is not taken from them in silence.
+async fn ours(target: &Target, pipeline: &Connector) -> Result<(), ApplyError> {
+    let there = retry::until(target.deadline(), "transforms", || target.transforms.settings(&pipeline.name)).await;
+    let there =
+        there.map_err(|source| ApplyError::Connect { kind: "pipeline", name: pipeline.name.clone(), source })?;
+    match there.and_then(|there| compare::foreign(&there, &target.owner)) {
+        Some(why) => Err(ApplyError::Foreign { kind: "pipeline", name: pipeline.name.clone(), why }),
+        None => Ok(()),
+    }
 }
 
 /// What became of the settings.
@@ -29,6 +43,8 @@ struct Given {
     change: Change,
     /// The version that they make.
     version: String,
+    /// The keys in which it differed.
+    keys: Vec<Difference>,
     /// What held the pipeline before, where that may be over now.
     over: Option<String>,
 }
@@ -37,9 +53,11 @@ async fn one(target: &Target, pipeline: &Connector) -> Result<Given, ConnectErro
     let (transforms, name) = (&target.transforms, &pipeline.name);
     let before = transforms.settings(name).await?;
     let over = transforms.status(name).await?.as_ref().and_then(held);
+    let keys = before.as_ref().map(|before| compare::differences(before, pipeline, &target.owner)).unwrap_or_default();
+    let settings = mark::marked(&pipeline.settings, &target.owner);
     match target.force {
-        true => transforms.force_settings(name, &pipeline.settings).await?,
-        false => transforms.put_settings(name, &pipeline.settings).await?,
+        true => transforms.force_settings(name, &settings).await?,
+        false => transforms.put_settings(name, &settings).await?,
     }
     let after = transforms.settings(name).await?;
     let change = match before {
@@ -48,7 +66,7 @@ async fn one(target: &Target, pipeline: &Connector) -> Result<Given, ConnectErro
         Some(_) => Change::Updated,
     };
     let over = over.filter(|_| target.force || change == Change::Updated);
-    Ok(Given { change, version: transforms.wanted_version(name).await?, over })
+    Ok(Given { change, version: transforms.wanted_version(name).await?, keys, over })
 }
 
 /// Waits until all slots have taken the version over, or something is known to keep them from it; answers which.

@@ -1,13 +1,21 @@
-//! Sinks: validated by their plugin, put only where they differ, and waited for until every task runs. One that an
-//! operator has paused or stopped gets its settings and stays held: a deploy step must not undo that in silence.
+//! Sinks: validated by their plugin, put only where they differ, and waited for until every task runs with what was put.
+//! One that an operator has paused or stopped gets its settings and stays held: a deploy step must not undo that in
+//! silence. Where a plugin refuses settings nothing is put, and what runs goes on with what it has.
 
 use tokio::time::Instant;
+use tracing::info;
 
 use super::{ApplyError, Change, LOOK_EVERY, Line, Out, Target};
-use crate::connect::{Connect, ConnectError, Settings};
+use crate::compare::{self, Difference, mask::Mask};
+use crate::connect::{Connect, ConnectError};
 use crate::files::Connector;
 use crate::retry;
 use crate::serve::isolate::trial;
+use schemas::mark;
+
+use fresh::Before;
+
+mod fresh;
 
 /// Validates all, puts those that differ, and waits for all.
 ///
@@ -19,15 +27,17 @@ pub async fn apply(target: &Target, sinks: &[Connector], out: Out<'_>) -> Result
     }
     let mut done = Vec::new();
     for sink in sinks {
-        let change = retry::until(target.deadline(), "Kafka Connect", || one(&target.connect, sink))
+        let before = Before::of(target, sink).await;
+        let given = retry::until(target.deadline(), "Kafka Connect", || one(&target.connect, sink, &target.owner))
             .await
             .map_err(|source| failed(sink, source))?;
-        done.push((sink, change));
+        done.push((sink, given, before));
     }
     // Waited for together: Connect starts them in one rebalance.
-    for (sink, change) in done {
-        let note = running(target, sink).await?;
-        out(Line { kind: "sink", name: sink.name.clone(), change, note });
+    for (sink, Given { change, keys }, before) in done {
+        let note = running(target, sink, before.filter(|_| change == Change::Updated)).await?;
+        let line = Line::new("sink", &sink.name, change, note);
+        out(if change == Change::Updated { line.with(&keys) } else { line });
     }
     Ok(())
 }
@@ -37,40 +47,54 @@ fn failed(sink: &Connector, source: ConnectError) -> ApplyError {
 }
 
 async fn valid(target: &Target, sink: &Connector) -> Result<(), ApplyError> {
-    let class = sink.setting("connector.class");
+    let (class, settings) = (sink.setting("connector.class"), mark::marked(&sink.settings, &target.owner));
     let verdict =
-        retry::until(target.deadline(), "Kafka Connect", || target.connect.validate(class, &sink.name, &sink.settings));
-    match verdict.await.map_err(|source| failed(sink, source))? {
-        faults if faults.is_empty() => Ok(()),
-        faults => Err(ApplyError::Settings { name: sink.name.clone(), faults }),
+        retry::until(target.deadline(), "Kafka Connect", || target.connect.validate(class, &sink.name, &settings));
+    let faults = verdict.await.map_err(|source| failed(sink, source))?;
+    if !faults.is_empty() {
+        let mask = Mask::of([&sink.settings]);
+        let faults = faults.iter().map(|fault| format!("{}: {}", fault.key, mask.hide(&fault.words))).collect();
+        return Err(ApplyError::Settings { name: sink.name.clone(), faults });
+    }
+    let there = retry::until(target.deadline(), "Kafka Connect", || target.connect.settings(&sink.name)).await;
+    match there.map_err(|source| failed(sink, source))?.and_then(|there| compare::foreign(&there, &target.owner)) {
+        Some(why) => Err(ApplyError::Foreign { kind: "sink", name: sink.name.clone(), why }),
+        None => Ok(()),
     }
 }
 
-async fn one(connect: &Connect, sink: &Connector) -> Result<Change, ConnectError> {
-    let change = match connect.settings(&sink.name).await? {
+/// What became of the settings, and in which keys they differed.
+struct Given {
+    change: Change,
+    keys: Vec<Difference>,
+}
+
+async fn one(connect: &Connect, sink: &Connector, owner: &str) -> Result<Given, ConnectError> {
+    let there = connect.settings(&sink.name).await?;
+    let keys = there.as_ref().map(|there| compare::differences(there, sink, owner)).unwrap_or_default();
+    let change = match there {
         None => Change::Created,
-        Some(there) if same(&there, &sink.settings) => return Ok(Change::Unchanged),
+        Some(_) if keys.is_empty() => return Ok(Given { change: Change::Unchanged, keys }),
         Some(_) => Change::Updated,
     };
-    connect.put_settings(&sink.name, &sink.settings).await?;
-    Ok(change)
+    connect.put_settings(&sink.name, &mark::marked(&sink.settings, owner)).await?;
+    Ok(Given { change, keys })
 }
 
-/// Connect adds the name to the settings.
-fn same(there: &Settings, wanted: &Settings) -> bool {
-    let without_name = |settings: &Settings| settings.iter().filter(|(key, _)| *key != "name").count();
-    without_name(there) == without_name(wanted)
-        && wanted.iter().all(|(key, value)| key == "name" || there.get(key) == Some(value))
-}
-
-/// Waits until it runs or is known to be held; answers which, in words.
-async fn running(target: &Target, sink: &Connector) -> Result<String, ApplyError> {
+/// Waits until it runs or is known to be held; answers which, in words. With `before`, a task that still runs with what
+/// it had before does not count.
+async fn running(target: &Target, sink: &Connector, before: Option<Before>) -> Result<String, ApplyError> {
     let deadline = target.deadline();
+    let mut said = String::new();
     loop {
         let state = match target.connect.status(&sink.name).await {
-            Ok(Some(status)) if status.all_running(sink.tasks()) => {
-                return Ok(format!("{} tasks RUNNING", sink.tasks()));
-            }
+            Ok(Some(status)) if status.all_running(sink.tasks()) => match &before {
+                Some(before) => match before.is_over(target, sink).await {
+                    Ok(()) => return Ok(format!("{} tasks RUNNING with it", sink.tasks())),
+                    Err(state) => state,
+                },
+                None => return Ok(format!("{} tasks RUNNING", sink.tasks())),
+            },
             Ok(Some(status)) if status.is_held() && is_tried(target, sink).await => {
                 "`connectors serve` holds it while it tries its records".to_owned()
             }
@@ -81,15 +105,22 @@ async fn running(target: &Target, sink: &Connector) -> Result<String, ApplyError
                     sink.name
                 ));
             }
-            Ok(Some(status)) => status.failure().unwrap_or_else(|| {
-                let states: Vec<&str> = status.parts().map(|part| part.state.as_str()).collect();
-                format!("connector and tasks are {}", states.join(", "))
-            }),
+            Ok(Some(status)) => {
+                status.failure().map(|failure| Mask::of([&sink.settings]).hide(&failure)).unwrap_or_else(|| {
+                    let states: Vec<&str> = status.parts().map(|part| part.state.as_str()).collect();
+                    format!("connector and tasks are {}", states.join(", "))
+                })
+            }
             Ok(None) => "Kafka Connect does not list it yet".to_owned(),
             Err(err) => err.to_string(),
         };
         if deadline <= Instant::now() {
             return Err(ApplyError::NotRunning { kind: "sink", name: sink.name.clone(), waited: target.wait, state });
+        }
+        // Who waits wants to know for what; a failure is said as it comes.
+        if state != said {
+            info!(connector = sink.name, state, "not running yet");
+            said = state;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -98,21 +129,4 @@ async fn running(target: &Target, sink: &Connector) -> Result<String, ApplyError
 /// A sink that a healer holds runs again by itself; what cannot be asked now is asked again.
 async fn is_tried(target: &Target, sink: &Connector) -> bool {
     !matches!(target.connect.settings(&trial::name(&sink.name)).await, Ok(None))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_that_connect_adds_is_no_difference() {
-        let settings = |pairs: &[(&str, &str)]| -> Settings {
-            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
-        };
-        let wanted = settings(&[("topics", "t")]);
-        assert!(same(&settings(&[("topics", "t"), ("name", "n")]), &wanted));
-        assert!(!same(&settings(&[("topics", "u"), ("name", "n")]), &wanted));
-        assert!(!same(&settings(&[("topics", "t"), ("more", "m"), ("name", "n")]), &wanted));
-        assert!(!same(&settings(&[("name", "n")]), &wanted));
-    }
 }

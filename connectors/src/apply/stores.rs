@@ -25,5 +25,5 @@ pub(super) async fn indexes(target: &Target, indexes: &[Index], out: Out<'_>) ->
 }
 
 fn line(kind: &'static str, name: &str, change: Change) -> Line {
-    Line { kind, name: name.to_owned(), change, note: String::new() }
+    Line::new(kind, name, change, String::new())
 }

@@ -7,19 +7,21 @@ use schemas::registry::{Error, Registry};
 use super::{ApplyError, Change, Line, Out, Target};
 use crate::retry;
 
-const COMPATIBILITY: &str = "BACKWARD";
-/// What reads comes before what writes.
-const SUBJECTS: [(&str, &str); 2] =
-    [(ORDER_PLACED_VALUE, ORDER_PLACED_AVSC), (ORDERS_RECEIVED_VALUE, ORDERS_RECEIVED_AVSC)];
+pub(crate) const COMPATIBILITY: &str = "BACKWARD";
+/// Each with its schema and the file that it is of. What reads comes before what writes.
+pub(crate) const SUBJECTS: [(&str, &str, &str); 2] = [
+    (ORDER_PLACED_VALUE, ORDER_PLACED_AVSC, "schemas/order_placed.avsc"),
+    (ORDERS_RECEIVED_VALUE, ORDERS_RECEIVED_AVSC, "schemas/orders.received.avsc"),
+];
 
 pub(super) async fn apply(target: &Target, out: Out<'_>) -> Result<(), ApplyError> {
-    for (subject, schema) in SUBJECTS {
+    for (subject, schema, _) in SUBJECTS {
         let (change, id) =
             retry::until(target.deadline(), "the schema registry", || one(&target.registry, subject, schema))
                 .await
                 .map_err(|source| ApplyError::Registry { subject, source })?;
         let note = format!("id {id}, {COMPATIBILITY}");
-        out(Line { kind: "subject", name: subject.to_owned(), change, note });
+        out(Line::new("subject", subject, change, note));
     }
     Ok(())
 }

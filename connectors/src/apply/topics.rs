@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemas::contracts::{self, Topic};
 
 use super::{ApplyError, Change, Line, Out, Target};
+use crate::compare;
 use crate::kafka::{Admin, Existing};
 use crate::retry;
 
@@ -17,6 +18,7 @@ pub(super) async fn apply(target: &Target, out: Out<'_>) -> Result<(), ApplyErro
     let existing = retry::until(deadline, "Kafka", || admin.topics(&names)).await?;
     let steps = plan(&wanted, &existing).map_err(ApplyError::Topics)?;
     for (topic, step) in wanted.iter().zip(&steps) {
+        let there = existing.get(&topic.name);
         let change = match step {
             Step::Create => {
                 retry::until(deadline, "Kafka", || admin.create(topic)).await?;
@@ -30,7 +32,8 @@ pub(super) async fn apply(target: &Target, out: Out<'_>) -> Result<(), ApplyErro
         };
         let note =
             if topic.partitions == 1 { "1 partition".to_owned() } else { format!("{} partitions", topic.partitions) };
-        out(Line { kind: "topic", name: topic.name.clone(), change, note });
+        let line = Line::new("topic", &topic.name, change, note);
+        out(if there.is_some() { line.with(&compare::topics::thing(topic, there).differences) } else { line });
     }
     Ok(())
 }
@@ -49,24 +52,17 @@ fn plan(wanted: &[Topic], existing: &BTreeMap<String, Existing>) -> Result<Vec<S
     let mut refused = Vec::new();
     let mut steps = Vec::new();
     for topic in wanted {
-        let Some(there) = existing.get(&topic.name) else {
-            steps.push(Step::Create);
-            continue;
-        };
-        if there.partitions != topic.partitions {
-            refused.push(format!(
-                "{} has {} partitions and {} are wanted; a topic's count never changes, since it would move the orders \
-                 to other partitions: put topics.json back, or empty and delete the topic",
-                topic.name, there.partitions, topic.partitions
-            ));
-        }
-        let differs = topic.config.iter().any(|(key, value)| there.settings.get(key) != Some(value));
-        steps.push(if differs {
-            let mut own = there.own.clone();
-            own.extend(topic.config.clone());
-            Step::Alter(own)
-        } else {
-            Step::Leave
+        let there = existing.get(&topic.name);
+        let thing = compare::topics::thing(topic, there);
+        refused.extend(thing.refused.iter().map(|refusal| format!("{}: {}", topic.name, refusal.message)));
+        steps.push(match there {
+            None => Step::Create,
+            Some(there) if thing.changes() => {
+                let mut own = there.own.clone();
+                own.extend(topic.config.clone());
+                Step::Alter(own)
+            }
+            Some(_) => Step::Leave,
         });
     }
     if refused.is_empty() { Ok(steps) } else { Err(refused) }
@@ -110,6 +106,6 @@ mod tests {
         let existing = BTreeMap::from([there("a", 6, &[], &[]), there("b", 24, &[], &[]), there("c", 12, &[], &[])]);
         let refused = plan(&wanted, &existing).unwrap_err();
         assert_eq!(refused.len(), 2);
-        assert!(refused[0].starts_with("a has 6 partitions and 12 are wanted"), "{refused:?}");
+        assert!(refused[0].starts_with("a: it has 6 partitions and 12 are wanted"), "{refused:?}");
     }
 }

@@ -7,6 +7,8 @@
 mod schema;
 mod table;
 
+pub(crate) use table::statements;
+
 use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
 use schemas::names::topics;
 use serde_json::Value;

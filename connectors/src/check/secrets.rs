@@ -62,7 +62,7 @@ fn secret_word(name: &str) -> bool {
 }
 
 /// All of it comes from a provider: `${env:NAME}`, `${file:PATH:KEY}`.
-fn is_placeholder(value: &str) -> bool {
+pub(crate) fn is_placeholder(value: &str) -> bool {
     value.strip_prefix("${").and_then(|v| v.strip_suffix('}')).is_some_and(|v| v.contains(':') && !v.contains('}'))
 }
 

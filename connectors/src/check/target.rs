@@ -7,13 +7,13 @@ use crate::files::Connector;
 
 /// What a sink writes a topic into.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Target {
+pub(crate) enum Target {
     Table(String),
     Index(String),
 }
 
 /// The target of a topic; `None` where it cannot be told from the file.
-pub(super) fn of(sink: &Connector, topic: &str) -> Option<Target> {
+pub(crate) fn of(sink: &Connector, topic: &str) -> Option<Target> {
     // They rename the topic on its way.
     let routes = |alias| {
         let class = sink.setting(&format!("transforms.{alias}.type"));

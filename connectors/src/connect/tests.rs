@@ -67,5 +67,6 @@ fn the_faults_of_a_validation_name_their_keys() {
         {"value": {"name": "topics", "errors": []}},
         {"value": {"name": "insert.mode", "errors": ["must be one of insert, upsert, update"]}},
     ]});
-    assert_eq!(faults(&verdict), ["insert.mode: must be one of insert, upsert, update"]);
+    let (key, words) = ("insert.mode".to_owned(), "must be one of insert, upsert, update".to_owned());
+    assert_eq!(faults(&verdict), [Fault { key, words }]);
 }

@@ -130,6 +130,16 @@ impl Reader {
             .collect())
     }
 
+    /// The ids of the group's members. A member that comes back has another id. Nothing for other protocols.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn members(&self) -> Result<BTreeSet<String>, KafkaError> {
+        let list = self.consumer.fetch_group_list(Some(&self.group), TIMEOUT).map_err(|e| self.failed(e))?;
+        let members = list.groups().iter().flat_map(|group| group.members());
+        Ok(members.map(|member| member.id().to_owned()).collect())
+    }
+
     /// Which of the places have a record at or after the committed offset, and of which that could not be seen in time.
     ///
     /// # Errors

@@ -10,12 +10,13 @@ use connectors::elastic::Elastic;
 use connectors::files::{Connector, Index};
 use connectors::names::{JDBC_CLASS, PIPELINE_CLASS};
 use connectors::postgres::Postgres;
+use schemas::mark::{APPLIED, OWNER, marked};
 use serde_json::{Value, json};
 
 use crate::stub::{Stub, missing, status};
 
 /// Nothing listens at port 1: a step must not ask servers that are not its own.
-fn target(stub: &Stub, wait: Duration) -> Target {
+pub(crate) fn target(stub: &Stub, wait: Duration) -> Target {
     let nowhere = "http://127.0.0.1:1";
     Target {
         kafka: "127.0.0.1:1".to_owned(),
@@ -32,15 +33,16 @@ fn target(stub: &Stub, wait: Duration) -> Target {
         connect: Connect::new(&stub.url()).unwrap(),
         wait,
         force: false,
+        owner: OWNER.to_owned(),
     }
 }
 
-fn sink() -> Connector {
+pub(crate) fn sink() -> Connector {
     let settings = [("connector.class", JDBC_CLASS), ("topics", "t"), ("tasks.max", "2")];
     connector("s", &settings)
 }
 
-fn connector(name: &str, settings: &[(&str, &str)]) -> Connector {
+pub(crate) fn connector(name: &str, settings: &[(&str, &str)]) -> Connector {
     let settings = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     Connector { file: format!("{name}.json"), name: name.to_owned(), settings }
 }
@@ -51,7 +53,7 @@ async fn apply_sink(stub: &Stub, wait: Duration) -> Result<Vec<Change>, ApplyErr
     Ok(changes)
 }
 
-const LONG: Duration = Duration::from_secs(10);
+pub(crate) const LONG: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_new_sink_is_validated_put_and_waited_for_through_a_rebalance() {
@@ -61,6 +63,7 @@ async fn a_new_sink_is_validated_put_and_waited_for_through_a_rebalance() {
             puts += 1;
             let settings: Value = serde_json::from_slice(body).unwrap();
             assert_eq!(settings["topics"], "t");
+            assert_eq!(settings[APPLIED], marked(&sink().settings, OWNER)[APPLIED], "it carries our mark");
             if puts < 3 { (409, json!({"message": "a rebalance is expected"})) } else { (201, json!({})) }
         }
         "GET /connectors/s/config" => missing(),
@@ -81,7 +84,7 @@ async fn a_new_sink_is_validated_put_and_waited_for_through_a_rebalance() {
 async fn a_sink_that_is_as_wanted_is_not_put_again() {
     let stub = Stub::start(|line, _| match line {
         "GET /connectors/s/config" => {
-            let mut there = json!(sink().settings);
+            let mut there = json!(marked(&sink().settings, OWNER));
             there["name"] = json!("s");
             (200, there)
         }
@@ -103,6 +106,47 @@ async fn settings_that_the_plugin_refuses_are_shown_and_not_put() {
     assert_eq!(stub.asked("PUT /connectors/s"), [""; 0]);
 }
 
+/// A PUT is answered before Connect does anything, and for a while the old tasks are shown as RUNNING.
+#[tokio::test]
+async fn a_task_that_still_runs_with_the_old_settings_does_not_count() {
+    let (mut there, mut looks) = (json!({"name": "s", "topics": "old"}), 0);
+    let stub = Stub::start(move |line, body| match line {
+        "PUT /connectors/s/config" => {
+            there = serde_json::from_slice(body).unwrap();
+            (200, json!({}))
+        }
+        "GET /connectors/s/config" => (200, there.clone()),
+        "GET /connectors/s/status" => (200, status("s", &["RUNNING", "RUNNING"])),
+        "GET /connectors/s/tasks" => {
+            looks += 1;
+            let mut old = there.clone();
+            old[APPLIED] = json!(marked(&sink().settings, "other")[APPLIED]);
+            let second = if looks < 4 { old } else { there.clone() };
+            (200, json!([{"config": there.clone()}, {"config": second}]))
+        }
+        line if line.ends_with("/config/validate") => (200, json!({"configs": []})),
+        line => panic!("unexpected {line}"),
+    })
+    .await;
+    let mut lines = Vec::new();
+    sinks::apply(&target(&stub, LONG), &[sink()], &mut |line| lines.push(line.to_string())).await.unwrap();
+    assert_eq!(stub.asked("GET /connectors/s/tasks").len(), 4);
+    assert!(lines[0].contains("2 tasks RUNNING with it"), "{lines:?}");
+    assert!(lines[0].contains("\n          ~ topics: old -> t"), "what changed is shown: {lines:?}");
+}
+
+#[tokio::test]
+async fn a_sink_of_other_files_is_not_taken_from_them() {
+    let stub = Stub::start(|line, _| match line {
+        "GET /connectors/s/config" => (200, json!(marked(&sink().settings, "team-b"))),
+        _ => (200, json!({"configs": []})),
+    })
+    .await;
+    let err = apply_sink(&stub, LONG).await.unwrap_err().to_string();
+    assert!(err.contains("belongs to `team-b`") && err.contains("--owner team-b"), "{err}");
+    assert_eq!(stub.asked("PUT /connectors/s"), [""; 0]);
+}
+
 #[tokio::test]
 async fn a_sink_that_does_not_come_up_is_named_with_its_reason() {
     let stub = Stub::start(|line, _| match line {
@@ -119,7 +163,7 @@ async fn a_sink_that_does_not_come_up_is_named_with_its_reason() {
 async fn a_sink_that_a_healer_holds_is_waited_for() {
     let mut looks = 0;
     let stub = Stub::start(move |line, _| match line {
-        "GET /connectors/s/config" => (200, json!(sink().settings)),
+        "GET /connectors/s/config" => (200, json!(marked(&sink().settings, OWNER))),
         "GET /connectors/s/status" => {
             looks += 1;
             let mut status = status("s", if looks < 3 { &[] } else { &["RUNNING", "RUNNING"] });

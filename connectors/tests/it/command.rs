@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 
 use crate::stub::{Stub, status};
 
-fn connectors(args: &[&str], servers: &[(&str, &str)]) -> Output {
+pub(crate) fn connectors(args: &[&str], servers: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_connectors"));
     command.env_clear().args(args).envs(servers.iter().copied());
     command.output().unwrap()
 }
 
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(name: &str, files: &[(&str, &str)]) -> Self {
         let path = std::env::temp_dir().join(format!("connectors-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         for (file, text) in files {
@@ -160,6 +160,9 @@ fn every_command_reads_its_flags_and_names_a_server_that_is_away() {
     let letter = "orders.dead-letter/0/0";
     for (args, code) in [
         (&["lint", "--format", "json", "--deny-warnings", "."][..], &[0, 1][..]),
+        (&["plan", "--format", "json", "--wait", "1", "--files", "."], &[1]),
+        (&["drift", "--format", "json", "--wait", "1", "--owner", "a", "--files", "."], &[1]),
+        (&["prune", "--yes", "--wait", "1", "--owner", "a", "--files", "."], &[1]),
         (&["trace", "a", "--format", "json", "--time-limit", "1"], &[1, 2]),
         (&["dead-letters", "list", "--format", "json", "--time-limit", "1"], &[1]),
         (&["dead-letters", "show", letter, "--format", "json"], &[1]),

@@ -9,6 +9,7 @@ mod dead_letters;
 mod house;
 mod lag;
 mod lint;
+mod plan;
 mod postgres;
 mod serve;
 mod stub;

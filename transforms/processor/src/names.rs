@@ -12,6 +12,8 @@ pub const WASM: &str = "application/wasm";
 pub mod key {
     /// The pipeline's name; the consumer group's too.
     pub const NAME: &str = "name";
+    /// The mark of `connectors apply`: whose the pipeline is, and what it was given last. It changes nothing here.
+    pub const APPLIED: &str = schemas::mark::APPLIED;
     /// Must be [`super::CLASS`].
     pub const CLASS: &str = "connector.class";
     /// Slots in each process.

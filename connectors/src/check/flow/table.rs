@@ -125,7 +125,7 @@ fn entries<'w, 'a>(words: &'w [&'a str]) -> Vec<&'w [&'a str]> {
 }
 
 /// Statements, without comments; texts and bodies of functions become empty.
-fn statements(sql: &str) -> Vec<String> {
+pub(crate) fn statements(sql: &str) -> Vec<String> {
     let mut statements = vec![String::new()];
     let mut rest = sql;
     while let Some(letter) = rest.chars().next() {
@@ -133,8 +133,8 @@ fn statements(sql: &str) -> Vec<String> {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
             rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if rest.starts_with("$$") {
-            rest.get(2..).and_then(|body| body.find("$$")).map_or(rest.len(), |end| end + 4)
+        } else if let Some(tag) = dollar(rest) {
+            rest.get(tag.len()..).and_then(|body| body.find(tag)).map_or(rest.len(), |end| end + 2 * tag.len())
         } else if letter == '\'' {
             rest.get(1..).and_then(|text| text.find('\'')).map_or(rest.len(), |end| end + 2)
         } else {
@@ -152,6 +152,13 @@ fn statements(sql: &str) -> Vec<String> {
         rest = rest.get(letter.len_utf8()..).unwrap_or_default();
     }
     statements
+}
+
+/// What begins a text between dollars: `$$`, `$body$`.
+fn dollar(rest: &str) -> Option<&str> {
+    let end = rest.strip_prefix('$')?.find('$')? + 2;
+    let tag = rest.get(..end)?;
+    tag.trim_matches('$').bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_').then_some(tag)
 }
 
 /// Words in small letters; parentheses and commas are words. Quotes around a name go.

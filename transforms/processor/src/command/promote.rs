@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use schemas::mark::{self, Mark};
 use serde_json::{Value, json};
 
 use super::client::{Client, Server};
@@ -119,6 +120,12 @@ impl Change {
         let mut out = self.file.diff(&new);
         let mut config = self.file.config().clone();
         config.insert(self.key.clone(), module.to_owned());
+        // It is what its file says, as after `connectors apply`.
+        let mark =
+            self.running.pointer("/config").and_then(|running| running.get(key::APPLIED)).and_then(Value::as_str);
+        if let Some(mark) = mark.and_then(|mark| mark.parse::<Mark>().ok()) {
+            config = mark::marked(&config, &mark.owner);
+        }
         let name = self.file.name();
         let faults = validate::faults(&self.client, name, &config).await?;
         if !faults.is_empty() {
@@ -204,7 +211,8 @@ impl Change {
         let file = self.file.config();
         let keys: BTreeSet<&String> = running.keys().chain(file.keys()).collect();
         let mut diff = String::new();
-        for key in keys.into_iter().filter(|key| **key != self.key && *key != key::NAME) {
+        let ours = [key::NAME, key::APPLIED];
+        for key in keys.into_iter().filter(|key| **key != self.key && !ours.contains(&key.as_str())) {
             let (runs, says) = (running.get(key), file.get(key));
             if runs == says {
                 continue;

@@ -168,6 +168,7 @@ impl<'c> Reader<'c> {
     }
 
     fn class(&mut self) {
+        self.known.insert(key::APPLIED.to_owned());
         match self.get(key::CLASS) {
             Some(CLASS) => {}
             Some(other) => self.fault(key::CLASS, format!("{other:?} is not known here; use {CLASS}")),

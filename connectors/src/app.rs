@@ -3,7 +3,7 @@
 pub mod plan;
 pub mod search;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use service_kit::{Admin, Door, Readiness, Tasks, host, http, signals};
 
 use crate::apply::{self, Target};
-use crate::config::{Apply, Format, Lint, Serve, Servers, Status};
+use crate::config::{self, Apply, Format, Lint, Serve, Servers, Status, Watch};
 use crate::connect::Connect;
 use crate::elastic::Elastic;
 use crate::files;
@@ -24,6 +24,7 @@ use crate::serve::{
     self, Supervisor, admin::Pages, board::Board, isolate::Isolator, metrics::Metrics, probes::Probes, trials::Trials,
 };
 use crate::status::{self, Sources};
+use crate::watch;
 
 /// A stop waits for an open request to Connect, not for more.
 const GRACE: Duration = Duration::from_secs(10);
@@ -80,9 +81,9 @@ fn target(servers: &Servers, owner: &str, wait: Duration) -> anyhow::Result<Targ
         kafka: servers.kafka.clone(),
         registry: schemas::registry::Registry::new(&servers.registry)?,
         postgres: Postgres::new(&servers.postgres),
-        elastic: Elastic::new(&servers.elasticsearch)?,
+        elastic: elastic(servers)?,
         transforms: transforms(servers)?,
-        connect: Connect::new(&servers.connect)?,
+        connect: connect(servers)?,
         wait,
         force: false,
         owner: owner.to_owned(),
@@ -94,16 +95,33 @@ fn target(servers: &Servers, owner: &str, wait: Duration) -> anyhow::Result<Targ
 /// # Errors
 /// Where no client can be made.
 pub async fn status(servers: &Servers, options: &Status) -> anyhow::Result<u8> {
-    let sources = Sources {
-        connect: Connect::new(&servers.connect)?,
-        transforms: transforms(servers)?,
-        kafka: servers.kafka.clone(),
-        supervisor: options.supervisor.clone(),
+    let report = status::gather(&sources(servers, &options.supervisor)?).await;
+    let text = if options.json || options.format == config::search::Format::Json {
+        serde_json::to_string_pretty(&report)? + "\n"
+    } else {
+        status::table(&report)
     };
-    let report = status::gather(&sources).await;
-    let text = if options.json { serde_json::to_string_pretty(&report)? + "\n" } else { status::table(&report) };
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(if report.ok { 0 } else { 2 })
+}
+
+/// `connectors watch`: draws the status again and again, until it is interrupted.
+///
+/// # Errors
+/// Where no client can be made.
+pub async fn watch(servers: &Servers, options: &Watch) -> anyhow::Result<()> {
+    let sources = sources(servers, &options.supervisor)?;
+    watch::run(&sources, options.every, options.looks, std::io::stdout().is_terminal()).await;
+    Ok(())
+}
+
+fn sources(servers: &Servers, supervisor: &str) -> anyhow::Result<Sources> {
+    Ok(Sources {
+        connect: connect(servers)?,
+        transforms: transforms(servers)?,
+        kafka: servers.kafka.clone(),
+        supervisor: supervisor.to_owned(),
+    })
 }
 
 /// `connectors serve`: runs until told to stop.
@@ -127,10 +145,11 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
 
     let probes = Probes {
         postgres: Postgres::new(&servers.postgres),
-        elastic: Elastic::new(&servers.elasticsearch)?,
+        elastic: elastic(servers)?,
         registry: schemas::registry::Registry::new(&servers.registry)?,
     };
-    let connect = Connect::new(&servers.connect)?;
+    let connect = connect(servers)?;
+    let connect_at = connect.base().to_owned();
     // Without either of them `/healthz` would say that all is well while nobody heals.
     let watcher = serve::watch(servers.kafka.clone(), board.clone(), Arc::clone(&metrics), tasks.clone());
     tasks.spawn_vital("watcher of positions", watcher);
@@ -140,7 +159,7 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
     let trials = Trials::new(isolator, limit, board.clone(), Arc::clone(&metrics), tasks.clone());
     let supervisor = Supervisor::new(connect, probes, board, metrics, answering, trials);
     tasks.spawn_vital("supervisor of the sinks", supervisor.run(tasks.clone()));
-    tracing::info!(listen = %options.listen, connect = servers.connect, "watching the sinks");
+    tracing::info!(listen = %options.listen, connect = connect_at, "watching the sinks");
 
     tasks.stopping().await;
     tasks.drain(GRACE).await;
@@ -148,6 +167,14 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
         Some(part) => bail!("the {part} ended before its time; whoever started this process should start it again"),
         None => Ok(()),
     }
+}
+
+fn connect(servers: &Servers) -> anyhow::Result<Connect> {
+    Ok(Connect::with(&servers.connect, &servers.connect_access.access()?)?)
+}
+
+fn elastic(servers: &Servers) -> anyhow::Result<Elastic> {
+    Ok(Elastic::with(&servers.elasticsearch, &servers.elasticsearch_access.access()?)?)
 }
 
 fn transforms(servers: &Servers) -> anyhow::Result<Connect> {

@@ -1,5 +1,6 @@
 //! Where the servers are and where the files are: flags with environment variables, loopback defaults, checked once.
 
+pub mod access;
 pub mod plan;
 pub mod search;
 
@@ -17,6 +18,9 @@ pub struct Servers {
     /// Kafka Connect's REST API
     #[arg(long, env = "CONNECT_URL", default_value = "http://127.0.0.1:8083", global = true)]
     pub connect: String,
+    /// How Kafka Connect is reached
+    #[command(flatten)]
+    pub connect_access: access::Connect,
     /// The REST API of `transforms`
     #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084", global = true)]
     pub transforms: String,
@@ -32,6 +36,9 @@ pub struct Servers {
     /// Elasticsearch
     #[arg(long, env = "ELASTICSEARCH_URL", default_value = "http://127.0.0.1:9200", global = true)]
     pub elasticsearch: String,
+    /// How Elasticsearch is reached
+    #[command(flatten)]
+    pub elasticsearch_access: access::Elasticsearch,
     /// PostgreSQL
     #[command(flatten)]
     pub postgres: Postgres,
@@ -145,9 +152,26 @@ pub struct Apply {
 /// What `connectors status` is told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Status {
-    /// Print JSON instead of a table
-    #[arg(long)]
+    /// How to print
+    #[arg(id = "output-format", long = "format", value_enum, default_value_t)]
+    pub format: search::Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "output-format")]
     pub json: bool,
+    /// Where `connectors serve` answers, for what it is healing
+    #[arg(long, env = "CONNECTORS_URL", default_value = "http://127.0.0.1:8086")]
+    pub supervisor: String,
+}
+
+/// What `connectors watch` is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Watch {
+    /// How many seconds lie between two looks
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    pub every: Duration,
+    /// End after so many looks; on and on if absent
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub looks: Option<u32>,
     /// Where `connectors serve` answers, for what it is healing
     #[arg(long, env = "CONNECTORS_URL", default_value = "http://127.0.0.1:8086")]
     pub supervisor: String,

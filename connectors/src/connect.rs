@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::http::{Answer, Body, Http, HttpError};
+use crate::http::{Access, Answer, Body, Http, HttpError};
 use crate::retry::Transient;
 
 /// A connector's configuration, with `${env:…}` as it was written.
@@ -28,7 +28,6 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub struct Connect {
     http: Http,
-    base: String,
 }
 
 /// A connector's state, as Connect tells it. After a worker's death it may be stale.
@@ -137,10 +136,9 @@ pub enum ConnectError {
 impl Transient for ConnectError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Http(HttpError::Away { .. }) | Self::Busy { .. } => true,
-            Self::Http(HttpError::TooLong { .. } | HttpError::Client(_))
-            | Self::Refused { .. }
-            | Self::Unreadable { .. } => false,
+            Self::Http(err) => err.is_transient(),
+            Self::Busy { .. } => true,
+            Self::Refused { .. } | Self::Unreadable { .. } => false,
         }
     }
 }
@@ -151,19 +149,27 @@ impl Connect {
     /// # Errors
     /// [`HttpError::Client`] where no client can be made.
     pub fn new(base: &str) -> Result<Self, HttpError> {
-        Ok(Self { http: Http::new(TIMEOUT)?, base: base.trim_end_matches('/').to_owned() })
+        Self::with(base, &Access::default())
+    }
+
+    /// The same, by what it asks of its clients.
+    ///
+    /// # Errors
+    /// [`HttpError::Client`] where a file of `access` cannot be used.
+    pub fn with(base: &str, access: &Access) -> Result<Self, HttpError> {
+        Ok(Self { http: Http::new(base, TIMEOUT, access)? })
     }
 
     /// The same, with a bearer token on each request.
     #[must_use]
     pub fn with_token(self, token: &str) -> Self {
-        Self { http: self.http.with_token(token), base: self.base }
+        Self { http: self.http.with_token(token) }
     }
 
     /// Where the API is.
     #[must_use]
     pub fn base(&self) -> &str {
-        &self.base
+        self.http.base()
     }
 
     /// All connectors with state and configuration.
@@ -337,15 +343,15 @@ impl Connect {
 
     fn read<T: serde::de::DeserializeOwned>(&self, path: &str, answer: &Answer) -> Result<T, ConnectError> {
         serde_json::from_slice(&answer.body)
-            .map_err(|source| ConnectError::Unreadable { url: format!("{}{path}", self.base), source })
+            .map_err(|source| ConnectError::Unreadable { url: format!("{}{path}", self.base()), source })
     }
 
     async fn call(&self, method: Method, path: &str, body: Body) -> Result<Answer, ConnectError> {
-        let url = format!("{}{path}", self.base);
-        let answer = self.http.send(method, &url, body).await?;
+        let answer = self.http.send(method, path, body).await?;
         if answer.status.is_success() {
             return Ok(answer);
         }
+        let url = format!("{}{path}", self.base());
         let (status, message) = (answer.status.as_u16(), words(&answer));
         Err(if is_starting(&answer) || is_busy(answer.status, &message) {
             ConnectError::Busy { url, status, message }

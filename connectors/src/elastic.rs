@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use http::{Method, StatusCode};
 use schemas::OrderId;
 use serde_json::{Map, Value, json};
 
 use crate::apply::Change;
 use crate::files::Index;
-use crate::http::{Answer, Body, Http, HttpError};
+use crate::http::{Access, Answer, Body, Http, HttpError};
 use crate::retry::Transient;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,7 +19,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Elastic {
     http: Http,
     probe: Http,
-    base: String,
 }
 
 /// Why Elasticsearch did not do it.
@@ -58,11 +57,9 @@ pub enum ElasticError {
 impl Transient for ElasticError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Http(HttpError::Away { .. }) | Self::Busy { .. } => true,
-            Self::Http(HttpError::TooLong { .. } | HttpError::Client(_))
-            | Self::Exists(_)
-            | Self::Refused { .. }
-            | Self::Unreadable(_) => false,
+            Self::Http(err) => err.is_transient(),
+            Self::Busy { .. } => true,
+            Self::Exists(_) | Self::Refused { .. } | Self::Unreadable(_) => false,
         }
     }
 }
@@ -73,8 +70,15 @@ impl Elastic {
     /// # Errors
     /// [`HttpError::Client`] where no client can be made.
     pub fn new(base: &str) -> Result<Self, HttpError> {
-        let base = base.trim_end_matches('/').to_owned();
-        Ok(Self { http: Http::new(TIMEOUT)?, probe: Http::new(PROBE_TIMEOUT)?, base })
+        Self::with(base, &Access::default())
+    }
+
+    /// The same, by what it asks of its clients.
+    ///
+    /// # Errors
+    /// [`HttpError::Client`] where a file of `access` cannot be used.
+    pub fn with(base: &str, access: &Access) -> Result<Self, HttpError> {
+        Ok(Self { http: Http::new(base, TIMEOUT, access)?, probe: Http::new(base, PROBE_TIMEOUT, access)? })
     }
 
     /// Whether the index can be written to.
@@ -82,8 +86,8 @@ impl Elastic {
     /// # Errors
     /// [`ElasticError`].
     pub async fn probe(&self, index: &str) -> Result<(), ElasticError> {
-        let url = format!("{}/_cluster/health/{index}?wait_for_status=yellow&timeout=1s", self.base);
-        let answer = self.probe.send(Method::GET, &url, Body::Empty).await?;
+        let path = format!("/_cluster/health/{index}?wait_for_status=yellow&timeout=1s");
+        let answer = self.probe.send(Method::GET, &path, Body::Empty).await?;
         if answer.status.is_success() { Ok(()) } else { Err(refusal(&answer)) }
     }
 
@@ -150,7 +154,7 @@ impl Elastic {
     }
 
     async fn call(&self, method: Method, path: &str, body: Body) -> Result<Value, ElasticError> {
-        let answer = self.http.send(method, &format!("{}{path}", self.base), body).await?;
+        let answer = self.http.send(method, path, body).await?;
         if !answer.status.is_success() {
             return Err(refusal(&answer));
         }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use connectors::app::{self, plan, search};
-use connectors::config::{Apply, Compare, DeadLetters, Lint, Prune, Serve, Servers, Status, Trace};
+use connectors::config::{Apply, Compare, DeadLetters, Lint, Prune, Serve, Servers, Status, Trace, Watch};
 use service_kit::telemetry;
 
 /// Deploys the connector files, shows how they run, and heals the sinks.
@@ -33,6 +33,8 @@ enum Command {
     Prune(Prune),
     /// Show state, tasks, lag and failures; exit code 0 where all runs, 2 otherwise
     Status(Status),
+    /// Draw the status again and again, with rates and the time that a backlog still takes; Ctrl-C ends it
+    Watch(Watch),
     /// Say where an order is: when received, what the modules made of it, and what became of it in each store
     Trace(Trace),
     /// List, show, replay and discard what transforms and sinks refused
@@ -63,6 +65,7 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
             Command::Drift(options) => plan::drift(&args.servers, &options).await.map(ExitCode::from),
             Command::Prune(options) => plan::prune(&args.servers, &options).await.map(ExitCode::from),
             Command::Status(options) => app::status(&args.servers, &options).await.map(ExitCode::from),
+            Command::Watch(options) => app::watch(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
             Command::Trace(options) => search::trace(&args.servers, &options).await.map(ExitCode::from),
             Command::DeadLetters(options) => search::dead_letters(&args.servers, &options).await.map(ExitCode::from),
             Command::Serve(options) => app::serve(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),

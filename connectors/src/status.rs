@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use reqwest::Method;
+use http::Method;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::connect::{self, Connect, ConnectError, RUNNING, Settings, Status};
-use crate::http::{Body, Http};
+use crate::http::{Access, Body, Http};
 use crate::kafka::KafkaError;
 use crate::kafka::lag::{Looked, Place, Reader};
 use crate::names::sink_group;
@@ -61,10 +61,25 @@ pub struct Row {
     pub tasks: usize,
     /// Records that wait, as far as is known.
     pub lag: Option<i64>,
+    /// Where it stands in each partition.
+    pub partitions: Vec<Partition>,
     /// Why it failed.
     pub failure: Option<String>,
     /// What the supervisor does about it.
     pub healing: Option<String>,
+}
+
+/// Where a connector stands in a partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Partition {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The next offset that it will read.
+    pub committed: i64,
+    /// Records that wait; null where that could not be seen in time.
+    pub lag: Option<i64>,
 }
 
 impl Row {
@@ -75,6 +90,11 @@ impl Row {
 
 /// Asks everyone.
 pub async fn gather(sources: &Sources) -> Report {
+    gather_with(sources, Readers::new()).await.0
+}
+
+/// The same with readers of before, for whoever asks again and again; gives them back.
+pub async fn gather_with(sources: &Sources, readers: Readers) -> (Report, Readers) {
     let (sinks, pipelines, healing) = tokio::join!(
         limited("Kafka Connect", sinks(&sources.connect)),
         limited("transforms", pipelines(&sources.transforms)),
@@ -88,15 +108,17 @@ pub async fn gather(sources: &Sources) -> Report {
             Err(reason) => report.unreachable.push(reason),
         }
     }
-    let lags = lags(&sources.kafka, &asked).await;
-    if let Err(err) = &lags {
-        report.unreachable.push(format!("Kafka: {err}"));
-    }
-    let lags = lags.unwrap_or_default();
+    let (lags, readers) = match lags(&sources.kafka, &asked, readers).await {
+        Ok(found) => found,
+        Err(err) => {
+            report.unreachable.push(format!("Kafka: {err}"));
+            (Lags::new(), Readers::new())
+        }
+    };
     report.connectors = asked.iter().map(|(kind, status, _)| row(kind, status, &lags, &healing)).collect();
     report.ok =
         report.unreachable.is_empty() && !report.connectors.is_empty() && report.connectors.iter().all(Row::is_well);
-    report
+    (report, readers)
 }
 
 fn row(kind: &'static str, status: &Status, lags: &Lags, healing: &Value) -> Row {
@@ -107,7 +129,8 @@ fn row(kind: &'static str, status: &Status, lags: &Lags, healing: &Value) -> Row
         state: status.connector.state.clone(),
         running: status.tasks.iter().filter(|task| task.state == RUNNING).count(),
         tasks: status.tasks.len(),
-        lag: lags.get(&status.name).copied().flatten(),
+        lag: lags.get(&status.name).and_then(|found| found.lag),
+        partitions: lags.get(&status.name).map(|found| found.partitions.clone()).unwrap_or_default(),
         failure: status.failure(),
         healing: told.filter(|_| kind == "sink").map(str::to_owned),
     }
@@ -145,19 +168,33 @@ pub(crate) async fn limited(
 
 /// Nothing where no supervisor answers: it is no part of the flow.
 pub(crate) async fn healing(supervisor: &str) -> Value {
-    let Ok(http) = Http::new(SUPERVISOR_TIMEOUT) else { return Value::Null };
-    let url = format!("{}{HEALING}", supervisor.trim_end_matches('/'));
-    match http.send(Method::GET, &url, Body::Empty).await {
+    let Ok(http) = Http::new(supervisor, SUPERVISOR_TIMEOUT, &Access::default()) else { return Value::Null };
+    match http.send(Method::GET, HEALING, Body::Empty).await {
         Ok(answer) if answer.status.is_success() => serde_json::from_slice(&answer.body).unwrap_or_default(),
         Ok(_) | Err(_) => Value::Null,
     }
 }
 
-/// By connector; nothing where it could not be seen in time.
-type Lags = BTreeMap<String, Option<i64>>;
+/// Readers of groups' positions, by group.
+pub type Readers = BTreeMap<String, Reader>;
+
+/// By connector.
+type Lags = BTreeMap<String, Waits>;
+
+/// What waits before a connector.
+#[derive(Debug, Clone, Default)]
+struct Waits {
+    /// Nothing where it could not be seen in time.
+    lag: Option<i64>,
+    partitions: Vec<Partition>,
+}
 
 /// Kafka's client blocks; all groups are asked in one blocking piece of work.
-async fn lags(servers: &str, asked: &[(&'static str, Status, Settings)]) -> Result<Lags, KafkaError> {
+async fn lags(
+    servers: &str,
+    asked: &[(&'static str, Status, Settings)],
+    mut readers: Readers,
+) -> Result<(Lags, Readers), KafkaError> {
     let groups: Vec<(String, String, Vec<String>)> = asked
         .iter()
         .map(|(kind, status, settings)| {
@@ -167,19 +204,39 @@ async fn lags(servers: &str, asked: &[(&'static str, Status, Settings)]) -> Resu
         .collect();
     let servers = servers.to_owned();
     let work = tokio::task::spawn_blocking(move || {
-        groups.into_iter().map(|(name, group, topics)| Ok((name, lag(&servers, &group, &topics)?))).collect()
+        readers.retain(|known, _| groups.iter().any(|(_, group, _)| group == known));
+        let mut lags = Lags::new();
+        for (name, group, topics) in groups {
+            let reader = match readers.remove(&group) {
+                Some(reader) => reader,
+                None => Reader::new(&servers, &group)?,
+            };
+            lags.insert(name, waits(&reader, &topics)?);
+            readers.insert(group, reader);
+        }
+        Ok((lags, readers))
     });
     work.await.map_err(|_| KafkaError::Cut)?
 }
 
 /// A partition where only markers of transactions are left counts nothing; with one that nobody could look into, the
 /// sum is unknown.
-fn lag(servers: &str, group: &str, topics: &[String]) -> Result<Option<i64>, KafkaError> {
-    let reader = Reader::new(servers, group)?;
-    let waiting: Vec<_> = reader.places(topics)?.into_iter().filter(|place| 0 < place.lag()).collect();
+fn waits(reader: &Reader, topics: &[String]) -> Result<Waits, KafkaError> {
+    let places = reader.places(topics)?;
+    let waiting: Vec<Place> = places.iter().filter(|place| 0 < place.lag()).cloned().collect();
     let looked = if waiting.is_empty() { Looked::default() } else { reader.unread(&waiting)? };
-    let unread = waiting.iter().filter(|place| looked.unread.contains(&place.spot));
-    Ok(looked.unknown.is_empty().then(|| unread.map(Place::lag).sum()))
+    let partition = |place: &Place| Partition {
+        topic: place.spot.0.clone(),
+        partition: place.spot.1,
+        committed: place.committed,
+        lag: match (looked.unread.contains(&place.spot), looked.unknown.contains(&place.spot)) {
+            (true, _) => Some(place.lag()),
+            (false, true) => None,
+            (false, false) => Some(0),
+        },
+    };
+    let partitions: Vec<Partition> = places.iter().map(partition).collect();
+    Ok(Waits { lag: partitions.iter().map(|one| one.lag).sum(), partitions })
 }
 
 /// The report as a table for people.

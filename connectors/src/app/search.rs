@@ -4,12 +4,10 @@ use std::io::Write as _;
 
 use crate::config::search::Format;
 use crate::config::{self, Command, Discard, Replay, Servers, Which};
-use crate::connect::Connect;
 use crate::dead_letters::replay::{Line, Outcome, Rules};
 use crate::dead_letters::select::Filter;
 use crate::dead_letters::{self, Deed, Order, Reach, Report, Sources};
 use crate::decode::plain;
-use crate::elastic::Elastic;
 use crate::postgres::Postgres;
 use crate::trace;
 
@@ -24,11 +22,11 @@ pub async fn trace(servers: &Servers, options: &config::Trace) -> anyhow::Result
     let sources = trace::Sources {
         kafka: servers.kafka.clone(),
         registry: schemas::registry::Registry::new(&servers.registry)?,
-        connect: Connect::new(&servers.connect)?,
+        connect: super::connect(servers)?,
         transforms: super::transforms(servers)?,
         supervisor: options.supervisor.clone(),
         postgres: Postgres::new(&servers.postgres),
-        elastic: Elastic::new(&servers.elasticsearch)?,
+        elastic: super::elastic(servers)?,
     };
     let search = trace::Options {
         asked: options.asked.clone(),
@@ -49,7 +47,7 @@ pub async fn dead_letters(servers: &Servers, options: &config::DeadLetters) -> a
     let sources = Sources {
         kafka: servers.kafka.clone(),
         registry: schemas::registry::Registry::new(&servers.registry)?,
-        elastic: Elastic::new(&servers.elasticsearch)?,
+        elastic: super::elastic(servers)?,
         transforms: servers.transforms.clone(),
     };
     match &options.command {

@@ -163,6 +163,8 @@ fn every_command_reads_its_flags_and_names_a_server_that_is_away() {
         (&["plan", "--format", "json", "--wait", "1", "--files", "."], &[1]),
         (&["drift", "--format", "json", "--wait", "1", "--owner", "a", "--files", "."], &[1]),
         (&["prune", "--yes", "--wait", "1", "--owner", "a", "--files", "."], &[1]),
+        (&["status", "--format", "json"], &[2]),
+        (&["watch", "--looks", "1", "--every", "1"], &[0]),
         (&["trace", "a", "--format", "json", "--time-limit", "1"], &[1, 2]),
         (&["dead-letters", "list", "--format", "json", "--time-limit", "1"], &[1]),
         (&["dead-letters", "show", letter, "--format", "json"], &[1]),

@@ -13,4 +13,5 @@ mod plan;
 mod postgres;
 mod serve;
 mod stub;
+mod tls;
 mod trace;

@@ -19,6 +19,7 @@ type Answers = Box<dyn FnMut(&str, &[u8]) -> (u16, Value) + Send>;
 pub(crate) struct Stub {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
+    logins: Arc<Mutex<Vec<String>>>,
     answers: Arc<Mutex<Answers>>,
     faults: Faults,
     tasks: Tasks,
@@ -42,18 +43,32 @@ impl Stub {
         address: SocketAddr,
         answers: impl FnMut(&str, &[u8]) -> (u16, Value) + Send + 'static,
     ) -> Self {
+        Self::with(address, None, answers).await
+    }
+
+    /// The same with TLS.
+    pub(crate) async fn with(
+        address: SocketAddr,
+        tls: Option<kit::Tls>,
+        answers: impl FnMut(&str, &[u8]) -> (u16, Value) + Send + 'static,
+    ) -> Self {
         let listener = kit::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let answers: Arc<Mutex<Answers>> = Arc::new(Mutex::new(Box::new(answers)));
         let asked = Arc::new(Mutex::new(Vec::new()));
         let tasks = Tasks::new();
         let faults = Faults::default();
+        let logins = Arc::new(Mutex::new(Vec::new()));
         let (seen, say, told) = (Arc::clone(&asked), Arc::clone(&answers), Arc::clone(&faults));
+        let who = Arc::clone(&logins);
         let service = tower::service_fn(move |request: Request<Incoming>| {
+            let login = request.headers().get(http::header::AUTHORIZATION);
+            who.lock().unwrap().extend(login.map(|login| String::from_utf8_lossy(login.as_bytes()).into_owned()));
             answer(request, Arc::clone(&seen), Arc::clone(&say), Arc::clone(&told))
         });
-        tasks.spawn(kit::serve(listener, service, kit::Limits::default(), tasks.clone()));
-        Self { address, asked, answers, faults, tasks }
+        let (limits, places) = (kit::Limits::default(), kit::Connections::new(64));
+        tasks.spawn(kit::serve_with(listener, service, limits, tls.map(Arc::new), places, tasks.clone()));
+        Self { address, asked, logins, answers, faults, tasks }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -72,6 +87,11 @@ impl Stub {
     /// What was asked so far that begins so.
     pub(crate) fn asked(&self, start: &str) -> Vec<String> {
         self.asked.lock().unwrap().iter().filter(|line| line.starts_with(start)).cloned().collect()
+    }
+
+    /// The logins that came, as they stood in the headers.
+    pub(crate) fn logins(&self) -> Vec<String> {
+        self.logins.lock().unwrap().clone()
     }
 
     /// Stops listening, as a killed server does.

@@ -178,3 +178,38 @@ async fn nobody_there_is_transient() {
     assert!(registry.check().await.unwrap_err().is_transient());
     assert!(registry.set_compatibility("s", "BACKWARD").await.unwrap_err().is_transient());
 }
+
+#[tokio::test]
+async fn the_rule_of_a_subject_is_its_own_or_none() {
+    let level = |body: Value| (200, body.to_string());
+    let cases = [
+        (level(json!({"compatibilityLevel": "BACKWARD"})), Ok(Some("BACKWARD".to_owned()))),
+        (level(json!({"compatibility": "NONE"})), Ok(Some("NONE".to_owned()))),
+        (refused(404, 40408), Ok(None)),
+        (refused(404, 40401), Ok(None)),
+    ];
+    for (answer, expected) in cases {
+        let (registry, seen, _) = registry(&[answer]).await;
+        assert_eq!(registry.compatibility("s").await, expected);
+        assert_eq!(*seen.lock().unwrap(), ["GET /apis/ccompat/v7/config/s HTTP/1.1"]);
+    }
+    for bad in [level(json!({})), (200, "<html>".to_owned()), (500, String::new())] {
+        let (registry, ..) = registry(&[bad.clone()]).await;
+        assert!(registry.compatibility("s").await.is_err_and(|error| error.is_transient()), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_stands_against_a_schema_is_told_in_the_registrys_words() {
+    let answer = |body: Value| (200, body.to_string());
+    for (body, expected) in [
+        (json!({"is_compatible": true}), Ok(Vec::new())),
+        (json!({"is_compatible": false, "messages": ["no default"]}), Ok(vec!["no default".to_owned()])),
+        (json!({"is_compatible": false}), Ok(vec!["the registry gives no reason".to_owned()])),
+    ] {
+        let (registry, ..) = registry(&[answer(body)]).await;
+        assert_eq!(registry.incompatibilities("s", ORDERS_RECEIVED_AVSC).await, expected);
+    }
+    let (registry, ..) = registry(&[answer(json!({}))]).await;
+    assert!(registry.incompatibilities("s", "{}").await.unwrap_err().is_transient());
+}

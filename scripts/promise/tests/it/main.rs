@@ -15,6 +15,7 @@ mod broken;
 mod commands;
 mod connect;
 mod faults;
+mod files;
 mod foreign;
 mod house;
 mod isolation;
@@ -34,12 +35,13 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 10] = [
+    let stages: [(&str, Stage); 11] = [
         ("one order", orders::one_order),
         ("ten thousand orders", orders::ten_thousand),
         ("the checker sees what is broken in the real stores", broken::stores),
         ("poison straight into orders.received", poison::planted),
         ("the exchanges of Connect's tools, with Connect beside", connect::exchanges_of_its_tools),
+        ("edited files", files::edited),
         ("a consumer of another make", foreign::python),
         ("a private stack beside it", house::neighbour),
         ("the schema pair in Java", java::reads_the_pair),

@@ -1,0 +1,272 @@
+//! `connectors watch`: the status again and again, with how fast each partition is read and how long a backlog still
+//! takes. On a terminal one screen is drawn over; elsewhere each look is a line a connector.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use crate::decode::plain;
+use crate::status::{self, Readers, Report, Row, Sources};
+
+/// So many waiting partitions of a connector are shown.
+const SHOWN: usize = 12;
+/// Of the newest look in a rate; the rest is of those before.
+const WEIGHT: f64 = 0.4;
+/// A bar's width.
+const WIDTH: usize = 30;
+/// Fewer records are no backlog: they are gone before a bar is read.
+const BACKLOG: i64 = 50;
+
+/// Looks until it is interrupted, nobody reads any more, or so many looks are done.
+pub async fn run(sources: &Sources, every: Duration, looks: Option<u32>, is_terminal: bool) {
+    let (mut screen, mut readers) = (Screen::default(), Readers::new());
+    let mut left = looks;
+    loop {
+        let round = async {
+            let begun = Instant::now();
+            let (report, back) = status::gather_with(sources, std::mem::take(&mut readers)).await;
+            readers = back;
+            let text = screen.look(Instant::now(), &report, is_terminal);
+            let is_read = print(&text, is_terminal).is_ok();
+            left = left.map(|left| left.saturating_sub(1));
+            if is_read && left != Some(0) {
+                tokio::time::sleep_until(begun + every).await;
+            }
+            is_read
+        };
+        let is_read = tokio::select! {
+            is_read = round => is_read,
+            _ = tokio::signal::ctrl_c() => false,
+        };
+        if !is_read || left == Some(0) {
+            return;
+        }
+    }
+}
+
+/// On a terminal over what was there, without a flicker; what is left of it below goes.
+fn print(text: &str, is_terminal: bool) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if is_terminal {
+        let lines: String = text.lines().map(|line| format!("{line}\x1b[K\n")).collect();
+        write!(out, "\x1b[H{lines}\x1b[J")?;
+    } else {
+        out.write_all(text.as_bytes())?;
+    }
+    out.flush()
+}
+
+/// What is remembered from look to look: of each connector that is there, and of no other.
+#[derive(Debug, Default)]
+pub struct Screen {
+    seen: BTreeMap<String, Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    at: Instant,
+    /// By partition: where it stood, and records a second.
+    places: BTreeMap<(String, i32), (i64, f64)>,
+    /// Whether there was a look before the last, so that a rate means something.
+    rated: bool,
+    /// The most that waited since nothing did.
+    peak: i64,
+}
+
+impl Seen {
+    fn rate(&self) -> f64 {
+        self.places.values().map(|(_, rate)| rate).sum()
+    }
+}
+
+impl Screen {
+    /// Takes a report in; answers what is to be shown.
+    pub fn look(&mut self, now: Instant, report: &Report, is_terminal: bool) -> String {
+        self.seen.retain(|name, _| report.connectors.iter().any(|row| row.name == *name));
+        report.connectors.iter().for_each(|row| self.take(now, row));
+        if is_terminal { self.whole(report) } else { self.lines(report) }
+    }
+
+    fn take(&mut self, now: Instant, row: &Row) {
+        let before = self.seen.remove(&row.name);
+        let passed =
+            before.as_ref().map(|before| now.duration_since(before.at).as_secs_f64()).filter(|time| *time > 0.0);
+        let places = row.partitions.iter().map(|one| {
+            let spot = (one.topic.clone(), one.partition);
+            let known = before.as_ref().and_then(|before| before.places.get(&spot));
+            let rate = known.zip(passed).map(|((committed, rate), passed)| {
+                // Offsets that somebody set back are no records read.
+                let now = f64::from(i32::try_from(0.max(one.committed - committed)).unwrap_or(i32::MAX)) / passed;
+                let is_first = before.as_ref().is_some_and(|before| !before.rated);
+                if is_first { now } else { WEIGHT * now + (1.0 - WEIGHT) * rate }
+            });
+            (spot, (one.committed, rate.unwrap_or(0.0)))
+        });
+        let places = places.collect();
+        let peak = before.as_ref().map_or(0, |before| before.peak);
+        let peak = match row.lag {
+            Some(0) => 0,
+            Some(lag) => lag.max(peak),
+            None => peak,
+        };
+        self.seen.insert(row.name.clone(), Seen { at: now, places, rated: passed.is_some(), peak });
+    }
+
+    /// Everything, for a terminal.
+    fn whole(&self, report: &Report) -> String {
+        let mut text = status::table(report);
+        for row in &report.connectors {
+            let Some(seen) = self.seen.get(&row.name).filter(|seen| seen.rated) else { continue };
+            let _ = writeln!(text, "\n{}: {:.0} records a second", plain(&row.name), seen.rate());
+            if let Some(bar) = bar(row, seen) {
+                let _ = writeln!(text, "  {bar}");
+            }
+            let waiting: Vec<_> = row.partitions.iter().filter(|one| one.lag != Some(0)).collect();
+            for one in waiting.iter().take(SHOWN) {
+                let rate = seen.places.get(&(one.topic.clone(), one.partition)).map_or(0.0, |(_, rate)| *rate);
+                let lag = one.lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string());
+                let _ = writeln!(text, "  {}-{:<3} {lag:>9} wait {rate:>8.0}/s", plain(&one.topic), one.partition);
+            }
+            if SHOWN < waiting.len() {
+                let _ = writeln!(text, "  and {} more partitions", waiting.len() - SHOWN);
+            }
+        }
+        text
+    }
+
+    /// A line a connector, for a log.
+    fn lines(&self, report: &Report) -> String {
+        let time = OffsetDateTime::now_utc();
+        let mut text = String::new();
+        for row in &report.connectors {
+            let lag = row.lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string());
+            let _ = write!(
+                text,
+                "{:02}:{:02}:{:02}Z {} {} {}/{} lag {lag}",
+                time.hour(),
+                time.minute(),
+                time.second(),
+                plain(&row.name),
+                plain(&row.state),
+                row.running,
+                row.tasks
+            );
+            if let Some(seen) = self.seen.get(&row.name).filter(|seen| seen.rated) {
+                let _ = write!(text, " rate {:.0}/s", seen.rate());
+                if let Some(left) = left(row, seen) {
+                    let _ = write!(text, " left {}", span(left));
+                }
+            }
+            for (label, words) in [("failure", &row.failure), ("healing", &row.healing)] {
+                if let Some(words) = words {
+                    let _ = write!(text, " {label}: {}", plain(words));
+                }
+            }
+            text.push('\n');
+        }
+        for reason in &report.unreachable {
+            let _ = writeln!(text, "cannot ask {}", plain(reason));
+        }
+        text
+    }
+}
+
+/// How much of a backlog is done, and how long the rest takes.
+fn bar(row: &Row, seen: &Seen) -> Option<String> {
+    let lag = row.lag.filter(|lag| 0 < *lag && BACKLOG <= seen.peak)?;
+    let done = usize::try_from((seen.peak - lag).saturating_mul(100) / seen.peak).ok()?.min(100);
+    let full = WIDTH * done / 100;
+    let left = match left(row, seen) {
+        Some(left) => format!("{} left", span(left)),
+        None => "it does not move".to_owned(),
+    };
+    Some(format!("[{}{}] {done} % of {}, {lag} wait, {left}", "#".repeat(full), ".".repeat(WIDTH - full), seen.peak))
+}
+
+/// Nothing while nothing is read, or nothing waits.
+fn left(row: &Row, seen: &Seen) -> Option<Duration> {
+    let lag = row.lag.filter(|lag| 0 < *lag && 0.5 <= seen.rate())?;
+    let seconds = f64::from(i32::try_from(lag).unwrap_or(i32::MAX)) / seen.rate();
+    // What is read comes in meanwhile as well: it is a guess, and a long one is no use.
+    Duration::try_from_secs_f64(seconds).ok().filter(|left| *left < Duration::from_secs(1_000_000))
+}
+
+fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..=99 => format!("{seconds} s"),
+        seconds @ 100..=5_999 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3_600)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Partition;
+
+    fn report(committed: i64, lag: i64) -> Report {
+        let partition = Partition { topic: "t".to_owned(), partition: 3, committed, lag: Some(lag) };
+        let row = Row {
+            name: "s".to_owned(),
+            kind: "sink",
+            state: "RUNNING".to_owned(),
+            running: 1,
+            tasks: 1,
+            lag: Some(lag),
+            partitions: vec![partition],
+            ..Row::default()
+        };
+        Report { connectors: vec![row], ..Report::default() }
+    }
+
+    #[test]
+    fn a_backlog_that_drains_has_a_bar_and_a_time_and_is_forgotten_when_it_is_done() {
+        let (mut screen, start) = (Screen::default(), Instant::now());
+        let mut at = |second: u64, committed, lag| {
+            screen.look(start + Duration::from_secs(second), &report(committed, lag), true)
+        };
+        assert!(!at(0, 0, 1_000).contains("a second"), "one look has no rate");
+        let half = at(1, 500, 500);
+        assert!(half.contains("s: 500 records a second"), "{half}");
+        assert!(half.contains("[###############...............] 50 % of 1000, 500 wait, 1 s left"), "{half}");
+        assert!(half.contains("  t-3         500 wait      500/s"), "{half}");
+        let done = at(2, 1_000, 0);
+        assert!(!done.contains('%') && !done.contains("wait"), "{done}");
+        let next = at(3, 1_000, 100);
+        assert!(next.contains("0 % of 100"), "{next}");
+        // Set back by hand: nothing was read, and nothing is counted below nothing.
+        let back = at(4, 0, 1_000);
+        assert!(back.contains("s: 180 records a second"), "{back}");
+        assert!(!back.contains(": -"), "{back}");
+    }
+
+    #[test]
+    fn what_stands_still_has_no_time_left() {
+        let (mut screen, start) = (Screen::default(), Instant::now());
+        screen.look(start, &report(7, 900), true);
+        let still = screen.look(start + Duration::from_secs(1), &report(7, 900), true);
+        assert!(still.contains("900 wait, it does not move"), "{still}");
+        assert!(still.contains("s: 0 records a second"), "{still}");
+    }
+
+    #[test]
+    fn elsewhere_each_look_is_a_line_without_any_escape_and_who_is_gone_is_forgotten() {
+        let (mut screen, start) = (Screen::default(), Instant::now());
+        screen.look(start, &report(0, 300), false);
+        let line = screen.look(start + Duration::from_secs(2), &report(100, 200), false);
+        assert!(line.ends_with("Z s RUNNING 1/1 lag 200 rate 50/s left 4 s\n"), "{line}");
+        assert!(!line.contains('\u{1b}'));
+        screen.look(start, &Report::default(), false);
+        assert!(screen.seen.is_empty());
+    }
+
+    #[test]
+    fn times_are_told_as_people_say_them() {
+        let told = [5, 99, 100, 5_999, 6_000].map(|seconds| span(Duration::from_secs(seconds)));
+        assert_eq!(told, ["5 s", "99 s", "2 min", "100 min", "2 h"]);
+    }
+}

@@ -21,6 +21,9 @@ const RATE: u32 = 60;
 /// Steady load before each fault, in seconds.
 const STEADY: u32 = 2;
 
+/// Offsets that a standing sink may commit: a transaction's marker or two in each partition.
+const MARKERS: i64 = 24;
+
 /// A fault of a store.
 struct Fault {
     name: &'static str,
@@ -139,7 +142,7 @@ fn strike(house: &House, fault: &Fault, load: &Load, hold: u32) {
     let before = written();
     load.go_on(hold / 2);
     let during = written() - before;
-    assert!(fault.slow || during == 0, "{}: {during} offsets were committed meanwhile", fault.name);
+    assert!(fault.slow || during <= MARKERS, "{}: {during} offsets were committed meanwhile", fault.name);
     let behind = until_known(group, || sink.lag(0));
     let (reached, begun) = (written(), Instant::now());
     mend(house);

@@ -80,7 +80,8 @@ async fn a_server_of_a_trusted_authority_is_spoken_to_with_our_login() {
     assert_eq!(Connect::with(&url, &access).unwrap().names().await.unwrap(), [""; 0]);
     assert!(Elastic::with(&url, &access).unwrap().probe("i").await.is_ok());
     let basic = "Basic bWU6aHVudGVyMnRpZ2Vy";
-    assert_eq!(stub.logins(), [basic, basic]);
+    let logins = stub.logins();
+    assert!(2 <= logins.len() && logins.iter().all(|login| login == basic), "{logins:?}");
     assert!(!format!("{:?} {access:?}", Connect::with(&url, &access)).contains(SECRET));
 }
 

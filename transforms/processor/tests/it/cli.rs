@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use schemas::mark;
 use serde_json::{Value, json};
 use service_kit::Tasks;
 
@@ -81,6 +82,12 @@ impl World {
         std::fs::read_to_string(self.dir.join("p.json")).unwrap()
     }
 
+    /// What the pipeline was given, with the name.
+    async fn settings(&self) -> mark::Settings {
+        let (_, settings) = self.process.call("GET", "/connectors/p/config", None).await;
+        serde_json::from_value(settings).unwrap()
+    }
+
     async fn pinned(&self) -> Value {
         self.process.call("GET", "/connectors/p", None).await.1["modules"]["x"]["module"].clone()
     }
@@ -114,6 +121,10 @@ async fn promote_and_rollback_change_one_line_of_the_file_and_apply_it() {
     assert!(early.contains("p is not deployed; run `connectors apply`"), "{early}");
     world.deploy().await;
 
+    // As `connectors apply` leaves it: with a mark that says what it was given.
+    let given = mark::marked(&world.settings().await, "team-a");
+    let change = json!({ mark::APPLIED: given[mark::APPLIED] });
+    assert_eq!(world.process.call("PATCH", "/connectors/p/config", Some(change)).await.0, 200);
     let line = |version: &str| FILE.replace("panic@0.1.0", &format!("panic@{version}"));
     let told = world.good(&[&promote[..], &dir, &["--dry-run"]].concat()).await;
     assert!(told.contains("@@ line 8 @@") && world.file() == FILE, "{told}");
@@ -122,6 +133,9 @@ async fn promote_and_rollback_change_one_line_of_the_file_and_apply_it() {
     assert!(told.starts_with(&format!("--- ./p.json\n+++ ./p.json\n@@ line 8 @@\n-{old}\n+{new}\n")), "{told}");
     assert!(told.contains("p runs panic@0.2.0 (sha256:"), "{told}");
     assert_eq!((world.file(), world.pinned().await), (line("0.2.0"), json!("panic@0.2.0")));
+    let runs = world.settings().await;
+    let mark = mark::of(&runs).unwrap();
+    assert_eq!((mark.owner.as_str(), mark.digest), ("team-a", mark::digest(&runs)), "it is what its file says");
 
     // Without a file of that name in connectors/, the file is named.
     assert!(world.refused(&["rollback", "p", "x"]).await.contains("--file"));

@@ -188,3 +188,10 @@ fn a_pipeline_is_local_only_when_it_says_so() {
     let faults = parse("p", &config(&[("local", "yes")])).unwrap_err();
     assert_eq!(faults, [Fault::new("local", "\"yes\" is neither true nor false")]);
 }
+
+#[test]
+fn the_mark_of_the_deploy_step_is_known_and_changes_nothing() {
+    let marked = schemas::mark::marked(&config(&[]), schemas::mark::OWNER);
+    assert_eq!(parse("orders-transforms", &marked), parse("orders-transforms", &config(&[])));
+    assert!(parse("orders-transforms", &config(&[("orderflow.other", "1")])).is_err());
+}

@@ -167,7 +167,7 @@ pub enum ApplyError {
         source: ConnectError,
     },
     /// The plugin says what is wrong with the settings.
-    #[error("sink {name}: Kafka Connect refuses its settings, and nothing was changed: {}", faults.join("; "))]
+    #[error("sink {name}: Kafka Connect refuses its settings, and no sink was changed: {}", faults.join("; "))]
     Settings {
         /// The connector.
         name: String,

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
-use http::{Method, StatusCode};
+use ::http::{Method, StatusCode};
 use service_kit::{Admin, Door, http};
 use tower::Service;
 

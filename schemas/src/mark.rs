@@ -103,7 +103,7 @@ mod tests {
         let there = marked(&given, OWNER);
         let mark = of(&there).unwrap();
         assert_eq!((mark.owner.as_str(), mark.digest.as_str()), (OWNER, digest(&given).as_str()));
-        let mut named = there.clone();
+        let mut named = there;
         named.insert("name".to_owned(), "s".to_owned());
         assert_eq!(digest(&named), mark.digest, "the name and the mark are not a user's");
         assert_ne!(digest(&settings(&[("topics", "u")])), mark.digest);

@@ -132,7 +132,7 @@ mod tests {
             thing(&file, Some(&there)),
             Thing { file: "stores/i.index.json".to_owned(), ..Thing::new("index", "i", "") }
         );
-        let mut by_hand = there.clone();
+        let mut by_hand = there;
         by_hand["mappings"]["properties"]["b"] = json!({"type": "long"});
         by_hand["settings"]["index"]["blocks"] = json!({"write": true});
         let found = thing(&file, Some(&by_hand));

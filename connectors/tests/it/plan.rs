@@ -53,10 +53,10 @@ impl Room {
     /// As if the folder had been applied.
     fn applied(&self) {
         let sink = files::read(&self.folder.0).unwrap().sinks.remove(0);
-        self.run_as("s", json!(marked(&sink.settings, OWNER)));
+        self.run_as("s", &json!(marked(&sink.settings, OWNER)));
     }
 
-    fn run_as(&self, name: &str, config: Value) {
+    fn run_as(&self, name: &str, config: &Value) {
         let status = json!({"name": name, "connector": {"state": "RUNNING"}, "tasks": [{"id": 0, "state": "RUNNING"}]});
         let one = json!({"status": status, "info": {"config": config}});
         self.held.lock().unwrap().connectors.insert(name.to_owned(), one);
@@ -117,7 +117,7 @@ fn answer(held: &mut Held, line: &str) -> (u16, Value) {
             Some(name) => held.connectors.get(name).map_or_else(missing, |one| (200, one["info"]["config"].clone())),
             None => match line.strip_prefix("DELETE /connectors/") {
                 Some(name) => (held.connectors.remove(name).map_or(404, |_| 200), json!({})),
-                None => panic!("unexpected {line}"),
+                None => unreachable!("unexpected {line}"),
             },
         },
     }
@@ -204,10 +204,10 @@ async fn only_ours_without_a_file_is_pruned_and_only_when_it_is_meant() {
     };
     let mut trial = config.clone();
     trial["orderflow.heals"] = json!("gone");
-    room.run_as("gone", config.clone());
-    room.run_as("gone-trial", trial);
-    room.run_as("foreign", unmarked(None));
-    room.run_as("theirs", unmarked(Some(json!("team-b sha256:0123456789ab"))));
+    room.run_as("gone", &config);
+    room.run_as("gone-trial", &trial);
+    room.run_as("foreign", &unmarked(None));
+    room.run_as("theirs", &unmarked(Some(json!("team-b sha256:0123456789ab"))));
     let names = || room.held.lock().unwrap().connectors.keys().cloned().collect::<Vec<_>>();
 
     let (code, told, _) = room.run(&["prune"]).await;
@@ -231,7 +231,7 @@ async fn nothing_is_pruned_by_files_that_are_broken_or_of_another_place() {
     let room = Room::new("prune-guard").await;
     room.applied();
     let config = room.held.lock().unwrap().connectors.remove("s").unwrap()["info"]["config"].clone();
-    room.run_as("gone", config);
+    room.run_as("gone", &config);
     let (code, _, err) = room.run(&["prune", "--yes"]).await;
     assert!(code == Some(1) && err.contains("is it the right folder"), "{err}");
     std::fs::write(room.folder.0.join("t.json"), "{").unwrap();

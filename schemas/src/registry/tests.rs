@@ -194,7 +194,7 @@ async fn the_rule_of_a_subject_is_its_own_or_none() {
         assert_eq!(*seen.lock().unwrap(), ["GET /apis/ccompat/v7/config/s HTTP/1.1"]);
     }
     for bad in [level(json!({})), (200, "<html>".to_owned()), (500, String::new())] {
-        let (registry, ..) = registry(&[bad.clone()]).await;
+        let (registry, ..) = registry(std::slice::from_ref(&bad)).await;
         assert!(registry.compatibility("s").await.is_err_and(|error| error.is_transient()), "{bad:?}");
     }
 }

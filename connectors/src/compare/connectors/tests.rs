@@ -68,8 +68,8 @@ fn only_what_carries_our_mark_and_has_no_file_is_ours_to_remove() {
     let trial = trial::settings("s", &ours, "here").unwrap();
     let there = [
         ("s", ours.clone()),
-        ("gone", ours.clone()),
         ("gone-trial", trial),
+        ("gone", ours),
         ("foreign", settings(&[("a", "1")])),
         ("theirs", marked(&settings(&[("a", "1")]), "team-b")),
         ("forged", settings(&[(APPLIED, "orderflow")])),

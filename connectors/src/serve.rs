@@ -7,6 +7,7 @@ pub mod board;
 pub mod healer;
 pub mod isolate;
 pub mod metrics;
+pub mod parity;
 pub mod probes;
 pub mod progress;
 pub mod trials;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_postgres::SimpleQueryMessage;
 
-use super::{Postgres, PostgresError};
+use super::{Postgres, PostgresError, quoted};
 use crate::verify::order::hundredths;
 use crate::verify::slices::{Run, Slices, Span, Sums};
 use crate::verify::stores::{Place, Stored};
@@ -114,8 +114,4 @@ fn within(span: Span) -> String {
     let bounds = [span.since.map(|ms| bound(ms, ">=")), span.until.map(|ms| bound(ms, "<"))];
     let bounds: Vec<String> = bounds.into_iter().flatten().collect();
     if bounds.is_empty() { "true".to_owned() } else { bounds.join(" and ") }
-}
-
-fn quoted(table: &str) -> String {
-    format!("\"{}\"", table.replace('"', "\"\""))
 }

@@ -211,6 +211,9 @@ impl Case<'_> {
                 Halt::Over(index) => return Ok((index, poison, Some(format!("not more was tried in {BUDGET:?}")))),
                 Halt::Failed(index, trace) => (index, trace),
             };
+            if let Some(words) = reason::elsewhere(&trace) {
+                return Ok((index, poison, Some(format!("the target says \"{words}\", which is no record's fault"))));
+            }
             if let Some(away) = self.away().await {
                 // Nothing that fails now is the record's own fault.
                 return Ok((index, poison, Some(away)));

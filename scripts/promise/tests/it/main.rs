@@ -23,6 +23,7 @@ mod kafka_security;
 mod orders;
 mod poison;
 mod strikes;
+mod targets;
 mod verify;
 
 use std::time::Instant;
@@ -35,7 +36,7 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 11] = [
+    let stages: [(&str, Stage); 12] = [
         ("one order", orders::one_order),
         ("ten thousand orders", orders::ten_thousand),
         ("the checker sees what is broken in the real stores", broken::stores),
@@ -46,6 +47,7 @@ fn the_promise_is_kept_on_the_real_servers() {
         ("a private stack beside it", house::neighbour),
         ("the schema pair in Java", java::reads_the_pair),
         ("kill -9 under load", faults::each_in_turn),
+        ("what the sinks write to fails", targets::each_in_turn),
         // Last: a reader that knows only good records, such as those of another make, stops at what this leaves behind.
         ("poison straight into order_placed", isolation::planted),
     ];

@@ -35,27 +35,21 @@ const CATCH_UP: Duration = Duration::from_secs(10);
 /// Between two looks at how far a sink is.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A record that is to be sent.
-struct Parcel {
-    id: Id,
-    partition: i32,
-    outgoing: Outgoing,
-}
-
 impl Run<'_> {
     /// Sends what differs until nothing does, or says what is left and why.
     pub(super) fn repair(&mut self, findings: &mut Findings) -> anyhow::Result<()> {
         let mut told = Mended { dry_run: self.is_dry(), ..Mended::default() };
         let before = findings.all.len();
         for _ in 0..ROUNDS {
-            let mut sent = BTreeMap::new();
+            let (mut sent, mut all) = (BTreeMap::new(), 0);
             for store in Store::ALL {
                 let mine: Vec<Id> = sendable(findings, store);
+                all += mine.len();
                 if !mine.is_empty() {
                     self.send(store, &mine, findings, &mut sent, &mut told)?;
                 }
             }
-            if told.dry_run || sent.is_empty() {
+            if told.dry_run || all == 0 {
                 break;
             }
             let late = self.passed(&sent)?;
@@ -102,7 +96,7 @@ impl Run<'_> {
             while parcels.len() < TOGETHER && bytes < TOGETHER_BYTES {
                 let Some(id) = waiting.next() else { break };
                 let Some(parcel) = self.parcel(store, *id, findings)? else { continue };
-                bytes += parcel.outgoing.value.as_ref().map_or(0, Vec::len);
+                bytes += parcel.value.as_ref().map_or(0, Vec::len);
                 parcels.push(parcel);
             }
             let offsets = self.transaction(&sender, &everything, parcels)?;
@@ -115,19 +109,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn parcel(&mut self, store: Store, id: Id, findings: &Findings) -> anyhow::Result<Option<Parcel>> {
+    fn parcel(&mut self, store: Store, id: Id, findings: &Findings) -> anyhow::Result<Option<Outgoing>> {
         let Some(finding) = findings.all.get(&(store, id)) else { return Ok(None) };
         let Some(wanted) = finding.wanted else { return Ok(None) };
         let (record, _) = self.topic.one(finding.partition, wanted.at)?;
-        let outgoing = Outgoing {
+        Ok(Some(Outgoing {
             topic: store.stage().retry.to_owned(),
             partition: finding.partition,
             key: record.key,
             value: record.value,
             timestamp_ms: record.timestamp_ms,
             headers: record.headers,
-        };
-        Ok(Some(Parcel { id, partition: finding.partition, outgoing }))
+        }))
     }
 
     /// Sends those of which the topic got nothing new, in one transaction; answers where each lies.
@@ -135,22 +128,22 @@ impl Run<'_> {
         &self,
         sender: &Sender,
         everything: &Scanner,
-        mut parcels: Vec<Parcel>,
+        mut parcels: Vec<Outgoing>,
     ) -> anyhow::Result<Vec<(Spot, i64)>> {
         // Each try leaves out at least one more.
         loop {
-            let news = self.news(everything, &parcels)?;
-            parcels.retain(|parcel| !news.contains(&parcel.id));
+            let late = news(everything, &self.positions.ends, &parcels)?;
+            parcels.retain(|parcel| !late.contains(parcel.key.as_deref().unwrap_or_default()));
             if parcels.is_empty() {
                 return Ok(Vec::new());
             }
             sender.begin()?;
-            let all: Vec<Outgoing> = parcels.iter().map(|parcel| parcel.outgoing.clone()).collect();
-            let done = sender.send_all(&all).and_then(|offsets| Ok((offsets, self.news(everything, &parcels)?)));
+            let sent = sender.send_all(&parcels);
+            let done = sent.and_then(|offsets| Ok((offsets, news(everything, &self.positions.ends, &parcels)?)));
             match done {
-                Ok((offsets, news)) if news.is_empty() => {
+                Ok((offsets, late)) if late.is_empty() => {
                     sender.commit().context("whether the last records were sent is not known; run it again")?;
-                    let spots = all.into_iter().map(|outgoing| (outgoing.topic, outgoing.partition));
+                    let spots = parcels.into_iter().map(|parcel| (parcel.topic, parcel.partition));
                     return Ok(spots.zip(offsets).collect());
                 }
                 Ok(_) => sender.abort()?,
@@ -161,27 +154,6 @@ impl Run<'_> {
                 }
             }
         }
-    }
-
-    /// The orders of which the topic got a record since they were judged, committed or not.
-    fn news(&self, everything: &Scanner, parcels: &[Parcel]) -> Result<BTreeSet<Id>, KafkaError> {
-        let mut news = BTreeSet::new();
-        let partitions: BTreeSet<i32> = parcels.iter().map(|parcel| parcel.partition).collect();
-        for partition in partitions {
-            let judged = self.positions.ends.get(&partition).copied().unwrap_or(0);
-            let end = everything.watermarks(ORDER_PLACED, partition)?.1;
-            let until = Instant::now() + CATCH_UP;
-            let whole = everything.read(ORDER_PLACED, partition, judged..end, until, |message| {
-                let same =
-                    |parcel: &&Parcel| message.key().is_some() && message.key() == parcel.outgoing.key.as_deref();
-                news.extend(parcels.iter().find(same).map(|parcel| parcel.id));
-                ControlFlow::Continue(())
-            })?;
-            if !whole {
-                return Err(KafkaError::Late { topic: ORDER_PLACED.to_owned(), partition });
-            }
-        }
-        Ok(news)
     }
 
     /// Waits until the sinks have read what was sent; answers who has not, in words.
@@ -216,6 +188,33 @@ impl Run<'_> {
         }
         Ok(late)
     }
+}
+
+/// The keys of those of which the topic got a record behind these ends, committed or not.
+///
+/// # Errors
+/// [`KafkaError`].
+pub fn news(
+    everything: &Scanner,
+    ends: &BTreeMap<i32, i64>,
+    parcels: &[Outgoing],
+) -> Result<BTreeSet<Vec<u8>>, KafkaError> {
+    let mut news = BTreeSet::new();
+    let partitions: BTreeSet<i32> = parcels.iter().map(|parcel| parcel.partition).collect();
+    for partition in partitions {
+        let judged = ends.get(&partition).copied().unwrap_or(0);
+        let end = everything.watermarks(ORDER_PLACED, partition)?.1;
+        let until = Instant::now() + CATCH_UP;
+        let whole = everything.read(ORDER_PLACED, partition, judged..end, until, |message| {
+            let key = message.key().filter(|key| parcels.iter().any(|parcel| parcel.key.as_deref() == Some(*key)));
+            news.extend(key.map(<[u8]>::to_vec));
+            ControlFlow::Continue(())
+        })?;
+        if !whole {
+            return Err(KafkaError::Late { topic: ORDER_PLACED.to_owned(), partition });
+        }
+    }
+    Ok(news)
 }
 
 /// What sending again can mend: the table refuses what is older than what it holds.

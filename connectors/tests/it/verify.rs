@@ -2,13 +2,15 @@
 
 pub(crate) mod shelves;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use connectors::kafka::scan::Scanner;
+use connectors::kafka::sender::Outgoing;
 use connectors::verify::judge::Kind;
 use connectors::verify::slices::Span;
 use connectors::verify::stores::Store;
-use connectors::verify::{Options, Repair, Report, Sources, show, verify};
+use connectors::verify::{Options, Repair, Report, Sources, repair, show, verify};
 use schemas::names::{headers, topics};
 use serde_json::json;
 
@@ -237,6 +239,30 @@ async fn an_order_that_is_posted_while_it_is_mended_ends_as_its_newest_version()
     assert_eq!(ends(&world), [0, 2], "the older one, and then the newest");
     assert_eq!(world.change(|shelves| shelves.documents["e"]["received_offset"].clone()), json!(6));
     drop(sinks);
+}
+
+/// What is looked at within the transaction that sends.
+#[tokio::test]
+async fn an_order_that_the_topic_got_since_it_was_judged_is_left_alone() {
+    let world = World::new().await;
+    six(&world);
+    world.place("e", 6, 3_000, 6 * MINUTE);
+    world.place("f", 7, 3_000, 6 * MINUTE);
+    let parcel = |id: &str| Outgoing {
+        topic: topics::ELASTICSEARCH_RETRY.to_owned(),
+        partition: PARTITION,
+        key: Some(id.into()),
+        value: None,
+        timestamp_ms: None,
+        headers: Vec::new(),
+    };
+    let (kafka, parcels) = (world.house.kafka(), ["a", "e"].map(parcel));
+    let news = move |end: i64| {
+        let everything = Scanner::of_everything(&kafka).unwrap();
+        repair::news(&everything, &BTreeMap::from([(PARTITION, end)]), &parcels).unwrap()
+    };
+    let found = tokio::task::spawn_blocking(move || [6, 7].map(news)).await.unwrap();
+    assert_eq!(found, [BTreeSet::from([b"e".to_vec()]), BTreeSet::new()]);
 }
 
 #[tokio::test]

@@ -89,6 +89,9 @@ pub enum Repair {
     Yes,
 }
 
+/// A reader of each sink's positions. A new one takes a second to find its group.
+pub(crate) type Readers = BTreeMap<Store, Reader>;
+
 /// How far everyone is.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Positions {
@@ -100,19 +103,17 @@ pub(crate) struct Positions {
 
 impl Positions {
     /// Reads them. Blocks.
-    pub(crate) fn read(kafka: &str) -> Result<Self, KafkaError> {
+    pub(crate) fn read(readers: &Readers) -> Result<Self, KafkaError> {
         let mut positions = Self::default();
-        for store in Store::ALL {
-            let stage = store.stage();
-            let topics = [ORDER_PLACED, stage.retry].map(str::to_owned);
-            let places = Reader::new(kafka, &sink_group(stage.sink))?.places(&topics)?;
+        for (store, reader) in readers {
+            let places = reader.places(&[ORDER_PLACED, store.stage().retry].map(str::to_owned))?;
             for place in &places {
                 if place.spot.0 == ORDER_PLACED {
                     positions.ends.insert(place.spot.1, place.end);
                 }
             }
             let committed = places.into_iter().map(|place| (place.spot, place.committed)).collect();
-            positions.committed.insert(store, committed);
+            positions.committed.insert(*store, committed);
         }
         Ok(positions)
     }
@@ -133,6 +134,7 @@ pub(crate) struct Run<'a> {
     pub(crate) progress: &'a Progress,
     /// What is read of each partition.
     pub(crate) ranges: BTreeMap<i32, Range<i64>>,
+    pub(crate) readers: Readers,
     pub(crate) positions: Positions,
     /// The highest offset of a receipt that was read of each partition.
     pub(crate) highest: BTreeMap<i32, i64>,
@@ -160,7 +162,9 @@ pub async fn verify(sources: &Sources, options: &Options) -> anyhow::Result<Repo
 fn run(sources: &Sources, options: &Options, progress: &Progress) -> anyhow::Result<Report> {
     let until = Instant::now() + options.time_limit;
     let topic = Topic::new(&sources.kafka, Decoder::new(sources.registry.clone()), progress, until)?;
-    let positions = Positions::read(&sources.kafka)?;
+    let reader = |store: Store| Reader::new(&sources.kafka, &sink_group(store.stage().sink)).map(|one| (store, one));
+    let readers = Store::ALL.into_iter().map(reader).collect::<Result<Readers, KafkaError>>()?;
+    let positions = Positions::read(&readers)?;
     let ranges = ranges(topic.scanner(), &positions, options.span)?;
     let report = Report::new(options, &ranges);
     let (runtime, letters) = (Handle::current(), Letters::default());
@@ -171,6 +175,7 @@ fn run(sources: &Sources, options: &Options, progress: &Progress) -> anyhow::Res
         topic,
         progress,
         ranges,
+        readers,
         positions,
         highest: BTreeMap::new(),
         letters,

@@ -13,8 +13,8 @@ use crate::verify::{self, Options, Repair, Sources, show};
 
 /// There are differences.
 const LEFT: u8 = 2;
-/// A sink's write, and the index's own delay.
-const PAUSE: Duration = Duration::from_secs(2);
+/// What was on its way has arrived by then.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// `connectors verify`: compares, prints, and answers the exit code.
 ///

@@ -176,7 +176,7 @@ impl Run<'_> {
         is_last: bool,
         findings: &mut Findings,
     ) -> anyhow::Result<Suspects> {
-        self.positions = Positions::read(&self.sources.kafka)?;
+        self.positions = Positions::read(&self.readers)?;
         self.letters = self.topic.letters()?;
         let mut histories = self.histories(suspects)?;
         let mut open = Suspects::default();

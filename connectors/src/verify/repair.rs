@@ -20,10 +20,9 @@ use super::report::Mended;
 use super::stores::Store;
 use super::topic::Id;
 use crate::kafka::KafkaError;
-use crate::kafka::lag::{Reader, Spot};
+use crate::kafka::lag::Spot;
 use crate::kafka::scan::Scanner;
 use crate::kafka::sender::{Outgoing, Sender};
-use crate::names::sink_group;
 
 /// An order that is posted again and again may need more than one round; one that needs more is named.
 const ROUNDS: u32 = 5;
@@ -166,7 +165,7 @@ impl Run<'_> {
                 continue;
             }
             self.progress.say(&format!("waiting for {} to read what was sent", stage.sink));
-            let reader = Reader::new(&self.sources.kafka, &sink_group(stage.sink))?;
+            let Some(reader) = self.readers.get(&store) else { continue };
             loop {
                 let places = reader.places(&[stage.retry.to_owned()])?;
                 let open = places

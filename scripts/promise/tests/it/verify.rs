@@ -30,8 +30,6 @@ pub(crate) fn finds_and_mends(house: &mut House) {
     let older = call(house, Method::GET, "/order_placed/_source/verify-stale", None);
     house.post("verify-stale", r#"{"orderId":"verify-stale","amount":7.75,"customer":"verify"}"#);
     settle::wait(&house.places, REST).unwrap();
-    let (told, code) = verify(house, &[]);
-    assert_eq!((code, differences(&told)), (Some(0), vec![]), "{told:#}");
 
     let sql = "delete from order_placed where order_id = 'verify-row'; \
                update order_placed set amount = amount + 0.01 where order_id = 'verify-amount'";
@@ -58,7 +56,6 @@ pub(crate) fn finds_and_mends(house: &mut House) {
     settle::wait(&house.places, REST).unwrap();
     let (told, code) = verify(house, &["--deep"]);
     assert_eq!((code, differences(&told)), (Some(0), vec![]), "{told:#}");
-    println!("{}", String::from_utf8_lossy(&run(house, &[]).stdout));
     house.expect_all_zero();
 }
 

@@ -174,10 +174,11 @@ async fn only_what_was_received_then_is_compared() {
         shelves.rows.remove("a");
         shelves.rows.remove("c");
     });
-    let span = Span { since: Some(2 * MINUTE), until: Some(5 * MINUTE) };
+    // The mock does not find records by their time, so that `since` is tried with the real one.
+    let span = Span { since: None, until: Some(2 * MINUTE) };
     let told = report(&world, &Options { span, ..options(Repair::No) }).await;
-    assert_eq!((found(&told), told.orders), (vec![(Store::PostgreSql, Kind::Missing, "c")], 2));
-    assert!(show::text(&told).contains("received from 1970-01-01T00:02:00Z to 1970-01-01T00:05:00Z"));
+    assert_eq!((found(&told), told.orders), (vec![(Store::PostgreSql, Kind::Missing, "a")], 2));
+    assert!(show::text(&told).contains("received before 1970-01-01T00:02:00Z"));
 }
 
 fn ends(world: &World) -> [i64; 2] {

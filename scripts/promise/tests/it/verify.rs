@@ -54,7 +54,8 @@ pub(crate) fn finds_and_mends(house: &mut House) {
     println!("found in {found:.1?}, mended {:.1?} later, while orders flowed", begun.elapsed() - found);
     flow.join().unwrap().unwrap();
     settle::wait(&house.places, REST).unwrap();
-    let (told, code) = verify(house, &["--deep"]);
+    let (told, code) = verify(house, &["--deep", "--since", "2h"]);
+    assert!(told["orders"].as_u64() > Some(300), "{told:#}");
     assert_eq!((code, differences(&told)), (Some(0), vec![]), "{told:#}");
     house.expect_all_zero();
 }

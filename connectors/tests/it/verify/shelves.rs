@@ -235,7 +235,7 @@ fn index(shelves: &mut Shelves, line: &str, body: &[u8]) -> (u16, Value) {
                 .collect();
             (200, json!({ "aggregations": { "slices": { "buckets": buckets } } }))
         }
-        line => panic!("the test did not expect {line}"),
+        line => (500, json!({ "error": { "reason": format!("the test did not expect {line}") } })),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The only wiring: makes clients of the settings and hands them to the commands.
 
 pub mod search;
+pub mod verify;
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -20,9 +21,17 @@ use crate::lint;
 use crate::postgres::Postgres;
 use crate::serve::duty::Duty;
 use crate::serve::{
-    self, Supervisor, admin::Pages, board::Board, isolate::Isolator, metrics::Metrics, probes::Probes, trials::Trials,
+    self, Supervisor,
+    admin::Pages,
+    board::Board,
+    isolate::Isolator,
+    metrics::Metrics,
+    parity::{self, Parity},
+    probes::Probes,
+    trials::Trials,
 };
 use crate::status::{self, Sources};
+use crate::verify::stores::Stores;
 
 /// A stop waits for an open request to Connect, not for more.
 const GRACE: Duration = Duration::from_secs(10);
@@ -132,6 +141,13 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
     let isolator = Isolator { connect: connect.clone(), probes: probes.clone(), kafka: servers.kafka.clone(), healer };
     let limit = options.poison_per_minute;
     let trials = Trials::new(isolator, limit, board.clone(), Arc::clone(&metrics), tasks.clone());
+    if 0 < options.parity_every {
+        let stores = Stores { postgres: probes.postgres.clone(), elastic: probes.elastic.clone() };
+        let (kafka, registry, metrics) = (servers.kafka.clone(), probes.registry.clone(), Arc::clone(&metrics));
+        let parity = Parity { kafka, registry, stores, metrics, pause: parity::PAUSE };
+        // It only tells: should it break, the healing goes on.
+        tasks.spawn(parity::watch(parity, Duration::from_secs(options.parity_every), tasks.clone()));
+    }
     let supervisor = Supervisor::new(connect, probes, board, metrics, answering, trials, duty);
     tasks.spawn_vital("supervisor of the sinks", supervisor.run(tasks.clone()));
     tracing::info!(listen = %options.listen, connect = servers.connect, "watching the sinks");

@@ -1,6 +1,7 @@
 //! Where the servers are and where the files are: flags with environment variables, loopback defaults, checked once.
 
 pub mod search;
+pub mod verify;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::search::{Bound, Command, DeadLetters, Discard, List, Replay, Show, Some, Trace, Which};
+pub use self::verify::Verify;
 
 /// Addresses of the servers. Secrets come by the environment, so that no process list shows them.
 #[derive(Debug, Clone, clap::Args)]
@@ -166,6 +168,9 @@ pub struct Serve {
     /// So many records of a sink may become dead letters in a minute; then it stops and says so
     #[arg(long, env = "CONNECTORS_POISON_PER_MINUTE", default_value_t = 60)]
     pub poison_per_minute: usize,
+    /// Every so many seconds the table and the index are compared, for the metrics; 0 for never
+    #[arg(long, env = "CONNECTORS_PARITY_EVERY", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub parity_every: u64,
 }
 
 /// What Kafka takes as the name of a group's member.

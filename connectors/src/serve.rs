@@ -9,6 +9,7 @@ pub mod duty;
 pub mod healer;
 pub mod isolate;
 pub mod metrics;
+pub mod parity;
 pub mod probes;
 pub mod progress;
 pub mod trials;

@@ -24,6 +24,7 @@ mod orders;
 mod poison;
 mod strikes;
 mod targets;
+mod verify;
 
 use std::time::Instant;
 
@@ -35,11 +36,12 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 11] = [
+    let stages: [(&str, Stage); 12] = [
         ("one order", orders::one_order),
         ("ten thousand orders", orders::ten_thousand),
         ("the checker sees what is broken in the real stores", broken::stores),
         ("poison straight into orders.received", poison::planted),
+        ("verify finds what is broken and mends it, while orders flow", verify::finds_and_mends),
         ("the exchanges of Connect's tools, with Connect beside", connect::exchanges_of_its_tools),
         ("a consumer of another make", foreign::python),
         ("a private stack beside it", house::neighbour),

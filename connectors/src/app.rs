@@ -2,6 +2,7 @@
 
 pub mod plan;
 pub mod search;
+pub mod verify;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
@@ -20,10 +21,19 @@ use crate::files;
 use crate::finding::{Finding, Severity};
 use crate::lint;
 use crate::postgres::Postgres;
+use crate::serve::duty::Duty;
 use crate::serve::{
-    self, Supervisor, admin::Pages, board::Board, isolate::Isolator, metrics::Metrics, probes::Probes, trials::Trials,
+    self, Supervisor,
+    admin::Pages,
+    board::Board,
+    isolate::Isolator,
+    metrics::Metrics,
+    parity::{self, Parity},
+    probes::Probes,
+    trials::Trials,
 };
 use crate::status::{self, Sources};
+use crate::verify::stores::Stores;
 use crate::watch;
 
 /// A stop waits for an open request to Connect, not for more.
@@ -154,10 +164,20 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
     let watcher = serve::watch(servers.kafka.clone(), board.clone(), Arc::clone(&metrics), tasks.clone());
     tasks.spawn_vital("watcher of positions", watcher);
     let healer = options.instance.clone().or_else(host::name).unwrap_or_else(|| "localhost".to_owned());
+    let duty = Duty::default();
+    let shifts = duty.clone().run(servers.kafka.clone(), healer.clone(), tasks.clone());
+    tasks.spawn_vital("group of healers", shifts);
     let isolator = Isolator { connect: connect.clone(), probes: probes.clone(), kafka: servers.kafka.clone(), healer };
     let limit = options.poison_per_minute;
     let trials = Trials::new(isolator, limit, board.clone(), Arc::clone(&metrics), tasks.clone());
-    let supervisor = Supervisor::new(connect, probes, board, metrics, answering, trials);
+    if 0 < options.parity_every {
+        let stores = Stores { postgres: probes.postgres.clone(), elastic: probes.elastic.clone() };
+        let (kafka, registry, metrics) = (servers.kafka.clone(), probes.registry.clone(), Arc::clone(&metrics));
+        let parity = Parity { kafka, registry, stores, metrics, pause: parity::PAUSE };
+        // It only tells: should it break, the healing goes on.
+        tasks.spawn(parity::watch(parity, Duration::from_secs(options.parity_every), tasks.clone()));
+    }
+    let supervisor = Supervisor::new(connect, probes, board, metrics, answering, trials, duty);
     tasks.spawn_vital("supervisor of the sinks", supervisor.run(tasks.clone()));
     tracing::info!(listen = %options.listen, connect = connect_at, "watching the sinks");
 

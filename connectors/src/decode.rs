@@ -34,6 +34,30 @@ impl Decoder {
         }
     }
 
+    /// Fetches the schema of one value. That the registry does not know it is said where a value is read by it.
+    ///
+    /// # Errors
+    /// Where the registry cannot be asked: then nothing is known of the value.
+    pub async fn need(&mut self, value: &[u8]) -> Result<(), schemas::registry::Error> {
+        let Ok((id, _)) = framing::split(value) else { return Ok(()) };
+        if self.knows(id) {
+            return Ok(());
+        }
+        let reader = match self.registry.by_id(id).await {
+            Ok(registered) => Reader::new(&registered.schema).map_err(|err| format!("schema {id}: {err}")),
+            Err(err) if err.is_transient() => return Err(err),
+            Err(err) => Err(err.to_string()),
+        };
+        self.readers.insert(id, reader);
+        Ok(())
+    }
+
+    /// Whether it was asked to learn this schema.
+    #[must_use]
+    pub fn knows(&self, id: u32) -> bool {
+        self.readers.contains_key(&id)
+    }
+
     /// What a value says.
     ///
     /// # Errors

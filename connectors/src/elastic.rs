@@ -1,4 +1,7 @@
-//! Elasticsearch as the deploy step and the supervisor need it: bring an index to its file, ask whether it works.
+//! Elasticsearch as the deploy step and the supervisor need it: bring an index to its file, ask whether it works. What
+//! `verify` asks is in [`orders`].
+
+mod orders;
 
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use connectors::app::{self, plan, search};
-use connectors::config::{Apply, Compare, DeadLetters, Lint, Prune, Serve, Servers, Status, Trace, Watch};
+use connectors::app::{self, plan, search, verify};
+use connectors::config::{Apply, Compare, DeadLetters, Lint, Prune, Serve, Servers, Status, Trace, Verify, Watch};
 use service_kit::telemetry;
 
 /// Deploys the connector files, shows how they run, and heals the sinks.
@@ -39,6 +39,8 @@ enum Command {
     Trace(Trace),
     /// List, show, replay and discard what transforms and sinks refused
     DeadLetters(DeadLetters),
+    /// Hold the topic, the table and the index against each other, and put right what differs
+    Verify(Verify),
     /// Watch the sinks and restart what fails
     Serve(Serve),
 }
@@ -68,6 +70,7 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
             Command::Watch(options) => app::watch(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
             Command::Trace(options) => search::trace(&args.servers, &options).await.map(ExitCode::from),
             Command::DeadLetters(options) => search::dead_letters(&args.servers, &options).await.map(ExitCode::from),
+            Command::Verify(options) => verify::verify(&args.servers, &options).await.map(ExitCode::from),
             Command::Serve(options) => app::serve(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
         }
     })

@@ -50,8 +50,20 @@ pub mod metrics {
     pub const RESTARTS_REFUSED: &str = "orderflow_connectors_restarts_refused";
     /// Records between the committed and the last stable offset, by connector.
     pub const LAG: &str = "orderflow_connectors_lag_records";
+    /// 1 while this healer is the one that acts, else 0.
+    pub const ON_DUTY: &str = "orderflow_connectors_on_duty";
     /// 1 while a target answers, else 0.
     pub const TARGET_UP: &str = "orderflow_connectors_target_up";
+    /// When table and index were compared last.
+    pub const PARITY_CHECKED: &str = "orderflow_connectors_parity_last_check_timestamp_seconds";
+    /// Comparisons of table and index, by outcome: equal, different, in-flight, failed.
+    pub const PARITY_CHECKS: &str = "orderflow_connectors_parity_checks";
+    /// Orders of the slices that are compared, by store.
+    pub const PARITY_ORDERS: &str = "orderflow_connectors_parity_orders";
+    /// Table minus index, in slices that stay different.
+    pub const PARITY_DIFFERENCE: &str = "orderflow_connectors_parity_difference";
+    /// Slices that stay different.
+    pub const PARITY_SLICES: &str = "orderflow_connectors_parity_different_slices";
     /// 1 while Connect's REST API answers, else 0.
     pub const CONNECT_UP: &str = "orderflow_connectors_connect_up";
 }

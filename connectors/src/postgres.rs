@@ -1,6 +1,8 @@
-//! PostgreSQL as the deploy step and the supervisor need it: run a table's statements, ask whether it works.
+//! PostgreSQL as the deploy step and the supervisor need it: run a table's statements, ask whether it works. What
+//! `verify` asks is in [`orders`].
 //! A connection lives as long as one question.
 
+mod orders;
 mod rehearse;
 
 use std::time::Duration;

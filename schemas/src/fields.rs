@@ -11,6 +11,9 @@ use time::format_description::well_known::Rfc3339;
 use crate::json;
 use crate::resolution::{self, DatumError, SchemaError};
 
+/// Characters of a shape.
+const SHAPE: usize = 32;
+
 /// One field that holds no further fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
@@ -117,6 +120,23 @@ pub fn rfc3339(millis: i64) -> Option<String> {
     time.format(&Rfc3339).ok()
 }
 
+/// What may be told of a customer's text: its letters and digits masked; case, length and what stands between them remain.
+#[must_use]
+pub fn shape(text: &str) -> String {
+    let mask = |letter: char| match letter {
+        letter if letter.is_ascii_digit() => '9',
+        letter if letter.is_uppercase() => 'X',
+        letter if letter.is_alphanumeric() => 'x',
+        letter if letter.is_ascii_punctuation() || letter == ' ' => letter,
+        _ => '·',
+    };
+    let mut shape: String = text.chars().take(SHAPE).map(mask).collect();
+    if text.chars().nth(SHAPE).is_some() {
+        shape.push('…');
+    }
+    shape
+}
+
 /// What is different, in the order of the fields before; what is new stands at the end.
 #[must_use]
 pub fn changes(before: &[Field], after: &[Field]) -> Vec<Change> {
@@ -179,6 +199,12 @@ mod tests {
         assert!(matches!(reader.read(&[2, b'a', 4]), Err(DatumError::Unreadable { .. })));
         assert!(matches!(reader.read(&[&datum[..], &[9]].concat()), Err(DatumError::Left { left: 1, .. })));
         assert!(Reader::new(r#"{"type":"array","items":"null"}"#).is_err(), "a few bytes would fill the memory");
+    }
+
+    #[test]
+    fn a_shape_is_short() {
+        assert_eq!(shape(&"a".repeat(100)), format!("{}…", "x".repeat(32)));
+        assert_eq!(shape("E-mail: ü@x\u{7}"), "X-xxxx: x@x·");
     }
 
     #[test]

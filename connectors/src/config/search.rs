@@ -178,11 +178,19 @@ pub struct Discard {
 }
 
 /// Milliseconds since 1970 of a time, or of now less an age.
-fn since(text: &str) -> Result<i64, String> {
+pub(super) fn since(text: &str) -> Result<i64, String> {
     if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
         return i64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|err| err.to_string());
     }
-    let wrong = || format!("`{text}` is no time; write 2026-01-31T12:00:00Z, or an age such as 90s, 30m, 12h, 7d");
+    let wrong = |_| format!("`{text}` is no time; write 2026-01-31T12:00:00Z, or an age such as 90s, 30m, 12h, 7d");
+    let age = age(text).map_err(wrong)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|err| err.to_string())?;
+    i64::try_from(now.saturating_sub(age).as_millis()).map_err(|err| err.to_string())
+}
+
+/// How long, and not nothing.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no length of time; write such as 90s, 30m, 12h, 7d");
     let unit = match text.chars().last() {
         Some('s') => 1,
         Some('m') => 60,
@@ -190,10 +198,8 @@ fn since(text: &str) -> Result<i64, String> {
         Some('d') => 86_400,
         _ => return Err(wrong()),
     };
-    let count = text.get(..text.len() - 1).and_then(|count| count.parse::<u32>().ok()).ok_or_else(wrong)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|err| err.to_string())?;
-    let age = Duration::from_secs(unit * u64::from(count));
-    i64::try_from(now.saturating_sub(age).as_millis()).map_err(|err| err.to_string())
+    let count = text.get(..text.len() - 1).and_then(|count| count.parse::<u32>().ok());
+    count.filter(|count| 0 < *count).map(|count| Duration::from_secs(unit * u64::from(count))).ok_or_else(wrong)
 }
 
 #[cfg(test)]

@@ -115,8 +115,8 @@ pub fn received(headers: &Headers, partition: i32, offset: i64) -> (i32, i64) {
     said.filter(|(there, older)| *there == partition && (0..offset).contains(older)).unwrap_or((partition, offset))
 }
 
-/// The crate's own access panics on a name that is not UTF-8.
-fn headers(message: &BorrowedMessage<'_>) -> Headers {
+/// A message's headers. The crate's own access panics on a name that is not UTF-8.
+pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Headers {
     let mut list = std::ptr::null_mut();
     // SAFETY: the message is alive for the whole call; on success `list` points to headers that the message owns.
     let found = unsafe { sys::rd_kafka_message_headers(message.ptr(), &raw mut list) };

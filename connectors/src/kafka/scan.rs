@@ -221,7 +221,10 @@ impl Scanner {
     }
 
     /// The first offset whose record is as new as this; nothing where Kafka does not tell.
-    fn at_time(&self, topic: &str, partition: i32, since_ms: i64) -> Result<Option<i64>, KafkaError> {
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn at_time(&self, topic: &str, partition: i32, since_ms: i64) -> Result<Option<i64>, KafkaError> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(since_ms)).map_err(|e| self.failed(e))?;
         let found = self.consumer.offsets_for_times(list, TIMEOUT).map_err(|e| self.failed(e))?;

@@ -8,12 +8,15 @@ use prometheus_client::registry::Registry;
 
 use super::probes::Need;
 use crate::names::metrics as names;
+use crate::verify::stores::Store;
 
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// 1 while Connect answers.
     pub connect_up: Gauge,
+    /// 1 while this healer is the one that acts.
+    pub on_duty: Gauge,
     unhealthy: Family<Connector, Gauge>,
     lag: Family<Connector, Gauge>,
     refused: Family<Connector, Counter>,
@@ -21,6 +24,14 @@ pub struct Metrics {
     targets: Family<Target, Gauge>,
     trials: Family<Trial, Counter>,
     poison: Family<Connector, Counter>,
+    /// When table and index were compared last, in seconds since 1970.
+    pub parity_checked: Gauge,
+    /// Rows minus documents of what differs.
+    pub parity_difference: Gauge,
+    /// Slices that differ.
+    pub parity_slices: Gauge,
+    parity_orders: Family<StoreName, Gauge>,
+    parity_checks: Family<Check, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -45,10 +56,21 @@ struct Target {
     target: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StoreName {
+    store: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Check {
+    outcome: &'static str,
+}
+
 impl Metrics {
     /// Shows them in a registry.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(names::CONNECT_UP, "1 while Kafka Connect's REST API answers", self.connect_up.clone());
+        registry.register(names::ON_DUTY, "1 while this healer is the one that acts", self.on_duty.clone());
         registry.register(names::TARGET_UP, "1 while the target answers", self.targets.clone());
         registry.register(names::UNHEALTHY_TASKS, "connectors and tasks that do not run", self.unhealthy.clone());
         registry.register(names::LAG, "offsets between committed and last stable", self.lag.clone());
@@ -56,6 +78,13 @@ impl Metrics {
         registry.register(names::RESTARTS_REFUSED, "restarts that Kafka Connect did not take", self.refused.clone());
         registry.register(names::TRIALS, "trials of a sink's records, one by one", self.trials.clone());
         registry.register(names::POISON, "records that a sink does not take, now dead letters", self.poison.clone());
+        let checked = "when table and index were compared last, in seconds since 1970";
+        registry.register(names::PARITY_CHECKED, checked, self.parity_checked.clone());
+        let difference = "rows of the table minus documents of the index, in slices that stay different";
+        registry.register(names::PARITY_DIFFERENCE, difference, self.parity_difference.clone());
+        registry.register(names::PARITY_SLICES, "slices that stay different", self.parity_slices.clone());
+        registry.register(names::PARITY_ORDERS, "orders of the slices compared", self.parity_orders.clone());
+        registry.register(names::PARITY_CHECKS, "comparisons of table and index", self.parity_checks.clone());
     }
 
     /// Forgets the gauges of a connector that is gone, so that they do not say "all is well" for ever.
@@ -99,6 +128,22 @@ impl Metrics {
     #[must_use]
     pub fn poison(&self, connector: &str) -> Counter {
         self.poison.get_or_create_owned(&Connector { connector: connector.to_owned() })
+    }
+
+    /// Orders that a store holds of the slices that are compared.
+    #[must_use]
+    pub fn parity_orders(&self, store: Store) -> Gauge {
+        let store = match store {
+            Store::PostgreSql => "postgres",
+            Store::Elasticsearch => "elasticsearch",
+        };
+        self.parity_orders.get_or_create_owned(&StoreName { store })
+    }
+
+    /// Comparisons by outcome.
+    #[must_use]
+    pub fn parity_checks(&self, outcome: &'static str) -> Counter {
+        self.parity_checks.get_or_create_owned(&Check { outcome })
     }
 
     /// Whether a target answers.

@@ -169,6 +169,7 @@ fn every_command_reads_its_flags_and_names_a_server_that_is_away() {
         (&["dead-letters", "list", "--format", "json", "--time-limit", "1"], &[1]),
         (&["dead-letters", "show", letter, "--format", "json"], &[1]),
         (&["dead-letters", "replay", letter, "--format", "json"], &[1]),
+        (&["verify", "--format", "json", "--time-limit", "1", "--since", "1h", "--slice", "1m"], &[1]),
         (&["dead-letters", "discard", letter, "--because", "b", "--format", "json"], &[1]),
     ] {
         let output = connectors(args, &servers);

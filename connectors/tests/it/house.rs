@@ -21,7 +21,7 @@ use schemas::registry::Registry;
 use schemas::{Money, Order, codec, framing};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::postgres::{message, read};
 use crate::stub::{Stub, status};
@@ -82,13 +82,13 @@ impl House {
 
     /// Writes a record; they get their offsets in the order of writing.
     pub(crate) fn write(&self, topic: &str, id: &str, value: &[u8], with: &[(&str, &str)]) {
-        let mut list = OwnedHeaders::new();
-        for (key, value) in with {
-            list = list.insert(Header { key, value: Some(*value) });
-        }
-        let record = BaseRecord::to(topic).partition(PARTITION).key(id).payload(value).headers(list).timestamp(1_000);
-        self.producer.send(record).map_err(|(err, _)| err).unwrap();
-        self.producer.flush(Duration::from_secs(10)).unwrap();
+        write(&self.producer, topic, id, value, with);
+    }
+
+    /// Writes from another thread.
+    pub(crate) fn writer(&self) -> impl Fn(&str, &str, &[u8], &[(&str, &str)]) + Send + use<> {
+        let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", self.kafka()).create().unwrap();
+        move |topic, id, value, with| write(&producer, topic, id, value, with)
     }
 
     pub(crate) fn post(&self, id: &str) {
@@ -115,12 +115,30 @@ impl House {
     }
 
     pub(crate) fn commit(&self, group: &str, topic: &str, offset: i64) {
-        let consumer: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", self.kafka()).set("group.id", group).create().unwrap();
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, PARTITION, Offset::Offset(offset)).unwrap();
-        consumer.commit(&list, CommitMode::Sync).unwrap();
+        self.committer()(group, topic, offset);
     }
+
+    /// Commits from another thread.
+    pub(crate) fn committer(&self) -> impl Fn(&str, &str, i64) + Send + use<> {
+        let kafka = self.kafka();
+        move |group, topic, offset| {
+            let consumer: BaseConsumer =
+                ClientConfig::new().set("bootstrap.servers", &kafka).set("group.id", group).create().unwrap();
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(topic, PARTITION, Offset::Offset(offset)).unwrap();
+            consumer.commit(&list, CommitMode::Sync).unwrap();
+        }
+    }
+}
+
+fn write(producer: &BaseProducer, topic: &str, id: &str, value: &[u8], with: &[(&str, &str)]) {
+    let mut list = OwnedHeaders::new();
+    for (key, value) in with {
+        list = list.insert(Header { key, value: Some(*value) });
+    }
+    let record = BaseRecord::to(topic).partition(PARTITION).key(id).payload(value).headers(list).timestamp(1_000);
+    producer.send(record).map_err(|(err, _)| err).unwrap();
+    producer.flush(Duration::from_secs(10)).unwrap();
 }
 
 /// Schemas, connectors, healing and documents.
@@ -135,6 +153,10 @@ fn answer(held: &Held, line: &str) -> (u16, Value) {
     match line {
         line if line.starts_with("GET /schemas/ids/1") => schema(ORDERS_RECEIVED_AVSC),
         line if line.starts_with("GET /schemas/ids/2") => schema(ORDER_PLACED_AVSC),
+        line if line.starts_with("GET /schemas/ids/") => (404, json!({ "error_code": 40403, "message": "not found" })),
+        line if line.starts_with("GET /subjects/order_placed-value/versions/latest") => {
+            (200, json!({ "subject": "order_placed-value", "version": 1, "id": 2, "schema": ORDER_PLACED_AVSC }))
+        }
         "GET /connectors?expand=status&expand=info" => (
             200,
             json!({
@@ -161,27 +183,18 @@ fn answer(held: &Held, line: &str) -> (u16, Value) {
 
 /// A PostgreSQL with one row or none.
 async fn rows(held: Arc<Mutex<Held>>) -> config::Postgres {
+    let row = move || held.lock().unwrap().row.as_ref().map(|row| vec![row.to_string()]);
+    postgres(move |_| row().into_iter().collect()).await
+}
+
+/// A PostgreSQL that answers each statement with these rows of texts.
+pub(crate) async fn postgres(answers: impl Fn(&str) -> Vec<Vec<String>> + Clone + Send + 'static) -> config::Postgres {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     service_kit::Tasks::new().spawn(async move {
         loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            read(&mut stream, 4).await.unwrap();
-            stream.write_all(&[message(b'R', &[0; 4]), message(b'Z', b"I")].concat()).await.unwrap();
-            while let Some(asked) = read(&mut stream, 5).await {
-                if asked.is_empty() {
-                    break;
-                }
-                let row = held.lock().unwrap().row.as_ref().map(ToString::to_string);
-                let column = [&[0, 1][..], b"row_to_json\0", &[0; 18]].concat();
-                let mut answer = message(b'T', &column);
-                if let Some(row) = row {
-                    let length = i32::try_from(row.len()).unwrap().to_be_bytes();
-                    answer.extend(message(b'D', &[&[0, 1][..], &length, row.as_bytes()].concat()));
-                }
-                answer.extend([message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat());
-                stream.write_all(&answer).await.unwrap();
-            }
+            let (stream, _) = listener.accept().await.unwrap();
+            service_kit::Tasks::new().spawn(session(stream, answers.clone()));
         }
     });
     let text = "orders".to_owned();
@@ -189,10 +202,35 @@ async fn rows(held: Arc<Mutex<Held>>) -> config::Postgres {
     config::Postgres { host: "127.0.0.1".to_owned(), port, db, user, password: String::new().into() }
 }
 
-fn datum(id: &str) -> Vec<u8> {
+async fn session(mut stream: TcpStream, answers: impl Fn(&str) -> Vec<Vec<String>>) {
+    read(&mut stream, 4).await.unwrap();
+    stream.write_all(&[message(b'R', &[0; 4]), message(b'Z', b"I")].concat()).await.unwrap();
+    while let Some(asked) = read(&mut stream, 5).await {
+        if asked.is_empty() {
+            return;
+        }
+        let rows = answers(String::from_utf8_lossy(&asked).trim_end_matches('\0'));
+        let count = rows.first().map_or(1, Vec::len);
+        let columns = [&b"column\0"[..], &[0; 18]].concat().repeat(count);
+        let count = u16::try_from(count).unwrap().to_be_bytes();
+        let mut answer = message(b'T', &[&count[..], &columns].concat());
+        for row in rows {
+            let mut body = count.to_vec();
+            for text in row {
+                body.extend(i32::try_from(text.len()).unwrap().to_be_bytes());
+                body.extend(text.as_bytes());
+            }
+            answer.extend(message(b'D', &body));
+        }
+        answer.extend([message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat());
+        stream.write_all(&answer).await.unwrap();
+    }
+}
+
+fn datum(id: &str, amount: i64, received_at: i64) -> Vec<u8> {
     let order = Order {
         order_id: id.parse().unwrap(),
-        amount: Money::from_hundredths(1_250).unwrap(),
+        amount: Money::from_hundredths(amount).unwrap(),
         customer: "Zoë".to_owned(),
         currency: None,
         items: Vec::new(),
@@ -200,7 +238,7 @@ fn datum(id: &str) -> Vec<u8> {
         country: Some("DE".to_owned()),
         channel: None,
         created_at: Timestamp(0),
-        received_at: Timestamp(1_000),
+        received_at: Timestamp(received_at),
     };
     let mut datum = Vec::new();
     codec::encode(&order, &mut datum);
@@ -209,12 +247,17 @@ fn datum(id: &str) -> Vec<u8> {
 
 /// A value of `orders.received`.
 pub(crate) fn received(id: &str) -> Vec<u8> {
-    [&framing::header(1)[..], &datum(id)].concat()
+    [&framing::header(1)[..], &datum(id, 1_250, 1_000)].concat()
 }
 
 /// A value of `order_placed`, for what was received at this offset.
 pub(crate) fn placed(id: &str, offset: i64) -> Vec<u8> {
-    let mut value = [&framing::header(2)[..], &datum(id)].concat();
+    placed_as(id, offset, 1_250, 1_000)
+}
+
+/// The same, of this amount in hundredths, received then.
+pub(crate) fn placed_as(id: &str, offset: i64, amount: i64, received_at: i64) -> Vec<u8> {
+    let mut value = [&framing::header(2)[..], &datum(id, amount, received_at)].concat();
     for absent in [None, None, Some(&b"EMEA"[..])] {
         codec::put_optional(&mut value, absent);
     }

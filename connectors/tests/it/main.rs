@@ -6,12 +6,15 @@
 mod apply;
 mod command;
 mod dead_letters;
+mod duty;
 mod house;
 mod lag;
 mod lint;
+mod parity;
 mod plan;
 mod postgres;
 mod serve;
 mod stub;
 mod tls;
 mod trace;
+mod verify;

@@ -126,6 +126,7 @@ mod tests {
             "CONNECTORS_HOSTS",
             "CONNECTORS_INSTANCE",
             "CONNECTORS_POISON_PER_MINUTE",
+            "CONNECTORS_PARITY_EVERY",
         ];
         for name in names.into_iter().filter(|name| !own.contains(name)) {
             assert!(told.iter().any(|(told, value)| told == name && !value.is_empty()), "{name} is not in `stack env`");

@@ -23,7 +23,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 /// What nobody touches must be at rest again within this time. On two busy cores the sinks do 150 records a second.
-const REST: Duration = Duration::from_secs(600);
+pub(crate) const REST: Duration = Duration::from_secs(600);
 
 pub(crate) struct House {
     pub(crate) stack: Stack,

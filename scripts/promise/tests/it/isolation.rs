@@ -1,19 +1,24 @@
 //! Records that no sink takes, written straight into `order_placed`: the healer finds each of them among good ones, also
-//! when it is killed at any moment, and nobody touches anything. `PROMISE_HEALER_KILLS` says how often it is killed.
+//! when it is killed at any moment with another one beside it, and nobody touches anything. `PROMISE_HEALER_KILLS` says
+//! how often one of them is killed.
 
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use promise::rng::Rng;
 use promise::world::Fate;
 use schemas::framing;
 use schemas::names::topics;
-use stack::Service;
+use stack::{Service, State};
 
 use crate::house::House;
 use crate::poison::{Plant, schema_id, write};
 
 /// While it is looked for, its sink stands still; so many seconds each are allowed on a busy machine.
 const SECONDS: u64 = 20;
+
+/// After so many kills there is new poison.
+const REPLENISH: u64 = 10;
 
 /// Each is once in the dead letters of both sinks, with its reason; the orders around it are stored once.
 pub(crate) fn planted(house: &mut House) {
@@ -29,29 +34,72 @@ pub(crate) fn planted(house: &mut House) {
     let posts = house.stream("beside-isolation-2", 7, 300);
     house.load(posts, 150);
     plant(house, late);
-    let kills = kill_the_healer(house);
+    let kills = kill_the_healers(house, &plants);
     house.expect_all_zero();
     nothing_is_left(house);
     let took = begun.elapsed();
     println!(
         "{} records that no sink takes, 600 orders around them, the healer killed {kills} times: each is a dead letter \
          once, after {:.1} s in all",
-        plants.len(),
+        house.poison.len(),
         took.as_secs_f32()
     );
     let most = Duration::from_secs(SECONDS * (plants.len() as u64 + kills));
     assert!(took < most, "it took {took:?}, the limit is {most:?}");
 }
 
-/// At moments that follow from a seed; answers how often.
-fn kill_the_healer(house: &House) -> u64 {
+/// A second healer, which stands by or is on duty; killed with this value.
+struct Beside(Child);
+
+impl Beside {
+    /// As the stack's own was started, but for its name and its port.
+    fn start(house: &House) -> Self {
+        let mut beside = Command::new(house.options.binaries.join("connectors"));
+        beside
+            .args(["serve", "--listen", "127.0.0.1:0", "--instance", "beside"])
+            .envs(house.stack.endpoints().environment());
+        let log = house.stack.layout().dir().join("logs/connectors-beside.log");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        beside.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        Self(beside.spawn().unwrap())
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One or the other, at moments that follow from a seed; answers how often.
+fn kill_the_healers(house: &mut House, plants: &[Plant]) -> u64 {
     let kills = std::env::var("PROMISE_HEALER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     let mut rng = Rng::new(20_261_126);
-    for _ in 0..kills {
+    let mut beside = Beside::start(house);
+    for number in 0..kills {
         // A trial takes some seconds: any step of it may be hit, and some trials come to their end.
         std::thread::sleep(Duration::from_millis(500 + rng.bits() % 6_000));
+        if house.stack.status_of(Service::Connectors).unwrap().state == State::Failed {
+            // Who dies so often is given up; a person starts it again.
+            house.stack.start_again(Service::Connectors).unwrap();
+        }
         house.stack.wait_ready(Service::Connectors, Duration::from_secs(60)).unwrap();
-        house.stack.kill(Service::Connectors).unwrap();
+        if number % REPLENISH == REPLENISH - 1 {
+            // In a long run all of it would be found long before the last kill.
+            plant(house, plants);
+        }
+        if number % 3 == 2 {
+            assert!(beside.is_running(), "the second healer has ended by itself");
+            beside.0.kill().unwrap();
+            beside = Beside::start(house);
+        } else {
+            house.stack.kill(Service::Connectors).unwrap();
+        }
     }
     kills
 }

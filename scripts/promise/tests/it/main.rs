@@ -25,6 +25,7 @@ mod orders;
 mod poison;
 mod strikes;
 mod targets;
+mod verify;
 
 use std::time::Instant;
 
@@ -41,6 +42,7 @@ fn the_promise_is_kept_on_the_real_servers() {
         ("ten thousand orders", orders::ten_thousand),
         ("the checker sees what is broken in the real stores", broken::stores),
         ("poison straight into orders.received", poison::planted),
+        ("verify finds what is broken and mends it, while orders flow", verify::finds_and_mends),
         ("the exchanges of Connect's tools, with Connect beside", connect::exchanges_of_its_tools),
         ("edited files", files::edited),
         ("a consumer of another make", foreign::python),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
+use schemas::fields::shape;
 use serde::Serialize;
 use transform_host::{FaultKind, Record, Verdict};
 
@@ -18,8 +19,6 @@ use crate::kafka::Address;
 const EXAMPLES: usize = 5;
 /// Fields of one example.
 const EXAMPLE_FIELDS: usize = 20;
-/// Characters of a shape.
-const SHAPE: usize = 32;
 /// Different pairs of outcomes: there are few.
 const OUTCOMES: usize = 100;
 /// Samples of time that are kept.
@@ -254,22 +253,6 @@ fn masked(value: &Value) -> String {
         Value::Uuid(_) => "uuid".to_owned(),
         _ => "time".to_owned(),
     }
-}
-
-/// A text with its letters and digits masked: case, length and what stands between them remain.
-fn shape(text: &str) -> String {
-    let mask = |letter: char| match letter {
-        letter if letter.is_ascii_digit() => '9',
-        letter if letter.is_uppercase() => 'X',
-        letter if letter.is_alphanumeric() => 'x',
-        letter if letter.is_ascii_punctuation() || letter == ' ' => letter,
-        _ => '·',
-    };
-    let mut shape: String = text.chars().take(SHAPE).map(mask).collect();
-    if text.chars().nth(SHAPE).is_some() {
-        shape.push('…');
-    }
-    shape
 }
 
 fn median(times: &[Duration]) -> Duration {

@@ -1,7 +1,7 @@
 //! The index's orders: sums by slice, documents page by page, documents by id. What is asked for by its id is as it is at
 //! that moment; what is searched for may be as old as the index's refresh interval.
 
-use reqwest::Method;
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{Elastic, ElasticError};

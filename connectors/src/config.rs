@@ -1,5 +1,6 @@
 //! Where the servers are and where the files are: flags with environment variables, loopback defaults, checked once.
 
+pub mod rehearse;
 pub mod search;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::rehearse::Rehearse;
 pub use self::search::{Bound, Command, DeadLetters, Discard, List, Replay, Show, Some, Trace, Which};
 
 /// Addresses of the servers. Secrets come by the environment, so that no process list shows them.

@@ -1,5 +1,7 @@
 //! Elasticsearch as the deploy step and the supervisor need it: bring an index to its file, ask whether it works.
 
+pub mod scratch;
+
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -138,6 +140,16 @@ impl Elastic {
     }
 
     async fn call(&self, method: Method, path: &str, body: Body) -> Result<Value, ElasticError> {
+        self.read(method, path, body).await
+    }
+
+    /// An answer read as this.
+    async fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+    ) -> Result<T, ElasticError> {
         let answer = self.http.send(method, &format!("{}{path}", self.base), body).await?;
         if !answer.status.is_success() {
             return Err(refusal(&answer));

@@ -1,7 +1,8 @@
 //! Connectors: deploys what the JSON files and `stores/` say, shows how it runs, and heals the sinks.
 //!
 //! Reads in this order: [`files`], [`check`] and [`lint`] (what the user wrote, held to [`rules`]), [`apply`] (the one
-//! deploy step), [`serve`] (the supervisor), [`status`], [`trace`] (where an order is), [`dead_letters`]. [`connect`],
+//! deploy step), [`serve`] (the supervisor), [`status`], [`trace`] (where an order is), [`dead_letters`], [`rehearse`] (what
+//! an edit does to the rows). [`connect`],
 //! [`elastic`], [`postgres`] and [`kafka`] are clients of the servers; [`config`] and [`app`] are settings and wiring.
 //! Orders are read only for whoever asks for them ([`decode`]), and written only as dead letters, or as dead letters that
 //! are sent again.
@@ -21,6 +22,7 @@ pub mod kafka;
 pub mod lint;
 pub mod names;
 pub mod postgres;
+pub mod rehearse;
 pub mod retry;
 pub mod rules;
 pub mod serve;

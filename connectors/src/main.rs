@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use connectors::app::{self, search};
-use connectors::config::{Apply, DeadLetters, Lint, Serve, Servers, Status, Trace};
+use connectors::app::{self, rehearsal, search};
+use connectors::config::{Apply, DeadLetters, Lint, Rehearse, Serve, Servers, Status, Trace};
 use service_kit::telemetry;
 
 /// Deploys the connector files, shows how they run, and heals the sinks.
@@ -25,6 +25,8 @@ enum Command {
     Lint(Lint),
     /// Deploy topics, schemas, stores, modules, pipelines and sinks; repeatable
     Apply(Apply),
+    /// Try what an edited sink makes of the newest records, beside the live one and without touching it
+    Rehearse(Rehearse),
     /// Show state, tasks, lag and failures; exit code 0 where all runs, 2 otherwise
     Status(Status),
     /// Say where an order is: when received, what the modules made of it, and what became of it in each store
@@ -53,6 +55,7 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
         match args.command {
             Command::Lint(options) => Ok(ExitCode::from(app::lint(&options)?)),
             Command::Apply(options) => app::apply(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
+            Command::Rehearse(options) => rehearsal::rehearse(&args.servers, &options).await.map(ExitCode::from),
             Command::Status(options) => app::status(&args.servers, &options).await.map(ExitCode::from),
             Command::Trace(options) => search::trace(&args.servers, &options).await.map(ExitCode::from),
             Command::DeadLetters(options) => search::dead_letters(&args.servers, &options).await.map(ExitCode::from),

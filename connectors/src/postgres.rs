@@ -1,6 +1,8 @@
 //! PostgreSQL as the deploy step and the supervisor need it: run a table's statements, ask whether it works.
 //! A connection lives as long as one question.
 
+pub mod scratch;
+
 use std::time::Duration;
 
 use schemas::OrderId;

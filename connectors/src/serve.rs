@@ -114,7 +114,7 @@ impl Supervisor {
         self.answering.met();
         self.metrics.connect_up.set(1);
         let tried = self.trials.look(&listed).await;
-        listed.retain(|_, one| trials::sink_of(one).is_none());
+        listed.retain(|name, one| !trials::is_temporary(name, one));
         for (gone, _) in self.patients.extract_if(.., |name, _| !listed.contains_key(name)) {
             self.metrics.forget(&gone);
         }

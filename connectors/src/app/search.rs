@@ -136,7 +136,7 @@ fn reach(bound: &config::Bound) -> Reach {
     Reach { records: bound.records, time_limit: bound.time_limit }
 }
 
-fn print<T: serde::Serialize>(format: Format, value: &T, text: fn(&T) -> String) -> anyhow::Result<()> {
+pub(super) fn print<T: serde::Serialize>(format: Format, value: &T, text: fn(&T) -> String) -> anyhow::Result<()> {
     let text = match format {
         Format::Text => text(value),
         Format::Json => serde_json::to_string_pretty(value)? + "\n",

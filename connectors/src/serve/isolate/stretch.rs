@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
+use schemas::contracts::Topic;
 use schemas::names::headers as names;
 
 use super::reason::Reason;
@@ -28,25 +29,32 @@ const END: &[u8] = b"end of the suspects";
 
 /// Records that a sink has before it, each partition's in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Stretch {
+pub(crate) struct Stretch {
     /// In the order of the trial.
-    pub(super) suspects: Vec<Record>,
+    pub(crate) suspects: Vec<Record>,
 }
 
 /// A record that the sink does not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Poison {
+pub(crate) struct Poison {
     /// Which of the stretch's.
-    pub(super) index: usize,
+    pub(crate) index: usize,
     /// Why.
-    pub(super) reason: Reason,
+    pub(crate) reason: Reason,
+}
+
+/// A topic to lay records out in, which are kept for so long.
+pub(crate) fn topic(name: &str, retention_ms: &str) -> Topic {
+    let config = [("retention.ms", retention_ms), ("cleanup.policy", "delete"), ("max.message.bytes", "4194304")];
+    let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Topic { name: name.to_owned(), partitions: 1, config }
 }
 
 /// The records behind a group's offsets, at most `each` a partition.
 ///
 /// # Errors
 /// [`KafkaError`].
-pub(super) fn read(servers: &str, group: &str, topics: &[String], each: usize) -> Result<Stretch, KafkaError> {
+pub(crate) fn read(servers: &str, group: &str, topics: &[String], each: usize) -> Result<Stretch, KafkaError> {
     let scanner = Scanner::new(servers)?;
     let until = Instant::now() + READ_LIMIT;
     let places = Reader::new(servers, group)?.places(topics)?;
@@ -80,7 +88,7 @@ pub(super) fn read(servers: &str, group: &str, topics: &[String], each: usize) -
 ///
 /// # Errors
 /// [`KafkaError`]; also where another healer has taken over.
-pub(super) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result<i64, KafkaError> {
+pub(crate) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result<i64, KafkaError> {
     let suspect = |record: &Record| Outgoing {
         topic: topic.to_owned(),
         partition: 0,
@@ -110,7 +118,7 @@ pub(super) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result
 ///
 /// # Errors
 /// [`KafkaError`].
-pub(super) fn set(servers: &str, group: &str, topic: &str, offset: i64) -> Result<(), KafkaError> {
+pub(crate) fn set(servers: &str, group: &str, topic: &str, offset: i64) -> Result<(), KafkaError> {
     let failed = |cause| KafkaError::Client { servers: servers.to_owned(), cause };
     let consumer = outsider(servers, group)?;
     let mut list = TopicPartitionList::new();
@@ -122,7 +130,7 @@ pub(super) fn set(servers: &str, group: &str, topic: &str, offset: i64) -> Resul
 ///
 /// # Errors
 /// [`KafkaError`].
-pub(super) fn position(servers: &str, group: &str, topic: &str) -> Result<i64, KafkaError> {
+pub(crate) fn position(servers: &str, group: &str, topic: &str) -> Result<i64, KafkaError> {
     let places = Reader::new(servers, group)?.places(&[topic.to_owned()])?;
     places.first().map(|place| place.committed).ok_or(KafkaError::Cut)
 }
@@ -131,7 +139,7 @@ pub(super) fn position(servers: &str, group: &str, topic: &str) -> Result<i64, K
 ///
 /// # Errors
 /// [`KafkaError`]; also where another healer has taken over, or the sink's tasks are not all gone.
-pub(super) fn settle(
+pub(crate) fn settle(
     sender: &Sender,
     servers: &str,
     group: &str,

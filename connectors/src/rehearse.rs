@@ -33,11 +33,11 @@ use crate::serve::isolate::IsolateError;
 use crate::serve::probes::Probes;
 
 /// Removing takes at most this.
-const AFTERWARDS: Duration = Duration::from_secs(60);
+const AFTERWARDS: Duration = Duration::from_secs(30);
 /// Removing what others left takes at most this before it begins.
 const BEFOREHAND: Duration = Duration::from_secs(15);
 /// A mark is good for so much longer than it can be needed: clocks differ.
-const SPARE: Duration = Duration::from_secs(60);
+const SPARE: Duration = Duration::from_secs(15);
 
 /// Whom to ask.
 #[derive(Debug, Clone)]

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::mark::{self, Mark, RETENTION_MS};
-use crate::connect::Connect;
+use crate::connect::{Connect, Listed};
 use crate::elastic::Elastic;
-use crate::kafka::{Admin, KafkaError};
+use crate::kafka::{Admin, Existing, KafkaError};
 use crate::names::sink_group;
 use crate::postgres::Postgres;
 
@@ -105,13 +105,18 @@ impl Traces {
         // Whose connector may still write keeps its topic and stores for now.
         let Some(busy) = busy else { return };
         self.topics(whose, &busy, removed).await;
+        self.stores(whose, &busy, removed).await;
+    }
+
+    /// Removes tables and indexes, but those of the marks that are busy.
+    pub async fn stores(&self, whose: Whose, busy: &BTreeSet<Mark>, removed: &mut Removed) {
         let tables = removed.note("PostgreSQL", self.postgres.scratches().await).unwrap_or_default();
-        for (schema, name) in tables.iter().filter(|(_, name)| is_due(whose, &busy, name)) {
+        for (schema, name) in tables.iter().filter(|(_, name)| is_due(whose, busy, name)) {
             let done = self.postgres.drop_scratch(schema, name).await;
             removed.take(&format!("table {name}"), done);
         }
         let indexes = removed.note("Elasticsearch", self.elastic.scratches().await).unwrap_or_default();
-        for name in indexes.iter().filter(|name| is_due(whose, &busy, name)) {
+        for name in indexes.iter().filter(|name| is_due(whose, busy, name)) {
             let done = self.elastic.drop_scratch(name).await;
             removed.take(&format!("index {name}"), done);
         }
@@ -131,15 +136,7 @@ impl Traces {
         }
         let admin = removed.note("Kafka", Admin::new(&self.kafka))?;
         let groups = removed.note("Kafka", admin.groups().await)?;
-        // A connector that is there and not ours may be called like ours, and its group is its own.
-        let foreign: BTreeSet<String> = listed
-            .iter()
-            .filter(|(name, one)| mark::of(name, &one.info.config).is_none())
-            .map(|(name, _)| sink_group(name))
-            .collect();
-        for group in groups.iter().filter(|group| !foreign.contains(*group)) {
-            let mark = group.strip_prefix(&sink_group("")).and_then(Mark::of_connector);
-            let Some(mark) = mark.filter(|mark| whose.is(mark)) else { continue };
+        for (group, mark) in due_groups(&listed, &groups, whose) {
             // While a task writes, it is a member.
             let done = admin.delete_group(group).await;
             if !removed.take(&format!("group {group}"), done) {
@@ -160,12 +157,28 @@ impl Traces {
         };
         let Some((admin, topics)) = removed.note("Kafka", found.await) else { return };
         for (name, topic) in topics {
-            if topic.own.get("retention.ms").is_some_and(|own| own == RETENTION_MS) {
+            if is_marked(&topic) {
                 let done = admin.delete_topic(&name).await;
                 removed.take(&format!("topic {name}"), done);
             }
         }
     }
+}
+
+/// Groups whose connector is gone. One that is there and not ours may be called like ours, and its group is its own.
+fn due_groups<'g>(listed: &BTreeMap<String, Listed>, groups: &'g [String], whose: Whose) -> Vec<(&'g str, Mark)> {
+    let foreign = |name: &str| listed.get(name).is_some_and(|one| mark::of(name, &one.info.config).is_none());
+    let due = |group: &'g String| {
+        let name = group.strip_prefix(&sink_group(""))?;
+        let mark = Mark::of_connector(name).filter(|mark| whose.is(mark) && !foreign(name))?;
+        Some((group.as_str(), mark))
+    };
+    groups.iter().filter_map(due).collect()
+}
+
+/// A topic's name alone is not enough.
+fn is_marked(topic: &Existing) -> bool {
+    topic.own.get("retention.ms").is_some_and(|own| own == RETENTION_MS)
 }
 
 fn is_due(whose: Whose, busy: &BTreeSet<Mark>, store: &str) -> bool {
@@ -188,5 +201,58 @@ impl Removed {
             }
         };
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::connect::Info;
+    use crate::rehearse::mark::{MARK, Side};
+
+    fn mark(expires: u64) -> Mark {
+        Mark { expires, id: 7 }
+    }
+
+    const NOW: u64 = 1_764_170_000;
+
+    fn over() -> Whose {
+        Whose::Over(UNIX_EPOCH + Duration::from_secs(NOW))
+    }
+
+    #[test]
+    fn only_what_is_over_is_due_and_ones_own_at_once() {
+        assert!(over().is(&mark(NOW - 1)) && !over().is(&mark(NOW)) && !over().is(&mark(NOW + 60)));
+        assert!(Whose::Of(mark(NOW + 60)).is(&mark(NOW + 60)) && !Whose::Of(mark(NOW)).is(&mark(NOW + 60)));
+    }
+
+    #[test]
+    fn a_group_is_due_where_its_connector_is_gone_or_ours() {
+        let [ours, foreign, gone, fresh] = [1, 2, 3, 0].map(|ago| match ago {
+            0 => mark(NOW + 60).connector(Side::Live),
+            ago => mark(NOW - ago).connector(Side::Live),
+        });
+        let listed = |own: &str, mark: Option<&str>| {
+            let config = mark.map(|mark| (MARK.to_owned(), mark.to_owned())).into_iter().collect();
+            (own.to_owned(), Listed { info: Info { config }, ..Listed::default() })
+        };
+        let listed = BTreeMap::from([listed(&ours, Some(&ours)), listed(&foreign, None)]);
+        let groups: Vec<String> = [&ours, &foreign, &gone, &fresh].map(|name| sink_group(name)).to_vec();
+        let others = ["connect-orders-postgres", "orderflow-rehearsal-1-00000007-live", "x"].map(str::to_owned);
+        let groups = [groups, others.to_vec()].concat();
+        let due: Vec<&str> = due_groups(&listed, &groups, over()).into_iter().map(|(group, _)| group).collect();
+        assert_eq!(due, [sink_group(&ours), sink_group(&gone)]);
+    }
+
+    #[test]
+    fn a_topic_needs_its_own_retention_as_the_second_half_of_its_mark() {
+        let with = |own: &[(&str, &str)]| Existing {
+            own: own.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            ..Existing::default()
+        };
+        assert!(is_marked(&with(&[("retention.ms", RETENTION_MS), ("cleanup.policy", "delete")])));
+        assert!(!is_marked(&with(&[("retention.ms", "86400000")])) && !is_marked(&with(&[])));
     }
 }

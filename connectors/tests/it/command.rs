@@ -160,6 +160,7 @@ fn every_command_reads_its_flags_and_names_a_server_that_is_away() {
     let letter = "orders.dead-letter/0/0";
     for (args, code) in [
         (&["lint", "--format", "json", "--deny-warnings", "."][..], &[0, 1][..]),
+        (&["rehearse", "absent.json", "--last", "5", "--timeout", "1", "--examples", "0", "--format", "json"], &[1]),
         (&["trace", "a", "--format", "json", "--time-limit", "1"], &[1, 2]),
         (&["dead-letters", "list", "--format", "json", "--time-limit", "1"], &[1]),
         (&["dead-letters", "show", letter, "--format", "json"], &[1]),

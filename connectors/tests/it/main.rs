@@ -10,6 +10,7 @@ mod house;
 mod lag;
 mod lint;
 mod postgres;
+mod rehearse;
 mod serve;
 mod stub;
 mod trace;

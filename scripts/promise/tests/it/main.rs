@@ -22,6 +22,7 @@ mod java;
 mod kafka_security;
 mod orders;
 mod poison;
+mod rehearsal;
 mod strikes;
 
 use std::time::Instant;
@@ -34,15 +35,18 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 10] = [
+    let stages: [(&str, Stage); 12] = [
         ("one order", orders::one_order),
         ("ten thousand orders", orders::ten_thousand),
         ("the checker sees what is broken in the real stores", broken::stores),
         ("poison straight into orders.received", poison::planted),
         ("the exchanges of Connect's tools, with Connect beside", connect::exchanges_of_its_tools),
+        ("a rehearsal is killed half way", rehearsal::killed),
         ("a consumer of another make", foreign::python),
         ("a private stack beside it", house::neighbour),
         ("the schema pair in Java", java::reads_the_pair),
+        // What the killed one left is over by now.
+        ("edited sinks are rehearsed", rehearsal::edits),
         ("kill -9 under load", faults::each_in_turn),
         // Last: a reader that knows only good records, such as those of another make, stops at what this leaves behind.
         ("poison straight into order_placed", isolation::planted),

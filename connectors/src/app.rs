@@ -19,6 +19,7 @@ use crate::files;
 use crate::finding::{Finding, Severity};
 use crate::lint;
 use crate::postgres::Postgres;
+use crate::serve::duty::Duty;
 use crate::serve::{
     self, Supervisor, admin::Pages, board::Board, isolate::Isolator, metrics::Metrics, probes::Probes, trials::Trials,
 };
@@ -127,10 +128,13 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
     let watcher = serve::watch(servers.kafka.clone(), board.clone(), Arc::clone(&metrics), tasks.clone());
     tasks.spawn_vital("watcher of positions", watcher);
     let healer = options.instance.clone().or_else(host::name).unwrap_or_else(|| "localhost".to_owned());
+    let duty = Duty::default();
+    let shifts = duty.clone().run(servers.kafka.clone(), healer.clone(), tasks.clone());
+    tasks.spawn_vital("group of healers", shifts);
     let isolator = Isolator { connect: connect.clone(), probes: probes.clone(), kafka: servers.kafka.clone(), healer };
     let limit = options.poison_per_minute;
     let trials = Trials::new(isolator, limit, board.clone(), Arc::clone(&metrics), tasks.clone());
-    let supervisor = Supervisor::new(connect, probes, board, metrics, answering, trials);
+    let supervisor = Supervisor::new(connect, probes, board, metrics, answering, trials, duty);
     tasks.spawn_vital("supervisor of the sinks", supervisor.run(tasks.clone()));
     tracing::info!(listen = %options.listen, connect = servers.connect, "watching the sinks");
 

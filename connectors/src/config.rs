@@ -162,12 +162,21 @@ pub struct Serve {
     /// Further names under which it may be asked, by commas; loopback's are always taken
     #[arg(long, env = "CONNECTORS_HOSTS", value_delimiter = ',')]
     pub hosts: Vec<String>,
-    /// Who this is, among several that heal the same sinks; the host's name if absent
-    #[arg(long, env = "CONNECTORS_INSTANCE")]
+    /// Who this is, among several of which one acts and the others stand by; the host's name if absent
+    #[arg(long, env = "CONNECTORS_INSTANCE", value_parser = instance)]
     pub instance: Option<String>,
     /// So many records of a sink may become dead letters in a minute; then it stops and says so
     #[arg(long, env = "CONNECTORS_POISON_PER_MINUTE", default_value_t = 60)]
     pub poison_per_minute: usize,
+}
+
+/// What Kafka takes as the name of a group's member.
+fn instance(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match (1..=249).contains(&text.len()) && text.chars().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err("give 1 to 249 of the characters a-z, A-Z, 0-9, `.`, `_` and `-`".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

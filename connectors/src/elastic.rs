@@ -38,6 +38,9 @@ pub enum ElasticError {
         /// Its words.
         reason: String,
     },
+    /// It takes no documents.
+    #[error("Elasticsearch takes no documents: {0}")]
+    Blocked(String),
     /// Somebody else has just made the index.
     #[error("the index is there already: {0}")]
     Exists(String),
@@ -60,7 +63,7 @@ pub enum ElasticError {
 impl Transient for ElasticError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Http(HttpError::Away { .. }) | Self::Busy { .. } => true,
+            Self::Http(HttpError::Away { .. }) | Self::Busy { .. } | Self::Blocked(_) => true,
             Self::Http(HttpError::TooLong { .. } | HttpError::Client(_))
             | Self::Exists(_)
             | Self::Refused { .. }
@@ -79,14 +82,24 @@ impl Elastic {
         Ok(Self { http: Http::new(TIMEOUT)?, probe: Http::new(PROBE_TIMEOUT)?, base })
     }
 
-    /// Whether the index can be written to.
+    /// Whether the index can be written to: its shards are there, and nothing blocks it. A block is what a full disk, an
+    /// operator or a closed index leaves; each write is refused then, although the cluster's health is green.
     ///
     /// # Errors
     /// [`ElasticError`].
     pub async fn probe(&self, index: &str) -> Result<(), ElasticError> {
-        let url = format!("{}/_cluster/health/{index}?wait_for_status=yellow&timeout=1s", self.base);
-        let answer = self.probe.send(Method::GET, &url, Body::Empty).await?;
-        if answer.status.is_success() { Ok(()) } else { Err(refusal(&answer)) }
+        let health = format!("/_cluster/health/{index}?wait_for_status=yellow&timeout=1s");
+        self.look(&health).await?;
+        let blocks = self.look(&format!("/_cluster/state/blocks/{index}")).await?;
+        blocked(&blocks).map_or(Ok(()), |block| Err(ElasticError::Blocked(block)))
+    }
+
+    async fn look(&self, path: &str) -> Result<Value, ElasticError> {
+        let answer = self.probe.send(Method::GET, &format!("{}{path}", self.base), Body::Empty).await?;
+        if !answer.status.is_success() {
+            return Err(refusal(&answer));
+        }
+        serde_json::from_slice(&answer.body).map_err(ElasticError::Unreadable)
     }
 
     /// The document of an order as it was stored, or nothing where there is none.
@@ -158,6 +171,15 @@ impl Elastic {
     }
 }
 
+/// What keeps an index from being written, as the cluster's state tells it: of the index, or of the whole cluster.
+fn blocked(state: &Value) -> Option<String> {
+    let indexes = at(state, "/blocks/indices").as_object().into_iter().flat_map(Map::values);
+    let blocks = indexes.chain(std::iter::once(at(state, "/blocks/global"))).filter_map(Value::as_object);
+    let stops = |block: &&Value| at(block, "/levels").as_array().is_some_and(|levels| levels.contains(&json!("write")));
+    let block = blocks.flat_map(Map::values).find(stops)?;
+    Some(at(block, "/description").as_str().unwrap_or("a block without a description").to_owned())
+}
+
 fn at<'a>(document: &'a Value, pointer: &str) -> &'a Value {
     document.pointer(pointer).unwrap_or(&Value::Null)
 }
@@ -215,6 +237,17 @@ mod tests {
         for (wanted, holds_it) in cases {
             assert_eq!(holds(&there, &wanted), holds_it, "{wanted}");
         }
+    }
+
+    #[test]
+    fn a_block_that_stops_writes_is_found_on_the_index_and_on_the_cluster() {
+        let flood =
+            json!({"12": {"description": "flood-stage", "retryable": false, "levels": ["metadata_write", "write"]}});
+        assert_eq!(blocked(&json!({"blocks": {"indices": {"o": flood}}})).as_deref(), Some("flood-stage"));
+        assert_eq!(blocked(&json!({"blocks": {"global": flood}})).as_deref(), Some("flood-stage"));
+        let reads = json!({"7": {"description": "index read (api)", "levels": ["read"]}});
+        assert_eq!(blocked(&json!({"blocks": {"indices": {"o": reads}}})), None);
+        assert_eq!(blocked(&json!({"blocks": {}})), None);
     }
 
     #[test]

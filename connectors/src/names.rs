@@ -50,6 +50,8 @@ pub mod metrics {
     pub const RESTARTS_REFUSED: &str = "orderflow_connectors_restarts_refused";
     /// Records between the committed and the last stable offset, by connector.
     pub const LAG: &str = "orderflow_connectors_lag_records";
+    /// 1 while this healer is the one that acts, else 0.
+    pub const ON_DUTY: &str = "orderflow_connectors_on_duty";
     /// 1 while a target answers, else 0.
     pub const TARGET_UP: &str = "orderflow_connectors_target_up";
     /// 1 while Connect's REST API answers, else 0.

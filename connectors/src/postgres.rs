@@ -74,6 +74,12 @@ pub enum PostgresError {
         /// Its words.
         reason: String,
     },
+    /// It answers, and nothing can be written.
+    #[error("PostgreSQL at {address} takes no rows: its transactions are read-only")]
+    ReadOnly {
+        /// Host, port, database.
+        address: String,
+    },
     /// It answers and refuses.
     #[error("PostgreSQL at {address} refuses: {reason}")]
     Refused {
@@ -87,7 +93,7 @@ pub enum PostgresError {
 impl Transient for PostgresError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Away { .. } | Self::Busy { .. } => true,
+            Self::Away { .. } | Self::Busy { .. } | Self::ReadOnly { .. } => true,
             Self::Refused { .. } => false,
         }
     }
@@ -103,12 +109,21 @@ impl Postgres {
         Self { config, address: format!("{}:{}/{}", settings.host, settings.port, settings.db) }
     }
 
-    /// Whether it answers a query.
+    /// Whether rows can be written to a table: it takes the lock that an insert takes, and lets it go again. That fails
+    /// where the server is read-only, or the table is away, held by somebody or not ours to write. Without a table only
+    /// the server is asked.
     ///
     /// # Errors
     /// [`PostgresError`].
-    pub async fn probe(&self) -> Result<(), PostgresError> {
-        self.within(PROBE_TIMEOUT, async |client| client.simple_query("select 1").await.map(|_| ())).await
+    pub async fn probe(&self, table: Option<&str>) -> Result<(), PostgresError> {
+        let lock =
+            table.map_or_else(String::new, |table| format!("lock table {} in row exclusive mode;", quoted(table)));
+        // A lock alone is given in a read-only transaction as well.
+        let ask = format!("begin; set local lock_timeout = '1s'; {lock} show transaction_read_only; rollback");
+        match self.within(PROBE_TIMEOUT, async |client| one(client, &ask).await).await?.as_deref() {
+            Some("on") => Err(PostgresError::ReadOnly { address: self.address.clone() }),
+            _ => Ok(()),
+        }
     }
 
     /// The row of an order as JSON, or nothing where there is none.
@@ -182,6 +197,12 @@ impl Postgres {
             Refusal::Final => PostgresError::Refused { address, reason },
         }
     }
+}
+
+/// A name as a sink's settings have it, perhaps with its schema, as SQL takes it.
+fn quoted(name: &str) -> String {
+    let parts: Vec<_> = name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect();
+    parts.join(".")
 }
 
 /// What an error code means for whoever asked.

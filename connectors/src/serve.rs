@@ -1,9 +1,11 @@
 //! The supervisor: Kafka Connect never starts a failed task again, so this does. It polls Connect, asks the targets,
 //! lets a [`healer`] decide, and restarts. A sink that has a record before it that it will never take is freed of it
-//! ([`isolate`], [`trials`]). It changes no connector of anybody else, so a second one beside it does no harm. Whether tasks move is watched in [`watch`]; what is going on stands on the [`board`].
+//! ([`isolate`], [`trials`]). Of several beside each other one is on [`duty`], and the others watch. Whether tasks move is
+//! watched in [`watch`]; what is going on stands on the [`board`].
 
 pub mod admin;
 pub mod board;
+pub mod duty;
 pub mod healer;
 pub mod isolate;
 pub mod metrics;
@@ -22,6 +24,7 @@ use tracing::{info, warn};
 
 use crate::connect::{Connect, FAILED, Listed, RUNNING, Status};
 use board::{Board, Trouble};
+use duty::Duty;
 use healer::{Healer, Reason, Seen, State};
 use metrics::Metrics;
 use probes::{Health, Need, Probes, needs};
@@ -50,6 +53,7 @@ pub struct Supervisor {
     probed: Option<Instant>,
     health: Health,
     trials: Trials,
+    duty: Duty,
 }
 
 /// One connector under watch.
@@ -70,6 +74,7 @@ impl Supervisor {
         metrics: Arc<Metrics>,
         answering: Condition,
         trials: Trials,
+        duty: Duty,
     ) -> Self {
         Self {
             connect,
@@ -81,6 +86,7 @@ impl Supervisor {
             probed: None,
             health: Health::new(),
             trials,
+            duty,
         }
     }
 
@@ -113,7 +119,10 @@ impl Supervisor {
         }
         self.answering.met();
         self.metrics.connect_up.set(1);
-        let tried = self.trials.look(&listed).await;
+        let on_duty = self.duty.is_held();
+        self.metrics.on_duty.set(i64::from(on_duty));
+        self.board.set_on_duty(on_duty);
+        let tried = if on_duty { self.trials.look(&listed).await } else { BTreeSet::new() };
         listed.retain(|name, one| !trials::is_temporary(name, one));
         for (gone, _) in self.patients.extract_if(.., |name, _| !listed.contains_key(name)) {
             self.metrics.forget(&gone);
@@ -123,9 +132,13 @@ impl Supervisor {
             listed.iter().map(|(name, one)| (name, self.state(name, &one.status))).collect();
         let calm = states.values().all(|state| matches!(state, State::Running | State::Held));
         self.probe(&listed, calm).await;
-        for (name, one) in listed.iter().filter(|(name, _)| !tried.contains(*name)) {
+        for (name, one) in listed.iter().filter(|(name, _)| on_duty && !tried.contains(*name)) {
             let state = states.get(name).copied().unwrap_or(State::Changing);
             self.treat(name, one, state).await;
+        }
+        if !on_duty {
+            // Who comes on duty begins with what it sees then.
+            self.patients.clear();
         }
         if calm && tried.is_empty() { CALM } else { ALERT }
     }

@@ -15,6 +15,8 @@ use crate::serve::isolate::reason::Reason;
 
 /// A value on a screen is cut here, in characters.
 const SHOWN: usize = 120;
+/// And a message here.
+const SHOWN_MESSAGE: usize = 500;
 /// So many fields of a row are shown.
 const FIELDS: usize = 30;
 
@@ -178,7 +180,7 @@ fn body(text: &mut String, report: &Report) -> std::fmt::Result {
     let one = if report.store.kind == "index" { "document" } else { "row" };
     let counted = |count: &usize| counted(*count, one);
     match report {
-        Report { incomplete: Some(why), .. } => writeln!(text, "not compared: {why}")?,
+        Report { incomplete: Some(why), .. } => writeln!(text, "not compared: {}", clipped(why, SHOWN_MESSAGE))?,
         Report { records: Records { count: 0, .. }, .. } => {}
         Report { is_new: true, .. } => {
             writeln!(text, "{} is new; it would make {}", report.name, counted(edited_rows))?;
@@ -212,7 +214,7 @@ fn foot(text: &mut String, report: &Report) -> std::fmt::Result {
                 _ => "now as well",
             };
             let key = key.as_deref().map_or_else(|| "no key".to_owned(), plain);
-            writeln!(text, "  {record} ({key}), {whose}: {stage}: {class}: {}", short(message))?;
+            writeln!(text, "  {record} ({key}), {whose}: {stage}: {class}: {}", clipped(message, SHOWN_MESSAGE))?;
         }
     }
     let rates: Vec<String> = report
@@ -270,8 +272,12 @@ fn pair(before: &Option<String>, after: &Option<String>) -> String {
 }
 
 fn short(text: &str) -> String {
+    clipped(text, SHOWN)
+}
+
+fn clipped(text: &str, most: usize) -> String {
     let text = plain(text);
-    match text.char_indices().nth(SHOWN) {
+    match text.char_indices().nth(most) {
         Some((cut, _)) => format!("{}…", text.get(..cut).unwrap_or_default()),
         None => text,
     }

@@ -240,7 +240,10 @@ fn judge(report: &mut Report, records: &[Record], ended: &BTreeMap<Side, Ended>)
         }
         report.rates.push(Rate::of(*side, ended.tried, ended.ran));
         if let Some(cut) = &ended.cut {
-            let words = format!("{side}: {} of {} records were tried, since {cut}", ended.tried, records.len());
+            let (tried, all) = (ended.tried, records.len());
+            let failed = ended.halted.as_ref().map(|reason| format!(" ({}: {})", reason.class, reason.message));
+            let words =
+                format!("{side}: {tried} of {all} records were tried, since {cut}{}", failed.unwrap_or_default());
             report.incomplete = Some(match report.incomplete.take() {
                 Some(before) => format!("{before}; {words}"),
                 None => words,

@@ -22,6 +22,7 @@ pub struct Board(Arc<Mutex<Known>>);
 struct Known {
     entries: BTreeMap<String, Entry>,
     health: Health,
+    on_duty: bool,
 }
 
 /// One connector.
@@ -150,6 +151,11 @@ impl Board {
         self.change(name, |entry| entry.ended = why);
     }
 
+    /// Whether this healer is the one that acts.
+    pub fn set_on_duty(&self, on_duty: bool) {
+        self.lock().on_duty = on_duty;
+    }
+
     /// How the targets are.
     pub fn set_health(&self, health: &Health) {
         self.lock().health.clone_from(health);
@@ -178,7 +184,7 @@ impl Board {
             .iter()
             .map(|(need, down)| (need.to_string(), json!({"up": down.is_none(), "reason": down})))
             .collect();
-        json!({ "connectors": connectors, "targets": targets })
+        json!({ "onDuty": state.on_duty, "connectors": connectors, "targets": targets })
     }
 
     fn change(&self, name: &str, change: impl FnOnce(&mut Entry)) {

@@ -14,6 +14,8 @@ use crate::names::metrics as names;
 pub struct Metrics {
     /// 1 while Connect answers.
     pub connect_up: Gauge,
+    /// 1 while this healer is the one that acts.
+    pub on_duty: Gauge,
     unhealthy: Family<Connector, Gauge>,
     lag: Family<Connector, Gauge>,
     refused: Family<Connector, Counter>,
@@ -49,6 +51,7 @@ impl Metrics {
     /// Shows them in a registry.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(names::CONNECT_UP, "1 while Kafka Connect's REST API answers", self.connect_up.clone());
+        registry.register(names::ON_DUTY, "1 while this healer is the one that acts", self.on_duty.clone());
         registry.register(names::TARGET_UP, "1 while the target answers", self.targets.clone());
         registry.register(names::UNHEALTHY_TASKS, "connectors and tasks that do not run", self.unhealthy.clone());
         registry.register(names::LAG, "offsets between committed and last stable", self.lag.clone());

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use schemas::registry::Registry;
+use tokio::task::JoinSet;
 
 use crate::connect::Settings;
 use crate::elastic::Elastic;
@@ -19,8 +20,8 @@ const LIMIT: Duration = Duration::from_millis(2500);
 pub enum Need {
     /// Schemas.
     Registry,
-    /// The database.
-    Postgres,
+    /// The database, and the table in it where the settings name one.
+    Postgres(Option<String>),
     /// An index.
     Elastic(String),
 }
@@ -29,7 +30,7 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Registry => "registry",
-            Self::Postgres => "postgres",
+            Self::Postgres(_) => "postgres",
             Self::Elastic(_) => "elasticsearch",
         })
     }
@@ -42,7 +43,8 @@ pub fn needs(settings: &Settings) -> BTreeSet<Need> {
     let mut needs = BTreeSet::from([Need::Registry]);
     match setting("connector.class") {
         JDBC_CLASS => {
-            needs.insert(Need::Postgres);
+            let table = Some(setting("collection.name.format")).filter(|name| !name.is_empty() && !name.contains('$'));
+            needs.insert(Need::Postgres(table.map(str::to_owned)));
         }
         CAMEL_CLASS => {
             let options = setting("camel.sink.url").strip_prefix("elasticsearch:").and_then(|url| url.split_once('?'));
@@ -72,30 +74,23 @@ pub type Health = BTreeMap<Need, Option<String>>;
 impl Probes {
     /// Asks all that is needed, side by side.
     pub async fn ask(&self, needs: &BTreeSet<Need>) -> Health {
-        let indexes = needs.iter().filter_map(|need| match need {
-            Need::Elastic(index) => Some(index.clone()),
-            Need::Registry | Need::Postgres => None,
-        });
-        let elastic = async {
-            let mut health = Health::new();
-            for index in indexes {
-                let answer = within(self.elastic.probe(&index)).await;
-                health.insert(Need::Elastic(index), answer);
-            }
-            health
-        };
-        let wanted = |need| needs.contains(&need);
-        let (registry, postgres, mut health) = tokio::join!(
-            async { if wanted(Need::Registry) { within(self.registry.check()).await } else { None } },
-            async { if wanted(Need::Postgres) { within(self.postgres.probe()).await } else { None } },
-            elastic,
-        );
-        health.extend(
-            [(Need::Registry, registry), (Need::Postgres, postgres)]
-                .into_iter()
-                .filter(|(need, _)| wanted(need.clone())),
-        );
-        health
+        let mut asked = JoinSet::new();
+        for need in needs.clone() {
+            let probes = self.clone();
+            asked.spawn(async move {
+                let answer = probes.answer(&need).await;
+                (need, answer)
+            });
+        }
+        asked.join_all().await.into_iter().collect()
+    }
+
+    async fn answer(&self, need: &Need) -> Option<String> {
+        match need {
+            Need::Registry => within(self.registry.check()).await,
+            Need::Postgres(table) => within(self.postgres.probe(table.as_deref())).await,
+            Need::Elastic(index) => within(self.elastic.probe(index)).await,
+        }
     }
 }
 
@@ -118,7 +113,11 @@ mod tests {
         };
         let of =
             |pairs: &[(&str, &str)]| needs(&settings(pairs)).iter().map(|need| format!("{need:?}")).collect::<Vec<_>>();
-        assert_eq!(of(&[("connector.class", JDBC_CLASS)]), ["Registry", "Postgres"]);
+        assert_eq!(of(&[("connector.class", JDBC_CLASS)]), ["Registry", "Postgres(None)"]);
+        let named = [("connector.class", JDBC_CLASS), ("collection.name.format", "s.t")];
+        assert_eq!(of(&named), ["Registry", "Postgres(Some(\"s.t\"))"]);
+        let follows = [("connector.class", JDBC_CLASS), ("collection.name.format", "${topic}")];
+        assert_eq!(of(&follows), ["Registry", "Postgres(None)"]);
         let url = "elasticsearch:o?hostAddresses=${env:E}&operation=Index&indexName=i&socketTimeout=1";
         assert_eq!(of(&[("connector.class", CAMEL_CLASS), ("camel.sink.url", url)]), ["Registry", "Elastic(\"i\")"]);
         assert_eq!(of(&[("connector.class", "x.Y")]), ["Registry"]);

@@ -19,7 +19,7 @@ use crate::rehearse::mark::is_rehearsal;
 
 /// Restarts that did not help although the target is well, after which the records are tried.
 const AFTER: u32 = 2;
-/// After a trial that could not be made, the next one is not before this.
+/// After a trial that could not be made, or met a target in trouble, the next one is not before this.
 const PAUSE: Duration = Duration::from_secs(30);
 /// Trials in a row that found nothing although the sink had failed: then it is not the records.
 const FRUITLESS: u32 = 3;
@@ -157,6 +157,10 @@ impl Trials {
                 );
                 past.letters.extend(std::iter::repeat_n(now, found.poison));
                 past.fruitless = if found.poison == 0 && found.cut.is_none() { past.fruitless + 1 } else { 0 };
+                if found.poison == 0 && found.cut.is_some() {
+                    // The target is the trouble; the sink is not to be stopped again at once for it.
+                    past.not_before = Some(now + PAUSE);
+                }
                 self.verdict(sink)
             }
             Ok(Some(Err(err))) => {

@@ -303,7 +303,7 @@ async fn store(sources: &Sources, known: Known, scanned: &Scanned, order_id: &Or
     let setting = |key: &str| known.settings.get(key).map_or("", String::as_str);
     let index = needs(&known.settings).into_iter().find_map(|need| match need {
         Need::Elastic(index) => Some(index),
-        Need::Registry | Need::Postgres => None,
+        Need::Registry | Need::Postgres(_) => None,
     });
     let (place, held) = match (setting("connector.class"), index) {
         (JDBC_CLASS, _) => {

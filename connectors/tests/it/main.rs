@@ -6,6 +6,7 @@
 mod apply;
 mod command;
 mod dead_letters;
+mod duty;
 mod house;
 mod lag;
 mod lint;

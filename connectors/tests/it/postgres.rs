@@ -56,7 +56,7 @@ async fn server(code: &'static str) -> (Postgres, Arc<Mutex<Vec<String>>>) {
 async fn a_wrong_password_names_the_way_out() {
     for code in ["28P01", "28000"] {
         let (postgres, _) = server(code).await;
-        let err = postgres.probe().await.unwrap_err();
+        let err = postgres.probe(None).await.unwrap_err();
         let told = err.to_string();
         assert!(!err.is_transient() && told.contains("POSTGRES_PASSWORD") && told.contains("stack env"), "{told}");
     }
@@ -66,7 +66,7 @@ async fn a_wrong_password_names_the_way_out() {
 async fn a_deadlock_is_asked_again_and_a_broken_statement_is_not() {
     for (code, transient) in [("40P01", true), ("42601", false)] {
         let (postgres, _) = server(code).await;
-        assert_eq!(postgres.probe().await.unwrap_err().is_transient(), transient, "{code}");
+        assert_eq!(postgres.probe(None).await.unwrap_err().is_transient(), transient, "{code}");
     }
 }
 

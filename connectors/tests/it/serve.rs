@@ -13,6 +13,7 @@ use connectors::postgres::Postgres;
 use connectors::rehearse::mark::{MARK, Mark, Side};
 use connectors::serve::Supervisor;
 use connectors::serve::board::Board;
+use connectors::serve::duty::Duty;
 use connectors::serve::isolate::Isolator;
 use connectors::serve::metrics::Metrics;
 use connectors::serve::probes::Probes;
@@ -65,7 +66,8 @@ impl Ward {
         let (probed, nowhere) = (probes.clone(), "127.0.0.1:1".to_owned());
         let isolator = Isolator { connect: client.clone(), probes: probed, kafka: nowhere, healer: here };
         let trials = Trials::new(isolator, 60, board.clone(), Arc::clone(&metrics), Tasks::new());
-        let supervisor = Supervisor::new(client, probes, board.clone(), metrics, answering.clone(), trials);
+        let supervisor =
+            Supervisor::new(client, probes, board.clone(), metrics, answering.clone(), trials, Duty::alone());
         Self { connect, supervisor, board, answering, tasks, store_up, heals }
     }
 

@@ -11,6 +11,49 @@ pub struct Reason {
     pub message: String,
 }
 
+/// What targets and servers say of themselves, not of a record, in lower case. Any record would have failed.
+const ELSEWHERE: [&str; 27] = [
+    // PostgreSQL
+    "no space left",
+    "could not extend file",
+    "could not write",
+    "disk full",
+    "read-only transaction",
+    "deadlock detected",
+    "canceling statement",
+    "terminating connection",
+    "too many connections",
+    "too many clients",
+    "out of memory",
+    "out of shared memory",
+    "lock timeout",
+    // With the quote that ends a name: of a table or a column. A schema id that does not exist is the record's.
+    "\" does not exist",
+    "permission denied",
+    "password authentication",
+    "could not find table",
+    // Elasticsearch
+    "cluster_block_exception",
+    "index_closed_exception",
+    "index_not_found_exception",
+    "circuit_breaking_exception",
+    "es_rejected_execution_exception",
+    "too_many_requests",
+    // Both, and the registry
+    "connection refused",
+    "connection reset",
+    "timed out",
+    "timeout",
+];
+
+/// Where a failure is not the record's but the target's own: its words that say so.
+#[must_use]
+pub fn elsewhere(trace: &str) -> Option<&'static str> {
+    let trace: String = trace.lines().filter(|line| !line.trim_start().starts_with("at ")).collect();
+    let trace = trace.to_lowercase();
+    ELSEWHERE.into_iter().find(|words| trace.contains(words))
+}
+
 /// The longest message of a dead letter, in characters.
 const MESSAGE: usize = 2_000;
 
@@ -41,6 +84,39 @@ fn stage(trace: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_target_says_of_itself_is_no_records_fault() {
+        let failed = |cause: &str| {
+            format!(
+                "org.apache.kafka.connect.errors.ConnectException: put\n\tat a.B.timeout(B.java:1)\nCaused by: {cause}\n"
+            )
+        };
+        for (cause, words) in [
+            (
+                "org.postgresql.util.PSQLException: ERROR: cannot execute INSERT in a read-only transaction",
+                "read-only transaction",
+            ),
+            (
+                "org.postgresql.util.PSQLException: ERROR: could not extend file \"base/1/2\": No space left on device",
+                "no space left",
+            ),
+            (
+                "co.elastic.clients.ElasticsearchException: [es/index] failed: [index_closed_exception] closed",
+                "index_closed_exception",
+            ),
+            ("java.net.SocketTimeoutException: 10,000 milliseconds timeout on connection http-outgoing-1", "timeout"),
+        ] {
+            assert_eq!(elsewhere(&failed(cause)), Some(words), "{cause}");
+        }
+        for cause in [
+            "org.postgresql.util.PSQLException: ERROR: invalid byte sequence for encoding \"UTF8\": 0x00",
+            "co.elastic.clients.ElasticsearchException: [es/index] failed: [document_parsing_exception] failed to parse",
+            "org.apache.avro.AvroRuntimeException: Malformed data. Length is negative: -2",
+        ] {
+            assert_eq!(elsewhere(&failed(cause)), None, "{cause}");
+        }
+    }
 
     #[test]
     fn the_deepest_cause_and_the_stage_are_found() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::reason::Reason;
 use super::stretch::{self, Poison};
 use super::{IsolateError, blocking, offset, reason};
 use crate::connect::{Connect, RUNNING, Status};
@@ -49,6 +50,8 @@ pub(crate) struct Ended {
     pub(crate) poison: Vec<Poison>,
     /// Why it ended before its end.
     pub(crate) cut: Option<String>,
+    /// What it failed on then, if it did.
+    pub(crate) halted: Option<Reason>,
     /// How long its task was seen to run.
     pub(crate) ran: Duration,
 }
@@ -88,9 +91,12 @@ impl Run<'_> {
                 }
                 Halt::Failed(index, trace) => (index, trace),
             };
-            if let Some(away) = self.away().await {
-                // Nothing that fails now is the record's own fault.
-                return Ok(Ended { tried: index, cut: Some(away), ..ended });
+            // Nothing that fails then is the record's own fault.
+            let elsewhere = reason::elsewhere(&trace);
+            let elsewhere = elsewhere.map(|words| format!("the target says \"{words}\", which is no record's fault"));
+            if let Some(cut) = elsewhere.or(self.away().await) {
+                let halted = Some(reason::of(&trace));
+                return Ok(Ended { tried: index, cut: Some(cut), halted, ..ended });
             }
             if suspected == Some(index) {
                 if self.allowed <= ended.poison.len() {

@@ -84,7 +84,7 @@ pub(crate) fn read(servers: &str, group: &str, topics: &[String], each: usize) -
     Ok(stretch)
 }
 
-/// Writes the suspects and the end behind them; answers the offset of the first.
+/// Writes the suspects, the last of them twice, and the end behind them; answers the offset of the first.
 ///
 /// # Errors
 /// [`KafkaError`]; also where another healer has taken over.
@@ -106,6 +106,9 @@ pub(crate) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result
         topic: topic.to_owned(),
         partition: 0,
     };
+    // A sink may tell of a record's failure at the next one only. Behind the last that must be a record of its kind, or
+    // the end's own failure would stand for its reason.
+    all.extend(all.last().cloned());
     all.push(end);
     sender.begin()?;
     let offsets = sender.send_all(&all)?;

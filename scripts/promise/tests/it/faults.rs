@@ -31,7 +31,7 @@ const VICTIMS: [Service; 7] = [
 const STEADY: u32 = 4;
 /// How long the killed may take until it is ready, and each part of the path until it moves again. A sink that hangs is
 /// restarted after a minute.
-const BACK: Duration = Duration::from_secs(180);
+pub(crate) const BACK: Duration = Duration::from_secs(180);
 /// Share of the orders outside the outages that must be answered 202.
 const ANSWERED: f64 = 0.99;
 
@@ -39,14 +39,14 @@ const ANSWERED: f64 = 0.99;
 /// not take the machine from what it looks at.
 pub(crate) const GLANCE: Duration = Duration::from_millis(1);
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
-const ASK: Duration = Duration::from_millis(250);
+pub(crate) const ASK: Duration = Duration::from_millis(250);
 
 pub(crate) fn each_in_turn(house: &mut House) {
     let setting =
         |name: &str, default: u32| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (rounds, rate) = (setting("PROMISE_ROUNDS", 1), setting("PROMISE_RATE", 300));
     let first = ledger::read(&house.ledger_path).unwrap().len() as u64;
-    let load = Load::start(house, rate);
+    let load = Load::start(house, "fault", rate);
     let path = path(&Kafka::new(&house.places.kafka)).unwrap();
     let mut outages = Vec::new();
     for victim in (0..rounds).flat_map(|_| victims()) {
@@ -81,8 +81,9 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    fn start(house: &mut House, rate: u32) -> Self {
-        let posts = house.stream("fault", 77, 10_000_000);
+    /// `run` begins every order id.
+    pub(crate) fn start(house: &mut House, run: &str, rate: u32) -> Self {
+        let posts = house.stream(run, 77, 10_000_000);
         let (gauge, stop) = (Gauge::default(), CancellationToken::new());
         let plan = Plan::new(&house.stack.endpoints().edge, rate);
         let (ledger, runtime) = (Arc::clone(&house.ledger), house.runtime.handle().clone());
@@ -95,11 +96,15 @@ impl Load {
 
     /// Waits while it runs on for some seconds; on a count of requests, not on the clock alone.
     fn steady(&self) {
-        let goal = self.gauge.sent() + (self.rate * STEADY) as usize;
+        self.go_on(STEADY);
+    }
+
+    pub(crate) fn go_on(&self, seconds: u32) {
+        let goal = self.gauge.sent() + (self.rate * seconds) as usize;
         wait_for("the load to go on", BACK, LOOK, || self.gauge.sent() >= goal);
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         drop(self.stop);
         self.thread.join().unwrap().unwrap();
     }

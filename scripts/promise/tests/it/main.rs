@@ -24,6 +24,7 @@ mod orders;
 mod poison;
 mod rehearsal;
 mod strikes;
+mod targets;
 
 use std::time::Instant;
 
@@ -35,7 +36,7 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 12] = [
+    let stages: [(&str, Stage); 13] = [
         ("one order", orders::one_order),
         ("ten thousand orders", orders::ten_thousand),
         ("the checker sees what is broken in the real stores", broken::stores),
@@ -48,6 +49,7 @@ fn the_promise_is_kept_on_the_real_servers() {
         // What the killed one left is over by now.
         ("edited sinks are rehearsed", rehearsal::edits),
         ("kill -9 under load", faults::each_in_turn),
+        ("what the sinks write to fails", targets::each_in_turn),
         // Last: a reader that knows only good records, such as those of another make, stops at what this leaves behind.
         ("poison straight into order_placed", isolation::planted),
     ];

@@ -30,21 +30,34 @@ pub(crate) struct Blow {
     pub(crate) proof: Box<dyn Fn(&House) -> String>,
 }
 
-/// A process that is stopped for as long as this value lives.
-struct Frozen(u32);
+/// Processes that are stopped for as long as this value lives.
+pub(crate) struct Frozen(Vec<u32>);
 
 impl Frozen {
-    fn new(house: &House, service: Service) -> Self {
+    pub(crate) fn new(house: &House, service: Service) -> Self {
         let pid = house.stack.pid(service).unwrap();
         assert!(signal(pid, "STOP"), "cannot stop {service}, pid {pid}");
-        Self(pid)
+        Self(vec![pid])
+    }
+
+    /// With its children, which serve its sessions. It is stopped first, so that no more of them come.
+    pub(crate) fn whole(house: &House, service: Service) -> Self {
+        let mut frozen = Self::new(house, service);
+        let mut children = Command::new("pgrep");
+        children.arg("-P").arg(house.stack.pid(service).unwrap().to_string());
+        let listed = String::from_utf8(children.output().unwrap().stdout).unwrap();
+        // One that has just ended cannot be stopped.
+        frozen.0.extend(listed.lines().map(|pid| pid.parse::<u32>().unwrap()).filter(|pid| signal(*pid, "STOP")));
+        frozen
     }
 }
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        // It may have been killed.
-        signal(self.0, "CONT");
+        // One may have been killed.
+        for pid in &self.0 {
+            signal(*pid, "CONT");
+        }
     }
 }
 

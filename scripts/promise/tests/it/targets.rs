@@ -1,0 +1,220 @@
+//! Everything that a store can do to its sink except die (that is `kill -9`): each in turn, under load, held for some
+//! seconds and put right. The sink writes again by itself, and at the end nothing is lost, doubled or taken for poison.
+//!
+//! `PROMISE_HOLD` is how many seconds each is held (4), `PROMISE_TARGETS` part of the names of those that are tried.
+
+use std::time::Instant;
+
+use promise::read::{Elasticsearch, Isolation, Kafka, Positions, Postgres, SINK_GROUPS};
+use promise::world::Store;
+use reqwest::Method;
+use schemas::names::topics;
+use serde_json::{Value, json};
+use stack::Service;
+
+use crate::faults::{ASK, BACK, Load, until_known, wait_for};
+use crate::house::House;
+use crate::strikes::Frozen;
+
+/// Orders a second: the sinks keep up with them, and each batch holds some.
+const RATE: u32 = 60;
+/// Steady load before each fault, in seconds.
+const STEADY: u32 = 2;
+
+/// Offsets that a standing sink may commit: a transaction's marker or two in each partition.
+const MARKERS: i64 = 24;
+
+/// A fault of a store.
+struct Fault {
+    name: &'static str,
+    store: Store,
+    how: How,
+    /// Some records may still be written meanwhile.
+    slow: bool,
+    /// Held for at least so many seconds: in these a healer that took the store for well would try the records one by
+    /// one, and take good ones for poison.
+    seconds: u32,
+}
+
+/// How it is made and put right.
+enum How {
+    /// Statements of the table's owner; what they hold ends with the second.
+    Sql(&'static str, &'static str),
+    /// The role has another password than the sink.
+    Password,
+    /// Settings of the index.
+    Blocked(&'static str),
+    /// The index is closed, and opened.
+    Closed,
+    /// The server is stopped cleanly, and started.
+    Stopped(Service),
+    /// The server is stopped as by a debugger.
+    Frozen(Service),
+    /// The registry is away, and Connect starts without any schema in memory.
+    ColdConverters,
+}
+
+/// Ends all sessions of the table's owner but this one, so that the sink has to open new ones.
+const OTHERS: &str =
+    "select pg_terminate_backend(pid) from pg_stat_activity where usename = current_user and pid <> pg_backend_pid();";
+
+const FAULTS: [Fault; 12] = [
+    Fault::of("PostgreSQL is stopped", Store::Postgres, How::Stopped(Service::Postgres)),
+    Fault::of("PostgreSQL is frozen", Store::Postgres, How::Frozen(Service::Postgres)),
+    Fault::of(
+        "the role may only read",
+        Store::Postgres,
+        How::Sql(
+            "alter role current_user set default_transaction_read_only = on",
+            "set default_transaction_read_only = off; alter role current_user reset default_transaction_read_only",
+        ),
+    ),
+    Fault::of("the password is wrong", Store::Postgres, How::Password),
+    Fault::of(
+        "the table is locked",
+        Store::Postgres,
+        How::Sql("begin; lock table order_placed in access exclusive mode", "commit"),
+    ),
+    Fault::of(
+        "the table is away",
+        Store::Postgres,
+        How::Sql("alter table order_placed rename to put_away", "alter table put_away rename to order_placed"),
+    )
+    .held(16),
+    Fault {
+        slow: true,
+        ..Fault::of(
+            "each statement takes two seconds",
+            Store::Postgres,
+            How::Sql(
+                "create function dawdle() returns trigger language plpgsql as 'begin perform pg_sleep(2); return null; end'; \
+                 create trigger dawdle before insert on order_placed for each statement execute function dawdle()",
+                "drop trigger dawdle on order_placed; drop function dawdle()",
+            ),
+        )
+    },
+    Fault::of("Elasticsearch is frozen", Store::Elasticsearch, How::Frozen(Service::Elasticsearch)),
+    Fault::of("the index takes no writes (403)", Store::Elasticsearch, How::Blocked("index.blocks.write")).held(16),
+    Fault::of(
+        "the disk is said to be full (429)",
+        Store::Elasticsearch,
+        How::Blocked("index.blocks.read_only_allow_delete"),
+    ),
+    Fault::of("the index is closed (400)", Store::Elasticsearch, How::Closed),
+    Fault::of("the registry is away, converters cold", Store::Postgres, How::ColdConverters),
+];
+
+impl Fault {
+    const fn of(name: &'static str, store: Store, how: How) -> Self {
+        Self { name, store, how, slow: false, seconds: 0 }
+    }
+
+    const fn held(self, seconds: u32) -> Self {
+        Self { seconds, ..self }
+    }
+}
+
+/// What puts a fault right.
+type Mend = Box<dyn FnOnce(&House)>;
+
+pub(crate) fn each_in_turn(house: &mut House) {
+    let hold = std::env::var("PROMISE_HOLD").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
+    let only = std::env::var("PROMISE_TARGETS").unwrap_or_default();
+    let load = Load::start(house, "target", RATE);
+    for fault in FAULTS.iter().filter(|fault| fault.name.contains(&only)) {
+        load.go_on(STEADY);
+        strike(house, fault, &load, hold.max(fault.seconds));
+    }
+    load.go_on(STEADY);
+    load.end();
+    house.expect_all_zero();
+}
+
+/// One fault, until the sink writes again.
+fn strike(house: &House, fault: &Fault, load: &Load, hold: u32) {
+    let (_, group) = SINK_GROUPS.into_iter().find(|(store, _)| *store == fault.store).unwrap();
+    let kafka = Kafka::new(&house.places.kafka);
+    let sink = Positions::new(&kafka, group, topics::ORDER_PLACED, Isolation::Committed).unwrap();
+    let written = || until_known(group, || sink.committed().map(|offsets| offsets.values().sum::<i64>()));
+    let mend = make(house, &fault.how);
+    // What was under way when it began may be committed after it.
+    load.go_on(hold.div_ceil(2));
+    let before = written();
+    load.go_on(hold / 2);
+    let during = written() - before;
+    assert!(fault.slow || during <= MARKERS, "{}: {during} offsets were committed meanwhile", fault.name);
+    let behind = until_known(group, || sink.lag(0));
+    let (reached, begun) = (written(), Instant::now());
+    mend(house);
+    let mended = begun.elapsed();
+    wait_for(&format!("{group} to write again"), BACK, ASK, || written() > reached);
+    println!(
+        "{}: for {hold} s; {behind} offsets behind; put right in {:.1} s, and {:.1} s later the sink had moved",
+        fault.name,
+        mended.as_secs_f32(),
+        (begun.elapsed() - mended).as_secs_f32()
+    );
+}
+
+fn make(house: &House, how: &How) -> Mend {
+    match *how {
+        How::Sql(make, mend) => sql(house, make, mend.to_owned()),
+        How::Password => {
+            let right = &house.stack.endpoints().postgres.password;
+            let mend = format!("alter role current_user password '{right}'");
+            sql(house, "alter role current_user password 'another'", mend)
+        }
+        How::Blocked(setting) => {
+            settings(house, setting, json!(true));
+            Box::new(move |house| settings(house, setting, Value::Null))
+        }
+        How::Closed => {
+            index(house, Method::POST, "_close", None);
+            Box::new(|house| index(house, Method::POST, "_open", None))
+        }
+        How::Stopped(service) => {
+            house.stack.stop(service).unwrap();
+            Box::new(move |house| start_again(house, service))
+        }
+        How::Frozen(service) => {
+            let frozen = Frozen::whole(house, service);
+            Box::new(move |_| drop(frozen))
+        }
+        How::ColdConverters => {
+            house.stack.stop(Service::Registry).unwrap();
+            house.stack.kill(Service::Connect).unwrap();
+            Box::new(|house| start_again(house, Service::Registry))
+        }
+    }
+}
+
+fn start_again(house: &House, service: Service) {
+    house.stack.start_again(service).unwrap();
+    house.stack.wait_ready(service, service.start_deadline()).unwrap();
+}
+
+/// The session that makes the fault is the one that puts it right: it is in already, and holds what it holds.
+fn sql(house: &House, make: &'static str, mend: String) -> Mend {
+    let postgres = house.runtime.block_on(async {
+        let postgres = Postgres::connect(&house.places.postgres).await.unwrap();
+        postgres.run(make).await.unwrap();
+        // A sink that holds a lock would stand in the way of nothing: it only keeps what it has of its session.
+        let own_transaction = make.starts_with("begin");
+        if !own_transaction {
+            postgres.run(OTHERS).await.unwrap();
+        }
+        postgres
+    });
+    Box::new(move |house| house.runtime.block_on(async { postgres.run(&mend).await.unwrap() }))
+}
+
+fn settings(house: &House, setting: &str, value: Value) {
+    index(house, Method::PUT, "_settings", Some(json!({ (setting): value })));
+}
+
+fn index(house: &House, method: Method, path: &str, body: Option<Value>) {
+    house.runtime.block_on(async {
+        let elasticsearch = Elasticsearch::new(&house.places.elasticsearch).unwrap();
+        let _: Value = elasticsearch.call(method, &format!("/order_placed/{path}"), body).await.unwrap();
+    });
+}

@@ -27,6 +27,10 @@ use crate::serve::probes::needs;
 
 /// An edit that breaks more records than this breaks all of them, or enough to know.
 const POISON_MOST: usize = 20;
+/// The broker remembers each sender's name for days, so they are few; of two with one name the first is shut out, and
+/// tries again, so often.
+const SENDERS: u32 = 256;
+const SHUT_OUT: u32 = 3;
 /// When the connectors are cut off, this part of the time is left for reading and comparing.
 const KEPT: u32 = 8;
 
@@ -175,9 +179,18 @@ impl Stage<'_> {
         let new = stretch::topic(&topic, RETENTION_MS);
         retry::until(Instant::now() + STEP, "Kafka", || admin.create(&new)).await?;
         let stretch = Arc::new(Stretch { suspects: records.to_vec() });
-        // One name a sink, not one a rehearsal: the broker remembers each for days.
-        let (kafka, name) = (self.sources.kafka.clone(), format!("connectors-rehearse-{}", self.file.name));
-        blocking(move || stretch::lay_out(&Sender::new(&kafka, &name)?, &topic, &stretch)).await
+        let (kafka, name) = (self.sources.kafka.clone(), format!("connectors-rehearse-{}", self.mark.id % SENDERS));
+        blocking(move || {
+            let mut tries = 1..=SHUT_OUT;
+            loop {
+                let laid = stretch::lay_out(&Sender::new(&kafka, &name)?, &topic, &stretch);
+                // Another of the same name may have shut this one out.
+                if laid.is_ok() || tries.next().is_none() {
+                    return laid;
+                }
+            }
+        })
+        .await
     }
 
     /// Makes a side's scratch store, then its connector, which does not run yet.

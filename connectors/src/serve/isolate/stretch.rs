@@ -208,3 +208,37 @@ fn outsider(servers: &str, group: &str) -> Result<BaseConsumer, KafkaError> {
         .create()
         .map_err(|cause| KafkaError::Client { servers: servers.to_owned(), cause })
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::kafka::record::Address;
+
+    #[test]
+    fn the_last_record_lies_there_twice_and_the_end_behind_it() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("copies", 1, 1).unwrap();
+        let servers = cluster.bootstrap_servers();
+        let record = |offset, value: &[u8]| Record {
+            at: Address::new("t", 3, offset),
+            timestamp_ms: Some(1_000),
+            key: Some(b"k".to_vec()),
+            value: Some(value.to_vec()),
+            headers: vec![(b"h".to_vec(), Some(b"v".to_vec()))],
+        };
+        let stretch = Stretch { suspects: vec![record(7, b"first"), record(9, b"last")] };
+        let base = lay_out(&Sender::new(&servers, "s").unwrap(), "copies", &stretch).unwrap();
+        let (mut laid, until) = (Vec::new(), Instant::now() + READ_LIMIT);
+        let scanner = Scanner::of_everything(&servers).unwrap();
+        let all = scanner.read("copies", 0, 0..4, until, |message| {
+            laid.push(Record::of(message));
+            ControlFlow::Continue(())
+        });
+        assert!(all.unwrap(), "four lie there");
+        let values: Vec<_> = laid.iter().map(|record| record.value.as_deref().unwrap()).collect();
+        assert_eq!((base, values), (0, vec![b"first", &b"last"[..], b"last", END]));
+        assert_eq!((&laid[0].key, &laid[0].headers), (&stretch.suspects[0].key, &stretch.suspects[0].headers));
+    }
+}

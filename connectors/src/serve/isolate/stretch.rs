@@ -238,7 +238,7 @@ mod tests {
         });
         assert!(all.unwrap(), "four lie there");
         let values: Vec<_> = laid.iter().map(|record| record.value.as_deref().unwrap()).collect();
-        assert_eq!((base, values), (0, vec![b"first", &b"last"[..], b"last", END]));
+        assert_eq!((base, values), (0, vec![&b"first"[..], b"last", b"last", END]));
         assert_eq!((&laid[0].key, &laid[0].headers), (&stretch.suspects[0].key, &stretch.suspects[0].headers));
     }
 }

@@ -96,6 +96,8 @@ fn member(servers: &str, name: &str) -> Result<BaseConsumer, ClientError> {
         .set("client.id", "connectors-duty")
         .set("group.id", GROUP)
         .set("group.instance.id", name)
+        // Who comes takes the duty from nobody.
+        .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", SESSION)
         .set("heartbeat.interval.ms", HEARTBEAT)
         .set("topic.metadata.refresh.interval.ms", TOPICS_EVERY)

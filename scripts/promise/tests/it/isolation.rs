@@ -1,6 +1,8 @@
 //! Records that no sink takes, written straight into `order_placed`: the healer finds each of them among good ones, also
-//! when it is killed at any moment, and nobody touches anything. `PROMISE_HEALER_KILLS` says how often it is killed.
+//! when it is killed at any moment with another one beside it, and nobody touches anything. `PROMISE_HEALER_KILLS` says
+//! how often one of them is killed.
 
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use promise::rng::Rng;
@@ -29,7 +31,7 @@ pub(crate) fn planted(house: &mut House) {
     let posts = house.stream("beside-isolation-2", 7, 300);
     house.load(posts, 150);
     plant(house, late);
-    let kills = kill_the_healer(house);
+    let kills = kill_the_healers(house);
     house.expect_all_zero();
     nothing_is_left(house);
     let took = begun.elapsed();
@@ -43,15 +45,50 @@ pub(crate) fn planted(house: &mut House) {
     assert!(took < most, "it took {took:?}, the limit is {most:?}");
 }
 
-/// At moments that follow from a seed; answers how often.
-fn kill_the_healer(house: &House) -> u64 {
+/// A second healer, which stands by or is on duty; killed with this value.
+struct Beside(Child);
+
+impl Beside {
+    /// As the stack's own was started, but for its name and its port.
+    fn start(house: &House) -> Self {
+        let mut beside = Command::new(house.options.binaries.join("connectors"));
+        beside
+            .args(["serve", "--listen", "127.0.0.1:0", "--instance", "beside"])
+            .envs(house.stack.endpoints().environment());
+        let log = house.stack.layout().dir().join("logs/connectors-beside.log");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        beside.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        Self(beside.spawn().unwrap())
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One or the other, at moments that follow from a seed; answers how often.
+fn kill_the_healers(house: &House) -> u64 {
     let kills = std::env::var("PROMISE_HEALER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     let mut rng = Rng::new(20_261_126);
-    for _ in 0..kills {
+    let mut beside = Beside::start(house);
+    for number in 0..kills {
         // A trial takes some seconds: any step of it may be hit, and some trials come to their end.
         std::thread::sleep(Duration::from_millis(500 + rng.bits() % 6_000));
         house.stack.wait_ready(Service::Connectors, Duration::from_secs(60)).unwrap();
-        house.stack.kill(Service::Connectors).unwrap();
+        if number % 3 == 2 {
+            assert!(beside.is_running(), "the second healer has ended by itself");
+            beside.0.kill().unwrap();
+            beside = Beside::start(house);
+        } else {
+            house.stack.kill(Service::Connectors).unwrap();
+        }
     }
     kills
 }

@@ -9,6 +9,7 @@ mod camel;
 mod chain;
 mod clashes;
 mod documents;
+mod driver;
 pub mod flow;
 mod jdbc;
 mod keys;

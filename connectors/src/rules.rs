@@ -65,6 +65,8 @@ rules! {
         "outside of a field for secrets its value is logged, shown and stored like any other text"
     VALUES_IN_LOG "values-in-log" Warning
         "records hold what belongs to customers, and logs are kept and copied by other rules"
+    DRIVER_OPTION "driver-option" Error
+        "a driver takes some options of its address for classes to load, scripts to run or files to open on the worker"
     // what is delivered
     TOLERANCE "tolerance" ByTopic
         "a tolerant sink passes over every record that its converter or a transform fails on, good ones too while the registry is away"

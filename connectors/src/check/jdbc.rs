@@ -14,6 +14,7 @@ pub(super) fn check(subject: &mut Subject<'_>, plugin: &Plugin, words: &Rows) {
     subject.required("connection.url", "it says which database");
     key(subject, words);
     together(subject, words);
+    super::driver::check(subject);
     for (setting, quiet) in words.grows {
         if subject.is_with(setting, quiet, quiet) {
             continue;

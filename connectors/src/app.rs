@@ -1,6 +1,7 @@
 //! The only wiring: makes clients of the settings and hands them to the commands.
 
 pub mod plan;
+pub mod rehearsal;
 pub mod search;
 pub mod verify;
 
@@ -153,6 +154,7 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
     let listener = http::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
     tasks.spawn_vital("port", http::serve(listener, pages, http::Limits::default(), tasks.clone()));
 
+    tasks.spawn(rehearsal::sources(servers)?.traces().watch(tasks.clone()));
     let probes = Probes {
         postgres: Postgres::new(&servers.postgres),
         elastic: elastic(servers)?,

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod plan;
+pub mod rehearse;
 pub mod search;
 pub mod verify;
 
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::plan::{Compare, Files, Prune};
+pub use self::rehearse::Rehearse;
 pub use self::search::{Bound, Command, DeadLetters, Discard, List, Replay, Show, Some, Trace, Which};
 pub use self::verify::Verify;
 

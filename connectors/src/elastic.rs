@@ -3,6 +3,8 @@
 
 mod orders;
 
+pub mod scratch;
+
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -170,6 +172,16 @@ impl Elastic {
     }
 
     async fn call(&self, method: Method, path: &str, body: Body) -> Result<Value, ElasticError> {
+        self.read(method, path, body).await
+    }
+
+    /// An answer read as this.
+    async fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+    ) -> Result<T, ElasticError> {
         let answer = self.http.send(method, path, body).await?;
         if !answer.status.is_success() {
             return Err(refusal(&answer));

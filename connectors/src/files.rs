@@ -110,6 +110,28 @@ pub fn read(folder: &Path) -> Result<Deployment, Vec<Finding>> {
     Ok(Deployment { sinks, pipelines, tables, indexes, warnings: found })
 }
 
+/// Reads and checks one connector file, beside the stores that its folder has. Touches no server.
+///
+/// # Errors
+/// Every finding, where one of them is an error, or where there is no connector in it.
+pub fn one(path: &Path) -> Result<(Connector, Vec<Finding>), Vec<Finding>> {
+    let (mut connectors, mut found) = (Vec::new(), Vec::new());
+    for folder in folders(&[path.to_owned()]) {
+        found.extend(folder.findings());
+        connectors.extend(folder.documents.into_iter().map(|document| document.connector));
+    }
+    let is_fine = found.iter().all(|finding| finding.severity != Severity::Error);
+    match <[Connector; 1]>::try_from(connectors) {
+        Ok([connector]) if is_fine => Ok((connector, found)),
+        Err(others) if is_fine => {
+            let what = format!("has {} connectors, and one is rehearsed at a time", others.len());
+            let place = (&*path.display().to_string(), Place::START);
+            Err(vec![Finding::new(&rules::UNREADABLE, place, "", &what, "name one *.json file")])
+        }
+        _ => Err(found),
+    }
+}
+
 /// Connector files that are deployed together, with the stores they write to.
 #[derive(Debug, Default)]
 pub(crate) struct Folder {

@@ -31,6 +31,14 @@ pub enum KafkaError {
         /// The broker's reason.
         code: Code,
     },
+    /// The broker refused it for one group.
+    #[error("Kafka refuses group {group}: {code}")]
+    Group {
+        /// The group.
+        group: String,
+        /// The broker's reason.
+        code: Code,
+    },
     /// The broker did not send what it has.
     #[error("Kafka did not send what lies in {topic}/{partition} in time; ask again, or give it more time")]
     Late {
@@ -57,7 +65,7 @@ impl Transient for KafkaError {
     fn is_transient(&self) -> bool {
         match self {
             Self::Client { cause, .. } => cause.rdkafka_error_code().is_none_or(is_transient),
-            Self::Topic { code, .. } => is_transient(*code),
+            Self::Topic { code, .. } | Self::Group { code, .. } => is_transient(*code),
             Self::Late { .. } | Self::Members => true,
             Self::Header { .. } | Self::Cut => false,
         }

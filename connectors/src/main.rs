@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use connectors::app::{self, plan, search, verify};
-use connectors::config::{Apply, Compare, DeadLetters, Lint, Prune, Serve, Servers, Status, Trace, Verify, Watch};
+use connectors::app::{self, plan, rehearsal, search, verify};
+use connectors::config::{
+    Apply, Compare, DeadLetters, Lint, Prune, Rehearse, Serve, Servers, Status, Trace, Verify, Watch,
+};
 use service_kit::telemetry;
 
 /// Deploys the connector files, shows how they run, and heals the sinks.
@@ -31,6 +33,8 @@ enum Command {
     Drift(Compare),
     /// Remove connectors and pipelines that are ours and have no file any more; without --yes say which
     Prune(Prune),
+    /// Try what an edited sink makes of the newest records, beside the live one and without touching it
+    Rehearse(Rehearse),
     /// Show state, tasks, lag and failures; exit code 0 where all runs, 2 otherwise
     Status(Status),
     /// Draw the status again and again, with rates and the time that a backlog still takes; Ctrl-C ends it
@@ -66,6 +70,7 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
             Command::Plan(options) => plan::plan(&args.servers, &options).await.map(ExitCode::from),
             Command::Drift(options) => plan::drift(&args.servers, &options).await.map(ExitCode::from),
             Command::Prune(options) => plan::prune(&args.servers, &options).await.map(ExitCode::from),
+            Command::Rehearse(options) => rehearsal::rehearse(&args.servers, &options).await.map(ExitCode::from),
             Command::Status(options) => app::status(&args.servers, &options).await.map(ExitCode::from),
             Command::Watch(options) => app::watch(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
             Command::Trace(options) => search::trace(&args.servers, &options).await.map(ExitCode::from),

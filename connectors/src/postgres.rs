@@ -4,6 +4,7 @@
 
 mod orders;
 mod rehearse;
+pub mod scratch;
 
 use std::time::Duration;
 

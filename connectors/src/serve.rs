@@ -124,7 +124,7 @@ impl Supervisor {
         self.metrics.on_duty.set(i64::from(on_duty));
         self.board.set_on_duty(on_duty);
         let tried = if on_duty { self.trials.look(&listed).await } else { BTreeSet::new() };
-        listed.retain(|_, one| trials::sink_of(one).is_none());
+        listed.retain(|name, one| !trials::is_temporary(name, one));
         for (gone, _) in self.patients.extract_if(.., |name, _| !listed.contains_key(name)) {
             self.metrics.forget(&gone);
         }

@@ -139,10 +139,10 @@ fn row(kind: &'static str, status: &Status, lags: &Lags, healing: &Value) -> Row
 /// A connector's state and settings.
 pub(crate) type Found = Vec<(Status, Settings)>;
 
-/// A trial is no connector of its own: what it does stands in the healing of its sink.
+/// A trial is no connector of its own: what it does stands in the healing of its sink. Nor is a rehearsal's.
 pub(crate) async fn sinks(connect: &Connect) -> Result<Found, ConnectError> {
-    let sinks = connect.list().await?.into_values().filter(|one| trials::sink_of(one).is_none());
-    Ok(sinks.map(|one| (one.status, one.info.config)).collect())
+    let sinks = connect.list().await?.into_iter().filter(|(name, one)| !trials::is_temporary(name, one));
+    Ok(sinks.map(|(_, one)| (one.status, one.info.config)).collect())
 }
 
 pub(crate) async fn pipelines(transforms: &Connect) -> Result<Found, ConnectError> {

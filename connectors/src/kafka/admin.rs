@@ -1,4 +1,4 @@
-//! Topics: which are there with what settings, make one, change its settings.
+//! Topics: which are there with what settings, make one, change its settings, remove one. Groups: remove one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::metadata::Metadata;
 use schemas::contracts::Topic;
 
 use super::KafkaError;
@@ -73,11 +74,8 @@ impl Admin {
         Ok(found)
     }
 
-    /// All topics are listed, since asking for one by name may make it.
     async fn partitions(&self, names: &[&str]) -> Result<BTreeMap<String, Existing>, KafkaError> {
-        let client = Arc::clone(&self.client);
-        let metadata = tokio::task::spawn_blocking(move || client.inner().fetch_metadata(None, TIMEOUT));
-        let metadata = metadata.await.map_err(|_| KafkaError::Cut)?.map_err(|e| self.failed(e))?;
+        let metadata = self.metadata().await?;
         let mut found = BTreeMap::new();
         for topic in metadata.topics().iter().filter(|topic| names.contains(&topic.name())) {
             let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
@@ -100,6 +98,50 @@ impl Admin {
         first(answers.into_iter().filter(|answer| !matches!(answer, Err((_, Code::TopicAlreadyExists)))))
     }
 
+    /// The names of all topics.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub async fn names(&self) -> Result<Vec<String>, KafkaError> {
+        Ok(self.metadata().await?.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+
+    /// The names of all groups.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub async fn groups(&self) -> Result<Vec<String>, KafkaError> {
+        let client = Arc::clone(&self.client);
+        let groups = tokio::task::spawn_blocking(move || {
+            let list = client.inner().fetch_group_list(None, TIMEOUT)?;
+            Ok(list.groups().iter().map(|group| group.name().to_owned()).collect())
+        });
+        groups.await.map_err(|_| KafkaError::Cut)?.map_err(|e| self.failed(e))
+    }
+
+    /// Removes a topic; one that is gone needs nothing.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub async fn delete_topic(&self, name: &str) -> Result<(), KafkaError> {
+        let answers = self.client.delete_topics(&[name], &options()).await.map_err(|e| self.failed(e))?;
+        let gone = |answer: &Result<String, _>| matches!(answer, Err((_, Code::UnknownTopicOrPartition)));
+        first(answers.into_iter().filter(|answer| !gone(answer)))
+    }
+
+    /// Removes a group with its offsets; one that is gone needs nothing.
+    ///
+    /// # Errors
+    /// [`KafkaError::Members`] while somebody is in it.
+    pub async fn delete_group(&self, name: &str) -> Result<(), KafkaError> {
+        let answers = self.client.delete_groups(&[name], &options()).await.map_err(|e| self.failed(e))?;
+        match answers.into_iter().find_map(Result::err) {
+            None | Some((_, Code::GroupIdNotFound)) => Ok(()),
+            Some((_, Code::NonEmptyGroup)) => Err(KafkaError::Members),
+            Some((group, code)) => Err(KafkaError::Group { group, code }),
+        }
+    }
+
     /// Gives a topic exactly these settings of its own.
     ///
     /// # Errors
@@ -115,6 +157,13 @@ impl Admin {
                 .into_iter()
                 .map(|answer| answer.map(|_| String::new()).map_err(|(_, code)| (topic.to_owned(), code))),
         )
+    }
+
+    /// All topics are listed, since asking for one by name may make it.
+    async fn metadata(&self) -> Result<Metadata, KafkaError> {
+        let client = Arc::clone(&self.client);
+        let metadata = tokio::task::spawn_blocking(move || client.inner().fetch_metadata(None, TIMEOUT));
+        metadata.await.map_err(|_| KafkaError::Cut)?.map_err(|e| self.failed(e))
     }
 
     fn failed(&self, cause: ClientError) -> KafkaError {

@@ -15,6 +15,7 @@ use super::healer::Episode;
 use super::isolate::{Found, IsolateError, Isolator, trial};
 use super::metrics::Metrics;
 use crate::connect::{Listed, Settings};
+use crate::rehearse::mark::is_rehearsal;
 
 /// Restarts that did not help although the target is well, after which the records are tried.
 const AFTER: u32 = 2;
@@ -55,6 +56,12 @@ struct Past {
 #[must_use]
 pub fn sink_of(one: &Listed) -> Option<&str> {
     one.info.config.get(trial::HEALS).map(String::as_str)
+}
+
+/// Whether a connector is a trial's or a rehearsal's: none of its own, and nobody's to heal, count or remove but theirs.
+#[must_use]
+pub fn is_temporary(name: &str, one: &Listed) -> bool {
+    sink_of(one).is_some() || is_rehearsal(name, one)
 }
 
 impl Trials {

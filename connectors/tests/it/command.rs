@@ -165,6 +165,7 @@ fn every_command_reads_its_flags_and_names_a_server_that_is_away() {
         (&["prune", "--yes", "--wait", "1", "--owner", "a", "--files", "/absent"], &[1]),
         (&["status", "--format", "json"], &[2]),
         (&["watch", "--looks", "1", "--every", "1"], &[0]),
+        (&["rehearse", "absent.json", "--last", "5", "--timeout", "1", "--examples", "0", "--format", "json"], &[1]),
         (&["trace", "a", "--format", "json", "--time-limit", "1"], &[1, 2]),
         (&["dead-letters", "list", "--format", "json", "--time-limit", "1"], &[1]),
         (&["dead-letters", "show", letter, "--format", "json"], &[1]),

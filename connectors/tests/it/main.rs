@@ -13,6 +13,7 @@ mod lint;
 mod parity;
 mod plan;
 mod postgres;
+mod rehearse;
 mod serve;
 mod stub;
 mod tls;

@@ -10,6 +10,7 @@ use connectors::connect::Connect;
 use connectors::elastic::Elastic;
 use connectors::names::CAMEL_CLASS;
 use connectors::postgres::Postgres;
+use connectors::rehearse::mark::{MARK, Mark, Side};
 use connectors::serve::Supervisor;
 use connectors::serve::board::Board;
 use connectors::serve::duty::Duty;
@@ -162,6 +163,27 @@ async fn what_an_operator_holds_is_left_alone() {
     });
     ward.rounds(5).await;
     assert_eq!(ward.connect.asked(""), ["GET /connectors?expand=status&expand=info"; 5], "a held sink was touched");
+}
+
+#[tokio::test]
+async fn a_rehearsal_is_neither_healed_nor_counted_and_one_that_only_looks_so_is() {
+    let mut ward = Ward::new().await;
+    let rehearsal = Mark::new(Duration::from_secs(60)).connector(Side::Edited);
+    let alike = "orderflow-rehearsal-of-mine".to_owned();
+    let (own, other) = (rehearsal.clone(), alike.clone());
+    ward.connect.say(move |line, _| {
+        if line.starts_with("POST ") {
+            return (202, json!({}));
+        }
+        let one =
+            |name: &str| json!({"status": status(name, &["FAILED"]), "info": {"config": {"topics": "t", MARK: own}}});
+        (200, json!({ own.clone(): one(&own), other.clone(): one(&other) }))
+    });
+    ward.rounds(2).await;
+    assert!(ward.connect.asked(&format!("POST /connectors/{rehearsal}/")).is_empty(), "the rehearsal was restarted");
+    assert_eq!(ward.connect.asked(&format!("POST /connectors/{alike}/")).len(), 1);
+    let shown = ward.board.show();
+    assert_eq!(shown["connectors"].as_object().unwrap().keys().collect::<Vec<_>>(), [&alike]);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
+use schemas::contracts::Topic;
 use schemas::names::headers as names;
 
 use super::reason::Reason;
@@ -28,25 +29,32 @@ const END: &[u8] = b"end of the suspects";
 
 /// Records that a sink has before it, each partition's in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Stretch {
+pub(crate) struct Stretch {
     /// In the order of the trial.
-    pub(super) suspects: Vec<Record>,
+    pub(crate) suspects: Vec<Record>,
 }
 
 /// A record that the sink does not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Poison {
+pub(crate) struct Poison {
     /// Which of the stretch's.
-    pub(super) index: usize,
+    pub(crate) index: usize,
     /// Why.
-    pub(super) reason: Reason,
+    pub(crate) reason: Reason,
+}
+
+/// A topic to lay records out in, which are kept for so long.
+pub(crate) fn topic(name: &str, retention_ms: &str) -> Topic {
+    let config = [("retention.ms", retention_ms), ("cleanup.policy", "delete"), ("max.message.bytes", "4194304")];
+    let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Topic { name: name.to_owned(), partitions: 1, config }
 }
 
 /// The records behind a group's offsets, at most `each` a partition.
 ///
 /// # Errors
 /// [`KafkaError`].
-pub(super) fn read(servers: &str, group: &str, topics: &[String], each: usize) -> Result<Stretch, KafkaError> {
+pub(crate) fn read(servers: &str, group: &str, topics: &[String], each: usize) -> Result<Stretch, KafkaError> {
     let scanner = Scanner::new(servers)?;
     let until = Instant::now() + READ_LIMIT;
     let places = Reader::new(servers, group)?.places(topics)?;
@@ -76,11 +84,11 @@ pub(super) fn read(servers: &str, group: &str, topics: &[String], each: usize) -
     Ok(stretch)
 }
 
-/// Writes the suspects and the end behind them; answers the offset of the first.
+/// Writes the suspects, the last of them twice, and the end behind them; answers the offset of the first.
 ///
 /// # Errors
 /// [`KafkaError`]; also where another healer has taken over.
-pub(super) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result<i64, KafkaError> {
+pub(crate) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result<i64, KafkaError> {
     let suspect = |record: &Record| Outgoing {
         topic: topic.to_owned(),
         partition: 0,
@@ -98,6 +106,9 @@ pub(super) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result
         topic: topic.to_owned(),
         partition: 0,
     };
+    // A sink may tell of a record's failure at the next one only. Behind the last that must be a record of its kind, or
+    // the end's own failure would stand for its reason.
+    all.extend(all.last().cloned());
     all.push(end);
     sender.begin()?;
     let offsets = sender.send_all(&all)?;
@@ -110,7 +121,7 @@ pub(super) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result
 ///
 /// # Errors
 /// [`KafkaError`].
-pub(super) fn set(servers: &str, group: &str, topic: &str, offset: i64) -> Result<(), KafkaError> {
+pub(crate) fn set(servers: &str, group: &str, topic: &str, offset: i64) -> Result<(), KafkaError> {
     let failed = |cause| KafkaError::Client { servers: servers.to_owned(), cause };
     let consumer = outsider(servers, group)?;
     let mut list = TopicPartitionList::new();
@@ -122,7 +133,7 @@ pub(super) fn set(servers: &str, group: &str, topic: &str, offset: i64) -> Resul
 ///
 /// # Errors
 /// [`KafkaError`].
-pub(super) fn position(servers: &str, group: &str, topic: &str) -> Result<i64, KafkaError> {
+pub(crate) fn position(servers: &str, group: &str, topic: &str) -> Result<i64, KafkaError> {
     let places = Reader::new(servers, group)?.places(&[topic.to_owned()])?;
     places.first().map(|place| place.committed).ok_or(KafkaError::Cut)
 }
@@ -131,7 +142,7 @@ pub(super) fn position(servers: &str, group: &str, topic: &str) -> Result<i64, K
 ///
 /// # Errors
 /// [`KafkaError`]; also where another healer has taken over, or the sink's tasks are not all gone.
-pub(super) fn settle(
+pub(crate) fn settle(
     sender: &Sender,
     servers: &str,
     group: &str,
@@ -196,4 +207,38 @@ fn outsider(servers: &str, group: &str) -> Result<BaseConsumer, KafkaError> {
         .set("reconnect.backoff.max.ms", "2000")
         .create()
         .map_err(|cause| KafkaError::Client { servers: servers.to_owned(), cause })
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::kafka::record::Address;
+
+    #[test]
+    fn the_last_record_lies_there_twice_and_the_end_behind_it() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("copies", 1, 1).unwrap();
+        let servers = cluster.bootstrap_servers();
+        let record = |offset, value: &[u8]| Record {
+            at: Address::new("t", 3, offset),
+            timestamp_ms: Some(1_000),
+            key: Some(b"k".to_vec()),
+            value: Some(value.to_vec()),
+            headers: vec![(b"h".to_vec(), Some(b"v".to_vec()))],
+        };
+        let stretch = Stretch { suspects: vec![record(7, b"first"), record(9, b"last")] };
+        let base = lay_out(&Sender::new(&servers, "s").unwrap(), "copies", &stretch).unwrap();
+        let (mut laid, until) = (Vec::new(), Instant::now() + READ_LIMIT);
+        let scanner = Scanner::of_everything(&servers).unwrap();
+        let all = scanner.read("copies", 0, 0..4, until, |message| {
+            laid.push(Record::of(message));
+            ControlFlow::Continue(())
+        });
+        assert!(all.unwrap(), "four lie there");
+        let values: Vec<_> = laid.iter().map(|record| record.value.as_deref().unwrap()).collect();
+        assert_eq!((base, values), (0, vec![&b"first"[..], b"last", b"last", END]));
+        assert_eq!((&laid[0].key, &laid[0].headers), (&stretch.suspects[0].key, &stretch.suspects[0].headers));
+    }
 }

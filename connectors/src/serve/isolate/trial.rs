@@ -10,6 +10,9 @@ pub const HEALS: &str = "orderflow.heals";
 /// On the trial: which healer made it.
 pub const HEALER: &str = "orderflow.healer";
 
+/// How Connect's settings of dead letters begin.
+const LETTERS: &str = "errors.deadletterqueue.";
+
 /// What the trial of a sink is called.
 #[must_use]
 pub fn name(sink: &str) -> String {
@@ -43,23 +46,30 @@ pub enum Untriable {
 /// # Errors
 /// [`Untriable`].
 pub fn settings(sink: &str, settings: &Settings, healer: &str) -> Result<Settings, Untriable> {
+    let mut trial = alone(settings, &topic(sink))?;
+    trial.extend([(HEALS, sink), (HEALER, healer)].map(|(key, value)| (key.to_owned(), value.to_owned())));
+    Ok(trial)
+}
+
+/// The same settings for one task that reads one record after the other from this topic, in which no record lies where
+/// it was. It stops at what it cannot take, and writes no dead letters.
+///
+/// # Errors
+/// [`Untriable`].
+pub(crate) fn alone(settings: &Settings, topic: &str) -> Result<Settings, Untriable> {
     target(settings)?;
     chain(settings)?;
-    let mut trial = settings.clone();
-    for key in ["name", "topics.regex"] {
-        trial.remove(key);
-    }
-    let topic = topic(sink);
+    let mut alone = settings.clone();
+    // Connect writes into the topic of dead letters whatever the tolerance is.
+    alone.retain(|key, _| !["name", "topics.regex"].contains(&key.as_str()) && !key.starts_with(LETTERS));
     let own = [
-        ("topics", topic.as_str()),
+        ("topics", topic),
         ("tasks.max", "1"),
         ("consumer.override.max.poll.records", "1"),
         ("errors.tolerance", "none"),
-        (HEALS, sink),
-        (HEALER, healer),
     ];
-    trial.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
-    Ok(trial)
+    alone.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    Ok(alone)
 }
 
 /// Table or index is named, and does not follow the topic.

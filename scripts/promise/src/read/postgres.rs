@@ -50,6 +50,15 @@ impl Postgres {
         rows.iter().map(stored).collect()
     }
 
+    /// The names of all tables.
+    ///
+    /// # Errors
+    /// When PostgreSQL does not tell.
+    pub async fn tables(&self) -> Result<Vec<String>, ReadError> {
+        let rows = self.client.query("select tablename::text from pg_tables", &[]).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    }
+
     /// Runs a statement; for the tests that break a store to see it noticed.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod java;
 mod kafka_security;
 mod orders;
 mod poison;
+mod rehearsal;
 mod strikes;
 mod targets;
 mod verify;
@@ -37,7 +38,7 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 12] = [
+    let stages: [(&str, Stage); 15] = [
         ("one order", orders::one_order),
         ("ten thousand orders", orders::ten_thousand),
         ("the checker sees what is broken in the real stores", broken::stores),
@@ -45,9 +46,12 @@ fn the_promise_is_kept_on_the_real_servers() {
         ("verify finds what is broken and mends it, while orders flow", verify::finds_and_mends),
         ("the exchanges of Connect's tools, with Connect beside", connect::exchanges_of_its_tools),
         ("edited files", files::edited),
+        ("a rehearsal is killed half way", rehearsal::killed),
         ("a consumer of another make", foreign::python),
         ("a private stack beside it", house::neighbour),
         ("the schema pair in Java", java::reads_the_pair),
+        // What the killed one left is over by now.
+        ("edited sinks are rehearsed", rehearsal::edits),
         ("kill -9 under load", faults::each_in_turn),
         ("what the sinks write to fails", targets::each_in_turn),
         // Last: a reader that knows only good records, such as those of another make, stops at what this leaves behind.

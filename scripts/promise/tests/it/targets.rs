@@ -165,8 +165,8 @@ fn make(house: &House, how: &How) -> Mend {
             sql(house, "alter role current_user password 'another'", mend)
         }
         How::Blocked(setting) => {
-            settings(house, setting, json!(true));
-            Box::new(move |house| settings(house, setting, Value::Null))
+            settings(house, setting, &json!(true));
+            Box::new(move |house| settings(house, setting, &Value::Null))
         }
         How::Closed => {
             index(house, Method::POST, "_close", None);
@@ -208,7 +208,7 @@ fn sql(house: &House, make: &'static str, mend: String) -> Mend {
     Box::new(move |house| house.runtime.block_on(async { postgres.run(&mend).await.unwrap() }))
 }
 
-fn settings(house: &House, setting: &str, value: Value) {
+fn settings(house: &House, setting: &str, value: &Value) {
     index(house, Method::PUT, "_settings", Some(json!({ (setting): value })));
 }
 

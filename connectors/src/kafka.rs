@@ -72,6 +72,13 @@ impl Transient for KafkaError {
     }
 }
 
+/// Work with a client that blocks, beside everything else.
+pub(crate) async fn blocking<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T, KafkaError> {
+    tokio::task::spawn_blocking(ask).await.map_err(|_| KafkaError::Cut)?
+}
+
 /// A broker that starts, moves a leader or loads a coordinator.
 fn is_transient(code: Code) -> bool {
     matches!(

@@ -137,8 +137,8 @@ impl Postgres {
     /// [`PostgresError`].
     pub async fn row(&self, table: &str, order_id: &OrderId) -> Result<Option<String>, PostgresError> {
         // The id's rule leaves nothing that could end the text; the table's name comes from a connector's settings.
-        let table = table.replace('"', "\"\"");
-        let ask = format!("select row_to_json(stored) from \"{table}\" as stored where order_id = '{order_id}'");
+        let table = identifier(table);
+        let ask = format!("select row_to_json(stored) from {table} as stored where order_id = '{order_id}'");
         self.within(READ_TIMEOUT, async |client| one(client, &ask).await).await
     }
 
@@ -206,8 +206,12 @@ impl Postgres {
 
 /// A name as a sink's settings have it, perhaps with its schema, as SQL takes it.
 fn quoted(name: &str) -> String {
-    let parts: Vec<_> = name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect();
-    parts.join(".")
+    name.split('.').map(identifier).collect::<Vec<_>>().join(".")
+}
+
+/// One name as SQL writes it.
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// What an error code means for whoever asked.

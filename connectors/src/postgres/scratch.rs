@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::{APPLY_TIMEOUT, Postgres, PostgresError};
+use super::{APPLY_TIMEOUT, Postgres, PostgresError, identifier};
 
 /// Reading a scratch table in full.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,7 +43,8 @@ impl Postgres {
     /// # Errors
     /// [`PostgresError`].
     pub async fn definition(&self, schema: Option<&str>, name: &str) -> Result<Option<Definition>, PostgresError> {
-        let called = schema.map_or_else(|| quoted(name), |schema| format!("{}.{}", quoted(schema), quoted(name)));
+        let called =
+            schema.map_or_else(|| identifier(name), |schema| format!("{}.{}", identifier(schema), identifier(name)));
         let ask = format!(
             "select n.nspname, c.relname, t.tgname from pg_class c join pg_namespace n on n.oid = c.relnamespace \
              left join pg_trigger t on t.tgrelid = c.oid and not t.tgisinternal \
@@ -66,11 +67,12 @@ impl Postgres {
     /// # Errors
     /// [`PostgresError`].
     pub async fn make_scratch(&self, like: &Definition, scratch: &str) -> Result<(), PostgresError> {
-        let (schema, name, comment) = (quoted(&like.schema), quoted(scratch), text(&format!("{COMMENT}{scratch}")));
+        let (schema, name, comment) =
+            (identifier(&like.schema), identifier(scratch), text(&format!("{COMMENT}{scratch}")));
         let make = format!(
             "set lock_timeout = '10s'; create table {schema}.{name} (like {schema}.{} including all); \
              comment on table {schema}.{name} is {comment}",
-            quoted(&like.name)
+            identifier(&like.name)
         );
         self.within(APPLY_TIMEOUT, async |client| client.batch_execute(&make).await).await
     }
@@ -95,7 +97,8 @@ impl Postgres {
     /// # Errors
     /// [`PostgresError`]; also where something has come to depend on it.
     pub async fn drop_scratch(&self, schema: &str, scratch: &str) -> Result<(), PostgresError> {
-        let drop = format!("set lock_timeout = '10s'; drop table if exists {}.{}", quoted(schema), quoted(scratch));
+        let drop =
+            format!("set lock_timeout = '10s'; drop table if exists {}.{}", identifier(schema), identifier(scratch));
         self.within(APPLY_TIMEOUT, async |client| client.batch_execute(&drop).await).await
     }
 
@@ -104,7 +107,7 @@ impl Postgres {
     /// # Errors
     /// [`PostgresError`].
     pub async fn scratch_rows(&self, schema: &str, scratch: &str) -> Result<Rows, PostgresError> {
-        let table = format!("{}.{}", quoted(schema), quoted(scratch));
+        let table = format!("{}.{}", identifier(schema), identifier(scratch));
         let ask_key = format!(
             "select a.attname from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey) \
              where i.indisprimary and i.indrelid = to_regclass({}) order by a.attnum",
@@ -130,11 +133,6 @@ async fn rows(client: &Client, query: &str) -> Result<Vec<SimpleQueryRow>, tokio
     Ok(messages.into_iter().filter_map(row).collect())
 }
 
-/// A name as SQL writes it.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 /// Text as SQL writes it.
 fn text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
@@ -146,7 +144,7 @@ mod tests {
 
     #[test]
     fn names_and_texts_end_where_they_end() {
-        assert_eq!(quoted("a\"; drop table b; --"), "\"a\"\"; drop table b; --\"");
+        assert_eq!(identifier("a\"; drop table b; --"), "\"a\"\"; drop table b; --\"");
         assert_eq!(text("a'; drop table b; --"), "'a''; drop table b; --'");
     }
 }

@@ -20,7 +20,7 @@ use crate::connect::{self, Settings};
 use crate::files::Connector;
 use crate::kafka::record::Record;
 use crate::kafka::sender::Sender;
-use crate::kafka::{Admin, KafkaError};
+use crate::kafka::{Admin, blocking};
 use crate::retry;
 use crate::serve::isolate::run::{Ended, Run, STEP};
 use crate::serve::isolate::stretch::{self, Stretch};
@@ -185,7 +185,7 @@ impl Stage<'_> {
         retry::until(Instant::now() + STEP, "Kafka", || admin.create(&new)).await?;
         let stretch = Arc::new(Stretch { suspects: records.to_vec() });
         let (kafka, name) = (self.sources.kafka.clone(), format!("connectors-rehearse-{}", self.mark.id % SENDERS));
-        blocking(move || {
+        let laid = blocking(move || {
             let mut tries = 1..=SHUT_OUT;
             loop {
                 let laid = stretch::lay_out(&Sender::new(&kafka, &name)?, &topic, &stretch);
@@ -194,8 +194,8 @@ impl Stage<'_> {
                     return laid;
                 }
             }
-        })
-        .await
+        });
+        Ok(laid.await?)
     }
 
     /// Makes a side's scratch store, then its connector, which does not run yet.
@@ -269,10 +269,4 @@ fn judge(report: &mut Report, records: &[Record], ended: &BTreeMap<Side, Ended>)
         }
     }
     report.poison = found.into_values().collect();
-}
-
-async fn blocking<T: Send + 'static>(
-    ask: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
-) -> Result<T, RehearseError> {
-    Ok(tokio::task::spawn_blocking(ask).await.map_err(|_| KafkaError::Cut)??)
 }

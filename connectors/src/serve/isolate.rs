@@ -23,7 +23,7 @@ use self::trial::Untriable;
 use super::probes::{Probes, needs};
 use crate::connect::{self, Connect, ConnectError, Settings, Status};
 use crate::kafka::sender::Sender;
-use crate::kafka::{Admin, KafkaError};
+use crate::kafka::{Admin, KafkaError, blocking};
 use crate::names::{STAGES, sink_group};
 use crate::retry;
 
@@ -208,7 +208,7 @@ impl Case<'_> {
                 }
             }
         });
-        settled.await
+        Ok(settled.await?)
     }
 
     /// How many records of a partition may be in a batch that failed.
@@ -225,10 +225,4 @@ fn letters(sink: &str) -> Option<&'static str> {
 
 pub(crate) fn offset(index: usize) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
-}
-
-pub(crate) async fn blocking<T: Send + 'static>(
-    ask: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
-) -> Result<T, IsolateError> {
-    Ok(tokio::task::spawn_blocking(ask).await.map_err(|_| KafkaError::Cut)??)
 }

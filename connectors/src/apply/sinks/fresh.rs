@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use crate::apply::Target;
 use crate::connect::Settings;
 use crate::files::Connector;
-use crate::kafka::KafkaError;
 use crate::kafka::lag::Reader;
+use crate::kafka::{KafkaError, blocking};
 use crate::names::sink_group;
 use schemas::mark;
 use schemas::mark::APPLIED;
@@ -68,11 +68,9 @@ fn group(sink: &str, settings: &Settings) -> String {
     settings.get("consumer.override.group.id").cloned().unwrap_or_else(|| sink_group(sink))
 }
 
-/// Kafka's client blocks.
 async fn members(target: &Target, group: String) -> Result<BTreeSet<String>, KafkaError> {
     let servers = target.kafka.clone();
-    let ask = tokio::task::spawn_blocking(move || Reader::new(&servers, &group)?.members());
-    ask.await.map_err(|_| KafkaError::Cut)?
+    blocking(move || Reader::new(&servers, &group)?.members()).await
 }
 
 #[cfg(test)]

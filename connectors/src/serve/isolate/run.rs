@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::reason::Reason;
 use super::stretch::{self, Poison};
-use super::{IsolateError, blocking, offset, reason};
+use super::{IsolateError, offset, reason};
 use crate::connect::{Connect, RUNNING, Status};
+use crate::kafka::blocking;
 use crate::names::sink_group;
 use crate::retry;
 use crate::serve::probes::{Need, Probes};
@@ -177,12 +178,12 @@ impl Run<'_> {
                 }
             }
         });
-        set.await
+        Ok(set.await?)
     }
 
     async fn position(&self) -> Result<i64, IsolateError> {
         let (kafka, group, topic) = (self.kafka.to_owned(), sink_group(self.connector), self.topic.to_owned());
-        blocking(move || stretch::position(&kafka, &group, &topic)).await
+        Ok(blocking(move || stretch::position(&kafka, &group, &topic)).await?)
     }
 
     /// Which target is away, if one is.

@@ -305,6 +305,14 @@ impl Connect {
         self.call(Method::PUT, &format!("/connectors/{name}/stop"), Body::Empty).await.map(|_| ())
     }
 
+    /// Lets a connector's tasks rest; they keep what they are assigned.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn pause(&self, name: &str) -> Result<(), ConnectError> {
+        self.call(Method::PUT, &format!("/connectors/{name}/pause"), Body::Empty).await.map(|_| ())
+    }
+
     /// Lets a stopped or paused connector run; one that is gone needs nothing.
     ///
     /// # Errors

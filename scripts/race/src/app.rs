@@ -8,7 +8,7 @@ use race::{
     floor,
     histogram::Histogram,
     load::{Load, Pace, Plan, Tally},
-    transforms,
+    sinks, transforms,
 };
 
 /// Measures our programs beside their floors and peers
@@ -25,6 +25,8 @@ enum Command {
     Edge(Edge),
     /// The transforms beside the same code without a sandbox, and exactly once beside at least once
     Transforms(Transforms),
+    /// The sinks beside their connectors' defaults and a native bulk loop, and how they come back after a store's death
+    Sinks(Sinks),
     /// Sends orders to an edge that runs, and tells what came back
     Load(ByHand),
     /// Is a bare hyper server; `edge` starts it
@@ -47,6 +49,28 @@ struct Transforms {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     pairs: u8,
     /// Where the figures go as JSON; bench/transforms.json in the target folder if absent
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Sinks {
+    /// Some eight minutes in place of an hour; ranges are wider
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<sinks::Stage>,
+    /// Orders of one drain into Elasticsearch, five times as many into PostgreSQL; 100,000 if absent, 20,000 when quick
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    orders: Option<u32>,
+    /// Pairs of runs
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pairs: u8,
+    /// Another connector file that takes part in the rates, beside the shipped one of its store; may be given several times
+    #[arg(long, value_name = "FILE")]
+    beside: Vec<PathBuf>,
+    /// Where the figures go as JSON; bench/sinks.json in the target folder if absent
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -109,7 +133,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Floor(args) => return floor::serve(args),
         Command::Turn(args) => return transforms::turn(args),
-        Command::Edge(_) | Command::Transforms(_) | Command::Load(_) => {}
+        Command::Edge(_) | Command::Transforms(_) | Command::Sinks(_) | Command::Load(_) => {}
     }
     // One thread: what it does not take is left to what is measured.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -118,6 +142,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Edge(args) => runtime.block_on(bench(args)),
         Command::Load(args) => runtime.block_on(by_hand(&args)),
         Command::Transforms(args) => runtime.block_on(bench_transforms(args)),
+        Command::Sinks(args) => runtime.block_on(bench_sinks(args)),
         Command::Floor(_) | Command::Turn(_) => Ok(()),
     }
 }
@@ -148,6 +173,16 @@ async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
     let Transforms { quick, only, .. } = args;
     let options = transforms::Options { dir, transforms, own, pairs: args.pairs.into(), quick, only };
     let report = transforms::run(options).await?;
+    println!("{report}");
+    report.save(&json)
+}
+
+async fn bench_sinks(args: Sinks) -> anyhow::Result<()> {
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    let json = args.json.unwrap_or_else(|| own.with_file_name("../bench/sinks.json"));
+    let dir = own.with_file_name("../bench/sinks");
+    let Sinks { quick, only, orders, beside, .. } = args;
+    let report = sinks::run(sinks::Options { dir, orders, pairs: args.pairs.into(), quick, only, beside }).await?;
     println!("{report}");
     report.save(&json)
 }

@@ -121,7 +121,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
         found.notes.extend(notes);
     }
     let setting = bench.setting();
-    Ok(Report { bench: "edge", machine, setting, rows: found.rows, notes: found.notes })
+    Ok(Report { bench: "edge", machine, setting, rows: found.rows, notes: found.notes, samples: Vec::new() })
 }
 
 impl Bench {

@@ -32,6 +32,20 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What must be known to read the figures.
     pub notes: Vec<String>,
+    /// The single runs behind the figures, where a bench keeps them; in the JSON only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<Sample>,
+}
+
+/// Every run of one thing, in the order in which they were run: runs of one pair have the same place.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sample {
+    /// Of what.
+    pub what: String,
+    /// In what it is counted.
+    pub unit: &'static str,
+    /// The runs.
+    pub runs: Vec<f64>,
 }
 
 /// One figure.

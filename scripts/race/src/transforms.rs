@@ -105,7 +105,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
         found.notes.extend(notes);
     }
     let setting = bench.setting();
-    Ok(Report { bench: "transforms", machine, setting, rows: found.rows, notes: found.notes })
+    Ok(Report { bench: "transforms", machine, setting, rows: found.rows, notes: found.notes, samples: Vec::new() })
 }
 
 impl Bench {

@@ -1,0 +1,101 @@
+//! How quickly one sink alone drains a backlog: as its file has it, with the connector's defaults, beside a native bulk
+//! loop and whatever other file is named. By turns, after a drain of each that is not measured.
+
+use anyhow::Context;
+
+use super::{Bench, Found, Took, contestant::Contestant, drain::drain, floor, stores::Kind};
+use crate::{
+    report::{Row, Sample, progress},
+    spread::{Goal, Spread},
+};
+
+/// What our settings are to be worth.
+const GOAL: Goal = Goal::AtLeast(1.5);
+/// PostgreSQL takes so many times the orders of Elasticsearch: else its drains would be over too soon to be measured.
+const MORE: u64 = 5;
+
+/// All runs of one of those that take part.
+type Runs = Vec<Took>;
+
+pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
+    let mut found = Found::default();
+    for kind in Kind::ALL {
+        let ours = Contestant::of_file(&bench.servers.files.join(kind.file()), "our settings")?;
+        let others = bench.beside.iter().filter(|other| other.kind == kind).cloned();
+        let contestants: Vec<Contestant> = [ours.clone(), ours.defaults()].into_iter().chain(others).collect();
+        let runs = runs(bench, kind, &contestants).await?;
+        tell(kind, &contestants, &runs, &mut found)?;
+    }
+    let note = "after every drain, count, amounts and versions of each partition were those of the orders written";
+    found.notes.push(note.to_owned());
+    Ok(found)
+}
+
+/// The contestants in their order, then the floor, by turns.
+async fn runs(bench: &Bench, kind: Kind, contestants: &[Contestant]) -> anyhow::Result<Vec<Runs>> {
+    let count = match kind {
+        Kind::Postgres => bench.orders() * MORE,
+        Kind::Elasticsearch => bench.orders(),
+    };
+    let mut runs: Vec<Runs> = vec![Vec::new(); contestants.len() + 1];
+    for round in 0..=bench.pairs() {
+        let told = if round == 0 { "warm-up".to_owned() } else { format!("{round} of {}", bench.pairs()) };
+        for (contestant, runs) in contestants.iter().zip(&mut runs) {
+            let took = drain(bench, contestant, count).await?;
+            progress(&format!("rates, {kind}, {}, {told}: {:.0} {}", contestant.name, took.rate, kind.unit()));
+            if 0 < round {
+                runs.push(took);
+            }
+        }
+        let took = floor::bulk(bench, kind, count).await?;
+        progress(&format!("rates, {kind}, native bulk loop, {told}: {:.0} {}", took.rate, kind.unit()));
+        if let (Some(runs), true) = (runs.last_mut(), 0 < round) {
+            runs.push(took);
+        }
+    }
+    Ok(runs)
+}
+
+fn tell(kind: Kind, contestants: &[Contestant], runs: &[Runs], found: &mut Found) -> anyhow::Result<()> {
+    let [ours, defaults, others @ .., floor] = runs else { return Ok(()) };
+    let all = |runs: &Runs, of: fn(&Took) -> f64| runs.iter().map(of).collect::<Vec<f64>>();
+    let spread = |runs: &Runs, of| Spread::of(&all(runs, of)).context("a run without a figure");
+    let rate: fn(&Took) -> f64 = |took| took.rate;
+    let of = |runs: &Runs, base: &Runs| Spread::of_ratios(&all(runs, rate), &all(base, rate)).context("no ratio");
+    let (connect, store): (fn(&Took) -> f64, fn(&Took) -> f64) = (|took| took.connect * 1e6, |took| took.store * 1e6);
+    let row = |what: &str, figure, unit| Row::new(format!("{kind}: {what}"), figure, unit);
+    found.rows.extend([
+        row("our settings", spread(ours, rate)?, kind.unit()).beside("defaults", spread(defaults, rate)?),
+        row("our settings, of the defaults", of(ours, defaults)?, "x").goal(GOAL),
+        row("our settings, of a native bulk loop", of(ours, floor)?, "x").beside("native", spread(floor, rate)?),
+        row("CPU of Kafka Connect", spread(ours, connect)?, "µs/order").beside("defaults", spread(defaults, connect)?),
+        row("CPU of the store", spread(ours, store)?, "µs/order").beside("native", spread(floor, store)?),
+    ]);
+    for (other, runs) in contestants.iter().skip(2).zip(others) {
+        let name = &other.name;
+        found.rows.extend([
+            row(name, spread(runs, rate)?, kind.unit()),
+            row(&format!("{name}, of our settings"), of(runs, ours)?, "x"),
+            row(&format!("CPU of Kafka Connect, {name}"), spread(runs, connect)?, "µs/order"),
+            row(&format!("CPU of the store, {name}"), spread(runs, store)?, "µs/order"),
+        ]);
+    }
+    let names = contestants.iter().map(|contestant| &*contestant.name).chain(["native bulk loop"]);
+    for (name, runs) in names.zip(runs) {
+        let figures = [
+            ("rate", kind.unit(), rate),
+            ("CPU of Connect", "µs/order", connect),
+            ("CPU of the store", "µs/order", store),
+        ];
+        found.samples.extend(figures.map(|(what, unit, of)| Sample {
+            what: format!("{kind}, {name}, {what}"),
+            unit,
+            runs: all(runs, of),
+        }));
+    }
+    if let [ours, defaults, ..] = contestants {
+        let differ = ours.differences(defaults);
+        found.notes.push(format!("{kind}: our settings are the defaults and {}", differ.join(", ")));
+    }
+    Ok(())
+}

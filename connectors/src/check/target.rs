@@ -44,6 +44,11 @@ pub(crate) fn of(sink: &Connector, topic: &str) -> Option<Target> {
     (!name.is_empty() && !has_placeholder(name)).then_some(named)
 }
 
+/// The index that an address of Camel's names, of whichever component it is.
+pub(crate) fn index(url: &str) -> Option<&str> {
+    Some(Address::of(url)?.index()).filter(|name| !name.is_empty() && !has_placeholder(name))
+}
+
 /// The server that a sink writes to, as its file names it.
 pub(super) fn server(sink: &Connector) -> &str {
     let url = match sink.setting("connection.url") {

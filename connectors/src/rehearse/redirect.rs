@@ -99,7 +99,7 @@ impl Target {
             Self::Index { .. } => (
                 URL,
                 "${env:ELASTICSEARCH_HOST}",
-                "write hostAddresses=${env:ELASTICSEARCH_HOST}, or start it with the --elasticsearch of that server",
+                "write ${env:ELASTICSEARCH_HOST} for its host, or start it with the --elasticsearch of that server",
             ),
         };
         let server = self.server();
@@ -146,8 +146,11 @@ pub fn target(settings: &Settings) -> Result<Target, Unredirectable> {
     if settings.keys().any(|key| key.starts_with("camel.sink.endpoint.") || key.starts_with("camel.sink.path.")) {
         return Err(unsure("put everything into camel.sink.url"));
     }
+    if let Some((server, name)) = by_http(url) {
+        return Ok(Target::Index { name: name.to_owned(), server: server.to_owned() });
+    }
     let named = url.strip_prefix("elasticsearch:").and_then(|rest| rest.split_once('?'));
-    let (_, options) = named.ok_or_else(|| unsure("only the address of the elasticsearch component is known"))?;
+    let (_, options) = named.ok_or_else(|| unsure("only elasticsearch:…, or http://HOST/INDEX/_doc/…, is known"))?;
     let of = |name: &str| {
         let found: Vec<&str> = options
             .split('&')
@@ -164,6 +167,15 @@ pub fn target(settings: &Settings) -> Result<Target, Unredirectable> {
     }
 }
 
+/// Server and index of an address that puts one document at a time.
+fn by_http(url: &str) -> Option<(&str, &str)> {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
+    let (server, path) = rest.split_once('/')?;
+    let (name, _) = path.split_once("/_doc/")?;
+    let is_plain = !name.is_empty() && !name.contains(['/', '?', '$', '#', '%']) && !server.contains('?');
+    is_plain.then_some((server, name))
+}
+
 /// The same sink, reading one record after the other from this topic and writing into the scratch store.
 ///
 /// # Errors
@@ -177,7 +189,11 @@ pub fn onto(settings: &Settings, target: &Target, topic: &str, scratch: &str) ->
         Target::Table(Table { schema: None, .. }) => (FORMAT, scratch.to_owned()),
         Target::Index { name, .. } => {
             let url = settings.get(URL).map_or("", String::as_str);
-            (URL, url.replace(&format!("indexName={name}"), &format!("indexName={scratch}")))
+            let url = match by_http(url) {
+                Some(_) => url.replacen(&format!("/{name}/_doc/"), &format!("/{scratch}/_doc/"), 1),
+                None => url.replace(&format!("indexName={name}"), &format!("indexName={scratch}")),
+            };
+            (URL, url)
         }
     };
     own.insert(key.to_owned(), value);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemas::registry::Registry;
 use tokio::task::JoinSet;
 
+use crate::check::target;
 use crate::connect::Settings;
 use crate::elastic::Elastic;
 use crate::names::{CAMEL_CLASS, JDBC_CLASS};
@@ -47,9 +48,7 @@ pub fn needs(settings: &Settings) -> BTreeSet<Need> {
             needs.insert(Need::Postgres(table.map(str::to_owned)));
         }
         CAMEL_CLASS => {
-            let options = setting("camel.sink.url").strip_prefix("elasticsearch:").and_then(|url| url.split_once('?'));
-            let index = options
-                .and_then(|(_, options)| options.split('&').find_map(|option| option.strip_prefix("indexName=")));
+            let index = target::index(setting("camel.sink.url"));
             needs.extend(index.map(|index| Need::Elastic(index.to_owned())));
         }
         _ => {}
@@ -119,7 +118,13 @@ mod tests {
         let follows = [("connector.class", JDBC_CLASS), ("collection.name.format", "${topic}")];
         assert_eq!(of(&follows), ["Registry", "Postgres(None)"]);
         let url = "elasticsearch:o?hostAddresses=${env:E}&operation=Index&indexName=i&socketTimeout=1";
-        assert_eq!(of(&[("connector.class", CAMEL_CLASS), ("camel.sink.url", url)]), ["Registry", "Elastic(\"i\")"]);
+        let guarded = "http://${env:E}/i/_doc/${header.docId}?httpMethod=PUT";
+        for url in [url, guarded] {
+            assert_eq!(
+                of(&[("connector.class", CAMEL_CLASS), ("camel.sink.url", url)]),
+                ["Registry", "Elastic(\"i\")"]
+            );
+        }
         assert_eq!(of(&[("connector.class", "x.Y")]), ["Registry"]);
     }
 }

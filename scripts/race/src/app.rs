@@ -61,6 +61,9 @@ struct Sinks {
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<sinks::Stage>,
+    /// Of the rates, only those of this store
+    #[arg(long, value_enum)]
+    store: Option<sinks::Kind>,
     /// Orders of one drain into Elasticsearch, five times as many into PostgreSQL; 100,000 if absent, 20,000 when quick
     #[arg(long, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
     orders: Option<u32>,
@@ -181,8 +184,9 @@ async fn bench_sinks(args: Sinks) -> anyhow::Result<()> {
     let own = std::env::current_exe().context("cannot find this program's own file")?;
     let json = args.json.unwrap_or_else(|| own.with_file_name("../bench/sinks.json"));
     let dir = own.with_file_name("../bench/sinks");
-    let Sinks { quick, only, orders, beside, .. } = args;
-    let report = sinks::run(sinks::Options { dir, orders, pairs: args.pairs.into(), quick, only, beside }).await?;
+    let Sinks { quick, only, store, orders, beside, .. } = args;
+    let options = sinks::Options { dir, orders, pairs: args.pairs.into(), quick, only, store, beside };
+    let report = sinks::run(options).await?;
     println!("{report}");
     report.save(&json)
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Context;
-use connectors::retry::Transient;
+use connectors::{names::sink_group, retry::Transient};
 
 use crate::{
     machine::Machine,
@@ -34,6 +34,7 @@ use contestant::Contestant;
 use drain::Took;
 use fill::Filler;
 use servers::Servers;
+pub use stores::Kind;
 
 /// What is measured, and with what.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct Options {
     pub quick: bool,
     /// Stages that are run; all if there is none.
     pub only: Vec<Stage>,
+    /// The one store whose sink's rates are measured; both if there is none.
+    pub store: Option<Kind>,
     /// Other connector files that take part in the rates.
     pub beside: Vec<PathBuf>,
 }
@@ -150,6 +153,12 @@ impl Bench {
     async fn fill(&self, numbers: Range<u64>) -> anyhow::Result<()> {
         let filler = Arc::clone(&self.filler);
         tokio::task::spawn_blocking(move || filler.fill(numbers)).await?
+    }
+
+    /// A connector that is deployed next under this name reads what is written from now on.
+    async fn begin_at_the_end(&self, connector: &str) -> anyhow::Result<()> {
+        let (kafka, group) = (self.servers.kafka().to_owned(), sink_group(connector));
+        tokio::task::spawn_blocking(move || fill::begin_at_the_end(&kafka, &group)).await?
     }
 
     /// Asks again while a worker shares its work out.

@@ -1,5 +1,7 @@
 //! The address in `camel.sink.url`: of the elasticsearch component, or of the http component with one PUT a document.
 
+use schemas::names::topics::ORDER_PLACED;
+
 use super::super::{Subject, has_placeholder, near};
 use super::URL;
 use crate::files::At;
@@ -66,6 +68,9 @@ const HTTP: &[&str] = &[
 ];
 /// Time limits that the http component takes from its settings only.
 const IGNORED: &[&str] = &["socketTimeout", "connectTimeout", "connectionRequestTimeout"];
+
+/// The field that is an order's version.
+const VERSION: &str = "received_offset";
 
 /// An address that is known.
 pub(in crate::check) enum Address<'a> {
@@ -256,5 +261,36 @@ fn http(subject: &mut Subject<'_>, path: &str, options: &str) {
         let message = "gives documents no version";
         let fix = "add version=${header.docVersion}&version_type=external_gte, made of received_offset";
         subject.tell(&rules::STALE_WRITE, At::Value(URL), message, fix);
+    }
+    version(subject, options);
+    content_type(subject);
+}
+
+/// What orders the versions of an order is its place in `orders.received`, and nothing else.
+fn version(subject: &mut Subject<'_>, options: &str) {
+    let header = option(options, "version").and_then(|value| value.strip_prefix("${header.")?.strip_suffix('}'));
+    let made = header.and_then(|header| super::made_of(subject, &format!("CamelHeader.{header}")));
+    let known = subject.list("topics").any(|topic| topic == ORDER_PLACED);
+    if let Some((alias, field)) = made.filter(|(_, field)| known && *field != VERSION) {
+        let message = format!("`{field}` is not the version of {ORDER_PLACED}, {VERSION}");
+        let key = format!("transforms.{alias}.fields");
+        subject.tell(&rules::STALE_WRITE, At::Value(&key), &message, &format!("write \"{VERSION}\" in its place"));
+    }
+}
+
+/// Elasticsearch takes a document only with its kind.
+fn content_type(subject: &mut Subject<'_>) {
+    const HEADER: &str = "CamelHeader.Content-Type";
+    let aliases: Vec<&str> = subject.list("transforms").collect();
+    let made = aliases.iter().find(|alias| subject.setting(&format!("transforms.{alias}.header")) == HEADER);
+    let Some(alias) = made else {
+        let message = format!("no transform makes {HEADER}, without which Elasticsearch refuses each document");
+        let fix = format!("add InsertHeader with \"header\": \"{HEADER}\", \"value.literal\": \"application/json\"");
+        return subject.tell(&rules::DOCUMENT_FORM, At::Key("transforms"), &message, &fix);
+    };
+    let key = format!("transforms.{alias}.value.literal");
+    if !subject.is(&key, "application/json") {
+        let message = format!("`{}` is not the kind of a document", subject.setting(&key));
+        subject.tell(&rules::DOCUMENT_FORM, At::Value(&key), &message, "write \"application/json\"");
     }
 }

@@ -64,6 +64,18 @@ fn a_camel_sink_writes_into_the_scratch_index_and_keeps_the_rest_of_its_address(
 }
 
 #[test]
+fn a_camel_sink_that_puts_each_document_writes_into_the_scratch_index_too() {
+    let url =
+        "http://${env:ELASTICSEARCH_HOST}/orders/_doc/${header.docId}?httpMethod=PUT&version=${header.docVersion}";
+    let own = redirected(&camel(url, &[]));
+    assert_eq!(own[URL], url.replace("orders", "scratch"));
+    let live = target(&camel(url, &[])).unwrap();
+    assert!(live.is_at("http://127.0.0.1:9200", None).is_ok());
+    let elsewhere = target(&camel("http://h:1/orders/_doc/1", &[])).unwrap();
+    assert!(elsewhere.is_at("http://127.0.0.1:9200", None).is_err());
+}
+
+#[test]
 fn what_may_write_into_the_live_store_is_refused() {
     for (key, value) in [
         ("collection.naming.strategy", "x.Y"),
@@ -82,6 +94,10 @@ fn what_may_write_into_the_live_store_is_refused() {
         "elasticsearch:o?indexName=i",
         "elasticsearch:o?hostAddresses=h&indexName=${header.x}",
         "http://h/indexName=i?indexName=i&hostAddresses=h",
+        "http://h/_bulk?httpMethod=POST",
+        "http://h/${header.i}/_doc/1",
+        "http://h/i/_update/_doc/1",
+        "http://h?x=/i/_doc/1",
     ] {
         assert!(target(&camel(url, &[])).is_err(), "{url}");
     }

@@ -2,6 +2,7 @@
 //! same table or index, so what passes is stored, early and once more, and nothing else than the record's place and the
 //! pace differ. What makes a sink depend on the record's place makes a trial worthless, and is refused here.
 
+use crate::check::target;
 use crate::connect::Settings;
 use crate::names::{CAMEL_CLASS, JDBC_CLASS};
 
@@ -89,10 +90,7 @@ fn target(settings: &Settings) -> Result<(), Untriable> {
         }
         CAMEL_CLASS => {
             let (key, url) = ("camel.sink.url", setting("camel.sink.url"));
-            if url.split(['?', '&']).any(|option| option.starts_with("indexName=")) {
-                return Ok(());
-            }
-            place(key, "name the index there")
+            if target::index(url).is_some() { Ok(()) } else { place(key, "name the index there") }
         }
         class => Err(Untriable::Class(class.to_owned())),
     }
@@ -163,6 +161,8 @@ mod tests {
         let camel = |url| settings("s", &given(&[("connector.class", CAMEL_CLASS), ("camel.sink.url", url)]), "h");
         assert!(camel("elasticsearch:o?operation=Index&indexName=i").is_ok());
         assert!(camel("elasticsearch:o?operation=Index").is_err());
+        assert!(camel("http://h/i/_doc/${header.docId}?httpMethod=PUT").is_ok());
+        assert!(camel("http://h/${header.i}/_doc/${header.docId}?httpMethod=PUT").is_err());
         assert_eq!(refused(&[("connector.class", "x.Y")]), Untriable::Class("x.Y".to_owned()));
     }
 }

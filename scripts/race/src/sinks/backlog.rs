@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use super::{Bench, Found, contestant::Contestant, drain::Poised, orders, stores::Kind};
+use super::{Bench, Found, contestant::Contestant, drain::Poised, fill, orders, stores::Kind};
 use crate::{
     report::{Row, Sample, progress},
     spread::Spread,
@@ -42,6 +42,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
         bench.servers.stores.compare(kind, &expected).await?;
         tell(kind, &looks, count, &mut found)?;
     }
+    fill::throw_away(bench.servers.kafka()).await?;
     found.notes.push(format!("the backlog of {count} orders is in both stores, by count, amounts and versions"));
     Ok(found)
 }

@@ -52,6 +52,7 @@ pub(super) async fn drain(bench: &Bench, contestant: &Contestant, count: u64) ->
     poised.remove().await?;
     let took = took.with_context(|| format!("{}, {}", contestant.kind, contestant.name))?;
     bench.servers.stores.compare(contestant.kind, &orders::sums(0..count)?).await?;
+    fill::throw_away(bench.servers.kafka()).await?;
     Ok(took)
 }
 
@@ -62,8 +63,7 @@ impl<'b> Poised<'b> {
         bench.servers.stores.empty(contestant.kind).await?;
         let name = bench.name();
         let poised = Self { bench, name, kind: contestant.kind };
-        let (kafka, group) = (bench.servers.kafka().to_owned(), sink_group(&poised.name));
-        tokio::task::spawn_blocking(move || fill::begin_at_the_end(&kafka, &group)).await??;
+        bench.begin_at_the_end(&poised.name).await?;
         let connect = &bench.servers.connect;
         bench.retried(async || connect.put_settings(&poised.name, &contestant.settings).await).await?;
         poised.until("RUNNING", contestant.tasks()).await?;

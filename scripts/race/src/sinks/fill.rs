@@ -5,6 +5,8 @@ use std::{ops::Range, time::Duration};
 use anyhow::{Context, ensure};
 use rdkafka::{
     ClientConfig,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::RDKafkaErrorCode,
     message::{Header, OwnedHeaders},
@@ -78,13 +80,32 @@ impl Filler {
 
 /// Lets a group that has no member begin where the topic ends now. Blocks.
 pub(super) fn begin_at_the_end(kafka: &str, group: &str) -> anyhow::Result<()> {
+    let consumer = consumer(kafka, group)?;
+    let ends = ends(&consumer)?;
+    consumer.commit(&ends, CommitMode::Sync).with_context(|| format!("the offsets of {group} cannot be set"))
+}
+
+/// Throws away what is in the topic: it was drained, and the disk is no part of what is measured.
+pub(super) async fn throw_away(kafka: &str) -> anyhow::Result<()> {
+    let servers = kafka.to_owned();
+    let ends = tokio::task::spawn_blocking(move || ends(&consumer(&servers, "race-ends")?)).await??;
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", kafka).create()?;
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+    admin.delete_records(&ends, &options).await.context("the drained records cannot be thrown away")?;
+    Ok(())
+}
+
+fn consumer(kafka: &str, group: &str) -> anyhow::Result<BaseConsumer> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", kafka).set("group.id", group).set("enable.auto.commit", "false");
-    let consumer: BaseConsumer = config.create()?;
+    config.create().context("cannot make a consumer")
+}
+
+fn ends(consumer: &BaseConsumer) -> anyhow::Result<TopicPartitionList> {
     let mut ends = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
         let (_, end) = consumer.fetch_watermarks(topics::ORDER_PLACED, partition, PATIENCE)?;
         ends.add_partition_offset(topics::ORDER_PLACED, partition, Offset::Offset(end))?;
     }
-    consumer.commit(&ends, CommitMode::Sync).with_context(|| format!("the offsets of {group} cannot be set"))
+    Ok(ends)
 }

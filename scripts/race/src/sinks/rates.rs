@@ -19,7 +19,7 @@ type Runs = Vec<Took>;
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let mut found = Found::default();
-    for kind in Kind::ALL {
+    for kind in Kind::ALL.into_iter().filter(|kind| bench.options.store.is_none_or(|only| only == *kind)) {
         let ours = Contestant::of_file(&bench.servers.files.join(kind.file()), "our settings")?;
         let others = bench.beside.iter().filter(|other| other.kind == kind).cloned();
         let contestants: Vec<Contestant> = [ours.clone(), ours.defaults()].into_iter().chain(others).collect();

@@ -55,6 +55,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
         // Under their own names: their dead letters have topics of theirs.
         let sink = Contestant::of_file(&bench.servers.files.join(kind.file()), "our settings")?;
         let (connect, name) = (&bench.servers.connect, kind.file().trim_end_matches(".json"));
+        bench.begin_at_the_end(name).await?;
         bench.retried(async || connect.put_settings(name, &sink.settings).await).await?;
     }
     bench.servers.stack.start_again(Service::Connectors)?;

@@ -23,8 +23,8 @@ const NAME: &str = topics::ORDER_PLACED;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where orders go.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum Kind {
     /// A table.
     Postgres,
     /// An index.

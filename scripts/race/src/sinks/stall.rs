@@ -32,6 +32,8 @@ const GOAL: Goal = Goal::AtMost(2.0);
 const DOWN: Duration = Duration::from_secs(5);
 /// Orders a second: each sink has something to do all the time, and keeps up.
 const EVERY: Duration = Duration::from_millis(40);
+/// Orders before the first round.
+const STEADY: u64 = 25;
 /// Between two looks at a store that comes back.
 const LOOK: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -86,6 +88,11 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
 
 async fn rounds(bench: &Bench, load: &Load) -> anyhow::Result<[Vec<Stall>; 2]> {
     let mut all: [Vec<Stall>; 2] = Default::default();
+    let begun = Instant::now();
+    while load.written() < STEADY {
+        ensure!(begun.elapsed() < PATIENCE, "{} orders are written in {PATIENCE:?}", load.written());
+        tokio::time::sleep(EVERY).await;
+    }
     for kind in Kind::ALL {
         until(bench, kind, 0..load.written()).await.with_context(|| format!("{kind}, before the first round"))?;
     }
@@ -142,7 +149,10 @@ async fn takes_writes(bench: &Bench, kind: Kind) -> anyhow::Result<Instant> {
 /// How many of the last of these orders are stored; what is asked for by its id is seen at once.
 async fn stored(bench: &Bench, kind: Kind, numbers: std::ops::Range<u64>) -> anyhow::Result<(u64, u64)> {
     let numbers = numbers.start.max(numbers.end.saturating_sub(MOST))..numbers.end;
-    let asked = numbers.end - numbers.start;
+    let asked = numbers.end.saturating_sub(numbers.start);
+    if asked == 0 {
+        return Ok((0, 0));
+    }
     let ids = numbers.map(|number| Ok(Placed::new(number)?.key().to_owned())).collect::<anyhow::Result<Vec<_>>>()?;
     let found = match kind {
         Kind::Postgres => {

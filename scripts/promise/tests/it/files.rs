@@ -27,6 +27,11 @@ pub(crate) fn edited(house: &mut House) {
     assert_eq!((plan.code, keys), (2, vec![&json!([{"key": KEY, "old": null, "new": "400"}])]), "{}", plan.out);
     println!("{}", room.run("plan", &[]).out);
     assert_eq!(room.run("drift", &[]).code, 0, "an edited file is no drift");
+    let joined = room.run("plan", &["--rehearse", "--last", "20", "--format", "json"]);
+    let told: Value = serde_json::from_str(&joined.out).unwrap();
+    let rehearsed: Vec<&Value> = told["rehearsals"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!((joined.code, rehearsed), (2, vec![&json!(SINK)]), "what is changed, and nothing else: {}", joined.out);
+    assert_eq!(told.get("not_rehearsed"), None, "{}", joined.out);
 
     let begun = Instant::now();
     let applied = room.run("apply", &[]);

@@ -239,7 +239,15 @@ fn sql(house: &House, make: &'static str, mend: String) -> Mend {
         }
         postgres
     });
-    Box::new(move |house| house.runtime.block_on(async { postgres.run(&mend).await.unwrap() }))
+    Box::new(move |house| {
+        house.runtime.block_on(async {
+            // A batch that is under way would hold the table for as many slow statements as it has.
+            if mend.starts_with("drop") {
+                postgres.run(OTHERS).await.unwrap();
+            }
+            postgres.run(&mend).await.unwrap();
+        });
+    })
 }
 
 /// The sink gets an address without a time limit, then its rows are locked. After a minute the healer starts its tasks

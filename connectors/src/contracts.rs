@@ -75,6 +75,7 @@ impl Contracts {
         let mut contracts = Self::default();
         let Some(folder) = folders.iter().find(|folder| folder.is_dir()) else { return contracts };
         for contract in [&mut contracts.placed, &mut contracts.received] {
+            let folder = folder.strip_prefix(".").unwrap_or(folder);
             let path = folder.join(format!("{}.avsc", contract.topic));
             if !path.exists() {
                 continue;

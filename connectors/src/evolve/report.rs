@@ -247,8 +247,8 @@ fn write_text(report: &Report, out: &mut String) -> std::fmt::Result {
         (2, _) => writeln!(out, "\nnothing was changed; --yes does it"),
         (0, true) if !names.is_empty() => writeln!(
             out,
-            "\n{} is in place, and nobody fills it yet: `transforms new my-module --schema {}`, set `order.{}`, build, push, \
-             name it in the pipeline's file, `connectors apply`",
+            "\n{} is in place; a module fills it: `transforms new my-module --schema {}`, set `order.{}`, build, push, name \
+             it in the pipeline's file, `connectors apply`",
             names.join(", "),
             report.schema,
             names.first().unwrap_or(&"")
@@ -264,4 +264,60 @@ fn section(out: &mut String, head: &str, lines: &[String], before: &str) -> std:
     }
     writeln!(out, "\n{head}")?;
     lines.iter().try_for_each(|line| writeln!(out, "{before}{line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rehearse::compare::{Change, Difference, OfField};
+    use crate::rehearse::report::Poison;
+
+    fn rehearsal(fields: &[(&str, Option<&str>)]) -> Rehearsal {
+        let of = |(field, after): &(&str, Option<&str>)| {
+            let change = Change { before: None, after: after.map(str::to_owned), rows: 3 };
+            OfField { field: (*field).to_owned(), rows: 3, changes: vec![change], others: 0 }
+        };
+        let fields = fields.iter().map(of).collect();
+        let difference = Difference { live_rows: 3, edited_rows: 3, differing: 3, fields, ..Difference::default() };
+        Rehearsal { name: "s".to_owned(), difference, ..Rehearsal::default() }
+    }
+
+    #[test]
+    fn only_the_new_field_may_differ_and_its_value_must_arrive() {
+        let new = ["gift".to_owned()];
+        let fine = Tried::of(&rehearsal(&[("gift", Some("\"sample\""))]), &new);
+        assert_eq!((fine.refused, fine.filled, fine.rows), (Vec::new(), 3, 3));
+        let refused = |rehearsal: &Rehearsal| Tried::of(rehearsal, &new).refused.join("; ");
+        let other = refused(&rehearsal(&[("gift", Some("1")), ("amount", Some("2"))]));
+        assert!(other.contains("amount would change in the rows, and only gift may"), "{other}");
+        for lost in [None, Some("null")] {
+            let lost = refused(&rehearsal(&[("gift", lost)]));
+            assert!(lost.contains("a value of gift does not arrive"), "{lost}");
+        }
+        let poison = |sides: &[Side]| {
+            let record = crate::kafka::record::Address::new("t", 0, 7);
+            let (class, message) = ("a.B".to_owned(), "no".to_owned());
+            Poison { record, key: None, stage: "TASK_PUT", class, message, sides: sides.to_vec() }
+        };
+        let fine = rehearsal(&[("gift", Some("1"))]);
+        let with = |sides: &[Side]| refused(&Rehearsal { poison: vec![poison(sides)], ..fine.clone() });
+        assert!(with(&[Side::Edited]).contains("it would not take t/0/7 any more: a.B: no"));
+        assert_eq!(with(&[Side::Live, Side::Edited]), "", "it takes neither now");
+        let cut = Rehearsal { incomplete: Some("the time is over".to_owned()), ..rehearsal(&[]) };
+        assert_eq!(refused(&cut), "rehearsal of s: the time is over");
+    }
+
+    #[test]
+    fn the_exit_code_says_what_is_left() {
+        let code = |change: fn(&mut Report)| {
+            let mut report = Report::default();
+            change(&mut report);
+            report.exit_code()
+        };
+        assert_eq!(code(|_| {}), 0);
+        assert_eq!(code(|report| report.plan.exit_code = 2), 2);
+        assert_eq!(code(|report| report.pipelines.push(Pipeline { restarts: true, ..Pipeline::default() })), 2);
+        assert_eq!(code(|report| (report.plan.exit_code, report.applied) = (2, true)), 0);
+        assert_eq!(code(|report| report.refused.push("no".to_owned())), 1);
+    }
 }

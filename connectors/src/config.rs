@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::evolve::Evolve;
-pub use self::plan::{Compare, Files, Prune};
-pub use self::rehearse::Rehearse;
+pub use self::plan::{Compare, Files, Plan, Prune};
+pub use self::rehearse::{Extent, Rehearse};
 pub use self::search::{Bound, Command, DeadLetters, Discard, List, Replay, Show, Some, Trace, Which};
 pub use self::verify::Verify;
 

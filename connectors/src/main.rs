@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use connectors::app::{self, evolve, plan, rehearsal, search, verify};
 use connectors::config::{
-    Apply, Compare, DeadLetters, Evolve, Lint, Prune, Rehearse, Serve, Servers, Status, Trace, Verify, Watch,
+    Apply, Compare, DeadLetters, Evolve, Lint, Plan, Prune, Rehearse, Serve, Servers, Status, Trace, Verify, Watch,
 };
 use service_kit::telemetry;
 
@@ -28,7 +28,7 @@ enum Command {
     /// Deploy topics, schemas, stores, modules, pipelines and sinks; repeatable
     Apply(Apply),
     /// Say what apply would change, touching nothing; exit code 0 nothing, 1 error or refused, 2 something
-    Plan(Compare),
+    Plan(Plan),
     /// Say what on the servers was changed past the files; exit code 0 nothing, 1 error, 2 something
     Drift(Compare),
     /// Remove connectors and pipelines that are ours and have no file any more; without --yes say which

@@ -160,7 +160,7 @@ fn every_command_reads_its_flags_and_names_a_server_that_is_away() {
     let letter = "orders.dead-letter/0/0";
     for (args, code) in [
         (&["lint", "--format", "json", "--deny-warnings", "."][..], &[0, 1][..]),
-        (&["plan", "--format", "json", "--wait", "1", "--files", "/absent"], &[1]),
+        (&["plan", "--format", "json", "--wait", "1", "--files", "/absent", "--rehearse", "--last", "5"], &[1]),
         (&["drift", "--format", "json", "--wait", "1", "--owner", "a", "--files", "/absent"], &[1]),
         (&["prune", "--yes", "--wait", "1", "--owner", "a", "--files", "/absent"], &[1]),
         (&["status", "--format", "json"], &[2]),

@@ -1,7 +1,6 @@
 //! A field is added while orders flow: checked, rehearsed and rolled out by one command, and nothing is lost or doubled.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::files;
 use crate::house::{House, root, scratch};
+use crate::sink::{Answer, connectors};
 
 const FIELD: &str = "gift_note: string";
 
@@ -20,8 +20,7 @@ pub(crate) fn under_load(house: &mut House) {
     let files = checkout();
     // What would break is refused, and changes nothing.
     let taken = run(house, &files, &["--add", "channel: long", "--yes"]);
-    let told = String::from_utf8_lossy(&taken.stderr).into_owned();
-    assert!(taken.status.code() == Some(1) && told.contains("channel is there already"), "{told}");
+    assert!(taken.code == 1 && taken.err.contains("channel is there already"), "{}", taken.err);
 
     let flow = {
         let posts = house.stream("evolution", 17, 2_000);
@@ -31,8 +30,8 @@ pub(crate) fn under_load(house: &mut House) {
         std::thread::spawn(move || runtime.block_on(load::run(&plan, posts, ledger, &gauge, &stop)))
     };
     let shown = run(house, &files, &["--add", FIELD]);
-    println!("{}", String::from_utf8_lossy(&shown.stdout));
-    assert_eq!(shown.status.code(), Some(2), "{}", String::from_utf8_lossy(&shown.stderr));
+    println!("{}", shown.out);
+    assert_eq!(shown.code, 2, "{}", shown.err);
     let before = schema(house);
     let begun = Instant::now();
     let report = report(&run(house, &files, &["--add", FIELD, "--yes", "--last", "200", "--format", "json"]));
@@ -49,7 +48,7 @@ pub(crate) fn under_load(house: &mut House) {
     house.post("evolved-1", r#"{"orderId":"evolved-1","amount":1.50,"customer":"after the field"}"#);
 
     // The same again finds everything done.
-    let again = report_of(&run(house, &files, &["--add", FIELD, "--yes", "--format", "json"]), 0);
+    let again = report(&run(house, &files, &["--add", FIELD, "--yes", "--format", "json"]));
     assert_eq!((&again["edits"], &again["done"]), (&json!([]), &json!([])), "{again:#}");
     assert_ne!(schema(house), before, "the pipeline writes by the new schema");
     house.expect_all_zero();
@@ -82,20 +81,12 @@ fn checkout() -> PathBuf {
     to.join("connectors")
 }
 
-fn run(house: &House, files: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(house.options.binaries.join("connectors"));
-    command.arg("evolve").args(args).arg("--files").arg(files);
-    command.env_clear().envs(house.stack.endpoints().environment()).env("ORDERFLOW_LOG", "warn");
-    command.output().unwrap()
+fn run(house: &House, files: &Path, args: &[&str]) -> Answer {
+    connectors(house, &[&["evolve", "--files", files.to_str().unwrap()], args].concat())
 }
 
-fn report(output: &Output) -> Value {
-    report_of(output, 0)
-}
-
-fn report_of(output: &Output, code: i32) -> Value {
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"));
-    assert_eq!(output.status.code(), Some(code), "{told}{report:#}");
+fn report(answer: &Answer) -> Value {
+    let report = answer.json();
+    assert_eq!(answer.code, 0, "{}{report:#}", answer.err);
     report
 }

@@ -25,6 +25,9 @@ mod kafka_security;
 mod orders;
 mod poison;
 mod rehearsal;
+mod remade;
+mod sink;
+mod small_disk;
 mod strikes;
 mod targets;
 mod verify;
@@ -39,8 +42,9 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 16] = [
+    let stages: [(&str, Stage); 17] = [
         ("one order", orders::one_order),
+        ("stores are lost and made again", remade::made_again),
         ("ten thousand orders", orders::ten_thousand),
         ("the checker sees what is broken in the real stores", broken::stores),
         ("poison straight into orders.received", poison::planted),

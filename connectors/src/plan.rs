@@ -26,7 +26,7 @@ pub enum Action {
 }
 
 /// The whole answer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Plan {
     /// Of this form; a number more where a program that reads it must change.
     pub version: u32,

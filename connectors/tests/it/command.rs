@@ -166,6 +166,10 @@ fn every_command_reads_its_flags_and_names_a_server_that_is_away() {
         (&["status", "--format", "json"], &[2]),
         (&["watch", "--looks", "1", "--every", "1"], &[0]),
         (&["rehearse", "absent.json", "--last", "5", "--timeout", "1", "--examples", "0", "--format", "json"], &[1]),
+        (
+            &["evolve", "--add", "a: int", "--default", "-1", "--doc", "d", "--files", "/absent", "--format", "json"],
+            &[1],
+        ),
         (&["trace", "a", "--format", "json", "--time-limit", "1"], &[1, 2]),
         (&["dead-letters", "list", "--format", "json", "--time-limit", "1"], &[1]),
         (&["dead-letters", "show", letter, "--format", "json"], &[1]),

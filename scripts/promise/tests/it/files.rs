@@ -13,7 +13,9 @@ const SINK: &str = "orders-postgres";
 const KEY: &str = "consumer.override.max.poll.records";
 
 pub(crate) fn edited(house: &mut House) {
-    let files = copy();
+    let files = scratch("edited-files");
+    let _ = std::fs::remove_dir_all(&files);
+    copy(&files);
     let room = Room { house, files: files.clone() };
     let sink = Sink { house, name: SINK };
     assert_eq!(room.run("plan", &[]).code, 0, "what was just deployed is as its files say");
@@ -89,9 +91,7 @@ impl Room<'_> {
 }
 
 /// The folder's files and stores, to be edited.
-fn copy() -> PathBuf {
-    let to = scratch("edited-files");
-    let _ = std::fs::remove_dir_all(&to);
+pub(crate) fn copy(to: &Path) {
     for folder in ["", "stores"] {
         std::fs::create_dir_all(to.join(folder)).unwrap();
         for entry in std::fs::read_dir(root().join("connectors").join(folder)).unwrap().flatten() {
@@ -103,7 +103,6 @@ fn copy() -> PathBuf {
             }
         }
     }
-    to
 }
 
 fn edit(files: &Path, sink: &str, change: impl Fn(&mut Value)) {

@@ -1,5 +1,6 @@
 //! The only wiring: makes clients of the settings and hands them to the commands.
 
+pub mod evolve;
 pub mod plan;
 pub mod rehearsal;
 pub mod search;

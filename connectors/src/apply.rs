@@ -1,10 +1,10 @@
-//! The one deploy step, in the order of a change: topics, subjects, tables and indexes, modules, pipelines, sinks.
+//! The one deploy step, in the order of a change: topics, tables and indexes, subjects, modules, pipelines, sinks.
 //! Each step may run again and says what it did. Nothing is touched before all files have been found free of faults.
 
 pub mod modules;
 pub mod pipelines;
 pub mod sinks;
-mod stores;
+pub(crate) mod stores;
 pub(crate) mod subjects;
 mod topics;
 
@@ -24,7 +24,7 @@ use crate::postgres::{Postgres, PostgresError};
 use crate::retry::Transient;
 
 /// Between two looks at something that is to come up.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The servers that a deployment goes to.
 #[derive(Debug, Clone)]
@@ -204,9 +204,10 @@ pub enum ApplyError {
 /// [`ApplyError`] at the first step that cannot be done.
 pub async fn apply(target: &Target, all: &Deployment, modules: Option<&Path>, out: Out<'_>) -> Result<(), ApplyError> {
     topics::apply(target, out).await?;
-    subjects::apply(target, out).await?;
+    // What holds a field is there before anything writes it.
     stores::tables(target, &all.tables, out).await?;
     stores::indexes(target, &all.indexes, out).await?;
+    subjects::apply(target, &all.contracts, out).await?;
     if let Some(folder) = modules {
         modules::apply(target, folder, out).await?;
     }

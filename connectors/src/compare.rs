@@ -140,11 +140,11 @@ impl Comparison {
 /// Asks all servers, side by side; each gets as long as the target waits.
 pub async fn compare(target: &Target, all: &Deployment) -> Comparison {
     let deadline = target.deadline();
-    let (topics, subjects, tables, indexes, pipelines, sinks) = tokio::join!(
+    let (topics, tables, indexes, subjects, pipelines, sinks) = tokio::join!(
         topics::compare(target, deadline),
-        subjects::compare(target, deadline),
         tables::compare(target, &all.tables, deadline),
         indexes::compare(target, &all.indexes, deadline),
+        subjects::compare(target, &all.contracts, deadline),
         pipelines::compare(target, &all.pipelines, deadline),
         sinks::compare(target, &all.sinks, deadline),
     );
@@ -154,9 +154,26 @@ pub async fn compare(target: &Target, all: &Deployment) -> Comparison {
         Ok(topics) if topics.iter().any(pipelines::waits_for) => Ok(pipelines::unasked(&all.pipelines)),
         Ok(_) | Err(_) => Err(reason),
     });
-    for found in [topics, subjects, tables, indexes, pipelines, sinks] {
+    for found in [topics, tables, indexes, subjects, pipelines, sinks] {
         comparison.take(found);
     }
+    comparison
+}
+
+/// What holds a new field: the tables and indexes, and the subject of what the pipeline writes.
+pub(crate) async fn stages(target: &Target, all: &Deployment) -> Comparison {
+    let deadline = target.deadline();
+    let (tables, indexes, subjects) = tokio::join!(
+        tables::compare(target, &all.tables, deadline),
+        indexes::compare(target, &all.indexes, deadline),
+        subjects::compare(target, &all.contracts, deadline),
+    );
+    let mut comparison = Comparison::default();
+    for found in [tables, indexes, subjects] {
+        comparison.take(found);
+    }
+    let placed = all.contracts.placed.subject;
+    comparison.things.retain(|thing| thing.kind != "subject" || thing.name == placed);
     comparison
 }
 

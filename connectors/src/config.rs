@@ -1,6 +1,7 @@
 //! Where the servers are and where the files are: flags with environment variables, loopback defaults, checked once.
 
 pub mod access;
+pub mod evolve;
 pub mod plan;
 pub mod rehearse;
 pub mod search;
@@ -11,8 +12,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::plan::{Compare, Files, Prune};
-pub use self::rehearse::Rehearse;
+pub use self::evolve::Evolve;
+pub use self::plan::{Compare, Files, Plan, Prune};
+pub use self::rehearse::{Extent, Rehearse};
 pub use self::search::{Bound, Command, DeadLetters, Discard, List, Replay, Show, Some, Trace, Which};
 pub use self::verify::Verify;
 

@@ -45,6 +45,9 @@ pub struct Status {
     /// The version that runs (`transforms` only).
     #[serde(default)]
     pub version: Option<Running>,
+    /// The id of the schema that it writes by (`transforms` only).
+    #[serde(default)]
+    pub output_schema_id: Option<u32>,
 }
 
 /// Which version of a pipeline runs, and in how many slots.

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::check;
 use crate::connect::Settings;
+use crate::contracts::{self, Contracts};
 use crate::finding::{Finding, Place, Severity};
 use crate::names::PIPELINE_CLASS;
 use crate::rules;
@@ -89,6 +90,8 @@ pub struct Deployment {
     pub tables: Vec<Table>,
     /// Indexes of Elasticsearch.
     pub indexes: Vec<Index>,
+    /// The schemas.
+    pub contracts: Contracts,
     /// What may be meant and is said all the same.
     pub warnings: Vec<Finding>,
 }
@@ -98,16 +101,7 @@ pub struct Deployment {
 /// # Errors
 /// Every finding in every file, where one of them is an error.
 pub fn read(folder: &Path) -> Result<Deployment, Vec<Finding>> {
-    let folder = Folder::read(folder, &[], false);
-    let found = folder.findings();
-    if found.iter().any(|finding| finding.severity == Severity::Error) {
-        return Err(found);
-    }
-    let connectors = folder.documents.into_iter().map(|document| document.connector);
-    let (pipelines, sinks) = connectors.partition(Connector::is_pipeline);
-    let tables = folder.tables.into_iter().map(|(table, _)| table).collect();
-    let indexes = folder.indexes.into_iter().map(|(index, _)| index).collect();
-    Ok(Deployment { sinks, pipelines, tables, indexes, warnings: found })
+    Folder::read(folder, &[], false).deployment()
 }
 
 /// Reads and checks one connector file, beside the stores that its folder has. Touches no server.
@@ -138,6 +132,8 @@ pub(crate) struct Folder {
     pub(crate) documents: Vec<Document>,
     pub(crate) tables: Vec<(Table, Text)>,
     pub(crate) indexes: Vec<(Index, Text)>,
+    /// The schemas that their topics have.
+    pub(crate) contracts: Contracts,
     /// They are alternatives to each other, of which none is deployed from here: a folder of examples.
     pub(crate) alternatives: bool,
     /// What was found while they were read.
@@ -158,6 +154,7 @@ impl Folder {
                 this.connector(text);
             }
         }
+        this.schemas(folder, above);
         let stores = [folder.join(STORES), self::above(folder).join(STORES)];
         let stores = stores.iter().take(if above { 2 } else { 1 }).find(|stores| stores.is_dir());
         for path in stores.map(|stores| this.listed(stores, "")).unwrap_or_default() {
@@ -166,6 +163,41 @@ impl Folder {
             }
         }
         this
+    }
+
+    /// A whole folder for a deployment, as [`read`] reads it.
+    pub(crate) fn whole(folder: &Path) -> Self {
+        Self::read(folder, &[], false)
+    }
+
+    /// What is to be deployed.
+    ///
+    /// # Errors
+    /// Every finding, where one of them is an error.
+    pub(crate) fn deployment(self) -> Result<Deployment, Vec<Finding>> {
+        let found = self.findings();
+        if found.iter().any(|finding| finding.severity == Severity::Error) {
+            return Err(found);
+        }
+        let connectors = self.documents.into_iter().map(|document| document.connector);
+        let (pipelines, sinks) = connectors.partition(Connector::is_pipeline);
+        let tables = self.tables.into_iter().map(|(table, _)| table).collect();
+        let indexes = self.indexes.into_iter().map(|(index, _)| index).collect();
+        Ok(Deployment { sinks, pipelines, tables, indexes, contracts: self.contracts, warnings: found })
+    }
+
+    /// The schemas beside these files. The folder above counts for files of examples, as its stores do.
+    fn schemas(&mut self, folder: &Path, above: bool) {
+        let parent = self::above(folder);
+        let mut folders = vec![parent.join(contracts::FOLDER)];
+        if above {
+            folders.push(self::above(&parent).join(contracts::FOLDER));
+        }
+        let mut unusable = Vec::new();
+        self.contracts = Contracts::beside(&folders, &mut unusable);
+        for one in unusable {
+            self.unreadable(Path::new(&one.file), &one.why, "mend the file");
+        }
     }
 
     /// As if these files had been read, in a folder of their own.

@@ -47,6 +47,9 @@ pub enum KafkaError {
         /// The partition.
         partition: i32,
     },
+    /// A record that was there is not any more.
+    #[error("no record lies at {0} any more")]
+    Gone(record::Address),
     /// A header that the client cannot write as it is.
     #[error("a header of a record for {topic} has a name that is no text; it would not be written as it was")]
     Header {
@@ -67,7 +70,7 @@ impl Transient for KafkaError {
             Self::Client { cause, .. } => cause.rdkafka_error_code().is_none_or(is_transient),
             Self::Topic { code, .. } | Self::Group { code, .. } => is_transient(*code),
             Self::Late { .. } | Self::Members => true,
-            Self::Header { .. } | Self::Cut => false,
+            Self::Header { .. } | Self::Gone(_) | Self::Cut => false,
         }
     }
 }

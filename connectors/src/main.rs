@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use connectors::app::{self, plan, rehearsal, search, verify};
+use connectors::app::{self, evolve, plan, rehearsal, search, verify};
 use connectors::config::{
-    Apply, Compare, DeadLetters, Lint, Prune, Rehearse, Serve, Servers, Status, Trace, Verify, Watch,
+    Apply, Compare, DeadLetters, Evolve, Lint, Plan, Prune, Rehearse, Serve, Servers, Status, Trace, Verify, Watch,
 };
 use service_kit::telemetry;
 
@@ -28,13 +28,15 @@ enum Command {
     /// Deploy topics, schemas, stores, modules, pipelines and sinks; repeatable
     Apply(Apply),
     /// Say what apply would change, touching nothing; exit code 0 nothing, 1 error or refused, 2 something
-    Plan(Compare),
+    Plan(Plan),
     /// Say what on the servers was changed past the files; exit code 0 nothing, 1 error, 2 something
     Drift(Compare),
     /// Remove connectors and pipelines that are ours and have no file any more; without --yes say which
     Prune(Prune),
     /// Try what an edited sink makes of the newest records, beside the live one and without touching it
     Rehearse(Rehearse),
+    /// Add a field to the orders that are stored: checked, rehearsed, and rolled out in the right order
+    Evolve(Evolve),
     /// Show state, tasks, lag and failures; exit code 0 where all runs, 2 otherwise
     Status(Status),
     /// Draw the status again and again, with rates and the time that a backlog still takes; Ctrl-C ends it
@@ -71,6 +73,7 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
             Command::Drift(options) => plan::drift(&args.servers, &options).await.map(ExitCode::from),
             Command::Prune(options) => plan::prune(&args.servers, &options).await.map(ExitCode::from),
             Command::Rehearse(options) => rehearsal::rehearse(&args.servers, &options).await.map(ExitCode::from),
+            Command::Evolve(options) => evolve::evolve(&args.servers, &options).await.map(ExitCode::from),
             Command::Status(options) => app::status(&args.servers, &options).await.map(ExitCode::from),
             Command::Watch(options) => app::watch(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
             Command::Trace(options) => search::trace(&args.servers, &options).await.map(ExitCode::from),

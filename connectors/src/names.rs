@@ -40,6 +40,8 @@ pub const STAGES: [Stage; 2] = [
 pub mod metrics {
     /// Trials of a sink's records, by connector and outcome.
     pub const TRIALS: &str = "orderflow_connectors_trials";
+    /// How long trials took.
+    pub const TRIAL_SECONDS: &str = "orderflow_connectors_trial_seconds";
     /// Records that became dead letters of a sink, by connector.
     pub const POISON: &str = "orderflow_connectors_poison_records";
     /// Connectors and tasks that are not RUNNING, by connector.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::compare::{Comparison, Difference, Place, Thing};
 use crate::decode::plain;
+use crate::rehearse::report::{self, Report};
 use schemas::mark::APPLIED;
 
 /// What becomes of a resource.
@@ -25,7 +26,7 @@ pub enum Action {
 }
 
 /// The whole answer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Plan {
     /// Of this form; a number more where a program that reads it must change.
     pub version: u32,
@@ -37,6 +38,12 @@ pub struct Plan {
     pub resources: Vec<Resource>,
     /// Who could not be asked, and why.
     pub errors: Vec<String>,
+    /// With `--rehearse`: what each sink that would be made or changed makes of the newest records.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rehearsals: Vec<Report>,
+    /// Which of them could not be rehearsed, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_rehearsed: Vec<String>,
 }
 
 /// How many resources of each action.
@@ -114,7 +121,28 @@ impl Plan {
             Summary { create: 0, change: 0, prune: 0, .. } => 0,
             _ => 2,
         };
-        Self { version: 1, exit_code, summary, resources, errors: found.unknown.clone() }
+        Self {
+            version: 1,
+            exit_code,
+            summary,
+            resources,
+            errors: found.unknown.clone(),
+            rehearsals: Vec::new(),
+            not_rehearsed: Vec::new(),
+        }
+    }
+
+    /// Whether a resource would be made or changed.
+    #[must_use]
+    pub fn moves(&self, kind: &str, name: &str) -> bool {
+        let moves = |one: &Resource| matches!(one.action, Action::Create | Action::Change);
+        self.resources.iter().any(|one| one.kind == kind && one.name == name && moves(one))
+    }
+
+    /// A sink that could not be rehearsed makes the plan one that is not to be relied on.
+    pub fn cannot_rehearse(&mut self, name: &str, why: &str) {
+        self.exit_code = 1;
+        self.not_rehearsed.push(format!("{name}: {why}"));
     }
 }
 
@@ -198,6 +226,12 @@ pub fn text(plan: &Plan) -> String {
         [] => writeln!(text, "nothing to do: all {unchanged} are as the files say"),
         parts => writeln!(text, "{}; {unchanged} as the files say", parts.join(", ")),
     };
+    for report in &plan.rehearsals {
+        let _ = write!(text, "\nrehearsal of {}\n{}", plain(&report.name), report::text(report));
+    }
+    for reason in &plan.not_rehearsed {
+        let _ = writeln!(text, "\ncannot rehearse {}", plain(reason));
+    }
     text
 }
 

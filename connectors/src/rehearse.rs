@@ -7,6 +7,7 @@
 //! for whoever asked, and in no log.
 
 pub mod compare;
+pub mod growth;
 pub mod mark;
 mod records;
 pub mod redirect;
@@ -19,6 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use self::growth::Growth;
 use self::mark::Mark;
 use self::redirect::Unredirectable;
 use self::report::Report;
@@ -123,6 +125,12 @@ pub enum RehearseError {
     /// Elasticsearch.
     #[error(transparent)]
     Elastic(#[from] ElasticError),
+    /// The schema registry.
+    #[error("the schema registry")]
+    Registry(#[from] schemas::registry::Error),
+    /// Data cannot be written by the new schema.
+    #[error("records cannot be written by the new schema")]
+    Growth(#[source] schemas::widen::WidenError),
     /// The temporary connectors.
     #[error("the temporary connectors")]
     Run(#[from] IsolateError),
@@ -148,6 +156,31 @@ pub async fn rehearse(
     stop: impl Future<Output = ()>,
     say: &(dyn Fn(String) + Send + Sync),
 ) -> Result<Report, RehearseError> {
+    with_growth(sources, (file, None), options, stop, say).await
+}
+
+/// Rehearses a file with a schema that grows: what runs now reads the records as they are, the file's settings read them
+/// as the new schema writes them. To be awaited to its end as well.
+///
+/// # Errors
+/// [`RehearseError`].
+pub async fn grown(
+    sources: &Sources,
+    (file, growth): (&Connector, &Growth),
+    options: Options,
+    stop: impl Future<Output = ()>,
+    say: &(dyn Fn(String) + Send + Sync),
+) -> Result<Report, RehearseError> {
+    with_growth(sources, (file, Some(growth)), options, stop, say).await
+}
+
+async fn with_growth(
+    sources: &Sources,
+    (file, growth): (&Connector, Option<&Growth>),
+    options: Options,
+    stop: impl Future<Output = ()>,
+    say: &(dyn Fn(String) + Send + Sync),
+) -> Result<Report, RehearseError> {
     let begun = Instant::now();
     let traces = sources.traces();
     let old = traces.remove(Whose::Over(SystemTime::now()), begun + BEFOREHAND).await;
@@ -156,7 +189,7 @@ pub async fn rehearse(
     }
     let mark = Mark::new(options.time_limit + AFTERWARDS + SPARE);
     let until = Instant::now() + options.time_limit;
-    let stage = Stage { sources, file, options, mark, until, say };
+    let stage = Stage { sources, file, growth, options, mark, until, say };
     let played = tokio::select! {
         played = tokio::time::timeout_at(until, stage.play()) => {
             played.unwrap_or(Err(RehearseError::Late(options.time_limit)))
@@ -177,7 +210,8 @@ impl Sources {
     #[must_use]
     pub fn traces(&self) -> Traces {
         let (connect, kafka) = (self.connect.clone(), self.kafka.clone());
-        Traces { connect, kafka, postgres: self.postgres.clone(), elastic: self.elastic.clone() }
+        let (postgres, elastic) = (self.postgres.clone(), self.elastic.clone());
+        Traces { connect, kafka, postgres, elastic, registry: self.registry.clone() }
     }
 
     fn probes(&self) -> Probes {

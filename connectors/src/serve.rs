@@ -26,7 +26,7 @@ use tracing::{info, warn};
 use crate::connect::{Connect, FAILED, Listed, RUNNING, Status};
 use board::{Board, Trouble};
 use duty::Duty;
-use healer::{Healer, Reason, Seen, State};
+use healer::{Healer, Reason, Seen, State, Target};
 use metrics::Metrics;
 use probes::{Health, Need, Probes, needs};
 use trials::Trials;
@@ -175,19 +175,27 @@ impl Supervisor {
     }
 
     async fn treat(&mut self, name: &str, one: &Listed, state: State) {
-        let target_up = needs(&one.info.config).iter().all(|need| self.health.get(need).is_none_or(Option::is_none));
+        let well = needs(&one.info.config).iter().all(|need| self.health.get(need).is_none_or(Option::is_none));
+        let target = match well {
+            false => Target::Away,
+            true if speaks_of_its_target(&one.status) => Target::Troubled,
+            true => Target::Well,
+        };
         let Some(patient) = self.patients.get_mut(name) else { return };
         if patient.last != Some(state) {
             report(name, patient.last, state, &one.status, &self.board.waits(name));
             patient.last = Some(state);
         }
-        if state == State::Failed && target_up && self.trials.begin(name, &one.info.config, patient.healer.episode()) {
+        if state == State::Failed
+            && target == Target::Well
+            && self.trials.begin(name, &one.info.config, patient.healer.episode())
+        {
             // It is held from now on, and is looked at anew when that is over.
             patient.healer = Healer::default();
             patient.last = None;
             return;
         }
-        let reason = patient.healer.step(Instant::now(), Seen { state, target_up });
+        let reason = patient.healer.step(Instant::now(), Seen { state, target });
         let trouble = patient.healer.episode().map(|episode| Trouble::new(episode, state, &one.status));
         self.board.set_trouble(name, trouble);
         self.metrics.unhealthy(name).set(unhealthy(&one.status));
@@ -242,6 +250,12 @@ fn state(status: &Status) -> State {
     } else {
         State::Changing
     }
+}
+
+/// All that failed did so with words of the target: no record is to blame.
+fn speaks_of_its_target(status: &Status) -> bool {
+    let mut traces = status.parts().filter(|part| part.state == FAILED).map(|part| part.trace.as_deref());
+    0 < status.failed() && traces.all(|trace| trace.and_then(isolate::reason::elsewhere).is_some())
 }
 
 fn unhealthy(status: &Status) -> i64 {

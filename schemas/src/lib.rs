@@ -2,7 +2,8 @@
 //! the registry's framing and a client of the registry.
 //!
 //! Reads in this order: [`order`], [`codec`], [`framing`], [`resolution`], [`registry`]; [`names`] and [`contracts`] are tables,
-//! [`partition`] says where a key lies, [`mark`] which connectors are ours, [`fields`] and [`json`] show what a datum says.
+//! [`partition`] says where a key lies, [`mark`] which connectors are ours, [`fields`] and [`json`] show what a datum says,
+//! [`widen`] writes old data as a newer schema.
 //! Nothing here knows HTTP requests, Kafka clients or modules.
 
 pub mod codec;
@@ -17,6 +18,7 @@ pub mod order;
 pub mod partition;
 pub mod registry;
 pub mod resolution;
+pub mod widen;
 
 pub use money::Money;
 pub use order::{Item, Order, OrderId};

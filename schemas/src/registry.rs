@@ -192,6 +192,33 @@ impl Registry {
         raw.id.ok_or_else(|| self.unavailable("the answer has no id"))
     }
 
+    /// All subjects.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn subjects(&self) -> Result<Vec<String>, Error> {
+        let request = self.http.get(format!("{}/subjects", self.address.url()));
+        let answer = self.answer(request, "").await?;
+        serde_json::from_value(answer).map_err(|_| self.unavailable("the answer is no list of subjects"))
+    }
+
+    /// Removes a subject with all its versions; one that is not there is no error.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn remove(&self, subject: &str) -> Result<(), Error> {
+        // A subject is marked as gone first, and only then can be gone for good.
+        for how in ["", "?permanent=true"] {
+            let request = self.http.delete(format!("{}/subjects/{subject}{how}", self.address.url()));
+            match self.answer(request, subject).await {
+                Ok(_) | Err(Error::UnknownSubject(_) | Error::UnknownSchema(_)) => {}
+                Err(Error::Refused { code: 40404..=40406, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Sets the compatibility rule of `subject`, such as `BACKWARD`. The converter has no such call.
     ///
     /// # Errors

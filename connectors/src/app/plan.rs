@@ -6,8 +6,9 @@ use anyhow::{Context as _, bail};
 
 use super::search::print;
 use crate::compare::{self, Comparison, Place};
-use crate::config::{Compare, Prune, Servers};
+use crate::config::{self, Compare, Prune, Servers};
 use crate::drift::{self, Drift};
+use crate::files::Deployment;
 use crate::plan::{self, Plan};
 use crate::prune;
 
@@ -15,9 +16,13 @@ use crate::prune;
 ///
 /// # Errors
 /// Where a file has an error, or no client can be made.
-pub async fn plan(servers: &Servers, options: &Compare) -> anyhow::Result<u8> {
-    let plan = Plan::new(&found(servers, options).await?);
-    print(options.format, &plan, plan::text)?;
+pub async fn plan(servers: &Servers, options: &config::Plan) -> anyhow::Result<u8> {
+    let (all, found) = found(servers, &options.compare).await?;
+    let mut plan = Plan::new(&found);
+    if options.rehearse {
+        super::rehearsal::join(servers, &all.sinks, &options.extent, &mut plan).await?;
+    }
+    print(options.compare.format, &plan, plan::text)?;
     Ok(plan.exit_code)
 }
 
@@ -26,15 +31,17 @@ pub async fn plan(servers: &Servers, options: &Compare) -> anyhow::Result<u8> {
 /// # Errors
 /// As [`plan`].
 pub async fn drift(servers: &Servers, options: &Compare) -> anyhow::Result<u8> {
-    let drift = Drift::new(&found(servers, options).await?);
+    let (_, found) = found(servers, options).await?;
+    let drift = Drift::new(&found);
     print(options.format, &drift, drift::text)?;
     Ok(drift.exit_code)
 }
 
-async fn found(servers: &Servers, options: &Compare) -> anyhow::Result<Comparison> {
+async fn found(servers: &Servers, options: &Compare) -> anyhow::Result<(Deployment, Comparison)> {
     let all = super::read(&options.files.files, "nothing was compared")?;
     let target = super::target(servers, &options.files.owner, options.wait)?;
-    Ok(compare::compare(&target, &all).await)
+    let found = compare::compare(&target, &all).await;
+    Ok((all, found))
 }
 
 /// `connectors prune`: does it or says what it would do, and answers the exit code: 0 nothing is left, 2 something is.

@@ -5,11 +5,12 @@ use service_kit::{Tasks, signals};
 use tracing::info;
 
 use super::search::print;
-use crate::config::{Rehearse, Servers};
-use crate::files;
+use crate::config::{Extent, Rehearse, Servers};
+use crate::files::{self, Connector};
 use crate::lint;
+use crate::plan::Plan;
 use crate::postgres::Postgres;
-use crate::rehearse::{self, Options, Sources, report};
+use crate::rehearse::{self, Options, RehearseError, Sources, report};
 
 /// `connectors rehearse`: prints, and answers the exit code. A first Ctrl-C or SIGTERM ends it in order.
 ///
@@ -26,15 +27,41 @@ pub async fn rehearse(servers: &Servers, options: &Rehearse) -> anyhow::Result<u
     eprint!("{}", lint::human(&warnings));
     let tasks = Tasks::new();
     signals::watch(&tasks)?;
-    let wanted = Options {
-        last: usize::try_from(options.last)?,
-        time_limit: options.timeout,
-        examples: usize::try_from(options.examples)?,
-    };
+    let wanted = wanted(&options.extent)?;
     let say = |words: String| info!(connector = file.name, "{words}");
     let report = rehearse::rehearse(&sources(servers)?, &file, wanted, tasks.stopping(), &say).await?;
     print(options.format, &report, report::text)?;
     Ok(report.exit_code())
+}
+
+/// The sinks that a plan would make or change, one after the other, into the plan.
+///
+/// # Errors
+/// Where no client can be made, or it was told to stop.
+pub async fn join(servers: &Servers, sinks: &[Connector], extent: &Extent, plan: &mut Plan) -> anyhow::Result<()> {
+    let tasks = Tasks::new();
+    signals::watch(&tasks)?;
+    let (sources, wanted) = (sources(servers)?, wanted(extent)?);
+    for file in sinks {
+        if !plan.moves("sink", &file.name) {
+            continue;
+        }
+        let say = |words: String| info!(connector = file.name, "{words}");
+        match rehearse::rehearse(&sources, file, wanted, tasks.stopping(), &say).await {
+            Err(RehearseError::Stopped) => bail!("it was stopped"),
+            Err(err) => plan.cannot_rehearse(&file.name, &format!("{:#}", anyhow::Error::from(err))),
+            Ok(report) => plan.rehearsals.push(report),
+        }
+    }
+    Ok(())
+}
+
+fn wanted(extent: &Extent) -> anyhow::Result<Options> {
+    Ok(Options {
+        last: usize::try_from(extent.last)?,
+        time_limit: extent.timeout,
+        examples: usize::try_from(extent.examples)?,
+    })
 }
 
 /// Everyone that a rehearsal asks.

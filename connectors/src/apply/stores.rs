@@ -4,7 +4,7 @@ use super::{ApplyError, Change, Line, Out, Target};
 use crate::files::{Index, Table};
 use crate::retry;
 
-pub(super) async fn tables(target: &Target, tables: &[Table], out: Out<'_>) -> Result<(), ApplyError> {
+pub(crate) async fn tables(target: &Target, tables: &[Table], out: Out<'_>) -> Result<(), ApplyError> {
     for table in tables {
         let change = retry::until(target.deadline(), "PostgreSQL", || target.postgres.apply(table))
             .await
@@ -14,7 +14,7 @@ pub(super) async fn tables(target: &Target, tables: &[Table], out: Out<'_>) -> R
     Ok(())
 }
 
-pub(super) async fn indexes(target: &Target, indexes: &[Index], out: Out<'_>) -> Result<(), ApplyError> {
+pub(crate) async fn indexes(target: &Target, indexes: &[Index], out: Out<'_>) -> Result<(), ApplyError> {
     for index in indexes {
         let change = retry::until(target.deadline(), "Elasticsearch", || target.elastic.apply(index))
             .await

@@ -1,29 +1,29 @@
 //! Subjects of the registry: BACKWARD first, then the schema, so that the rule holds for this very registration.
 
-use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
-use schemas::names::subjects::{ORDER_PLACED_VALUE, ORDERS_RECEIVED_VALUE};
 use schemas::registry::{Error, Registry};
 
 use super::{ApplyError, Change, Line, Out, Target};
+use crate::contracts::{Contract, Contracts};
 use crate::retry;
 
 pub(crate) const COMPATIBILITY: &str = "BACKWARD";
-/// Each with its schema and the file that it is of. What reads comes before what writes.
-pub(crate) const SUBJECTS: [(&str, &str, &str); 2] = [
-    (ORDER_PLACED_VALUE, ORDER_PLACED_AVSC, "schemas/order_placed.avsc"),
-    (ORDERS_RECEIVED_VALUE, ORDERS_RECEIVED_AVSC, "schemas/orders.received.avsc"),
-];
 
-pub(super) async fn apply(target: &Target, out: Out<'_>) -> Result<(), ApplyError> {
-    for (subject, schema, _) in SUBJECTS {
-        let (change, id) =
-            retry::until(target.deadline(), "the schema registry", || one(&target.registry, subject, schema))
-                .await
-                .map_err(|source| ApplyError::Registry { subject, source })?;
-        let note = format!("id {id}, {COMPATIBILITY}");
-        out(Line::new("subject", subject, change, note));
+pub(super) async fn apply(target: &Target, contracts: &Contracts, out: Out<'_>) -> Result<(), ApplyError> {
+    for contract in contracts.all() {
+        register(target, contract, out).await?;
     }
     Ok(())
+}
+
+/// Registers one, and answers its id.
+pub(crate) async fn register(target: &Target, contract: &Contract, out: Out<'_>) -> Result<u32, ApplyError> {
+    let (subject, schema) = (contract.subject, contract.schema.as_str());
+    let (change, id) =
+        retry::until(target.deadline(), "the schema registry", || one(&target.registry, subject, schema))
+            .await
+            .map_err(|source| ApplyError::Registry { subject, source })?;
+    out(Line::new("subject", subject, change, format!("id {id}, {COMPATIBILITY}")));
+    Ok(id)
 }
 
 async fn one(registry: &Registry, subject: &str, schema: &str) -> Result<(Change, u32), Error> {

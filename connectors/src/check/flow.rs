@@ -1,16 +1,14 @@
 //! Whether what a pipeline writes can be stored: the fields of a topic's schema, as a sink's transforms leave them, against
 //! the table and the mapping that `stores/` has for it. Without this a new field is found out by a sink that stops.
 //!
-//! Offline, from the files and the schemas of this build. What it cannot know it does not judge: another topic's schema,
+//! Offline, from the files and the schemas beside them. What it cannot know it does not judge: another topic's schema,
 //! a table that no file makes, a transform of a type that is not known here.
 
-mod schema;
+pub(crate) mod schema;
 mod table;
 
-pub(crate) use table::statements;
+pub(crate) use table::{columns, statements};
 
-use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
-use schemas::names::topics;
 use serde_json::Value;
 
 use super::plugins::{self, Store};
@@ -29,7 +27,8 @@ pub(crate) fn findings(folder: &Folder) -> Vec<Finding> {
     for document in &folder.documents {
         let sink = &document.connector;
         for topic in split(sink.setting("topics")) {
-            let Some(fields) = known(topic).and_then(|text| through(sink, schema::fields(text)?)) else { continue };
+            let known = folder.contracts.of_topic(topic);
+            let Some(fields) = known.and_then(|text| through(sink, schema::fields(text)?)) else { continue };
             match target::of(sink, topic) {
                 Some(Target::Table(name)) => found.extend(into_table(folder, document, (topic, &name), &fields)),
                 Some(Target::Index(name)) => found.extend(into_index(folder, document, (topic, &name), &fields)),
@@ -43,16 +42,8 @@ pub(crate) fn findings(folder: &Folder) -> Vec<Finding> {
     found
 }
 
-fn known(topic: &str) -> Option<&'static str> {
-    match topic {
-        topics::ORDER_PLACED => Some(ORDER_PLACED_AVSC),
-        topics::ORDERS_RECEIVED => Some(ORDERS_RECEIVED_AVSC),
-        _ => None,
-    }
-}
-
 /// The fields behind a sink's transforms; `None` when one of them may do anything.
-fn through(sink: &Connector, mut fields: Vec<Field>) -> Option<Vec<Field>> {
+pub(crate) fn through(sink: &Connector, mut fields: Vec<Field>) -> Option<Vec<Field>> {
     for alias in split(sink.setting("transforms")) {
         let setting = |name: &str| sink.setting(&format!("transforms.{alias}.{name}"));
         let list = |name: &str| split(setting(name));
@@ -102,7 +93,7 @@ fn no_store(document: &Document, (topic, name): (&str, &str), what: &str, file: 
 
 fn into_table(folder: &Folder, document: &Document, (topic, name): (&str, &str), fields: &[Field]) -> Vec<Finding> {
     let sink = &document.connector;
-    let made = folder.tables.iter().find_map(|(file, text)| Some((text, table::columns(&file.sql, name)?)));
+    let made = folder.tables.iter().find_map(|(file, text)| Some((text, columns(&file.sql, name)?)));
     let Some((text, columns)) = made else {
         // Without any store there is nothing to hold it against.
         let any = !folder.tables.is_empty();

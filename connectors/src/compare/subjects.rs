@@ -1,4 +1,4 @@
-//! Subjects of the registry: the newest schema beside the one of this build, field by field, and the rule.
+//! Subjects of the registry: the newest schema beside that of the files, field by field, and the rule.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,15 @@ use serde_json::Value;
 
 use super::{Deadline, Difference, Place, Refusal, Thing, told};
 use crate::apply::Target;
-use crate::apply::subjects::{COMPATIBILITY, SUBJECTS};
+use crate::apply::subjects::COMPATIBILITY;
+use crate::contracts::Contracts;
 use crate::retry;
 
-pub(super) async fn compare(target: &Target, deadline: Deadline) -> Result<Vec<Thing>, String> {
+pub(super) async fn compare(target: &Target, contracts: &Contracts, deadline: Deadline) -> Result<Vec<Thing>, String> {
     let mut things = Vec::new();
-    for (subject, schema, file) in SUBJECTS {
-        let ask = || one(&target.registry, subject, schema, file);
+    for contract in contracts.all() {
+        let (subject, schema) = (contract.subject, contract.schema.as_str());
+        let ask = || one(&target.registry, subject, schema, &contract.file);
         let thing = retry::until(deadline, "the schema registry", ask).await;
         things.push(thing.map_err(|err| told(&format!("subject {subject}"), err))?);
     }
@@ -54,9 +56,9 @@ async fn one(registry: &Registry, subject: &str, schema: &str, file: &str) -> Re
 fn older(thing: &mut Thing, newest: &Registered, schema: &str, id: u32) {
     thing.differences = changed(&newest.schema, schema).into_iter().map(Difference::left).collect();
     thing.notes.push(format!(
-        "the newest schema there has id {}, this build's is id {id} and older: run the build that the newest came with, or \
-         delete its version in the registry",
-        newest.id
+        "the newest schema there has id {}, that of {} is id {id} and older: take the newer file or build, or delete its \
+         version in the registry",
+        newest.id, thing.file
     ));
 }
 
@@ -65,7 +67,7 @@ fn changed(there: &str, wanted: &str) -> Vec<Difference> {
     match fields(there, wanted) {
         found if found.is_empty() => {
             let text = |schema: &str| Some(schema.to_owned());
-            vec![Difference::new("schema", text("another text"), text("this build's text"))]
+            vec![Difference::new("schema", text("another text"), text("the file's text"))]
         }
         found => found,
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::rehearse::Extent;
 use super::search::Format;
 use super::seconds;
 use schemas::mark;
@@ -30,6 +31,20 @@ pub struct Compare {
     /// How many seconds a server gets that is starting or busy
     #[arg(long, default_value = "10", value_parser = seconds)]
     pub wait: Duration,
+}
+
+/// What `plan` is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Plan {
+    /// As `drift`
+    #[command(flatten)]
+    pub compare: Compare,
+    /// Also rehearse each sink that would be made or changed, and show what becomes of the rows
+    #[arg(long)]
+    pub rehearse: bool,
+    /// How much of it
+    #[command(flatten)]
+    pub extent: Extent,
 }
 
 /// What `prune` is told.

@@ -15,6 +15,17 @@ use super::seconds;
 pub struct Rehearse {
     /// A sink's file: that of one that runs now, or a new one's
     pub file: PathBuf,
+    /// How much of it
+    #[command(flatten)]
+    pub extent: Extent,
+    /// How to print
+    #[arg(id = "output-format", long = "format", value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// How far a rehearsal goes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Extent {
     /// So many of the newest records of its topics, over all partitions
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub last: u32,
@@ -24,7 +35,4 @@ pub struct Rehearse {
     /// So many rows are shown
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     pub examples: u32,
-    /// How to print
-    #[arg(id = "output-format", long = "format", value_enum, default_value_t)]
-    pub format: Format,
 }

@@ -1,6 +1,7 @@
 //! Reads records of one partition, newest first in growing pieces, under a bound of records and time, and says how far it
 //! came. Committed records only; in no group, nothing committed.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The newest piece; each further one is so many times as large.
 const FIRST_PIECE: i64 = 20_000;
 const GROWTH: i64 = 8;
+/// Wanted records that lie no farther apart are read together with what is between them.
+const NEAR: i64 = 2_000;
 /// So many found records of a partition are kept, the newest; the rest is counted.
 const KEPT: usize = 200;
 
@@ -180,6 +183,40 @@ impl Scanner {
         if whole { Ok(found) } else { Err(KafkaError::Late { topic: at.topic.clone(), partition: at.partition }) }
     }
 
+    /// The first of the wanted records of a partition, and those that lie close behind one another, in one pass: at most
+    /// so many, and what goes over so many bytes of values is the last.
+    ///
+    /// # Errors
+    /// [`KafkaError`]; also where one of them is gone, or Kafka does not send them in time.
+    pub fn wanted(
+        &self,
+        topic: &str,
+        partition: i32,
+        wanted: &BTreeSet<i64>,
+        (records, bytes): (usize, usize),
+    ) -> Result<Vec<Record>, KafkaError> {
+        let near = stretch(wanted, records);
+        let (Some(first), Some(last)) = (near.first(), near.last()) else { return Ok(Vec::new()) };
+        let (mut found, mut size) = (Vec::new(), 0);
+        let until = Instant::now() + 4 * TIMEOUT;
+        let whole = self.read(topic, partition, *first..last + 1, until, |message| {
+            if near.contains(&message.offset()) {
+                size += message.payload_len();
+                found.push(Record::of(message));
+            }
+            if size < bytes { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        if !whole {
+            return Err(KafkaError::Late { topic: topic.to_owned(), partition });
+        }
+        let seen: BTreeSet<i64> = found.iter().map(|record| record.at.offset).collect();
+        let end = if size < bytes { *last } else { seen.last().copied().unwrap_or(*first) };
+        match near.range(..=end).find(|offset| !seen.contains(offset)) {
+            Some(offset) => Err(KafkaError::Gone(Address::new(topic, partition, *offset))),
+            None => Ok(found),
+        }
+    }
+
     /// Gives each record of a range to `each`, in order; false where the time was over first.
     ///
     /// # Errors
@@ -236,5 +273,30 @@ impl Scanner {
 
     fn failed(&self, cause: ClientError) -> KafkaError {
         KafkaError::Client { servers: self.servers.clone(), cause }
+    }
+}
+
+/// Offsets that are read in one pass, from the first on.
+fn stretch(wanted: &BTreeSet<i64>, most: usize) -> BTreeSet<i64> {
+    let mut near = BTreeSet::new();
+    for offset in wanted.iter().take(most) {
+        if near.last().is_some_and(|last| NEAR < offset - last) {
+            break;
+        }
+        near.insert(*offset);
+    }
+    near
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_close_together_is_read_in_one_pass() {
+        let all = BTreeSet::from([3, 4, 4 + NEAR, 5 + 2 * NEAR, 6 + 2 * NEAR]);
+        assert_eq!(stretch(&all, 10), BTreeSet::from([3, 4, 4 + NEAR]));
+        assert_eq!(stretch(&all, 2), BTreeSet::from([3, 4]));
+        assert_eq!(stretch(&BTreeSet::new(), 10), BTreeSet::new());
     }
 }

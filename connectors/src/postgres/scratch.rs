@@ -20,6 +20,8 @@ pub struct Definition {
     pub name: String,
     /// Its triggers, which a table like it does not have.
     pub triggers: Vec<String>,
+    /// Columns that one like it has beside its own, where it lacks them: `name type …`.
+    pub added: Vec<String>,
 }
 
 /// A table's rows.
@@ -56,7 +58,7 @@ impl Postgres {
         for row in &found {
             let column = |at| row.get(at).map(str::to_owned);
             let (Some(schema), Some(name)) = (column(0), column(1)) else { continue };
-            let known = definition.get_or_insert(Definition { schema, name, triggers: Vec::new() });
+            let known = definition.get_or_insert(Definition { schema, name, ..Definition::default() });
             known.triggers.extend(column(2));
         }
         Ok(definition)
@@ -74,6 +76,8 @@ impl Postgres {
              comment on table {schema}.{name} is {comment}",
             identifier(&like.name)
         );
+        let add = |column: &String| format!("; alter table {schema}.{name} add column if not exists {column}");
+        let make = make + &like.added.iter().map(add).collect::<String>();
         self.within(APPLY_TIMEOUT, async |client| client.batch_execute(&make).await).await
     }
 

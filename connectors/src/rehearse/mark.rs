@@ -14,6 +14,8 @@ pub(crate) const RETENTION_MS: &str = "86399973";
 
 /// How connectors and topics begin; stores have `_` for `-`.
 const HEAD: &str = "orderflow-rehearsal-";
+/// How the subject of a topic's values ends.
+const VALUE: &str = "-value";
 
 /// One rehearsal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +64,24 @@ impl Mark {
         format!("{}-{side}", self.topic())
     }
 
+    /// What its topic of a side is called, where the sides read different records.
+    #[must_use]
+    pub fn topic_of(&self, side: Side) -> String {
+        self.connector(side)
+    }
+
+    /// What the subject of a side's topic is called.
+    #[must_use]
+    pub fn subject_of(&self, side: Side) -> String {
+        format!("{}{VALUE}", self.topic_of(side))
+    }
+
+    /// The mark in the name of a subject.
+    #[must_use]
+    pub fn of_subject(name: &str) -> Option<Self> {
+        name.strip_suffix(VALUE).and_then(Self::of_connector)
+    }
+
     /// What its topic is called.
     #[must_use]
     pub fn topic(&self) -> String {
@@ -78,12 +98,17 @@ impl Mark {
     #[must_use]
     pub fn of_connector(name: &str) -> Option<Self> {
         let (topic, side) = name.rsplit_once('-')?;
-        matches!(side, "live" | "edited").then(|| Self::of_topic(topic)).flatten()
+        matches!(side, "live" | "edited").then(|| Self::of_both(topic)).flatten()
     }
 
     /// The mark in the name of a topic. What merely looks similar has none.
     #[must_use]
     pub fn of_topic(name: &str) -> Option<Self> {
+        Self::of_connector(name).or_else(|| Self::of_both(name))
+    }
+
+    /// The mark in the name of the topic that both sides read.
+    fn of_both(name: &str) -> Option<Self> {
         let (expires, id) = name.strip_prefix(HEAD)?.split_once('-')?;
         let mark = Self { expires: expires.parse().ok()?, id: u32::from_str_radix(id, 16).ok()? };
         (mark.topic() == name).then_some(mark)
@@ -134,6 +159,8 @@ mod tests {
             assert_eq!(Mark::of_store(&ONE.store(side)), Some(ONE));
         }
         assert_eq!(Mark::of_topic(&ONE.topic()), Some(ONE));
+        let own = (ONE.topic_of(Side::Edited), ONE.subject_of(Side::Edited));
+        assert_eq!((Mark::of_topic(&own.0), Mark::of_subject(&own.1)), (Some(ONE), Some(ONE)));
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         assert!(!ONE.is_over(at(1_764_170_000)) && ONE.is_over(at(1_764_170_001)));
         assert!(!Mark::new(Duration::from_secs(60)).is_over(SystemTime::now()));
@@ -156,6 +183,7 @@ mod tests {
         ] {
             assert_eq!(Mark::of_topic(name), None, "{name}");
             assert_eq!(Mark::of_connector(&format!("{name}-live")), None, "{name}-live");
+            assert_eq!(Mark::of_subject(&format!("{name}-live-value")), None, "{name}-live-value");
             assert_eq!(Mark::of_store(&format!("{name}-live").replace('-', "_")), None, "{name}");
         }
         assert_eq!(Mark::of_store(&ONE.connector(Side::Live)), None, "a store's name has no dashes");

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use self::moulds::Mould;
 use super::compare::{compare, new_rows};
+use super::growth::Growth;
 use super::mark::{MARK, Mark, RETENTION_MS, Side};
 use super::records::{self, Taken};
 use super::redirect::{self, Target, Unredirectable};
@@ -39,6 +40,8 @@ const KEPT: u32 = 8;
 pub(super) struct Stage<'a> {
     pub(super) sources: &'a Sources,
     pub(super) file: &'a Connector,
+    /// A schema that grows, and what its new fields need.
+    pub(super) growth: Option<&'a Growth>,
     pub(super) options: Options,
     pub(super) mark: Mark,
     pub(super) until: Instant,
@@ -72,16 +75,20 @@ impl Stage<'_> {
             return Ok(report);
         }
         (self.say)(format!("{all} records are laid out"));
-        let base = self.lay_out(&taken.records).await?;
+        let bases = self.lay_out(&parts, &taken.records).await?;
+        let base = |side: Side| bases.get(&side).copied().unwrap_or_default();
         for (part, mould) in parts.iter().zip(&moulds) {
             self.make(part, mould).await?;
         }
         let ended = match &live {
             Some(live) => {
-                let (live, edited) = tokio::try_join!(self.run(live, base, all), self.run(&edited, base, all))?;
+                let (live, edited) = tokio::try_join!(
+                    self.run(live, base(Side::Live), all),
+                    self.run(&edited, base(Side::Edited), all)
+                )?;
                 BTreeMap::from([(Side::Live, live), (Side::Edited, edited)])
             }
-            None => BTreeMap::from([(Side::Edited, self.run(&edited, base, all).await?)]),
+            None => BTreeMap::from([(Side::Edited, self.run(&edited, base(Side::Edited), all).await?)]),
         };
         judge(&mut report, &taken.records, &ended);
         if report.incomplete.is_none() {
@@ -177,13 +184,37 @@ impl Stage<'_> {
         Ok(taken)
     }
 
-    /// Makes the topic and writes the copies; answers the offset of the first.
-    async fn lay_out(&self, records: &[Record]) -> Result<i64, RehearseError> {
-        let topic = self.mark.topic();
+    /// Lays out what each side reads; answers the offsets of the first.
+    async fn lay_out(&self, parts: &[&Part], records: &[Record]) -> Result<BTreeMap<Side, i64>, RehearseError> {
+        let Some(growth) = self.growth else {
+            let base = self.write(self.mark.topic(), records.to_vec()).await?;
+            return Ok(parts.iter().map(|part| (part.side, base)).collect());
+        };
+        let (registry, subject) = (&self.sources.registry, self.mark.subject_of(Side::Edited));
+        let register = || registry.register(&subject, &growth.schema);
+        let id = retry::until(Instant::now() + STEP, "the schema registry", register).await?;
+        let mut bases = BTreeMap::new();
+        for part in parts {
+            let own = match part.side {
+                Side::Live => records.to_vec(),
+                Side::Edited => growth.grown(registry, id, records).await?,
+            };
+            bases.insert(part.side, self.write(self.topic(part.side), own).await?);
+        }
+        Ok(bases)
+    }
+
+    /// What a side reads.
+    fn topic(&self, side: Side) -> String {
+        if self.growth.is_some() { self.mark.topic_of(side) } else { self.mark.topic() }
+    }
+
+    /// Makes a topic and writes the copies; answers the offset of the first.
+    async fn write(&self, topic: String, records: Vec<Record>) -> Result<i64, RehearseError> {
         let admin = Admin::new(&self.sources.kafka)?;
         let new = stretch::topic(&topic, RETENTION_MS);
         retry::until(Instant::now() + STEP, "Kafka", || admin.create(&new)).await?;
-        let stretch = Arc::new(Stretch { suspects: records.to_vec() });
+        let stretch = Arc::new(Stretch { suspects: records });
         let (kafka, name) = (self.sources.kafka.clone(), format!("connectors-rehearse-{}", self.mark.id % SENDERS));
         let laid = blocking(move || {
             let mut tries = 1..=SHUT_OUT;
@@ -209,7 +240,7 @@ impl Stage<'_> {
     }
 
     fn own(&self, part: &Part) -> Result<Settings, RehearseError> {
-        Ok(redirect::onto(&part.settings, &part.target, &self.mark.topic(), &self.mark.store(part.side))?)
+        Ok(redirect::onto(&part.settings, &part.target, &self.topic(part.side), &self.mark.store(part.side))?)
     }
 
     async fn run(&self, part: &Part, base: i64, all: usize) -> Result<Ended, RehearseError> {
@@ -220,7 +251,7 @@ impl Stage<'_> {
             probes: &probes,
             kafka: &self.sources.kafka,
             connector: &connector,
-            topic: &self.mark.topic(),
+            topic: &self.topic(part.side),
             needs: needs(&self.own(part)?),
             allowed: POISON_MOST,
             budget: left.saturating_sub(left / KEPT),

@@ -1,10 +1,11 @@
-//! Everything temporary that rehearsals make, found by its [`Mark`] and removed: connectors, their groups, topics, tables,
-//! indexes. In this order, since a connector that still runs would write into a store that was just removed.
+//! Everything temporary that rehearsals make, found by its [`Mark`] and removed: connectors, their groups, topics, subjects,
+//! tables, indexes. In this order, since a connector that still runs would write into a store that was just removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
+use schemas::registry::Registry;
 use service_kit::Tasks;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -61,6 +62,8 @@ pub struct Traces {
     pub postgres: Postgres,
     /// Elasticsearch.
     pub elastic: Elastic,
+    /// The schema registry.
+    pub registry: Registry,
 }
 
 impl Traces {
@@ -105,6 +108,7 @@ impl Traces {
         // Whose connector may still write keeps its topic and stores for now.
         let Some(busy) = busy else { return };
         self.topics(whose, &busy, removed).await;
+        self.subjects(whose, &busy, removed).await;
         self.stores(whose, &busy, removed).await;
     }
 
@@ -144,6 +148,16 @@ impl Traces {
             }
         }
         Some(busy)
+    }
+
+    /// A subject has no place for a second mark; nobody else's ends as its name does.
+    async fn subjects(&self, whose: Whose, busy: &BTreeSet<Mark>, removed: &mut Removed) {
+        let names = removed.note("the schema registry", self.registry.subjects().await).unwrap_or_default();
+        let due = |name: &&String| Mark::of_subject(name).is_some_and(|mark| whose.is(&mark) && !busy.contains(&mark));
+        for name in names.iter().filter(due) {
+            let done = self.registry.remove(name).await;
+            removed.take(&format!("subject {name}"), done);
+        }
     }
 
     async fn topics(&self, whose: Whose, busy: &BTreeSet<Mark>, removed: &mut Removed) {

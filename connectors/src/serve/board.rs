@@ -69,6 +69,9 @@ impl Trouble {
             State::Failed if self.episode.target_away => {
                 format!("waits for its target; restarts at once when it is back, or tries in {next} s")
             }
+            State::Failed if self.episode.target_troubled => {
+                format!("its target answers, and says itself what is wrong; next try in {next} s")
+            }
             State::Failed if self.episode.is_suspect() => {
                 let at = if waits.is_empty() { String::new() } else { format!(" at or after {}", waits.join(", ")) };
                 format!(

@@ -14,6 +14,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The first pause while a target is away.
 const AWAY_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause while the target answers every probe and its own words are what the connector fails on, such as a
+/// disk that is full: only a write shows when that is over.
+const TROUBLED_PAUSE: Duration = Duration::from_secs(5);
 /// Running for so long without trouble counts as healed. A poisoned sink runs for a few seconds at most.
 const STABLE: Duration = Duration::from_secs(60);
 /// Restarts that did not help although the target is well, after which a record is suspected.
@@ -24,8 +27,19 @@ const SUSPECT_AFTER: u32 = 3;
 pub struct Seen {
     /// How it runs.
     pub state: State,
-    /// Whether everything that it needs answers.
-    pub target_up: bool,
+    /// How all that it needs is.
+    pub target: Target,
+}
+
+/// How all is that a connector needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// It takes writes, as far as a probe can tell.
+    Well,
+    /// A probe says so too, but the connector failed with words that are the target's own.
+    Troubled,
+    /// It does not answer, or takes no writes.
+    Away,
 }
 
 /// How a connector runs.
@@ -80,6 +94,8 @@ pub struct Episode {
     pub next: Instant,
     /// The target was away when last looked at.
     pub target_away: bool,
+    /// The last failure was said to be the target's own, by itself.
+    pub target_troubled: bool,
     /// Running again since then, if it is.
     well_since: Option<Instant>,
     /// The pause after the next restart.
@@ -88,13 +104,27 @@ pub struct Episode {
 
 impl Episode {
     fn new(now: Instant) -> Self {
-        Self { since: now, tries: 0, next: now, target_away: false, well_since: None, pause: FIRST_PAUSE }
+        Self {
+            since: now,
+            tries: 0,
+            next: now,
+            target_away: false,
+            target_troubled: false,
+            well_since: None,
+            pause: FIRST_PAUSE,
+        }
     }
 
     /// It keeps failing although its target is well: probably a record that the target will not take.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
-        !self.target_away && SUSPECT_AFTER <= self.tries
+        self.is_its_own() && SUSPECT_AFTER <= self.tries
+    }
+
+    /// Nothing says that the target is what is wrong.
+    #[must_use]
+    pub fn is_its_own(&self) -> bool {
+        !self.target_away && !self.target_troubled
     }
 
     /// Running again, but not yet for long.
@@ -129,8 +159,8 @@ impl Healer {
                 self.well(now);
                 None
             }
-            State::Failed => self.failed(now, seen.target_up),
-            State::Stuck => self.stuck(now, seen.target_up),
+            State::Failed => self.failed(now, seen.target),
+            State::Stuck => self.stuck(now, seen.target),
         }
     }
 
@@ -142,10 +172,11 @@ impl Healer {
         }
     }
 
-    fn failed(&mut self, now: Instant, target_up: bool) -> Option<Reason> {
+    fn failed(&mut self, now: Instant, target: Target) -> Option<Reason> {
         let episode = self.episode.get_or_insert_with(|| Episode::new(now));
         episode.well_since = None;
-        if !target_up {
+        episode.target_troubled = target == Target::Troubled;
+        if target == Target::Away {
             return episode.away(now);
         }
         let back = std::mem::take(&mut episode.target_away);
@@ -158,21 +189,25 @@ impl Healer {
     }
 
     /// A stuck connector is restarted once, then ever more rarely; a target that is away is waited for.
-    fn stuck(&mut self, now: Instant, target_up: bool) -> Option<Reason> {
+    fn stuck(&mut self, now: Instant, target: Target) -> Option<Reason> {
         let episode = self.episode.get_or_insert_with(|| Episode::new(now));
         episode.well_since = None;
-        (target_up && episode.restart(now)).then_some(Reason::Stuck)
+        episode.target_troubled = false;
+        (target != Target::Away && episode.restart(now)).then_some(Reason::Stuck)
     }
 }
 
 impl Episode {
     fn restart(&mut self, now: Instant) -> bool {
+        let longest = if self.target_troubled { TROUBLED_PAUSE } else { LONGEST_PAUSE };
+        self.next = self.next.min(now + longest);
         if now < self.next {
             return false;
         }
         self.tries += 1;
+        self.pause = longest.min(self.pause);
         self.next = now + self.pause;
-        self.pause = LONGEST_PAUSE.min(self.pause * 2);
+        self.pause = longest.min(self.pause * 2);
         true
     }
 

@@ -1,5 +1,7 @@
 //! The supervisor's numbers for Prometheus. Labels are connector names and fixed words.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -23,6 +25,7 @@ pub struct Metrics {
     restarts: Family<Restart, Counter>,
     targets: Family<Target, Gauge>,
     trials: Family<Trial, Counter>,
+    trial_seconds: Family<Connector, Counter<f64, AtomicU64>>,
     poison: Family<Connector, Counter>,
     /// When table and index were compared last, in seconds since 1970.
     pub parity_checked: Gauge,
@@ -77,6 +80,7 @@ impl Metrics {
         registry.register(names::RESTARTS, "restarts that the supervisor asked for", self.restarts.clone());
         registry.register(names::RESTARTS_REFUSED, "restarts that Kafka Connect did not take", self.refused.clone());
         registry.register(names::TRIALS, "trials of a sink's records, one by one", self.trials.clone());
+        registry.register(names::TRIAL_SECONDS, "how long trials took", self.trial_seconds.clone());
         registry.register(names::POISON, "records that a sink does not take, now dead letters", self.poison.clone());
         let checked = "when table and index were compared last, in seconds since 1970";
         registry.register(names::PARITY_CHECKED, checked, self.parity_checked.clone());
@@ -122,6 +126,12 @@ impl Metrics {
     #[must_use]
     pub fn trials(&self, connector: &str, outcome: &'static str) -> Counter {
         self.trials.get_or_create_owned(&Trial { connector: connector.to_owned(), outcome })
+    }
+
+    /// How long trials took, in seconds.
+    #[must_use]
+    pub fn trial_seconds(&self, connector: &str) -> Counter<f64, AtomicU64> {
+        self.trial_seconds.get_or_create_owned(&Connector { connector: connector.to_owned() })
     }
 
     /// Records that became dead letters.

@@ -111,7 +111,7 @@ impl Trials {
 
     /// Begins a trial of a sink that failed although all is well, if it is time; true where one began.
     pub fn begin(&mut self, sink: &str, settings: &Settings, episode: Option<&Episode>) -> bool {
-        let fits = episode.is_some_and(|episode| !episode.target_away && AFTER <= episode.tries);
+        let fits = episode.is_some_and(|episode| episode.is_its_own() && AFTER <= episode.tries);
         if !fits || self.running.contains_key(sink) || self.tasks.is_stopping() {
             return false;
         }
@@ -126,11 +126,13 @@ impl Trials {
         }
         let allowed = self.limit.saturating_sub(past.letters.len());
         let (isolator, name, settings) = (self.isolator.clone(), sink.to_owned(), settings.clone());
-        let board = self.board.clone();
+        let (board, took) = (self.board.clone(), self.metrics.trial_seconds(sink));
         info!(connector = sink, "its records are tried one by one");
         let trial = async move {
             let say = |words: String| board.set_trial(&name, Some(words));
-            isolator.isolate(&name, &settings, allowed, &say).await
+            let found = isolator.isolate(&name, &settings, allowed, &say).await;
+            took.inc_by(now.elapsed().as_secs_f64());
+            found
         };
         self.running.insert(sink.to_owned(), self.tasks.spawn(trial));
         true

@@ -21,14 +21,14 @@ use super::stores::Store;
 use super::topic::Id;
 use crate::kafka::KafkaError;
 use crate::kafka::lag::Spot;
+use crate::kafka::record::Record;
 use crate::kafka::scan::Scanner;
 use crate::kafka::sender::{Outgoing, Sender};
 
 /// An order that is posted again and again may need more than one round; one that needs more is named.
 const ROUNDS: u32 = 5;
-/// Records of one transaction, and their bytes.
-const TOGETHER: usize = 50;
-const TOGETHER_BYTES: usize = 16 << 20;
+/// Records of one transaction, of one partition, and their bytes.
+const TOGETHER: (usize, usize) = (500, 16 << 20);
 /// What came since the orders were judged is little.
 const CATCH_UP: Duration = Duration::from_secs(10);
 /// Between two looks at how far a sink is.
@@ -89,37 +89,25 @@ impl Run<'_> {
         self.progress.say(&format!("sending {} records to {retry}", ids.len()));
         let sender = Sender::new(&self.sources.kafka, &format!("connectors-verify-{retry}"))?;
         let everything = Scanner::of_everything(&self.sources.kafka)?;
-        let mut waiting = ids.iter().peekable();
-        while waiting.peek().is_some() {
-            let (mut parcels, mut bytes) = (Vec::new(), 0);
-            while parcels.len() < TOGETHER && bytes < TOGETHER_BYTES {
-                let Some(id) = waiting.next() else { break };
-                let Some(parcel) = self.parcel(store, *id, findings)? else { continue };
-                bytes += parcel.value.as_ref().map_or(0, Vec::len);
-                parcels.push(parcel);
-            }
-            let offsets = self.transaction(&sender, &everything, parcels)?;
-            *count += u64::try_from(offsets.len())?;
-            for (spot, offset) in offsets {
-                let last = sent.entry(spot).or_insert(offset);
-                *last = offset.max(*last);
+        let mut wanted: BTreeMap<i32, BTreeSet<i64>> = BTreeMap::new();
+        for finding in ids.iter().filter_map(|id| findings.all.get(&(store, *id))) {
+            wanted.entry(finding.partition).or_default().extend(finding.wanted.map(|seen| seen.at));
+        }
+        for (partition, mut offsets) in wanted {
+            while !offsets.is_empty() {
+                let records = self.topic.scanner().wanted(ORDER_PLACED, partition, &offsets, TOGETHER)?;
+                let Some(last) = records.last() else { break };
+                offsets = offsets.split_off(&(last.at.offset + 1));
+                let parcels = records.into_iter().map(|record| parcel(retry, record)).collect();
+                let sent_at = self.transaction(&sender, &everything, parcels)?;
+                *count += u64::try_from(sent_at.len())?;
+                for (spot, offset) in sent_at {
+                    let last = sent.entry(spot).or_insert(offset);
+                    *last = offset.max(*last);
+                }
             }
         }
         Ok(())
-    }
-
-    fn parcel(&mut self, store: Store, id: Id, findings: &Findings) -> anyhow::Result<Option<Outgoing>> {
-        let Some(finding) = findings.all.get(&(store, id)) else { return Ok(None) };
-        let Some(wanted) = finding.wanted else { return Ok(None) };
-        let (record, _) = self.topic.one(finding.partition, wanted.at)?;
-        Ok(Some(Outgoing {
-            topic: store.stage().retry.to_owned(),
-            partition: finding.partition,
-            key: record.key,
-            value: record.value,
-            timestamp_ms: record.timestamp_ms,
-            headers: record.headers,
-        }))
     }
 
     /// Sends those of which the topic got nothing new, in one transaction; answers where each lies.
@@ -186,6 +174,18 @@ impl Run<'_> {
             }
         }
         Ok(late)
+    }
+}
+
+/// A record as it was, for the topic that only the sink of one store reads.
+fn parcel(retry: &str, record: Record) -> Outgoing {
+    Outgoing {
+        topic: retry.to_owned(),
+        partition: record.at.partition,
+        key: record.key,
+        value: record.value,
+        timestamp_ms: record.timestamp_ms,
+        headers: record.headers,
     }
 }
 

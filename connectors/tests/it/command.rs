@@ -160,12 +160,16 @@ fn every_command_reads_its_flags_and_names_a_server_that_is_away() {
     let letter = "orders.dead-letter/0/0";
     for (args, code) in [
         (&["lint", "--format", "json", "--deny-warnings", "."][..], &[0, 1][..]),
-        (&["plan", "--format", "json", "--wait", "1", "--files", "/absent"], &[1]),
+        (&["plan", "--format", "json", "--wait", "1", "--files", "/absent", "--rehearse", "--last", "5"], &[1]),
         (&["drift", "--format", "json", "--wait", "1", "--owner", "a", "--files", "/absent"], &[1]),
         (&["prune", "--yes", "--wait", "1", "--owner", "a", "--files", "/absent"], &[1]),
         (&["status", "--format", "json"], &[2]),
         (&["watch", "--looks", "1", "--every", "1"], &[0]),
         (&["rehearse", "absent.json", "--last", "5", "--timeout", "1", "--examples", "0", "--format", "json"], &[1]),
+        (
+            &["evolve", "--add", "a: int", "--default", "-1", "--doc", "d", "--files", "/absent", "--format", "json"],
+            &[1],
+        ),
         (&["trace", "a", "--format", "json", "--time-limit", "1"], &[1, 2]),
         (&["dead-letters", "list", "--format", "json", "--time-limit", "1"], &[1]),
         (&["dead-letters", "show", letter, "--format", "json"], &[1]),

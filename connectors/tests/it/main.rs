@@ -7,6 +7,7 @@ mod apply;
 mod command;
 mod dead_letters;
 mod duty;
+mod evolve;
 mod house;
 mod lag;
 mod lint;

@@ -10,6 +10,7 @@ use connectors::elastic::Elastic;
 use connectors::postgres::Postgres;
 use connectors::rehearse::mark::{MARK, Mark, Side};
 use connectors::rehearse::traces::{Removed, Traces, Whose};
+use schemas::registry::Registry;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -116,6 +117,7 @@ async fn traces(connect: &Stub, elastic: &Stub, tables: &config::Postgres) -> Tr
         kafka: "127.0.0.1:1".to_owned(),
         postgres: Postgres::new(tables),
         elastic: Elastic::new(&elastic.url()).unwrap(),
+        registry: Registry::new("http://127.0.0.1:1").unwrap(),
     }
 }
 

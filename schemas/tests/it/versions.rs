@@ -64,6 +64,7 @@ fn version(stem: &str, number: u32) -> Version {
 fn shown(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
+        Value::Boolean(flag) => json!(flag),
         Value::String(text) => json!(text),
         Value::Int(number) => json!(number),
         Value::Long(number) | Value::TimestampMillis(number) => json!(number),

@@ -133,7 +133,9 @@ fn placed_of(decoder: &Decoder, record: Record) -> Placed {
     Placed { at: record.at, row: decoder.row(&record), key: record.key, headers: record.headers }
 }
 
-fn letters(records: Vec<Record>) -> Vec<Letter> {
+/// Dead letters, or markers of what was dropped.
+#[must_use]
+pub fn letters(records: Vec<Record>) -> Vec<Letter> {
     records
         .into_iter()
         .map(|record| {

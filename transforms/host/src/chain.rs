@@ -217,10 +217,14 @@ impl Chain {
             check(engine, &step, &shape)?;
             let Step { alias, module, parameters, when, isolation } = step;
             let label = module.label();
-            let settings = Settings { schema: output_schema.to_owned(), parameters: parameters.into_iter().collect() };
+            let is_brief = module.shape().is_some_and(|built_for| *built_for != *shape);
+            let schema =
+                module.description().schema.as_deref().filter(|_| is_brief).unwrap_or(output_schema).to_owned();
+            let settings = Settings { schema, parameters: parameters.into_iter().collect() };
             let (shape, tables, outputs) = (Arc::clone(&shape), Arc::clone(&tables), Arc::clone(&outputs));
             let alias_ = alias.clone();
-            let parts = Parts { place, alias: alias_, module, settings, when, isolation, shape, tables, outputs };
+            let parts =
+                Parts { place, alias: alias_, module, settings, when, isolation, shape, is_brief, tables, outputs };
             let stage = Stage::new(parts).map_err(|fault| match fault.kind {
                 FaultKind::Rejected => ConfigureError::Refused { alias, module: label, reason: fault.reason },
                 _ => ConfigureError::Start { alias, module: label, reason: fault.reason },
@@ -325,7 +329,9 @@ fn check(engine: &Arc<Engine>, step: &Step, shape: &Shape) -> Result<(), Configu
     if !Arc::ptr_eq(engine, step.module.engine()) {
         return Err(ConfigureError::OtherEngine { alias });
     }
-    if let Some(difference) = step.module.shape().and_then(|built_for| built_for.difference(shape)) {
+    // What was built for an older version, which only lacks the last fields, goes on: they pass it by.
+    let misfit = step.module.shape().filter(|built_for| !shape.begins_with(built_for));
+    if let Some(difference) = misfit.and_then(|built_for| built_for.difference(shape)) {
         return Err(ConfigureError::ModuleSchema { alias, module, difference });
     }
     let known = &step.module.description().parameters;

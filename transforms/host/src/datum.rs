@@ -30,11 +30,15 @@ impl std::fmt::Display for Mismatch {
 
 /// Checks one datum; nothing may stand behind it.
 pub(crate) fn check(shape: &Shape, bytes: &[u8]) -> Result<(), Mismatch> {
-    // Every step but those of empty types takes a byte; the schema's own size pays for the empty ones.
-    let steps = bytes.len().saturating_mul(4).saturating_add(shape.nodes.len()).saturating_add(64);
-    let mut walk = Walk { shape, bytes, at: 0, steps };
+    let mut walk = Walk::new(shape, bytes);
     walk.value(0, 0)?;
     if walk.at == bytes.len() { Ok(()) } else { Err(walk.expected("the end of the datum")) }
+}
+
+/// How many bytes the datum takes that `bytes` begin with.
+pub(crate) fn len(shape: &Shape, bytes: &[u8]) -> Option<usize> {
+    let mut walk = Walk::new(shape, bytes);
+    walk.value(0, 0).ok().map(|()| walk.at)
 }
 
 struct Walk<'a> {
@@ -45,6 +49,12 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    fn new(shape: &'a Shape, bytes: &'a [u8]) -> Self {
+        // Every step but those of empty types takes a byte; the schema's own size pays for the empty ones.
+        let steps = bytes.len().saturating_mul(4).saturating_add(shape.nodes.len()).saturating_add(64);
+        Self { shape, bytes, at: 0, steps }
+    }
+
     fn expected(&self, expected: &'static str) -> Mismatch {
         Mismatch { expected, at: self.at, path: Vec::new() }
     }

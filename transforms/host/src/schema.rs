@@ -70,6 +70,27 @@ impl Shape {
         self.nodes.get(id)
     }
 
+    /// Whether a datum of this shape is a datum of `begin` and something behind it: both are records, and the fields of
+    /// `begin` are the first ones here.
+    pub(crate) fn begins_with(&self, begin: &Self) -> bool {
+        let (Some((Node::Record(fields), nodes)), Some((Node::Record(first), first_nodes))) =
+            (self.nodes.split_first(), begin.nodes.split_first())
+        else {
+            return false;
+        };
+        // A record inside itself would have the further fields in there as well.
+        !begin.has_itself_inside() && fields.starts_with(first) && nodes.starts_with(first_nodes)
+    }
+
+    fn has_itself_inside(&self) -> bool {
+        self.nodes.iter().any(|node| match node {
+            Node::Array(item) | Node::Map(item) => *item == 0,
+            Node::Union(branches) => branches.contains(&0),
+            Node::Record(fields) => fields.iter().any(|(_, id)| *id == 0),
+            _ => false,
+        })
+    }
+
     /// What is different between two shapes, for people; `None` when they are the same.
     pub(crate) fn difference(&self, other: &Self) -> Option<String> {
         if self == other {

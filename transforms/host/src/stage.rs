@@ -62,7 +62,10 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) when: Option<When>,
     pub(crate) isolation: Isolation,
+    /// The output's.
     pub(crate) shape: Arc<Shape>,
+    /// The module was built for fewer fields. It gets and gives data without those behind, and they stay as they came in.
+    pub(crate) is_brief: bool,
     pub(crate) tables: Arc<dyn Tables>,
     pub(crate) outputs: Arc<Outputs>,
 }
@@ -231,7 +234,7 @@ impl Stage {
         outcomes: &mut Vec<Outcome>,
         spoken: &mut Vec<Spoken>,
     ) -> Result<Result<(), Fault>, ChainError> {
-        let batch = match frame(records) {
+        let batch = match self.frame(records) {
             Ok(batch) => batch,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -279,8 +282,8 @@ impl Stage {
         match verdict {
             Framed::Drop => Outcome::Drop,
             Framed::Reject(reason) => self.reject(FaultKind::Rejected, reason.to_owned()),
-            Framed::Replace(value) => match self.checked(value) {
-                Ok(()) => Outcome::Replace(value.to_vec()),
+            Framed::Replace(value) => match self.whole(input, value) {
+                Ok(value) => Outcome::Replace(value),
                 Err(reason) => self.reject(FaultKind::Output, reason),
             },
             Framed::Emit { count: 0, .. } | Framed::RouteEach { count: 0, .. } => Outcome::Drop,
@@ -292,9 +295,9 @@ impl Stage {
                 self.emission(input, (count, limit), routed)
             }
             Framed::Route { output, value } => {
-                let record = self.checked(value).and_then(|()| {
+                let record = self.whole(input, value).and_then(|value| {
                     let output = Some(self.parts.outputs.named(output)?);
-                    Ok(Record { output, ..self.emitted(input, value.to_vec()) })
+                    Ok(Record { output, ..self.emitted(input, value) })
                 });
                 self.emission_of(input, record.map(|record| vec![record]))
             }
@@ -304,8 +307,39 @@ impl Stage {
         }
     }
 
-    fn checked(&self, value: &[u8]) -> Result<(), String> {
-        datum::check(&self.parts.shape, value).map_err(|mismatch| format!("not a datum of the schema: {mismatch}"))
+    /// What a module makes of an input, checked, with the fields of the input that the module does not know.
+    fn whole(&self, input: &Record, value: &[u8]) -> Result<Vec<u8>, String> {
+        let shape = self.brief().unwrap_or(&self.parts.shape);
+        datum::check(shape, value).map_err(|mismatch| format!("not a datum of the schema: {mismatch}"))?;
+        let (_, unknown) = self.split(&input.value);
+        Ok([value, unknown].concat())
+    }
+
+    /// A datum's fields that the module knows, and those behind them.
+    fn split<'r>(&self, value: &'r [u8]) -> (&'r [u8], &'r [u8]) {
+        let known = self.brief().and_then(|shape| datum::len(shape, value));
+        value.split_at(known.unwrap_or(value.len()))
+    }
+
+    /// The shape that the module was built for, where it has fewer fields than the output's.
+    fn brief(&self) -> Option<&Shape> {
+        self.parts.module.shape().filter(|_| self.parts.is_brief)
+    }
+
+    fn frame(&self, records: &[&Record]) -> Result<Vec<u8>, Fault> {
+        let bytes: usize = records.iter().map(|record| record.value.len() + 256).sum();
+        let mut batch = BatchWriter::with_capacity(bytes);
+        for record in records {
+            let parts = RecordParts {
+                key: record.key.as_deref(),
+                value: self.split(&record.value).0,
+                timestamp_ms: record.timestamp_ms,
+                headers: record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())),
+            };
+            // Beyond 4 GiB: such a record can come to no module.
+            batch.record(&parts).map_err(|error| Fault { kind: FaultKind::Memory, reason: error.to_string() })?;
+        }
+        Ok(batch.finish())
     }
 
     /// What comes out of `input` when nothing but its value changes.
@@ -333,13 +367,13 @@ impl Stage {
         }
         let record = |routed: Result<(Option<&str>, transform_frame::Record<'_>), String>| {
             let (output, record) = routed?;
-            self.checked(record.value)?;
+            let value = self.whole(input, record.value)?;
             let named = output.map(|name| self.parts.outputs.named(name)).transpose()?;
             let header =
                 |header: transform_frame::Header<'_>| (header.name.to_owned(), header.value.map(<[u8]>::to_vec));
             Ok(Record {
                 key: record.key.map(<[u8]>::to_vec),
-                value: record.value.to_vec(),
+                value,
                 timestamp_ms: record.timestamp_ms,
                 headers: record.headers.map(header).collect(),
                 tombstone: false,
@@ -385,20 +419,4 @@ impl Outcome {
             Self::Emit(records) => records.iter().map(|record| OVERHEAD + record.value.len()).sum(),
         }
     }
-}
-
-fn frame(records: &[&Record]) -> Result<Vec<u8>, Fault> {
-    let bytes: usize = records.iter().map(|record| record.value.len() + 256).sum();
-    let mut batch = BatchWriter::with_capacity(bytes);
-    for record in records {
-        let parts = RecordParts {
-            key: record.key.as_deref(),
-            value: &record.value,
-            timestamp_ms: record.timestamp_ms,
-            headers: record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())),
-        };
-        // Beyond 4 GiB: such a record can come to no module.
-        batch.record(&parts).map_err(|error| Fault { kind: FaultKind::Memory, reason: error.to_string() })?;
-    }
-    Ok(batch.finish())
 }

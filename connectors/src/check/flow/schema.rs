@@ -6,15 +6,15 @@ use serde_json::Value;
 
 /// One field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Field {
-    pub(super) name: String,
-    pub(super) nullable: bool,
-    pub(super) kind: Kind,
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) nullable: bool,
+    pub(crate) kind: Kind,
 }
 
 /// What a value is to a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Boolean,
     Int,
     Long,
@@ -40,13 +40,13 @@ pub(super) enum Kind {
 }
 
 /// The fields of a schema's text; `None` when it is not a record.
-pub(super) fn fields(text: &str) -> Option<Vec<Field>> {
+pub(crate) fn fields(text: &str) -> Option<Vec<Field>> {
     record(&serde_json::from_str(text).ok()?)
 }
 
 impl Field {
     /// A header that a transform writes into the value; a record may lack it.
-    pub(super) fn header(name: &str) -> Self {
+    pub(crate) fn header(name: &str) -> Self {
         Self { name: name.to_owned(), nullable: true, kind: Kind::Text }
     }
 }
@@ -95,7 +95,7 @@ fn kind(schema: &Value) -> (bool, Kind) {
 
 impl Kind {
     /// The column that one would make for it; `None` where there is none.
-    pub(super) fn column(&self) -> Option<String> {
+    pub(crate) fn column(&self) -> Option<String> {
         Some(match self {
             Self::Boolean => "boolean".to_owned(),
             Self::Int => "integer".to_owned(),
@@ -113,7 +113,7 @@ impl Kind {
     }
 
     /// Whether a column of this type, as PostgreSQL spells it, takes every value.
-    pub(super) fn fits_column(&self, column: &str) -> bool {
+    pub(crate) fn fits_column(&self, column: &str) -> bool {
         let one_of = |types: &[&str]| types.contains(&column);
         let wide = ["numeric", "decimal"];
         match self {
@@ -135,7 +135,7 @@ impl Kind {
     }
 
     /// The property that one would make for it.
-    pub(super) fn property(&self) -> &'static str {
+    pub(crate) fn property(&self) -> &'static str {
         match self {
             Self::Boolean => "boolean",
             Self::Int => "integer",
@@ -152,7 +152,7 @@ impl Kind {
     }
 
     /// Whether a property of this type takes every value.
-    pub(super) fn fits_property(&self, property: &str) -> bool {
+    pub(crate) fn fits_property(&self, property: &str) -> bool {
         let one_of = |types: &[&str]| types.contains(&property);
         match self {
             Self::Boolean => one_of(&["boolean"]),

@@ -3,13 +3,13 @@
 
 /// One column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Column {
-    pub(super) name: String,
+pub(crate) struct Column {
+    pub(crate) name: String,
     /// In small letters, without spaces inside of parentheses' ends: `numeric(15,2)`.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// Not null, or part of the primary key.
-    pub(super) required: bool,
-    pub(super) has_default: bool,
+    pub(crate) required: bool,
+    pub(crate) has_default: bool,
 }
 
 /// Words that end a column's type.
@@ -30,7 +30,7 @@ const ENDS: [&str; 11] = [
 const NO_COLUMN: [&str; 7] = ["constraint", "primary", "unique", "foreign", "check", "exclude", "like"];
 
 /// The columns of `table`; `None` when the text does not make it.
-pub(super) fn columns(sql: &str, table: &str) -> Option<Vec<Column>> {
+pub(crate) fn columns(sql: &str, table: &str) -> Option<Vec<Column>> {
     let mut columns = None;
     for statement in statements(sql) {
         let words = words(&statement);

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Part, Report, Stage};
 use crate::postgres::scratch::Definition;
+use crate::rehearse::growth::Growth;
 use crate::rehearse::redirect::Target;
 use crate::rehearse::rows::{self, Made};
 use crate::rehearse::{RehearseError, Sources};
@@ -32,6 +33,9 @@ impl Stage<'_> {
                 (None, None) => return Err(RehearseError::NoStore { kind, name: name.to_owned() }),
             };
             moulds.push(mould);
+        }
+        if let (Some(growth), Some(edited)) = (self.growth, moulds.last_mut()) {
+            edited.grow(growth);
         }
         for mould in &moulds {
             if let Mould::Table(Definition { name, triggers, .. }) = mould
@@ -64,6 +68,19 @@ impl Mould {
                     }
                 }
                 Ok(Some(Self::Index(definition)))
+            }
+        }
+    }
+
+    /// With a place for the new fields.
+    fn grow(&mut self, growth: &Growth) {
+        match self {
+            Self::Table(definition) => definition.added.clone_from(&growth.columns),
+            Self::Index(definition) => {
+                if let Some(properties) = definition.pointer_mut("/mappings/properties").and_then(Value::as_object_mut)
+                {
+                    properties.extend(growth.properties.clone());
+                }
             }
         }
     }

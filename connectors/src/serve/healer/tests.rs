@@ -2,8 +2,8 @@
 
 use super::*;
 
-const UP: bool = true;
-const AWAY: bool = false;
+const UP: Target = Target::Well;
+const AWAY: Target = Target::Away;
 
 struct Run {
     healer: Healer,
@@ -19,9 +19,9 @@ impl Run {
     }
 
     /// The same thing is seen for some seconds, twice a second.
-    fn see(&mut self, state: State, target_up: bool, seconds: u64) -> &mut Self {
+    fn see(&mut self, state: State, target: Target, seconds: u64) -> &mut Self {
         for _ in 0..seconds * 2 {
-            if let Some(reason) = self.healer.step(self.now, Seen { state, target_up }) {
+            if let Some(reason) = self.healer.step(self.now, Seen { state, target }) {
                 self.restarts.push(((self.now - self.start).as_secs(), reason));
             }
             self.now += Duration::from_millis(500);
@@ -108,4 +108,21 @@ fn what_someone_paused_is_left_alone_and_what_changes_is_waited_for() {
     run.see(State::Held, UP, 10).see(State::Changing, UP, 10);
     assert_eq!(run.restarts, []);
     assert!(run.healer.episode().is_none());
+}
+
+#[test]
+fn a_target_that_says_it_is_in_trouble_is_tried_every_few_seconds_and_no_record_is_suspected() {
+    let mut run = Run::new();
+    run.see(State::Failed, Target::Troubled, 30);
+    let at: Vec<u64> = run.restarts.iter().map(|(at, _)| *at).collect();
+    assert_eq!(at, [0, 1, 3, 7, 12, 17, 22, 27]);
+    assert!(!run.healer.episode().unwrap().is_suspect());
+    // Then it fails for another reason.
+    run.see(State::Failed, UP, 30);
+    assert!(run.healer.episode().unwrap().is_suspect());
+    // And a long pause ends when the words come again.
+    run.restarts.clear();
+    run.see(State::Failed, UP, 100).restarts.clear();
+    run.see(State::Failed, Target::Troubled, 6);
+    assert!(!run.restarts.is_empty(), "a pause of a minute is not waited for");
 }

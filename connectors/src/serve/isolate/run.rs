@@ -2,12 +2,13 @@
 //! twice while all that it needs is well is poison; it is passed over, and the run goes on. Trials and rehearsals share it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::reason::Reason;
-use super::stretch::{self, Poison};
+use super::stretch::{Poison, Seat};
 use super::{IsolateError, offset, reason};
 use crate::connect::{Connect, RUNNING, Status};
 use crate::kafka::blocking;
@@ -78,13 +79,15 @@ impl Run<'_> {
         all: usize,
         say: &(dyn Fn(usize, usize) + Send + Sync),
     ) -> Result<Ended, IsolateError> {
-        self.set(base).await?;
+        let (kafka, group, topic) = (self.kafka.to_owned(), sink_group(self.connector), self.topic.to_owned());
+        let seat = Arc::new(blocking(move || Seat::new(&kafka, &group, &topic)).await?);
+        set(&seat, base).await?;
         retry::until(Instant::now() + STEP, "Kafka Connect", || self.connect.resume(self.connector)).await?;
         let until = Instant::now() + self.budget;
         let (mut ended, mut suspected) = (Ended::default(), None);
         loop {
             say(suspected.unwrap_or_default(), ended.poison.len());
-            let (index, trace) = match self.halt(base, all, until, &mut ended.ran).await? {
+            let (index, trace) = match self.halt(&seat, base, all, until, &mut ended.ran).await? {
                 Halt::Through => return Ok(Ended { tried: all, ..ended }),
                 Halt::Over(index) => {
                     let cut = format!("not more was tried in {:?}", self.budget);
@@ -105,7 +108,7 @@ impl Run<'_> {
                     return Ok(Ended { tried: index, cut: Some(cut), ..ended });
                 }
                 ended.poison.push(Poison { index, reason: reason::of(&trace) });
-                self.set(base + offset(index) + 1).await?;
+                set(&seat, base + offset(index) + 1).await?;
             }
             suspected = Some(index);
             self.again().await?;
@@ -113,7 +116,14 @@ impl Run<'_> {
     }
 
     /// Waits until it stands still.
-    async fn halt(&self, base: i64, all: usize, until: Instant, ran: &mut Duration) -> Result<Halt, IsolateError> {
+    async fn halt(
+        &self,
+        seat: &Arc<Seat>,
+        base: i64,
+        all: usize,
+        until: Instant,
+        ran: &mut Duration,
+    ) -> Result<Halt, IsolateError> {
         let (mut asked, mut running) = (Instant::now(), None);
         loop {
             let status = status(self.connect, self.connector).await;
@@ -124,7 +134,7 @@ impl Run<'_> {
             // While it runs, its position is looked at now and then only: it may pass the end without failing on it.
             if failed.is_some() || Duration::from_secs(1) <= asked.elapsed() {
                 asked = Instant::now();
-                let index = usize::try_from(self.position().await? - base).unwrap_or(0);
+                let index = usize::try_from(position(seat).await? - base).unwrap_or(0);
                 if failed.is_some() || all <= index {
                     *ran += running.map_or(Duration::ZERO, |since: Instant| since.elapsed());
                 }
@@ -139,7 +149,7 @@ impl Run<'_> {
                         retry::until(Instant::now() + STEP, "Kafka Connect", stop).await?;
                         let gone = |status: &Status| status.tasks.is_empty();
                         wait(self.connect, self.connector, "the end of the temporary connector", gone).await?;
-                        let index = usize::try_from(self.position().await? - base).unwrap_or(0);
+                        let index = usize::try_from(position(seat).await? - base).unwrap_or(0);
                         return Ok(Halt::Over(index.min(all)));
                     }
                     None => {}
@@ -166,31 +176,31 @@ impl Run<'_> {
         Err(IsolateError::Late { what: "another run of the temporary connector".to_owned(), limit: STEP })
     }
 
-    /// Sets where it reads on; its task has ended, but the broker may not know yet.
-    async fn set(&self, at: i64) -> Result<(), IsolateError> {
-        let (kafka, group, topic) = (self.kafka.to_owned(), sink_group(self.connector), self.topic.to_owned());
-        let set = blocking(move || {
-            let until = std::time::Instant::now() + EMPTY;
-            loop {
-                match stretch::set(&kafka, &group, &topic, at) {
-                    Err(_) if std::time::Instant::now() < until => std::thread::sleep(Duration::from_millis(100)),
-                    done => return done,
-                }
-            }
-        });
-        Ok(set.await?)
-    }
-
-    async fn position(&self) -> Result<i64, IsolateError> {
-        let (kafka, group, topic) = (self.kafka.to_owned(), sink_group(self.connector), self.topic.to_owned());
-        Ok(blocking(move || stretch::position(&kafka, &group, &topic)).await?)
-    }
-
     /// Which target is away, if one is.
     async fn away(&self) -> Option<String> {
         let health = self.probes.ask(&self.needs).await;
         health.into_iter().find_map(|(need, reason)| Some(format!("{need} is away: {}", reason?)))
     }
+}
+
+/// Sets where it reads on; its task has ended, but the broker may not know yet.
+async fn set(seat: &Arc<Seat>, at: i64) -> Result<(), IsolateError> {
+    let seat = Arc::clone(seat);
+    let set = blocking(move || {
+        let until = std::time::Instant::now() + EMPTY;
+        loop {
+            match seat.set(at) {
+                Err(_) if std::time::Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
+                done => return done,
+            }
+        }
+    });
+    Ok(set.await?)
+}
+
+async fn position(seat: &Arc<Seat>) -> Result<i64, IsolateError> {
+    let seat = Arc::clone(seat);
+    Ok(blocking(move || seat.position()).await?)
 }
 
 async fn status(connect: &Connect, name: &str) -> Option<Status> {

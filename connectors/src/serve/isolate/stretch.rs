@@ -20,6 +20,8 @@ use crate::kafka::sender::{Outgoing, Sender};
 
 /// How long reading a stretch may take.
 const READ_LIMIT: Duration = Duration::from_secs(10);
+/// How long Kafka may take to say where a group stands.
+const ASK_LIMIT: Duration = Duration::from_secs(3);
 /// The most records of a stretch, and their bytes.
 const RECORDS: usize = 2_000;
 const BYTES: usize = 16 * 1024 * 1024;
@@ -117,25 +119,48 @@ pub(crate) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result
     offsets.first().copied().ok_or(KafkaError::Cut)
 }
 
-/// Sets where the trial reads on. Kafka takes that only while its task is not there.
-///
-/// # Errors
-/// [`KafkaError`].
-pub(crate) fn set(servers: &str, group: &str, topic: &str, offset: i64) -> Result<(), KafkaError> {
-    let failed = |cause| KafkaError::Client { servers: servers.to_owned(), cause };
-    let consumer = outsider(servers, group)?;
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, Offset::Offset(offset)).map_err(failed)?;
-    consumer.commit(&list, CommitMode::Sync).map_err(failed)
+/// A trial's place in its topic, seen from outside its group. One client for a whole run: a new one would have to find
+/// the group's coordinator first, at each record that fails.
+pub(crate) struct Seat {
+    consumer: BaseConsumer,
+    servers: String,
+    topic: String,
 }
 
-/// Where the trial will read on.
-///
-/// # Errors
-/// [`KafkaError`].
-pub(crate) fn position(servers: &str, group: &str, topic: &str) -> Result<i64, KafkaError> {
-    let places = Reader::new(servers, group)?.places(&[topic.to_owned()])?;
-    places.first().map(|place| place.committed).ok_or(KafkaError::Cut)
+impl Seat {
+    /// Does not connect yet.
+    ///
+    /// # Errors
+    /// [`KafkaError::Client`] where the client cannot be made.
+    pub(crate) fn new(servers: &str, group: &str, topic: &str) -> Result<Self, KafkaError> {
+        let consumer = outsider(servers, group)?;
+        Ok(Self { consumer, servers: servers.to_owned(), topic: topic.to_owned() })
+    }
+
+    /// Sets where the trial reads on. Kafka takes that only while its task is not there.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub(crate) fn set(&self, offset: i64) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, 0, Offset::Offset(offset)).map_err(|cause| self.failed(cause))?;
+        self.consumer.commit(&list, CommitMode::Sync).map_err(|cause| self.failed(cause))
+    }
+
+    /// Where the trial will read on.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub(crate) fn position(&self) -> Result<i64, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, 0);
+        let committed = self.consumer.committed_offsets(list, ASK_LIMIT).map_err(|cause| self.failed(cause))?;
+        committed.elements().first().and_then(|element| element.offset().to_raw()).ok_or(KafkaError::Cut)
+    }
+
+    fn failed(&self, cause: rdkafka::error::KafkaError) -> KafkaError {
+        KafkaError::Client { servers: self.servers.clone(), cause }
+    }
 }
 
 /// Writes the dead letters and moves the sink behind the first `judged` suspects, both or neither.

@@ -14,6 +14,7 @@
 mod broken;
 mod commands;
 mod connect;
+mod evolution;
 mod faults;
 mod files;
 mod foreign;
@@ -24,6 +25,9 @@ mod kafka_security;
 mod orders;
 mod poison;
 mod rehearsal;
+mod remade;
+mod sink;
+mod small_disk;
 mod strikes;
 mod targets;
 mod verify;
@@ -38,8 +42,9 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 15] = [
+    let stages: [(&str, Stage); 17] = [
         ("one order", orders::one_order),
+        ("stores are lost and made again", remade::made_again),
         ("ten thousand orders", orders::ten_thousand),
         ("the checker sees what is broken in the real stores", broken::stores),
         ("poison straight into orders.received", poison::planted),
@@ -54,6 +59,8 @@ fn the_promise_is_kept_on_the_real_servers() {
         ("edited sinks are rehearsed", rehearsal::edits),
         ("kill -9 under load", faults::each_in_turn),
         ("what the sinks write to fails", targets::each_in_turn),
+        // Late: the files of the checkout know nothing of the field.
+        ("a field is added under load", evolution::under_load),
         // Last: a reader that knows only good records, such as those of another make, stops at what this leaves behind.
         ("poison straight into order_placed", isolation::planted),
     ];

@@ -1,7 +1,8 @@
 //! Everything that a store can do to its sink except die (that is `kill -9`): each in turn, under load, held for some
 //! seconds and put right. The sink writes again by itself, and at the end nothing is lost, doubled or taken for poison.
 //!
-//! `PROMISE_HOLD` is how many seconds each is held (4), `PROMISE_TARGETS` part of the names of those that are tried.
+//! `PROMISE_HOLD` is how many seconds each is held (4), `PROMISE_TARGETS` part of the names of those that are tried. Some
+//! show nothing before a minute: they are tried where that long is asked for.
 
 use std::time::Instant;
 
@@ -14,6 +15,8 @@ use stack::Service;
 
 use crate::faults::{ASK, BACK, Load, until_known, wait_for};
 use crate::house::House;
+use crate::sink::Sink;
+use crate::small_disk::SmallDisk;
 use crate::strikes::Frozen;
 
 /// Orders a second: the sinks keep up with them, and each batch holds some.
@@ -34,6 +37,8 @@ struct Fault {
     /// Held for at least so many seconds: in these a healer that took the store for well would try the records one by
     /// one, and take good ones for poison.
     seconds: u32,
+    /// Tried only where each is held for at least so long.
+    least: u32,
 }
 
 /// How it is made and put right.
@@ -52,13 +57,20 @@ enum How {
     Frozen(Service),
     /// The registry is away, and Connect starts without any schema in memory.
     ColdConverters,
+    /// The table lies on a disk of its own, which has no room left.
+    SmallDisk,
+    /// The sink waits for ever for a row, with its tasks RUNNING: its address has no time limit.
+    Hang,
 }
 
 /// Ends all sessions of the table's owner but this one, so that the sink has to open new ones.
 const OTHERS: &str =
     "select pg_terminate_backend(pid) from pg_stat_activity where usename = current_user and pid <> pg_backend_pid();";
 
-const FAULTS: [Fault; 12] = [
+/// All rows that are there; new ones pass.
+const LOCK_ROWS: &str = "begin; select order_id from order_placed for update";
+
+const FAULTS: [Fault; 17] = [
     Fault::of("PostgreSQL is stopped", Store::Postgres, How::Stopped(Service::Postgres)),
     Fault::of("PostgreSQL is frozen", Store::Postgres, How::Frozen(Service::Postgres)),
     Fault::of(
@@ -93,6 +105,21 @@ const FAULTS: [Fault; 12] = [
             ),
         )
     },
+    Fault { slow: true, ..Fault::of("rows are locked", Store::Postgres, How::Sql(LOCK_ROWS, "commit")) },
+    Fault::of(
+        "the disk is said to be full",
+        Store::Postgres,
+        How::Sql(
+            "create function no_room() returns trigger language plpgsql as 'begin \
+             raise exception using errcode = ''disk_full'', \
+             message = ''could not extend file \"base/1/2\": No space left on device''; end'; \
+             create trigger no_room before insert on order_placed for each statement execute function no_room()",
+            "drop trigger no_room on order_placed; drop function no_room()",
+        ),
+    )
+    .held(16),
+    Fault { least: 30, ..Fault::of("the disk is full", Store::Postgres, How::SmallDisk) },
+    Fault { least: 60, slow: true, ..Fault::of("a task hangs and is RUNNING", Store::Postgres, How::Hang) }.held(100),
     Fault::of("Elasticsearch is frozen", Store::Elasticsearch, How::Frozen(Service::Elasticsearch)),
     Fault::of("the index takes no writes (403)", Store::Elasticsearch, How::Blocked("index.blocks.write")).held(16),
     Fault::of(
@@ -101,12 +128,13 @@ const FAULTS: [Fault; 12] = [
         How::Blocked("index.blocks.read_only_allow_delete"),
     ),
     Fault::of("the index is closed (400)", Store::Elasticsearch, How::Closed),
+    Fault { slow: true, ..Fault::of("the registry is away", Store::Postgres, How::Stopped(Service::Registry)) },
     Fault::of("the registry is away, converters cold", Store::Postgres, How::ColdConverters),
 ];
 
 impl Fault {
     const fn of(name: &'static str, store: Store, how: How) -> Self {
-        Self { name, store, how, slow: false, seconds: 0 }
+        Self { name, store, how, slow: false, seconds: 0, least: 0 }
     }
 
     const fn held(self, seconds: u32) -> Self {
@@ -121,7 +149,7 @@ pub(crate) fn each_in_turn(house: &mut House) {
     let hold = std::env::var("PROMISE_HOLD").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
     let only = std::env::var("PROMISE_TARGETS").unwrap_or_default();
     let load = Load::start(house, "target", RATE);
-    for fault in FAULTS.iter().filter(|fault| fault.name.contains(&only)) {
+    for fault in FAULTS.iter().filter(|fault| fault.name.contains(&only) && fault.least <= hold) {
         load.go_on(STEADY);
         strike(house, fault, &load, hold.max(fault.seconds));
     }
@@ -185,6 +213,12 @@ fn make(house: &House, how: &How) -> Mend {
             house.stack.kill(Service::Connect).unwrap();
             Box::new(|house| start_again(house, Service::Registry))
         }
+        How::SmallDisk => {
+            let disk = SmallDisk::under_the_table(house);
+            disk.fill();
+            Box::new(move |house| disk.put_right(house))
+        }
+        How::Hang => hang(house),
     }
 }
 
@@ -205,7 +239,47 @@ fn sql(house: &House, make: &'static str, mend: String) -> Mend {
         }
         postgres
     });
-    Box::new(move |house| house.runtime.block_on(async { postgres.run(&mend).await.unwrap() }))
+    Box::new(move |house| {
+        house.runtime.block_on(async {
+            // A batch that is under way would hold the table for as many slow statements as it has.
+            if mend.starts_with("drop") {
+                postgres.run(OTHERS).await.unwrap();
+            }
+            postgres.run(&mend).await.unwrap();
+        });
+    })
+}
+
+/// The sink gets an address without a time limit, then its rows are locked. After a minute the healer starts its tasks
+/// again, though Connect says RUNNING; those that hung before wake up at the end, with an old batch.
+fn hang(house: &House) -> Mend {
+    let endpoints = house.stack.endpoints();
+    let own = endpoints.postgres.jdbc_url();
+    let endless = own.split('&').filter(|option| !option.starts_with("socketTimeout=")).collect::<Vec<_>>().join("&");
+    assert_ne!(own, endless);
+    let address = |house: &House, value: &str| {
+        let sink = Sink { house, name: "orders-postgres" };
+        sink.put(|config| config["connection.url"] = json!(value));
+        wait_for("tasks with another address", BACK, ASK, || sink.runs());
+    };
+    let stuck = |house: &House| {
+        let url = format!("{}/metrics", house.stack.endpoints().connectors);
+        let text = house.runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() });
+        let line = text.lines().find(|line| {
+            line.starts_with("orderflow_connectors_restarts")
+                && line.contains("orders-postgres")
+                && line.contains("stuck")
+        });
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or_default()
+    };
+    address(house, &endless);
+    let before = stuck(house);
+    let unlock = sql(house, LOCK_ROWS, "commit".to_owned());
+    Box::new(move |house| {
+        assert!(before < stuck(house), "the healer did not see that it hangs");
+        unlock(house);
+        address(house, "${env:POSTGRES_JDBC_URL}");
+    })
 }
 
 fn settings(house: &House, setting: &str, value: &Value) {

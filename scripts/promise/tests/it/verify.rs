@@ -1,6 +1,5 @@
 //! `connectors verify` on the real stores: it finds what was broken and nothing else, while orders flow, and mends it.
 
-use std::process::{Command, Output};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -12,7 +11,8 @@ use reqwest::Method;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::house::{House, REST, root};
+use crate::house::{House, REST};
+use crate::sink::connectors;
 
 /// A deleted row, a changed amount, a deleted document and a stale one are found by name and mended.
 pub(crate) fn finds_and_mends(house: &mut House) {
@@ -46,17 +46,17 @@ pub(crate) fn finds_and_mends(house: &mut House) {
     let flow = flow(house);
     let begun = Instant::now();
     let (told, code) = verify(house, &[]);
-    assert_eq!((code, differences(&told)), (Some(2), expected.map(str::to_owned).to_vec()), "{told:#}");
+    assert_eq!((code, differences(&told)), (2, expected.map(str::to_owned).to_vec()), "{told:#}");
     let found = begun.elapsed();
     let (told, code) = verify(house, &["--repair", "--yes"]);
     let mended = &told["mended"];
-    assert_eq!((code, &mended["mended"], &mended["left"]), (Some(0), &json!(4), &json!(0)), "{told:#}");
+    assert_eq!((code, &mended["mended"], &mended["left"]), (0, &json!(4), &json!(0)), "{told:#}");
     println!("found in {found:.1?}, mended {:.1?} later, while orders flowed", begun.elapsed() - found);
     flow.join().unwrap().unwrap();
     settle::wait(&house.places, REST).unwrap();
     let (told, code) = verify(house, &["--deep", "--since", "2h"]);
     assert!(told["orders"].as_u64() > Some(300), "{told:#}");
-    assert_eq!((code, differences(&told)), (Some(0), vec![]), "{told:#}");
+    assert_eq!((code, differences(&told)), (0, vec![]), "{told:#}");
     house.expect_all_zero();
 }
 
@@ -69,18 +69,9 @@ fn flow(house: &mut House) -> JoinHandle<Result<(), LoadError>> {
     std::thread::spawn(move || runtime.block_on(load::run(&plan, posts, ledger, &gauge, &stop)))
 }
 
-fn verify(house: &House, args: &[&str]) -> (Json, Option<i32>) {
-    let output = run(house, &[args, &["--format", "json"]].concat());
-    let told = serde_json::from_slice(&output.stdout);
-    (told.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))), output.status.code())
-}
-
-/// As a user types it, with what `stack env` says.
-fn run(house: &House, args: &[&str]) -> Output {
-    let program = house.options.binaries.join("connectors");
-    let mut command = Command::new(program);
-    command.arg("verify").args(args).current_dir(root()).envs(house.stack.endpoints().environment());
-    command.output().unwrap()
+pub(crate) fn verify(house: &House, args: &[&str]) -> (Json, i32) {
+    let answer = connectors(house, &[&["verify"], args, &["--format", "json"]].concat());
+    (answer.json(), answer.code)
 }
 
 fn differences(told: &Json) -> Vec<String> {

@@ -15,9 +15,10 @@ fn mounts(compose: &Compose, service: &str) -> Vec<String> {
 fn the_connector_files_are_the_checkouts() {
     let compose = Compose::read();
     for service in ["setup", "connectors"] {
-        assert_eq!(mounts(compose, service), ["connectors:/connectors:ro"], "{service}");
+        assert_eq!(mounts(compose, service), ["connectors:/connectors:ro", "schemas:/schemas:ro"], "{service}");
     }
     assert!(path("connectors/stores").is_dir(), "the stores lie where `connectors apply` looks for them");
+    assert!(path("schemas/order_placed.avsc").is_file(), "and the schemas beside them");
 }
 
 #[test]

@@ -52,3 +52,15 @@ fn schemas_that_cannot_be_are_refused() {
     }
     assert!(Shape::parse(&deep).is_err());
 }
+
+#[test]
+fn a_shape_begins_with_another_where_only_fields_behind_it_are_more() {
+    let (a, b) = (r#"{"name":"a","type":["null","string"]}"#, r#"{"name":"b","type":"int"}"#);
+    let (short, long) = (shape(a), shape(&format!("{a},{b}")));
+    assert!(long.begins_with(&short) && short.begins_with(&short) && !short.begins_with(&long));
+    assert!(!shape(&format!("{b},{a}")).begins_with(&short), "in front");
+    assert!(!shape(&format!(r#"{{"name":"a","type":["null","bytes"]}},{b}"#)).begins_with(&short), "another type");
+    assert!(!Shape::parse(r#""int""#).unwrap().begins_with(&short), "no record");
+    let inside = r#"{"name":"a","type":["null","R"]}"#;
+    assert!(!shape(&format!("{inside},{b}")).begins_with(&shape(inside)), "its inner records are longer as well");
+}

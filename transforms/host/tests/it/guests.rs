@@ -12,8 +12,8 @@ use transform_host::{Chain, Engine, Limits, Module, Options, Record, Step, build
 /// The schema of the hostile guests: one text, so that a value is a length and letters.
 pub(crate) const TEXT_SCHEMA: &str = r#"{"type":"record","name":"Text","fields":[{"name":"text","type":"string"}]}"#;
 
-/// The schema of the shipped modules.
-pub(crate) const ORDER_SCHEMA: &str = include_str!("../../../../schemas/order_placed.avsc");
+/// The schema of the shipped modules: the version that they were written for.
+pub(crate) const ORDER_SCHEMA: &str = include_str!("../../../../schemas/versions/order_placed.v1.avsc");
 
 /// Where the rooms of the transforms are.
 pub(crate) fn transforms() -> PathBuf {

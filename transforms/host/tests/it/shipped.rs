@@ -122,6 +122,32 @@ fn an_order_is_cleaned_and_enriched() {
     }
 }
 
+/// A field that came after the modules were built: its bytes behind those of the fields that they know.
+#[test]
+fn what_a_module_was_not_built_for_passes_it_by() {
+    let gift = r#"{ "name": "gift", "type": ["null", "string"], "default": null }"#;
+    let wider = format!(
+        "{}, {gift} ] }}",
+        ORDER_SCHEMA.trim_end().strip_suffix('}').unwrap().trim_end().strip_suffix(']').unwrap()
+    );
+    let engine = engine();
+    let steps = || vec![step(&engine, "clean", &[]), step(&engine, "enrich", &[("rates", "EUR:1.08")])];
+    let [mut known, mut newer] =
+        [ORDER_SCHEMA, &wider].map(|schema| Chain::with_options(&engine, steps(), schema, single()).unwrap());
+    for gift in [&b"\x00"[..], b"\x02\x0cribbon"] {
+        let before = order("  J\u{fc}rgen ", 9_999, Some("eur"));
+        let longer = Record { value: [&before.value[..], gift].concat(), ..before.clone() };
+        let [short, long] = [(&mut known, before), (&mut newer, longer)].map(|(chain, input)| {
+            let mut verdicts = chain.apply(&[input]).unwrap();
+            let Some(Verdict::Emit(mut records)) = verdicts.pop() else { panic!("{verdicts:?}") };
+            records.pop().unwrap().value
+        });
+        assert_eq!(long, [&short[..], gift].concat());
+    }
+    let rejected = newer.apply(&[Record { value: vec![1], ..order("x", 1, None) }]).unwrap();
+    assert!(matches!(&rejected[..], [Verdict::Reject(_)]), "{rejected:?}");
+}
+
 /// All of a record but how long its decimals are, which the SDK writes as short as can be.
 fn whole(record: &Record, output: Option<&str>) -> Vec<String> {
     let Schema::Record(schema) = schema() else { panic!("the order is a record") };

@@ -37,7 +37,7 @@ impl ParameterValue for ItemsSum {
     }
 }
 
-#[transform(schema = "../../../schemas/order_placed.avsc")]
+#[transform(schema = "../../../schemas/versions/order_placed.v1.avsc")]
 pub(crate) fn clean(mut order: Order, config: &Config) -> Verdict<Order> {
     order.customer = text::tidy(&order.customer);
     if order.customer.is_empty() {

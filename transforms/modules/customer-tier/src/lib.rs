@@ -42,7 +42,7 @@ fn customer(order: &Order, _: &Config) -> Option<Vec<u8>> {
     Some(order.customer.clone().into_bytes())
 }
 
-#[transform(schema = "../../../schemas/order_placed.avsc", lookup(table = "tiers", key = customer))]
+#[transform(schema = "../../../schemas/versions/order_placed.v1.avsc", lookup(table = "tiers", key = customer))]
 fn customer_tier(order: Order, config: &Config, input: &Input<'_>) -> Verdict<Order> {
     // A customer whom nobody classified is a customer like any other.
     let Some(tier) = input.found("tiers") else { return emit(order) };

@@ -34,7 +34,7 @@ impl Config {
     }
 }
 
-#[transform(schema = "../../../schemas/order_placed.avsc")]
+#[transform(schema = "../../../schemas/versions/order_placed.v1.avsc")]
 pub(crate) fn enrich(mut order: Order, config: &Config) -> Verdict<Order> {
     let currency = order.currency.get_or_insert_with(|| config.home.to_string());
     order.amount_home = match amount_home(order.amount, currency, config) {

@@ -127,18 +127,18 @@ fn suggestion(name: &str) -> String {
     if better.is_empty() || TAKEN.contains(&better.as_str()) { PLACEHOLDER.0.to_owned() } else { better }
 }
 
-/// Makes the folder `dir` with the module `name` in it. All of it is there afterwards, or nothing.
+/// Makes the folder `dir` with the module `name` in it, for this schema. All of it is there afterwards, or nothing.
 ///
 /// # Errors
 /// When the name will not do, the folder is there already, or it cannot be written.
-pub fn make(name: &str, dir: &Path) -> anyhow::Result<PathBuf> {
+pub fn make(name: &str, dir: &Path, schema: &str) -> anyhow::Result<PathBuf> {
     check_name(name)?;
     let occupied = std::fs::read_dir(dir).map(|mut entries| entries.next().is_some()).unwrap_or_else(|_| dir.exists());
     ensure!(!occupied, "{} is there already and not empty; name another folder with --dir", dir.display());
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     let partial = parent.join(format!(".{name}.{}.partial", std::process::id()));
-    let written = fill(name, &partial)
+    let written = fill(name, &partial, schema)
         .and_then(|()| std::fs::rename(&partial, dir).with_context(|| format!("cannot create {}", dir.display())));
     if let Err(error) = written {
         // What is left of it helps nobody; that it cannot be removed either is no news.
@@ -148,13 +148,13 @@ pub fn make(name: &str, dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(dir.to_owned())
 }
 
-fn fill(name: &str, dir: &Path) -> anyhow::Result<()> {
+fn fill(name: &str, dir: &Path, schema: &str) -> anyhow::Result<()> {
     for (path, text) in TEMPLATE {
         let text = text.replace(PLACEHOLDER.0, name).replace(PLACEHOLDER.1, &name.replace('-', "_"));
         put(dir, path, &text)?;
     }
     put(dir, "Cargo.lock", &kit::lock(name))?;
-    put(dir, kit::SCHEMA.0, kit::SCHEMA.1)?;
+    put(dir, kit::SCHEMA.0, schema)?;
     kit::KIT.iter().try_for_each(|(path, text)| put(dir, path, text))
 }
 

@@ -1,10 +1,11 @@
 //! `transforms new`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::author::scaffold;
+use crate::author::orders::Shape;
+use crate::author::{kit, scaffold};
 
 /// The flags of `new`.
 #[derive(Debug, Clone, clap::Args)]
@@ -15,6 +16,10 @@ pub struct Args {
     /// Where [default: a folder of the module's name; with --kit the current one]
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// The schema of the orders, where a field was added to it: schemas/order_placed.avsc of the checkout [default: this
+    /// command's]
+    #[arg(long, value_name = "FILE", conflicts_with = "kit")]
+    schema: Option<PathBuf>,
     /// Bring kit/ (SDK, frame, WIT world) of a module that is there to this command's version; touches nothing else
     #[arg(long, conflicts_with = "name")]
     kit: bool,
@@ -33,9 +38,20 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let name = args.name.context("name the module")?;
     let dir = args.dir.unwrap_or_else(|| PathBuf::from(&name));
-    let dir = scaffold::make(&name, &dir)?;
+    let schema = match &args.schema {
+        Some(file) => schema(file)?,
+        None => kit::SCHEMA.1.to_owned(),
+    };
+    let dir = scaffold::make(&name, &dir, &schema)?;
     println!("{}", dir.display());
     let place = dir.display();
     eprintln!("next: cd {place} && cargo test && transforms dev, and change src/lib.rs");
     Ok(())
+}
+
+/// A schema that a module can be built for.
+fn schema(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Shape::parse(&text).with_context(|| format!("{} is no schema of orders", file.display()))?;
+    Ok(text)
 }

@@ -82,6 +82,17 @@ fn a_folder_is_made_whole_or_not_at_all() {
     assert!(code == Some(1) && stderr.contains("is there already"), "{stderr}");
     let (code, _, stderr) = run(rooms, &["new", "Not_So"]);
     assert!(code == Some(1) && stderr.contains("for example not-so"), "{stderr}");
+    let longer = rooms.join("longer.avsc");
+    let field = r#"{ "name": "gift_note", "type": ["null", "string"], "default": null }"#;
+    let schema = transforms::author::kit::SCHEMA.1.trim_end().strip_suffix('}').unwrap().trim_end();
+    let schema = format!("{}, {field}]}}", schema.strip_suffix(']').unwrap());
+    std::fs::write(&longer, &schema).unwrap();
+    let (code, _, stderr) = run(rooms, &["new", "with-field", "--dir", "twice/with-field", "--schema", "longer.avsc"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(std::fs::read_to_string(dir.join("with-field/order_placed.avsc")).unwrap(), schema);
+    std::fs::write(&longer, "{").unwrap();
+    let (code, _, stderr) = run(rooms, &["new", "no-schema", "--schema", "longer.avsc"]);
+    assert!(code == Some(1) && stderr.contains("no schema of orders") && !rooms.join("no-schema").exists(), "{stderr}");
     std::fs::write(dir.join("kit/wit/transform.wit"), "old").unwrap();
     let (code, _, stderr) = run(&dir, &["new", "--kit"]);
     assert_eq!(code, Some(0), "{stderr}");

@@ -1,0 +1,76 @@
+//! What several stages do with a sink: the `connectors` command as a user types it, and Connect's own door.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::faults::wait_for;
+use crate::house::House;
+
+/// What a command answered.
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Answer {
+    /// What it said with `--format json`.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
+    }
+}
+
+/// `connectors …`, with what `stack env` says and nothing else.
+pub(crate) fn connectors(house: &House, args: &[&str]) -> Answer {
+    let mut run = Command::new(house.options.binaries.join("connectors"));
+    run.args(args).current_dir(crate::house::root());
+    run.env_clear().envs(house.stack.endpoints().environment()).env("ORDERFLOW_LOG", "warn");
+    let Output { status, stdout, stderr } = run.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Answer { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+}
+
+/// A sink as Connect has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Sink<'h> {
+    pub(crate) house: &'h House,
+    pub(crate) name: &'static str,
+}
+
+impl Sink<'_> {
+    pub(crate) fn config(self) -> Value {
+        self.get("config").unwrap()
+    }
+
+    pub(crate) fn state(self) -> String {
+        self.get("status").unwrap()["connector"]["state"].as_str().unwrap().to_owned()
+    }
+
+    /// The connector and all of its tasks are RUNNING.
+    pub(crate) fn runs(self) -> bool {
+        let Ok(status) = self.get("status") else { return false };
+        let tasks = status["tasks"].as_array().map_or(&[][..], Vec::as_slice);
+        status["connector"]["state"] == "RUNNING"
+            && !tasks.is_empty()
+            && tasks.iter().all(|task| task["state"] == "RUNNING")
+    }
+
+    /// As somebody does with curl, who knows nothing of the files; Connect may be rebalancing.
+    pub(crate) fn put(self, change: impl Fn(&mut Value)) {
+        let mut config = self.config();
+        change(&mut config);
+        let put = async || reqwest::Client::new().put(self.url("config")).json(&config).send().await;
+        let taken = || self.house.runtime.block_on(put()).is_ok_and(|answer| answer.status().is_success());
+        wait_for("the PUT", Duration::from_secs(30), Duration::from_millis(200), taken);
+    }
+
+    fn get(self, rest: &str) -> reqwest::Result<Value> {
+        self.house.runtime.block_on(async { reqwest::get(self.url(rest)).await?.error_for_status()?.json().await })
+    }
+
+    fn url(self, rest: &str) -> String {
+        format!("{}/connectors/{}/{rest}", self.house.stack.endpoints().connect, self.name)
+    }
+}

@@ -144,6 +144,11 @@ impl Bench {
         if self.options.quick { self.options.pairs.min(2) } else { self.options.pairs }
     }
 
+    /// Whether no sink has run yet: a worker is slow until it is warm.
+    fn is_cold(&self) -> bool {
+        self.deployed.load(Ordering::Relaxed) == 0
+    }
+
     /// A connector's name that no other run has.
     fn name(&self) -> String {
         format!("race-{}", self.deployed.fetch_add(1, Ordering::Relaxed))

@@ -4,7 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use super::{Bench, Found, contestant::Contestant, drain::Poised, fill, orders, stores::Kind};
+use super::{
+    Bench, Found,
+    contestant::Contestant,
+    drain::{Poised, drain},
+    fill, orders,
+    stores::Kind,
+};
 use crate::{
     report::{Row, Sample, progress},
     spread::Spread,
@@ -26,7 +32,14 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let count = bench.backlog();
     let contestants = Kind::ALL.map(|kind| Contestant::of_file(&bench.servers.files.join(kind.file()), "our settings"));
     let [table, index] = contestants;
-    let (table, index) = (Poised::deploy(bench, &table?).await?, Poised::deploy(bench, &index?).await?);
+    let (table, index) = (table?, index?);
+    if bench.is_cold() {
+        progress("drain: warming up");
+        for sink in [&table, &index] {
+            drain(bench, sink, bench.orders()).await?;
+        }
+    }
+    let (table, index) = (Poised::deploy(bench, &table).await?, Poised::deploy(bench, &index).await?);
     progress(&format!("drain: writing {count} orders"));
     bench.fill(0..count).await?;
     let begun = Instant::now();

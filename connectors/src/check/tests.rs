@@ -96,6 +96,13 @@ fn the_guarded_form_of_camels_sink_is_fine() {
         ("(?!indexId$).*", "(?!(docId|docVersion|Content-Type)$).*"),
         ("\"transforms.docId.fields\": \"order_id\"", "\"transforms.docId.fields\": \"order_id,received_offset\""),
         ("CamelHeader.indexId", "CamelHeader.docId,CamelHeader.docVersion"),
+        ("live,by,pick,docId,toJson", "live,by,pick,docId,kind,toJson"),
+        (
+            "\"transforms.toJson.type\"",
+            "\"transforms.kind.type\": \"org.apache.kafka.connect.transforms.InsertHeader\",
+             \"transforms.kind.header\": \"CamelHeader.Content-Type\",
+             \"transforms.kind.value.literal\": \"application/json\", \"transforms.toJson.type\"",
+        ),
     ];
     assert_eq!(with("orders-elasticsearch.json", &changes), [""; 0]);
 }

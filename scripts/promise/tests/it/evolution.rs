@@ -34,10 +34,10 @@ pub(crate) fn under_load(house: &mut House) {
     assert_eq!(shown.code, 2, "{}", shown.err);
     let before = schema(house);
     let begun = Instant::now();
-    let report = report(&run(house, &files, &["--add", FIELD, "--yes", "--last", "200", "--format", "json"]));
+    let told = report(&run(house, &files, &["--add", FIELD, "--yes", "--last", "200", "--format", "json"]));
     println!("rolled out in {:.1} s, under load", begun.elapsed().as_secs_f32());
-    assert_eq!((&report["applied"], &report["refused"]), (&json!(true), &json!([])), "{report:#}");
-    let tried = report["tried"].as_array().unwrap();
+    assert_eq!((&told["applied"], &told["refused"]), (&json!(true), &json!([])), "{told:#}");
+    let tried = told["tried"].as_array().unwrap();
     assert_eq!(tried.len(), 2, "both sinks: {tried:#?}");
     for one in tried {
         assert_eq!(one["fields"], json!(["gift_note"]), "{one:#}");

@@ -56,13 +56,16 @@ async fn runs(bench: &Bench, kind: Kind, contestants: &[Contestant]) -> anyhow::
     Ok(runs)
 }
 
+/// What a run is asked for.
+type Figure = fn(&Took) -> f64;
+
 fn tell(kind: Kind, contestants: &[Contestant], runs: &[Runs], found: &mut Found) -> anyhow::Result<()> {
     let [ours, defaults, others @ .., floor] = runs else { return Ok(()) };
-    let all = |runs: &Runs, of: fn(&Took) -> f64| runs.iter().map(of).collect::<Vec<f64>>();
+    let all = |runs: &Runs, of: Figure| runs.iter().map(of).collect::<Vec<f64>>();
     let spread = |runs: &Runs, of| Spread::of(&all(runs, of)).context("a run without a figure");
-    let rate: fn(&Took) -> f64 = |took| took.rate;
+    let rate: Figure = |took| took.rate;
     let of = |runs: &Runs, base: &Runs| Spread::of_ratios(&all(runs, rate), &all(base, rate)).context("no ratio");
-    let (connect, store): (fn(&Took) -> f64, fn(&Took) -> f64) = (|took| took.connect * 1e6, |took| took.store * 1e6);
+    let (connect, store): (Figure, Figure) = (|took| took.connect * 1e6, |took| took.store * 1e6);
     let row = |what: &str, figure, unit| Row::new(format!("{kind}: {what}"), figure, unit);
     found.rows.extend([
         row("our settings", spread(ours, rate)?, kind.unit()).beside("defaults", spread(defaults, rate)?),

@@ -190,9 +190,12 @@ async fn until(bench: &Bench, kind: Kind, numbers: std::ops::Range<u64>) -> anyh
     }
 }
 
+/// What a round is asked for.
+type Figure = fn(&Stall) -> f64;
+
 fn tell(kind: Kind, stalls: &[Stall], found: &mut Found) -> anyhow::Result<()> {
-    let all = |of: fn(&Stall) -> f64| stalls.iter().map(of).collect::<Vec<f64>>();
-    let figures: [(&str, fn(&Stall) -> f64); 3] = [
+    let all = |of: Figure| stalls.iter().map(of).collect::<Vec<f64>>();
+    let figures: [(&str, Figure); 3] = [
         ("from taking writes to the first new order", |stall| stall.stall),
         ("from taking writes to having caught up", |stall| stall.caught_up),
         ("from the server's start to taking writes", |stall| stall.start),

@@ -125,6 +125,7 @@ impl Stores {
     }
 
     /// A connection to the database, which lasts as long as its client.
+    #[expect(clippy::disallowed_methods, reason = "it ends with its client: there is nothing to drain")]
     pub(super) async fn sql(&self) -> anyhow::Result<Client> {
         let (client, connection) = self.config.connect(NoTls).await.context("no connection to PostgreSQL")?;
         tokio::spawn(async move {

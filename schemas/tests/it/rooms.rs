@@ -21,7 +21,17 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("promise", &["schemas", "stack"]),
     (
         "race",
-        &["edge", "race-native", "schemas", "service-kit", "stack", "transform-host", "transform-sdk", "transforms"],
+        &[
+            "connectors",
+            "edge",
+            "race-native",
+            "schemas",
+            "service-kit",
+            "stack",
+            "transform-host",
+            "transform-sdk",
+            "transforms",
+        ],
     ),
     ("race-native", &["transform-sdk"]),
     ("clean", &["transform-sdk"]),

@@ -45,7 +45,7 @@ pub(crate) fn each_in_turn(house: &mut House) {
     let setting =
         |name: &str, default: u32| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (rounds, rate) = (setting("PROMISE_ROUNDS", 1), setting("PROMISE_RATE", 300));
-    let first = ledger::read(&house.ledger_path).unwrap().len() as u64;
+    let first = house.next_seq();
     let load = Load::start(house, "fault", rate);
     let path = path(&Kafka::new(&house.places.kafka)).unwrap();
     let mut outages = Vec::new();

@@ -107,6 +107,11 @@ impl House {
         })
     }
 
+    /// The number of the next POST. A stream that is ended early leaves numbers out.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
     /// One POST with this body, in the ledger like all others.
     pub(crate) fn post(&mut self, id: &str, body: &str) {
         let post = Post { id: id.to_owned(), body: body.as_bytes().to_vec(), ..self.stream("x", 0, 1).next().unwrap() };

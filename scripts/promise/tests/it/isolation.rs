@@ -13,6 +13,7 @@ use stack::{Service, State};
 
 use crate::house::{House, Poison};
 use crate::poison::{Plant, schema_id, write};
+use crate::sink::counted;
 
 /// While it is looked for, its sink stands still; so many seconds each are allowed on a busy machine.
 const SECONDS: u64 = 20;
@@ -63,15 +64,9 @@ fn setting(name: &str, default: u64) -> u64 {
 
 /// What the healer itself has counted, since nobody killed it.
 fn time_of_a_poison(house: &House) {
-    let url = format!("{}/metrics", house.stack.endpoints().connectors);
-    let text = house.runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() });
     for sink in ["orders-postgres", "orders-elasticsearch"] {
-        let value = |name: &str| {
-            let line = text.lines().find(|line| line.starts_with(&format!("{name}_total{{")) && line.contains(sink));
-            line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or_default()
-        };
-        let (seconds, letters) =
-            (value("orderflow_connectors_trial_seconds"), value("orderflow_connectors_poison_records"));
+        let seconds = counted(house, "orderflow_connectors_trial_seconds", &[sink]);
+        let letters = counted(house, "orderflow_connectors_poison_records", &[sink]);
         println!("{sink}: trials took {seconds:.1} s, {:.2} s for each of {letters} dead letters", seconds / letters);
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use promise::read::{Elasticsearch, Isolation, Kafka, Positions, Postgres, SINK_GROUPS, letters};
+use promise::read::{Elasticsearch, Isolation, Kafka, Postgres, letters};
 use promise::row::Version;
 use promise::settle;
 use promise::world::{Letter, Store};
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::faults::{ASK, BACK, Load, until_known, wait_for};
 use crate::house::{House, REST, root};
 use crate::sink::connectors;
+use crate::targets::{committed, positions};
 use crate::verify::verify;
 
 /// Orders a second.
@@ -37,12 +38,9 @@ fn table(house: &mut House) {
     load.go_on(4);
     apply(house);
     let begun = Instant::now();
-    let (_, group) = SINK_GROUPS.into_iter().find(|(store, _)| *store == Store::Postgres).unwrap();
-    let kafka = Kafka::new(&house.places.kafka);
-    let sink = Positions::new(&kafka, group, topics::ORDER_PLACED, Isolation::Committed).unwrap();
-    let written = || until_known(group, || sink.committed().map(|offsets| offsets.values().sum::<i64>()));
-    let reached = written();
-    wait_for("the sink to write again", BACK, ASK, || reached < written());
+    let (_, sink) = positions(house, Store::Postgres);
+    let reached = committed(&sink);
+    wait_for("the sink to write again", BACK, ASK, || reached < committed(&sink));
     println!("the table is there again, {:.1} s later the sink had moved", begun.elapsed().as_secs_f32());
     load.go_on(2);
     load.end();

@@ -32,6 +32,15 @@ pub(crate) fn connectors(house: &House, args: &[&str]) -> Answer {
     Answer { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
 }
 
+/// What `connectors serve` counts of a sink under this name, with these words among the labels; 0 where it has nothing.
+pub(crate) fn counted(house: &House, name: &str, labels: &[&str]) -> f64 {
+    let url = format!("{}/metrics", house.stack.endpoints().connectors);
+    let text = house.runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() });
+    let head = format!("{name}_total{{");
+    let line = text.lines().find(|line| line.starts_with(&head) && labels.iter().all(|label| line.contains(label)));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+}
+
 /// A sink as Connect has it.
 #[derive(Clone, Copy)]
 pub(crate) struct Sink<'h> {

@@ -15,7 +15,7 @@ use stack::Service;
 
 use crate::faults::{ASK, BACK, Load, until_known, wait_for};
 use crate::house::House;
-use crate::sink::Sink;
+use crate::sink::{Sink, counted};
 use crate::small_disk::SmallDisk;
 use crate::strikes::Frozen;
 
@@ -160,10 +160,8 @@ pub(crate) fn each_in_turn(house: &mut House) {
 
 /// One fault, until the sink writes again.
 fn strike(house: &House, fault: &Fault, load: &Load, hold: u32) {
-    let (_, group) = SINK_GROUPS.into_iter().find(|(store, _)| *store == fault.store).unwrap();
-    let kafka = Kafka::new(&house.places.kafka);
-    let sink = Positions::new(&kafka, group, topics::ORDER_PLACED, Isolation::Committed).unwrap();
-    let written = || until_known(group, || sink.committed().map(|offsets| offsets.values().sum::<i64>()));
+    let (group, sink) = positions(house, fault.store);
+    let written = || committed(&sink);
     let mend = make(house, &fault.how);
     // What was under way when it began may be committed after it.
     load.go_on(hold.div_ceil(2));
@@ -182,6 +180,18 @@ fn strike(house: &House, fault: &Fault, load: &Load, hold: u32) {
         mended.as_secs_f32(),
         (begun.elapsed() - mended).as_secs_f32()
     );
+}
+
+/// A store's sink: its group, and how far it is.
+pub(crate) fn positions(house: &House, store: Store) -> (&'static str, Positions) {
+    let (_, group) = SINK_GROUPS.into_iter().find(|(of, _)| *of == store).unwrap();
+    let kafka = Kafka::new(&house.places.kafka);
+    (group, Positions::new(&kafka, group, topics::ORDER_PLACED, Isolation::Committed).unwrap())
+}
+
+/// The sum of its offsets.
+pub(crate) fn committed(sink: &Positions) -> i64 {
+    until_known(sink.group(), || sink.committed().map(|offsets| offsets.values().sum()))
 }
 
 fn make(house: &House, how: &How) -> Mend {
@@ -262,16 +272,7 @@ fn hang(house: &House) -> Mend {
         sink.put(|config| config["connection.url"] = json!(value));
         wait_for("tasks with another address", BACK, ASK, || sink.runs());
     };
-    let stuck = |house: &House| {
-        let url = format!("{}/metrics", house.stack.endpoints().connectors);
-        let text = house.runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() });
-        let line = text.lines().find(|line| {
-            line.starts_with("orderflow_connectors_restarts")
-                && line.contains("orders-postgres")
-                && line.contains("stuck")
-        });
-        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or_default()
-    };
+    let stuck = |house: &House| counted(house, "orderflow_connectors_restarts", &["orders-postgres", "stuck"]);
     address(house, &endless);
     let before = stuck(house);
     let unlock = sql(house, LOCK_ROWS, "commit".to_owned());

@@ -101,7 +101,7 @@ pub struct Deployment {
 /// # Errors
 /// Every finding in every file, where one of them is an error.
 pub fn read(folder: &Path) -> Result<Deployment, Vec<Finding>> {
-    Folder::read(folder, &[], false).deployment()
+    Folder::whole(folder).deployment()
 }
 
 /// Reads and checks one connector file, beside the stores that its folder has. Touches no server.

@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod load;
 pub mod oracle;
 pub mod read;
+pub mod report;
 pub mod rng;
 pub mod row;
 pub mod settle;

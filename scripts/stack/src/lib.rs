@@ -23,6 +23,7 @@ pub mod install;
 mod launch;
 pub mod layout;
 pub mod logs;
+pub mod machine;
 mod options;
 pub mod ports;
 mod probe;

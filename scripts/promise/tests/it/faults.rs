@@ -11,6 +11,7 @@ use promise::figures::{MARGIN_MS, Outage, outside};
 use promise::ledger::{self, Entry};
 use promise::load::{self, Gauge, LoadError, Plan, now_ms};
 use promise::read::{Kafka, Positions, ReadError, path};
+use promise::report::Struck;
 use stack::progress::Progress;
 use stack::{Service, State, deploy};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -52,8 +53,17 @@ pub(crate) fn each_in_turn(house: &mut House) {
     for victim in (0..rounds).flat_map(|_| victims()) {
         load.steady();
         house.stack.wait_all_ready(|_| {}).unwrap();
-        outages.push(strike(house, victim, &load));
+        let (outage, said) = strike(house, victim, &load);
         moves_again(&path);
+        house.lab.struck(Struck {
+            id: number(victim),
+            name: format!("kill -9 {victim}"),
+            from_ms: outage.from_ms,
+            until_ms: outage.ready_ms,
+            moved_ms: now_ms(),
+            said,
+        });
+        outages.push(outage);
     }
     load.steady();
     load.end();
@@ -110,8 +120,19 @@ impl Load {
     }
 }
 
-/// One kill, from the moment of it until the service is ready again.
-fn strike(house: &House, victim: Service, load: &Load) -> Outage {
+/// In the catalogue.
+const fn number(victim: Service) -> &'static str {
+    match victim {
+        Service::Edge => "F1",
+        Service::Transforms => "F2",
+        Service::Kafka => "F3",
+        Service::Connectors => "F35",
+        _ => "F4",
+    }
+}
+
+/// One kill, from the moment of it until the service is ready again; and what it hit, in words.
+fn strike(house: &House, victim: Service, load: &Load) -> (Outage, String) {
     let restarts = house.stack.status_of(victim).unwrap().restarts;
     let blow = strikes::strike(house, victim, load);
     wait_for(&format!("{victim} to be ready again"), BACK, LOOK, || {
@@ -121,8 +142,9 @@ fn strike(house: &House, victim: Service, load: &Load) -> Outage {
     });
     let outage = Outage { name: victim.to_string(), from_ms: blow.from_ms, ready_ms: now_ms() };
     let seconds = (outage.ready_ms - outage.from_ms) as f64 / 1_000.0;
-    println!("kill -9 {victim}: {}; ready again after {seconds:.1} s", (blow.proof)(house));
-    outage
+    let said = (blow.proof)(house);
+    println!("kill -9 {victim}: {said}; ready again after {seconds:.1} s");
+    (outage, said)
 }
 
 /// Until every part of the path moves again, with the load going on.

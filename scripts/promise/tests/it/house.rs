@@ -22,10 +22,14 @@ use stack::{Options, Service, Stack, State};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use crate::lab::Lab;
+
 /// What nobody touches must be at rest again within this time. On two busy cores the sinks do 150 records a second.
 pub(crate) const REST: Duration = Duration::from_secs(600);
 
 pub(crate) struct House {
+    /// Before the stack: it looks on while that runs.
+    pub(crate) lab: Lab,
     pub(crate) stack: Stack,
     pub(crate) options: Options,
     pub(crate) places: Places,
@@ -85,6 +89,7 @@ impl House {
         let _ = std::fs::remove_file(&ledger_path);
         Self {
             places: places(&stack),
+            lab: Lab::open(&stack, &ledger_path),
             stack,
             options,
             runtime: Runtime::new().unwrap(),
@@ -185,6 +190,7 @@ impl House {
         let world = self.world();
         let findings = check(&world);
         println!("{}\n{findings}", world.summary());
+        self.lab.checked(&findings);
         findings
     }
 
@@ -200,7 +206,8 @@ impl House {
     }
 
     /// After `down`: no process of the stack, no open port.
-    pub(crate) fn down_leaves_nothing(self) {
+    pub(crate) fn down_leaves_nothing(mut self) {
+        self.lab.close();
         let status = self.stack.status().unwrap();
         let pids: Vec<u32> = status.iter().filter_map(|status| status.pid).collect();
         let ports: Vec<u16> = status.iter().flat_map(|status| status.ports.clone()).collect();

@@ -1,6 +1,6 @@
 //! Records that no sink takes, written straight into `order_placed`: the healer finds each of them among good ones, also
 //! when it is killed at any moment with another one beside it, and nobody touches anything. `PROMISE_HEALER_KILLS` says
-//! how often one of them is killed.
+//! how often one of them is killed; `PROMISE_GUARDED`, that the guarded sink stands in the place of the shipped one.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use schemas::names::topics;
 use schemas::{codec, framing};
 use stack::{Service, State};
 
+use crate::guarded;
 use crate::house::{House, Poison};
 use crate::poison::{Plant, schema_id, write};
 use crate::sink::counted;
@@ -24,6 +25,9 @@ const REPLENISH: u64 = 10;
 /// Each is once in the dead letters of the sinks that do not take it, with its reason; the orders around it are stored
 /// once.
 pub(crate) fn planted(house: &mut House) {
+    if std::env::var("PROMISE_GUARDED").is_ok_and(|word| !word.is_empty()) {
+        guarded::put_in_place(house);
+    }
     let (count, orders) = (setting("PROMISE_POISON", 6), setting("PROMISE_ORDERS", 600));
     let id = schema_id(house);
     let plants: Vec<_> = (0..count).map(|number| kind(id, number)).collect();

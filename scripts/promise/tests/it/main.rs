@@ -18,10 +18,12 @@ mod evolution;
 mod faults;
 mod files;
 mod foreign;
+mod guarded;
 mod house;
 mod isolation;
 mod java;
 mod kafka_security;
+mod lab;
 mod orders;
 mod poison;
 mod rehearsal;
@@ -42,7 +44,7 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 17] = [
+    let stages: [(&str, Stage); 18] = [
         ("one order", orders::one_order),
         ("stores are lost and made again", remade::made_again),
         ("ten thousand orders", orders::ten_thousand),
@@ -59,6 +61,7 @@ fn the_promise_is_kept_on_the_real_servers() {
         ("edited sinks are rehearsed", rehearsal::edits),
         ("kill -9 under load", faults::each_in_turn),
         ("what the sinks write to fails", targets::each_in_turn),
+        ("what the guarded sink writes to fails", guarded::in_turn),
         // Late: the files of the checkout know nothing of the field.
         ("a field is added under load", evolution::under_load),
         // Last: a reader that knows only good records, such as those of another make, stops at what this leaves behind.

@@ -6,7 +6,9 @@
 
 use std::time::Instant;
 
+use promise::load::now_ms;
 use promise::read::{Elasticsearch, Isolation, Kafka, Positions, Postgres, SINK_GROUPS};
+use promise::report::Struck;
 use promise::world::Store;
 use reqwest::Method;
 use schemas::names::topics;
@@ -15,7 +17,7 @@ use stack::Service;
 
 use crate::faults::{ASK, BACK, Load, until_known, wait_for};
 use crate::house::House;
-use crate::sink::{Sink, counted};
+use crate::sink::{Sink, connectors, counted};
 use crate::small_disk::SmallDisk;
 use crate::strikes::Frozen;
 
@@ -29,6 +31,8 @@ const MARKERS: i64 = 24;
 
 /// A fault of a store.
 struct Fault {
+    /// In the catalogue.
+    id: &'static str,
     name: &'static str,
     store: Store,
     how: How,
@@ -70,10 +74,11 @@ const OTHERS: &str =
 /// All rows that are there; new ones pass.
 const LOCK_ROWS: &str = "begin; select order_id from order_placed for update";
 
-const FAULTS: [Fault; 17] = [
-    Fault::of("PostgreSQL is stopped", Store::Postgres, How::Stopped(Service::Postgres)),
-    Fault::of("PostgreSQL is frozen", Store::Postgres, How::Frozen(Service::Postgres)),
+const FAULTS: [Fault; 18] = [
+    Fault::of("F14", "PostgreSQL is stopped", Store::Postgres, How::Stopped(Service::Postgres)),
+    Fault::of("F15", "PostgreSQL is frozen", Store::Postgres, How::Frozen(Service::Postgres)),
     Fault::of(
+        "F16",
         "the role may only read",
         Store::Postgres,
         How::Sql(
@@ -81,13 +86,15 @@ const FAULTS: [Fault; 17] = [
             "set default_transaction_read_only = off; alter role current_user reset default_transaction_read_only",
         ),
     ),
-    Fault::of("the password is wrong", Store::Postgres, How::Password),
+    Fault::of("F14", "the password is wrong", Store::Postgres, How::Password),
     Fault::of(
+        "F15",
         "the table is locked",
         Store::Postgres,
         How::Sql("begin; lock table order_placed in access exclusive mode", "commit"),
     ),
     Fault::of(
+        "F14",
         "the table is away",
         Store::Postgres,
         How::Sql("alter table order_placed rename to put_away", "alter table put_away rename to order_placed"),
@@ -96,6 +103,7 @@ const FAULTS: [Fault; 17] = [
     Fault {
         slow: true,
         ..Fault::of(
+            "F15",
             "each statement takes two seconds",
             Store::Postgres,
             How::Sql(
@@ -105,8 +113,9 @@ const FAULTS: [Fault; 17] = [
             ),
         )
     },
-    Fault { slow: true, ..Fault::of("rows are locked", Store::Postgres, How::Sql(LOCK_ROWS, "commit")) },
+    Fault { slow: true, ..Fault::of("F15", "rows are locked", Store::Postgres, How::Sql(LOCK_ROWS, "commit")) },
     Fault::of(
+        "F16",
         "the disk is said to be full",
         Store::Postgres,
         How::Sql(
@@ -118,23 +127,31 @@ const FAULTS: [Fault; 17] = [
         ),
     )
     .held(16),
-    Fault { least: 30, ..Fault::of("the disk is full", Store::Postgres, How::SmallDisk) },
-    Fault { least: 60, slow: true, ..Fault::of("a task hangs and is RUNNING", Store::Postgres, How::Hang) }.held(100),
-    Fault::of("Elasticsearch is frozen", Store::Elasticsearch, How::Frozen(Service::Elasticsearch)),
-    Fault::of("the index takes no writes (403)", Store::Elasticsearch, How::Blocked("index.blocks.write")).held(16),
+    Fault { least: 30, ..Fault::of("F16", "the disk is full", Store::Postgres, How::SmallDisk) },
+    Fault { least: 60, slow: true, ..Fault::of("F15", "a task hangs and is RUNNING", Store::Postgres, How::Hang) }
+        .held(100),
+    // `kill -9` is its short form.
+    Fault {
+        least: 5,
+        ..Fault::of("F18", "Elasticsearch is stopped", Store::Elasticsearch, How::Stopped(Service::Elasticsearch))
+    },
+    Fault::of("F18", "Elasticsearch is frozen", Store::Elasticsearch, How::Frozen(Service::Elasticsearch)),
+    Fault::of("F18", "the index takes no writes (403)", Store::Elasticsearch, How::Blocked("index.blocks.write"))
+        .held(16),
     Fault::of(
+        "F18",
         "the disk is said to be full (429)",
         Store::Elasticsearch,
         How::Blocked("index.blocks.read_only_allow_delete"),
     ),
-    Fault::of("the index is closed (400)", Store::Elasticsearch, How::Closed),
-    Fault { slow: true, ..Fault::of("the registry is away", Store::Postgres, How::Stopped(Service::Registry)) },
-    Fault::of("the registry is away, converters cold", Store::Postgres, How::ColdConverters),
+    Fault::of("F18", "the index is closed (400)", Store::Elasticsearch, How::Closed),
+    Fault { slow: true, ..Fault::of("F11", "the registry is away", Store::Postgres, How::Stopped(Service::Registry)) },
+    Fault::of("F11", "the registry is away, converters cold", Store::Postgres, How::ColdConverters),
 ];
 
 impl Fault {
-    const fn of(name: &'static str, store: Store, how: How) -> Self {
-        Self { name, store, how, slow: false, seconds: 0, least: 0 }
+    const fn of(id: &'static str, name: &'static str, store: Store, how: How) -> Self {
+        Self { id, name, store, how, slow: false, seconds: 0, least: 0 }
     }
 
     const fn held(self, seconds: u32) -> Self {
@@ -146,10 +163,20 @@ impl Fault {
 type Mend = Box<dyn FnOnce(&House)>;
 
 pub(crate) fn each_in_turn(house: &mut House) {
+    of(house, |_| true);
+}
+
+/// Those of one store alone.
+pub(crate) fn of_elasticsearch(house: &mut House) {
+    of(house, |fault| fault.store == Store::Elasticsearch);
+}
+
+fn of(house: &mut House, wanted: impl Fn(&Fault) -> bool) {
     let hold = std::env::var("PROMISE_HOLD").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
     let only = std::env::var("PROMISE_TARGETS").unwrap_or_default();
     let load = Load::start(house, "target", RATE);
-    for fault in FAULTS.iter().filter(|fault| fault.name.contains(&only) && fault.least <= hold) {
+    let wanted = |fault: &&Fault| fault.name.contains(&only) && fault.least <= hold && wanted(fault);
+    for fault in FAULTS.iter().filter(wanted) {
         load.go_on(STEADY);
         strike(house, fault, &load, hold.max(fault.seconds));
     }
@@ -160,6 +187,7 @@ pub(crate) fn each_in_turn(house: &mut House) {
 
 /// One fault, until the sink writes again.
 fn strike(house: &House, fault: &Fault, load: &Load, hold: u32) {
+    let from_ms = now_ms();
     let (group, sink) = positions(house, fault.store);
     let written = || committed(&sink);
     let mend = make(house, &fault.how);
@@ -170,16 +198,30 @@ fn strike(house: &House, fault: &Fault, load: &Load, hold: u32) {
     let during = written() - before;
     assert!(fault.slow || during <= MARKERS, "{}: {during} offsets were committed meanwhile", fault.name);
     let behind = until_known(group, || sink.lag(0));
-    let (reached, begun) = (written(), Instant::now());
+    let told = told(house, group);
+    let (reached, begun, until_ms) = (written(), Instant::now(), now_ms());
     mend(house);
     let mended = begun.elapsed();
     wait_for(&format!("{group} to write again"), BACK, ASK, || written() > reached);
     println!(
-        "{}: for {hold} s; {behind} offsets behind; put right in {:.1} s, and {:.1} s later the sink had moved",
+        "{}: for {hold} s; {behind} offsets behind; put right in {:.1} s, and {:.1} s later the sink had moved\n  \
+         status said: {told}",
         fault.name,
         mended.as_secs_f32(),
         (begun.elapsed() - mended).as_secs_f32()
     );
+    let until_ms = until_ms + i64::try_from(mended.as_millis()).unwrap();
+    let name = fault.name.to_owned();
+    house.lab.struck(Struck { id: fault.id, name, from_ms, until_ms, moved_ms: now_ms(), said: told });
+}
+
+/// What `connectors status` says of a sink that is not well.
+fn told(house: &House, group: &str) -> String {
+    let status = connectors(house, &["status", "--format", "json"]).json();
+    let rows = status["connectors"].as_array().unwrap();
+    let row = rows.iter().find(|row| group.ends_with(row["name"].as_str().unwrap())).unwrap();
+    let words = ["state", "failure", "healing"].map(|word| row[word].as_str().unwrap_or_default().to_owned());
+    words.join(" | ")
 }
 
 /// A store's sink: its group, and how far it is.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Options, draft, edit, rules};
 use crate::plan::{self, Action, Plan};
+use crate::rehearse::compare::{Change, OfField};
 use crate::rehearse::mark::Side;
 use crate::rehearse::report::Report as Rehearsal;
 
@@ -111,9 +112,9 @@ impl Tried {
     /// Of a rehearsal: nothing but the new fields may differ, and each must have arrived.
     pub(super) fn of(rehearsal: &Rehearsal, new: &[String]) -> Self {
         let difference = &rehearsal.difference;
-        let fields: Vec<String> = difference.fields.iter().map(|field| field.field.clone()).collect();
-        let is_set =
-            |change: &crate::rehearse::compare::Change| change.after.as_ref().is_some_and(|after| after != "null");
+        let differing = difference.fields.iter().filter(|field| !only_says_null(field));
+        let fields: Vec<String> = differing.map(|field| field.field.clone()).collect();
+        let is_set = |change: &Change| change.after.as_ref().is_some_and(|after| after != "null");
         let filled = |name: &String| {
             let of = difference.fields.iter().find(|field| field.field == *name);
             of.map_or(0, |field| field.changes.iter().filter(|change| is_set(change)).map(|change| change.rows).sum())
@@ -149,6 +150,12 @@ impl Tried {
             notes: notes.concat(),
         }
     }
+}
+
+/// A document of before a field was added lacks it; written by today's schema it says null, which is the same to a search.
+fn only_says_null(field: &OfField) -> bool {
+    let says_null = |change: &Change| change.before.is_none() && change.after.as_deref() == Some("null");
+    field.others == 0 && field.changes.iter().all(says_null)
 }
 
 impl Report {
@@ -269,7 +276,7 @@ fn section(out: &mut String, head: &str, lines: &[String], before: &str) -> std:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rehearse::compare::{Change, Difference, OfField};
+    use crate::rehearse::compare::Difference;
     use crate::rehearse::report::Poison;
 
     fn rehearsal(fields: &[(&str, Option<&str>)]) -> Rehearsal {
@@ -305,6 +312,20 @@ mod tests {
         assert_eq!(with(&[Side::Live, Side::Edited]), "", "it takes neither now");
         let cut = Rehearsal { incomplete: Some("the time is over".to_owned()), ..rehearsal(&[]) };
         assert_eq!(refused(&cut), "rehearsal of s: the time is over");
+    }
+
+    #[test]
+    fn a_field_that_was_added_before_may_say_null_where_it_was_absent() {
+        let new = ["gift".to_owned()];
+        let earlier = rehearsal(&[("gift", Some("1")), ("note", Some("null"))]);
+        let tried = Tried::of(&earlier, &new);
+        assert_eq!((tried.refused, tried.fields), (Vec::new(), new.to_vec()));
+        let mut more = earlier.clone();
+        more.difference.fields[1].others = 1;
+        assert!(Tried::of(&more, &new).refused.join("; ").contains("note would change"));
+        let mut from_value = earlier;
+        from_value.difference.fields[1].changes[0].before = Some("\"x\"".to_owned());
+        assert!(Tried::of(&from_value, &new).refused.join("; ").contains("note would change"));
     }
 
     #[test]

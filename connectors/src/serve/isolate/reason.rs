@@ -11,6 +11,9 @@ pub struct Reason {
     pub message: String,
 }
 
+/// Where a value could not be read.
+pub const VALUE_CONVERTER: &str = "VALUE_CONVERTER";
+
 /// What targets and servers say of themselves, not of a record, in lower case. Any record would have failed.
 const ELSEWHERE: [&str; 27] = [
     // PostgreSQL
@@ -72,7 +75,7 @@ pub fn of(trace: &str) -> Reason {
 fn stage(trace: &str) -> &'static str {
     let stages = [
         ("convertKey", "KEY_CONVERTER"),
-        ("convertValue", "VALUE_CONVERTER"),
+        ("convertValue", VALUE_CONVERTER),
         ("convertHeaders", "HEADER_CONVERTER"),
         ("TransformationChain", "TRANSFORMATION"),
         ("TransformationStage", "TRANSFORMATION"),

@@ -9,9 +9,10 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::contracts::Topic;
+use schemas::framing;
 use schemas::names::headers as names;
 
-use super::reason::Reason;
+use super::reason::{Reason, VALUE_CONVERTER};
 use crate::kafka::KafkaError;
 use crate::kafka::lag::{Reader, Spot};
 use crate::kafka::record::{Headers, Record};
@@ -202,13 +203,14 @@ pub(crate) fn settle(
 fn letter(record: &Record, topic: &str, reason: &Reason) -> Outgoing {
     let at = &record.at;
     let (partition, offset) = (at.partition.to_string(), at.offset.to_string());
+    let message = reason.message.clone() + &about_the_frame(record, reason);
     let own = [
         (names::ERROR_TOPIC, at.topic.as_str()),
         (names::ERROR_PARTITION, &partition),
         (names::ERROR_OFFSET, &offset),
         (names::ERROR_STAGE, reason.stage),
         (names::ERROR_CLASS, &reason.class),
-        (names::ERROR_MESSAGE, &reason.message),
+        (names::ERROR_MESSAGE, &message),
     ];
     let mut headers = record.headers.clone();
     headers.extend(own.map(|(name, value)| (name.as_bytes().to_vec(), Some(value.as_bytes().to_vec()))));
@@ -219,6 +221,15 @@ fn letter(record: &Record, topic: &str, reason: &Reason) -> Outgoing {
         value: record.value.clone(),
         timestamp_ms: record.timestamp_ms,
         headers,
+    }
+}
+
+/// A converter that cannot read a value may say as little as "artifactId cannot be null": the frame says more.
+fn about_the_frame(record: &Record, reason: &Reason) -> String {
+    match record.value.as_deref().map(framing::split) {
+        Some(Ok((id, _))) if reason.stage == VALUE_CONVERTER => format!("; the value names schema id {id}"),
+        Some(Err(fault)) if reason.stage == VALUE_CONVERTER => format!("; {fault}"),
+        _ => String::new(),
     }
 }
 
@@ -240,6 +251,23 @@ mod tests {
 
     use super::*;
     use crate::kafka::record::Address;
+
+    #[test]
+    fn a_letter_says_what_the_frame_says_where_the_converter_failed() {
+        let letter = |value: &[u8], stage| {
+            let (at, value) = (Address::new("t", 3, 7), Some(value.to_vec()));
+            let record = Record { at, timestamp_ms: None, key: None, value, headers: Vec::new() };
+            let message = "artifactId cannot be null".to_owned();
+            let letter = letter(&record, "dead", &Reason { stage, class: "a.B".to_owned(), message });
+            let (_, message) =
+                letter.headers.into_iter().find(|(name, _)| name == names::ERROR_MESSAGE.as_bytes()).unwrap();
+            String::from_utf8(message.unwrap()).unwrap()
+        };
+        let framed = [&framing::header(999_999)[..], b"datum"].concat();
+        assert_eq!(letter(&framed, VALUE_CONVERTER), "artifactId cannot be null; the value names schema id 999999");
+        assert!(letter(b"no frame", VALUE_CONVERTER).contains("; value begins with byte 0x6e"));
+        assert_eq!(letter(&framed, "TASK_PUT"), "artifactId cannot be null");
+    }
 
     #[test]
     fn the_last_record_lies_there_twice_and_the_end_behind_it() {

@@ -137,7 +137,7 @@ impl Postgres {
     /// [`PostgresError`].
     pub async fn row(&self, table: &str, order_id: &OrderId) -> Result<Option<String>, PostgresError> {
         // The id's rule leaves nothing that could end the text; the table's name comes from a connector's settings.
-        let table = identifier(table);
+        let table = quoted(table);
         let ask = format!("select row_to_json(stored) from {table} as stored where order_id = '{order_id}'");
         self.within(READ_TIMEOUT, async |client| one(client, &ask).await).await
     }

@@ -48,7 +48,7 @@ impl Duty {
 
     fn set(&self, held: bool) {
         if self.0.swap(held, Ordering::Relaxed) != held {
-            info!(held, "{}", if held { "on duty" } else { "another healer is on duty, standing by" });
+            info!(held, "{}", if held { "on duty" } else { "not on duty, standing by" });
         }
     }
 

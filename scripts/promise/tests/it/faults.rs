@@ -1,7 +1,7 @@
 //! kill -9 of each process in the thick of an open-loop load; at the end every counter is zero, with nobody touching
 //! anything. How each is struck, and what proves that it was hit: [`crate::strikes`].
 //!
-//! `PROMISE_ROUNDS`, `PROMISE_RATE` and `PROMISE_VICTIMS` make it longer, harder, or aim it: see `scripts/faults`.
+//! `PROMISE_ROUNDS` and `PROMISE_RATE` make it longer or harder: see `scripts/faults`.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -17,6 +17,7 @@ use stack::{Service, State, deploy};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::house::House;
+use crate::lab::is_wanted;
 use crate::{orders, strikes};
 
 const VICTIMS: [Service; 7] = [
@@ -46,11 +47,16 @@ pub(crate) fn each_in_turn(house: &mut House) {
     let setting =
         |name: &str, default: u32| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (rounds, rate) = (setting("PROMISE_ROUNDS", 1), setting("PROMISE_RATE", 300));
+    let victims: Vec<Service> =
+        VICTIMS.into_iter().filter(|victim| is_wanted(number(*victim), &format!("kill -9 {victim}"))).collect();
+    if victims.is_empty() {
+        return;
+    }
     let first = house.next_seq();
     let load = Load::start(house, "fault", rate);
     let path = path(&Kafka::new(&house.places.kafka)).unwrap();
     let mut outages = Vec::new();
-    for victim in (0..rounds).flat_map(|_| victims()) {
+    for victim in (0..rounds).flat_map(|_| victims.clone()) {
         load.steady();
         house.stack.wait_all_ready(|_| {}).unwrap();
         let (outage, said) = strike(house, victim, &load);
@@ -72,14 +78,6 @@ pub(crate) fn each_in_turn(house: &mut House) {
         ledger::read(&house.ledger_path).unwrap().into_iter().filter(|entry| entry.seq >= first).collect();
     report(&entries, &outages, rate);
     well_again(house);
-}
-
-/// All, or those that are named, comma-separated.
-fn victims() -> Vec<Service> {
-    match std::env::var("PROMISE_VICTIMS") {
-        Ok(names) if !names.is_empty() => names.split(',').map(|name| name.parse().unwrap()).collect(),
-        _ => VICTIMS.to_vec(),
-    }
 }
 
 /// An open-loop load in the background; it ends with this value, also when the test fails.
@@ -148,7 +146,7 @@ fn strike(house: &House, victim: Service, load: &Load) -> (Outage, String) {
 }
 
 /// Until every part of the path moves again, with the load going on.
-fn moves_again(path: &[Positions]) {
+pub(crate) fn moves_again(path: &[Positions]) {
     let begun = Instant::now();
     let sum = |positions: &Positions| positions.committed().map(|offsets| offsets.values().sum::<i64>());
     for positions in path {

@@ -2,7 +2,6 @@
 //! when it is killed at any moment with another one beside it, and nobody touches anything. `PROMISE_HEALER_KILLS` says
 //! how often one of them is killed; `PROMISE_GUARDED`, that the guarded sink stands in the place of the shipped one.
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use promise::rng::Rng;
@@ -11,6 +10,7 @@ use schemas::names::topics;
 use schemas::{codec, framing};
 use stack::{Service, State};
 
+use crate::beside::Beside;
 use crate::guarded;
 use crate::house::{House, Poison};
 use crate::poison::{Plant, schema_id, write};
@@ -75,39 +75,12 @@ fn time_of_a_poison(house: &House) {
     }
 }
 
-/// A second healer, which stands by or is on duty; killed with this value.
-struct Beside(Child);
-
-impl Beside {
-    /// As the stack's own was started, but for its name and its port.
-    fn start(house: &House) -> Self {
-        let mut beside = Command::new(house.options.binaries.join("connectors"));
-        beside
-            .args(["serve", "--listen", "127.0.0.1:0", "--instance", "beside"])
-            .envs(house.stack.endpoints().environment());
-        let log = house.stack.layout().dir().join("logs/connectors-beside.log");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        beside.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        Self(beside.spawn().unwrap())
-    }
-
-    fn is_running(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
-    }
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// One or the other, at moments that follow from a seed; answers how often.
 fn kill_the_healers(house: &mut House, id: u32, count: u64) -> u64 {
     let kills = setting("PROMISE_HEALER_KILLS", 3);
     let mut rng = Rng::new(20_261_126);
-    let mut beside = Beside::start(house);
+    // It stands by, or is on duty.
+    let mut beside = Beside::start(house, "connectors");
     for number in 0..kills {
         // A trial takes some seconds: any step of it may be hit, and some trials come to their end.
         std::thread::sleep(Duration::from_millis(500 + rng.bits() % 6_000));
@@ -123,8 +96,8 @@ fn kill_the_healers(house: &mut House, id: u32, count: u64) -> u64 {
         }
         if number % 3 == 2 {
             assert!(beside.is_running(), "the second healer has ended by itself");
-            beside.0.kill().unwrap();
-            beside = Beside::start(house);
+            drop(beside);
+            beside = Beside::start(house, "connectors");
         } else {
             house.stack.kill(Service::Connectors).unwrap();
         }

@@ -19,6 +19,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Most looks that are kept: a day of them.
 const LOOKS: usize = 86_400;
 
+/// Whether a fault is to be made: `PROMISE_FAULTS` has its number in the catalogue or a part of its name, comma-separated;
+/// all are, where it has nothing.
+pub(crate) fn is_wanted(id: &str, name: &str) -> bool {
+    let wanted = std::env::var("PROMISE_FAULTS").unwrap_or_default();
+    wanted.is_empty() || wanted.split(',').any(|word| word == id || name.contains(word) && !is_number(word))
+}
+
+/// `F1` is no part of "F14".
+fn is_number(word: &str) -> bool {
+    word.strip_prefix('F').is_some_and(|digits| digits.parse::<u8>().is_ok())
+}
+
 /// Looks on, and keeps what it is told.
 pub(crate) struct Lab {
     looks: Arc<Mutex<Vec<Look>>>,

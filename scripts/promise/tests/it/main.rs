@@ -11,6 +11,7 @@
     reason = "a helper that fails fails its test"
 )]
 
+mod beside;
 mod broken;
 mod commands;
 mod connect;
@@ -26,6 +27,7 @@ mod kafka_security;
 mod lab;
 mod orders;
 mod poison;
+mod processes;
 mod rehearsal;
 mod remade;
 mod sink;
@@ -44,7 +46,7 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 18] = [
+    let stages: [(&str, Stage); 19] = [
         ("one order", orders::one_order),
         ("stores are lost and made again", remade::made_again),
         ("ten thousand orders", orders::ten_thousand),
@@ -60,6 +62,7 @@ fn the_promise_is_kept_on_the_real_servers() {
         // What the killed one left is over by now.
         ("edited sinks are rehearsed", rehearsal::edits),
         ("kill -9 under load", faults::each_in_turn),
+        ("processes are paused, restarted and doubled", processes::in_turn),
         ("what the sinks write to fails", targets::each_in_turn),
         ("what the guarded sink writes to fails", guarded::in_turn),
         // Late: the files of the checkout know nothing of the field.

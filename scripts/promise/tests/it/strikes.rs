@@ -61,7 +61,7 @@ impl Drop for Frozen {
     }
 }
 
-fn signal(pid: u32, name: &str) -> bool {
+pub(crate) fn signal(pid: u32, name: &str) -> bool {
     let mut kill = Command::new("kill");
     kill.arg(format!("-{name}")).arg(pid.to_string()).stderr(std::process::Stdio::null());
     kill.status().is_ok_and(|status| status.success())
@@ -141,24 +141,10 @@ fn sinks(house: &House, victim: Service, stores: &[Store]) -> Blow {
     Blow { from_ms, proof: Box::new(move |_| format!("its sinks were {behind:?} records behind")) }
 }
 
-/// Frozen with records written and not decided. While it is frozen no store may have them; afterwards they are aborted.
+/// Killed with records written and not decided. While it is frozen no store may have them; afterwards they are aborted.
 fn transforms(house: &House) -> Blow {
     let kafka = Kafka::new(&house.places.kafka);
-    let output = |isolation| Positions::new(&kafka, "promise-checker", topics::ORDER_PLACED, isolation).unwrap();
-    let (decided, written) = (output(Isolation::Committed), output(Isolation::Uncommitted));
-    let (mut from, mut to) = (Offsets::new(), Offsets::new());
-    let mut frozen = None;
-    wait_for("an open transaction", MOMENT, Duration::from_millis(37), || {
-        drop(frozen.take());
-        frozen = Some(Frozen::new(house, Service::Transforms));
-        (from, to) = (decided.ends().unwrap(), written.ends().unwrap());
-        if from == to {
-            return false;
-        }
-        // The word to commit it may have been on its way already.
-        std::thread::sleep(ON_ITS_WAY);
-        decided.ends().unwrap() == from
-    });
+    let Torn { frozen, from, to } = Torn::new(house);
     let open = nobody_has_seen(house, &kafka, &from, &to);
     let from_ms = kill(house, Service::Transforms);
     drop(frozen);
@@ -168,6 +154,36 @@ fn transforms(house: &House) -> Blow {
         format!("a transaction was open: no store had its {open} records, and {aborted} were aborted")
     };
     Blow { from_ms, proof: Box::new(proof) }
+}
+
+/// The transforms, stopped as by a debugger with records written and not decided.
+pub(crate) struct Torn {
+    pub(crate) frozen: Frozen,
+    /// The ends of the output, as far as it is decided and as far as it is written.
+    pub(crate) from: Offsets,
+    pub(crate) to: Offsets,
+}
+
+impl Torn {
+    pub(crate) fn new(house: &House) -> Self {
+        let kafka = Kafka::new(&house.places.kafka);
+        let output = |isolation| Positions::new(&kafka, "promise-checker", topics::ORDER_PLACED, isolation).unwrap();
+        let (decided, written) = (output(Isolation::Committed), output(Isolation::Uncommitted));
+        let (mut from, mut to) = (Offsets::new(), Offsets::new());
+        let mut frozen = None;
+        wait_for("an open transaction", MOMENT, Duration::from_millis(37), || {
+            drop(frozen.take());
+            frozen = Some(Frozen::new(house, Service::Transforms));
+            (from, to) = (decided.ends().unwrap(), written.ends().unwrap());
+            if from == to {
+                return false;
+            }
+            // The word to commit it may have been on its way already.
+            std::thread::sleep(ON_ITS_WAY);
+            decided.ends().unwrap() == from
+        });
+        Self { frozen: frozen.unwrap(), from, to }
+    }
 }
 
 /// The records of an open transaction are in neither store, a sink's turn later. How many they are.
@@ -193,7 +209,7 @@ fn nobody_has_seen(house: &House, kafka: &Kafka, from: &Offsets, to: &Offsets) -
 }
 
 /// Records between these ends that were produced and never committed.
-fn aborted(house: &House, from: &Offsets, to: &Offsets) -> usize {
+pub(crate) fn aborted(house: &House, from: &Offsets, to: &Offsets) -> usize {
     let kafka = Kafka::new(&house.places.kafka);
     let decided = Positions::new(&kafka, "promise-checker", topics::ORDER_PLACED, Isolation::Committed).unwrap();
     wait_for("the broker to decide the open transaction", MOMENT, LOOK, || {

@@ -1,8 +1,8 @@
 //! Everything that a store can do to its sink except die (that is `kill -9`): each in turn, under load, held for some
 //! seconds and put right. The sink writes again by itself, and at the end nothing is lost, doubled or taken for poison.
 //!
-//! `PROMISE_HOLD` is how many seconds each is held (4), `PROMISE_TARGETS` part of the names of those that are tried. Some
-//! show nothing before a minute: they are tried where that long is asked for.
+//! `PROMISE_HOLD` is how many seconds each is held (4). Some show nothing before a minute: they are tried where that long is
+//! asked for.
 
 use std::time::Instant;
 
@@ -17,6 +17,7 @@ use stack::Service;
 
 use crate::faults::{ASK, BACK, Load, until_known, wait_for};
 use crate::house::House;
+use crate::lab::is_wanted;
 use crate::sink::{Sink, connectors, counted};
 use crate::small_disk::SmallDisk;
 use crate::strikes::Frozen;
@@ -173,10 +174,13 @@ pub(crate) fn of_elasticsearch(house: &mut House) {
 
 fn of(house: &mut House, wanted: impl Fn(&Fault) -> bool) {
     let hold = std::env::var("PROMISE_HOLD").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
-    let only = std::env::var("PROMISE_TARGETS").unwrap_or_default();
+    let wanted = |fault: &&Fault| fault.least <= hold && wanted(fault) && is_wanted(fault.id, fault.name);
+    let wanted: Vec<&Fault> = FAULTS.iter().filter(wanted).collect();
+    if wanted.is_empty() {
+        return;
+    }
     let load = Load::start(house, "target", RATE);
-    let wanted = |fault: &&Fault| fault.name.contains(&only) && fault.least <= hold && wanted(fault);
-    for fault in FAULTS.iter().filter(wanted) {
+    for fault in wanted {
         load.go_on(STEADY);
         strike(house, fault, &load, hold.max(fault.seconds));
     }

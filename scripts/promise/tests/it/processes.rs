@@ -1,0 +1,160 @@
+//! What can happen to processes beside their death (that is `kill -9`): clean restarts, pauses longer than any session and
+//! any transaction lasts, second processes that come and go, a healer that is away when it is needed. Each under load; at
+//! the end every counter is zero.
+//!
+//! `PROMISE_HOLD` is how many seconds a pause lasts at least (15).
+
+use std::time::{Duration, Instant};
+
+use promise::ledger::{self, Outcome};
+use promise::load::now_ms;
+use promise::read::{Kafka, Positions, path};
+use promise::report::Struck;
+use promise::world::Store;
+use stack::{Service, State};
+
+use crate::beside::Beside;
+use crate::faults::{ASK, BACK, LOOK, Load, moves_again, wait_for};
+use crate::house::House;
+use crate::lab::is_wanted;
+use crate::strikes::{Frozen, Torn, aborted};
+use crate::targets::{committed, positions};
+
+/// Orders a second.
+const RATE: u32 = 120;
+/// Steady load before each, in seconds.
+const STEADY: u32 = 2;
+/// Longer than a session of the transforms (6 s) and than their transactions may stay open (10 s).
+const PAUSE: u32 = 15;
+/// How often a second process comes and goes.
+const COMINGS: u32 = 4;
+
+/// What is done, until it is put right; answers in words what it hit.
+type Deed = fn(&House, &Load, u32) -> String;
+
+const FAULTS: [(&str, &str, Deed); 9] = [
+    ("F5", "the edge is restarted", |house, load, _| restart(house, load, Service::Edge)),
+    ("F5", "the transforms are restarted", |house, load, _| restart(house, load, Service::Transforms)),
+    ("F5", "Connect is restarted", |house, load, _| restart(house, load, Service::Connect)),
+    ("F6", "the edge is paused", |house, load, hold| pause(house, load, hold, Service::Edge)),
+    ("F6", "the transforms are paused with an open transaction, another process goes on", zombie),
+    ("F6", "Connect is paused", |house, load, hold| pause(house, load, hold, Service::Connect)),
+    ("F8", "a second transforms process comes and goes", comes_and_goes),
+    ("F21", "Kafka is paused at full load", |house, load, hold| pause(house, load, hold, Service::Kafka)),
+    ("F35", "the healer is killed while a store is away", healer_away),
+];
+
+pub(crate) fn in_turn(house: &mut House) {
+    let hold = std::env::var("PROMISE_HOLD").ok().and_then(|text| text.parse().ok()).unwrap_or(PAUSE).max(PAUSE);
+    let wanted: Vec<_> = FAULTS.iter().filter(|(id, name, _)| is_wanted(id, name)).collect();
+    if wanted.is_empty() {
+        return;
+    }
+    let load = Load::start(house, "process", RATE);
+    let path = path(&Kafka::new(&house.places.kafka)).unwrap();
+    for (id, name, deed) in wanted {
+        load.go_on(STEADY);
+        let from_ms = now_ms();
+        let said = deed(house, &load, hold);
+        let until_ms = now_ms();
+        println!("{id} {name}: {:.1} s; {said}", (until_ms - from_ms) as f64 / 1_000.0);
+        moves_again(&path);
+        house.lab.struck(Struck { id, name: (*name).to_owned(), from_ms, until_ms, moved_ms: now_ms(), said });
+    }
+    load.go_on(STEADY);
+    load.end();
+    house.expect_all_zero();
+}
+
+/// SIGTERM and a start. What the edge has taken in it answers first: nobody is left in doubt.
+fn restart(house: &House, load: &Load, service: Service) -> String {
+    let from_ms = now_ms();
+    house.stack.restart(service).unwrap();
+    house.stack.wait_ready(service, service.start_deadline()).unwrap();
+    load.go_on(1);
+    let (refused, doubts) = unanswered(house, from_ms);
+    assert_eq!(doubts, 0, "{service} was restarted, and {doubts} orders are in doubt");
+    format!("{refused} orders found nobody or were told no, none is in doubt")
+}
+
+/// Orders sent since then that are surely not stored, beside those that the rules refuse; and those that nobody knows of.
+fn unanswered(house: &House, from_ms: i64) -> (usize, usize) {
+    let entries = ledger::read(&house.ledger_path).unwrap();
+    let since = entries.iter().filter(|entry| from_ms <= entry.sent_ms && entry.done_ms.is_some());
+    let since: Vec<_> = since.collect();
+    let refused =
+        since.iter().filter(|entry| entry.class != "refused" && entry.answer.outcome == Outcome::Fail).count();
+    (refused, since.iter().filter(|entry| entry.answer.outcome == Outcome::Info).count())
+}
+
+/// SIGSTOP and SIGCONT.
+fn pause(house: &House, load: &Load, hold: u32, service: Service) -> String {
+    let from_ms = now_ms();
+    let frozen = Frozen::whole(house, service);
+    load.go_on(hold);
+    drop(frozen);
+    house.stack.wait_ready(service, BACK).unwrap();
+    load.go_on(1);
+    let (refused, doubts) = unanswered(house, from_ms);
+    format!("{refused} orders were told no, {doubts} are in doubt")
+}
+
+/// Another process takes over what the paused one had in hand; that one wakes up with a transaction that is no more its
+/// own, commits nothing of it, and works on.
+fn zombie(house: &House, load: &Load, hold: u32) -> String {
+    let group = transforms(house);
+    let beside = Beside::start(house, "transforms");
+    let Torn { frozen, from, to } = Torn::new(house);
+    let (reached, begun) = (committed(&group), Instant::now());
+    wait_for("the other process to take over", BACK, ASK, || reached < committed(&group));
+    let after = begun.elapsed();
+    assert!(after < Duration::from_secs(30), "it took over after {after:?}");
+    load.go_on(hold);
+    drop(frozen);
+    load.go_on(3);
+    let aborted = aborted(house, &from, &to);
+    assert!(0 < aborted, "nothing of what was open was aborted");
+    beside.leave();
+    format!("taken over after {:.1} s; {aborted} records of the paused one are aborted", after.as_secs_f32())
+}
+
+/// In turn it leaves and is killed.
+fn comes_and_goes(house: &House, load: &Load, _: u32) -> String {
+    let group = transforms(house);
+    for coming in 0..COMINGS {
+        let beside = Beside::start(house, "transforms");
+        load.go_on(3);
+        if coming % 2 == 0 {
+            beside.leave();
+        } else {
+            drop(beside);
+        }
+        let reached = committed(&group);
+        wait_for("the transforms to go on", BACK, ASK, || reached < committed(&group));
+    }
+    format!("it came {COMINGS} times, left {} times and was killed as often", COMINGS / 2)
+}
+
+fn transforms(house: &House) -> Positions {
+    path(&Kafka::new(&house.places.kafka)).unwrap().swap_remove(0)
+}
+
+/// It comes back while the store is still away, and knows by itself what is to be done.
+fn healer_away(house: &House, load: &Load, _: u32) -> String {
+    house.stack.stop(Service::Postgres).unwrap();
+    load.go_on(3);
+    let restarts = house.stack.status_of(Service::Connectors).unwrap().restarts;
+    house.stack.kill(Service::Connectors).unwrap();
+    wait_for("the healer to be back", BACK, LOOK, || {
+        let status = house.stack.status_of(Service::Connectors).unwrap();
+        restarts < status.restarts && status.state == State::Ready
+    });
+    load.go_on(3);
+    let (_, sink) = positions(house, Store::Postgres);
+    let reached = committed(&sink);
+    house.stack.start_again(Service::Postgres).unwrap();
+    house.stack.wait_ready(Service::Postgres, Service::Postgres.start_deadline()).unwrap();
+    let begun = Instant::now();
+    wait_for("the sink to write again", BACK, ASK, || reached < committed(&sink));
+    format!("{:.1} s after PostgreSQL was back its sink wrote again", begun.elapsed().as_secs_f32())
+}

@@ -15,6 +15,7 @@ mod beside;
 mod broken;
 mod commands;
 mod connect;
+mod defects;
 mod evolution;
 mod faults;
 mod files;
@@ -46,7 +47,7 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 19] = [
+    let stages: [(&str, Stage); 20] = [
         ("one order", orders::one_order),
         ("stores are lost and made again", remade::made_again),
         ("ten thousand orders", orders::ten_thousand),
@@ -67,8 +68,10 @@ fn the_promise_is_kept_on_the_real_servers() {
         ("what the guarded sink writes to fails", guarded::in_turn),
         // Late: the files of the checkout know nothing of the field.
         ("a field is added under load", evolution::under_load),
-        // Last: a reader that knows only good records, such as those of another make, stops at what this leaves behind.
+        // Late: a reader that knows only good records, such as those of another make, stops at what this leaves behind.
         ("poison straight into order_placed", isolation::planted),
+        // Last: it breaks the promise.
+        ("five deliberate defects are caught", defects::each_is_caught),
     ];
     // `scripts/faults` runs one of them, at length. Several parts of names stand with a | between them.
     let only = std::env::var("PROMISE_STAGE").unwrap_or_default();

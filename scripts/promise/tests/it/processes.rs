@@ -14,7 +14,7 @@ use promise::world::Store;
 use stack::{Service, State};
 
 use crate::beside::Beside;
-use crate::faults::{ASK, BACK, LOOK, Load, moves_again, wait_for};
+use crate::faults::{ASK, BACK, LOOK, Load, moves_again, until_known, wait_for};
 use crate::house::House;
 use crate::lab::is_wanted;
 use crate::strikes::{Frozen, Torn, aborted};
@@ -105,8 +105,14 @@ fn zombie(house: &House, load: &Load, hold: u32) -> String {
     let group = transforms(house);
     let beside = Beside::start(house, "transforms");
     let Torn { frozen, from, to } = Torn::new(house);
-    let (reached, begun) = (committed(&group), Instant::now());
-    wait_for("the other process to take over", BACK, ASK, || reached < committed(&group));
+    let place = || until_known(group.group(), || group.committed());
+    let (reached, begun) = (place(), Instant::now());
+    // The other one has partitions of its own, which go on all the time. A record keeps its partition.
+    let torn: Vec<i32> = to.keys().copied().filter(|partition| from.get(partition) != to.get(partition)).collect();
+    wait_for("the other process to take over", BACK, ASK, || {
+        let now = place();
+        torn.iter().all(|partition| reached.get(partition) < now.get(partition))
+    });
     let after = begun.elapsed();
     assert!(after < Duration::from_secs(30), "it took over after {after:?}");
     load.go_on(hold);

@@ -48,3 +48,31 @@ impl Usage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Passed, Rejection};
+
+    #[test]
+    fn what_a_module_decides_is_counted_by_what_happened() {
+        let reject = |kind| {
+            let (alias, module, reason) = ("m".to_owned(), "m@1.0.0".to_owned(), String::new());
+            Outcome::Reject(Rejection { alias, module, kind, reason, passed: Passed::default() })
+        };
+        let mut usage = Usage::default();
+        usage.judged(&[Outcome::Drop, reject(FaultKind::Trap), Outcome::Replace(Vec::new())]);
+        usage.judged(&[reject(FaultKind::Rejected), reject(FaultKind::Trap), Outcome::Drop, Outcome::Drop]);
+        let rejected = vec![(FaultKind::Trap, 2), (FaultKind::Rejected, 1)];
+        assert_eq!((usage.records, usage.dropped, usage.rejected), (7, 3, rejected));
+    }
+
+    #[test]
+    fn the_times_that_are_kept_are_bounded_and_of_the_memory_the_most_is() {
+        let mut usage = Usage::default();
+        for call in 0..2 * KEPT_CALLS {
+            usage.called(Duration::from_micros(1), if call == 3 { 9 } else { 7 });
+        }
+        assert_eq!((usage.calls.len(), usage.memory_bytes), (KEPT_CALLS, 9));
+    }
+}

@@ -154,3 +154,43 @@ impl Followed {
         *self.stand.lock().unwrap_or_else(PoisonError::into_inner) = Stand::Refused(reason);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lookup(topic: &str) -> Lookup {
+        Lookup { topic: topic.to_owned(), max_bytes: 1, max_entries: 1 }
+    }
+
+    #[test]
+    fn a_table_is_kept_while_somebody_has_it_and_for_a_while_after_it_was_asked_for() {
+        let lookups = Lookups::new("127.0.0.1:1".to_owned(), "test".to_owned(), Tasks::new());
+        // As the thread that reads it holds it.
+        let table = Arc::new(Followed::new(lookup("t")));
+        lookups.open.lock().unwrap().insert(lookup("t"), Arc::clone(&table));
+        let long_ago = Instant::now().checked_sub(KEPT * 2).unwrap();
+        assert!(!lookups.is_over(&table), "it was asked for just now");
+        *table.wanted.lock().unwrap() = long_ago;
+        let slot = Arc::clone(&table);
+        assert!(!lookups.is_over(&table), "a slot has it");
+        drop(slot);
+        drop(lookups.open(&lookup("t")).unwrap());
+        assert!(!lookups.is_over(&table), "it was asked for again");
+        *table.wanted.lock().unwrap() = long_ago;
+        assert!(lookups.is_over(&table) && lookups.open.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn more_tables_than_may_be_are_refused_and_one_that_is_open_is_not_another() {
+        let tasks = Tasks::new();
+        tasks.stop(); // nothing is read here
+        let lookups = Lookups::new("127.0.0.1:1".to_owned(), "test".to_owned(), tasks);
+        let open = |number: usize| lookups.open(&lookup(&format!("t-{number}")));
+        for number in 0..MAX_TABLES {
+            open(number).unwrap();
+        }
+        assert!(Arc::ptr_eq(&open(7).unwrap(), &open(7).unwrap()));
+        assert_eq!(open(MAX_TABLES).err().unwrap(), "64 lookup tables are open in this process, which is the limit");
+    }
+}

@@ -233,6 +233,59 @@ mod tests {
     use crate::logs;
 
     #[test]
+    fn what_a_slot_does_is_counted_under_its_pipeline_and_what_stands_open_under_itself() {
+        let (registry, metrics) = registry();
+        let (slot, other, second) = (metrics.slot("p", 1), metrics.slot("q", 0), metrics.slot("p", 0));
+        slot.opened(7);
+        second.opened(9);
+        second.opened(0);
+        slot.committed(Tally { done: 7, out: 4, dead: 2, dropped: 1 }, Duration::from_millis(250));
+        second.committed(Tally { done: 3, out: 3, ..Tally::default() }, Duration::from_millis(250));
+        other.aborted();
+        for _ in 0..2 {
+            slot.rebuilt();
+        }
+        for _ in 0..3 {
+            slot.held();
+        }
+        slot.swapped(Duration::from_millis(500));
+        let swaps = metrics.swaps("p");
+        for _ in 0..4 {
+            swaps.rolled_back();
+        }
+        for _ in 0..5 {
+            swaps.tripped();
+        }
+        swaps.stands(false, true);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let lines = [
+            r#"records_in_total{pipeline="p"} 10"#,
+            r#"records_out_total{pipeline="p"} 7"#,
+            r#"dead_letters_total{pipeline="p"} 2"#,
+            r#"records_dropped_total{pipeline="p"} 1"#,
+            r#"transactions_total{pipeline="p"} 2"#,
+            r#"transactions_aborted_total{pipeline="p"} 0"#,
+            r#"transactions_aborted_total{pipeline="q"} 1"#,
+            r#"rebuilds_total{pipeline="p"} 2"#,
+            r#"batches_held_total{pipeline="p"} 3"#,
+            r#"commit_seconds_sum{pipeline="p"} 0.5"#,
+            r#"batch_records_sum{pipeline="p"} 10.0"#,
+            r#"transaction_open_records{pipeline="p",slot="1"} 7"#,
+            r#"transaction_open_records{pipeline="p",slot="0"} 0"#,
+            r#"swaps_total{pipeline="p"} 1"#,
+            r#"swap_stall_seconds_sum{pipeline="p"} 0.5"#,
+            r#"rollbacks_total{pipeline="p"} 4"#,
+            r#"breaker_trips_total{pipeline="p"} 5"#,
+            r#"degraded{pipeline="p"} 0"#,
+            r#"parked{pipeline="p"} 1"#,
+        ];
+        let told = |line: &&str| text.lines().any(|told| told.strip_prefix("transforms_") == Some(*line));
+        let missing: Vec<&str> = lines.into_iter().filter(|line| !told(line)).collect();
+        assert!(missing.is_empty(), "{missing:?} are not in:\n{text}");
+    }
+
+    #[test]
     fn lines_that_were_lost_are_exported() {
         let (registry, _) = registry_with(&logs::channel("here").0);
         let mut text = String::new();

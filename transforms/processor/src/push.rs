@@ -41,3 +41,68 @@ pub async fn push(wasm: Vec<u8>, url: &str, token: &Secret, stateful: bool) -> a
         _ => bail!("{address} answers {status}: {}", text.chars().take(EXCERPT).collect::<String>()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, StatusCode};
+    use hyper::body::Incoming;
+    use serde_json::json;
+    use service_kit::Tasks;
+    use service_kit::http::{Limits, Response, bind, json as answer, serve};
+
+    use super::*;
+
+    /// A process that refuses by the token, and otherwise tells what it was asked.
+    async fn process(tasks: &Tasks) -> String {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = tower::service_fn(|request: Request<Incoming>| async move {
+            let token = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+            let (status, body) = match token.as_deref() {
+                Some("Bearer checked") => {
+                    let body = json!({ "check": "magic", "detail": "this is a script", "way_out": "build it" });
+                    (StatusCode::UNPROCESSABLE_ENTITY, body)
+                }
+                Some("Bearer early") => {
+                    (StatusCode::SERVICE_UNAVAILABLE, json!({ "check": "", "detail": "not read yet" }))
+                }
+                Some("Bearer other") => (StatusCode::OK, json!("x".repeat(1_000))),
+                _ => (StatusCode::CREATED, json!({ "asked": request.uri().to_string(), "token": token })),
+            };
+            Ok::<Response, Infallible>(answer(status, &body))
+        });
+        tasks.spawn(serve(listener, service, Limits::default(), tasks.clone()));
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_with_its_check_and_anything_else_with_the_address_and_status() {
+        let tasks = Tasks::new();
+        let url = process(&tasks).await;
+        let pushed = async |url: &str, token: &str, stateful| {
+            push(vec![0], url, &Secret::from(token.to_owned()), stateful).await.map_err(|error| format!("{error:#}"))
+        };
+        let asked = |uri: &str, token: Option<&str>| Ok(json!({ "asked": uri, "token": token }));
+        let slash = format!("{url}/");
+        let answers = [
+            pushed(&url, "", false).await,
+            pushed(&slash, "mine", true).await,
+            pushed(&url, "checked", false).await,
+            pushed(&url, "early", false).await,
+            pushed(&url, "other", false).await,
+        ];
+        let expected = [
+            asked("/modules", None),
+            asked("/modules?stateful=true", Some("Bearer mine")),
+            Err("refused by magic: this is a script".to_owned()),
+            Err(format!("{url}/modules answers 503 Service Unavailable: not read yet")),
+            Err(format!("{url}/modules answers 200 OK: \"{}", "x".repeat(EXCERPT - 1))),
+        ];
+        assert_eq!(answers, expected);
+        tasks.stop();
+        let away = pushed("http://127.0.0.1:1", "", false).await.unwrap_err();
+        assert!(away.starts_with("cannot reach http://127.0.0.1:1/modules: "), "{away}");
+    }
+}

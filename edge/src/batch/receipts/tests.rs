@@ -98,19 +98,17 @@ async fn a_client_that_leaves_no_room_is_given_up_in_time_however_it_trickles() 
 async fn a_client_that_leaves_room_is_not_given_up_and_what_it_kept_us_waiting_adds_up() {
     let patience = Duration::from_secs(1);
     let (mut writer, _receipts) = channel(Permits::new(1, 0).take(0).unwrap(), patience);
-    let wait = async |writer: &mut Writer, has_room| {
-        let _ = tokio::time::timeout(patience / 2, writer.changed(has_room)).await;
-    };
-    wait(&mut writer, false).await;
-    drop(writer.changed(true)); // something else came first
-    tokio::time::sleep(patience).await;
-    wait(&mut writer, true).await;
-    assert!(!writer.is_gone(), "it kept us waiting for a part of the time, and then there was room");
+    for _ in 0..2 {
+        let _ = tokio::time::timeout(patience * 2 / 5, writer.changed(false)).await;
+        drop(writer.changed(true)); // something else came first
+        tokio::time::sleep(patience).await;
+    }
+    assert!(!writer.is_gone(), "it kept us waiting for parts of the time, and each time there was room then");
     let begun = Instant::now();
     while !writer.is_gone() {
         writer.changed(false).await;
     }
-    assert!(begun.elapsed() < patience, "{:?} are left", begun.elapsed());
+    assert!(begun.elapsed() < patience / 2, "{:?} are left", begun.elapsed());
 }
 
 #[tokio::test]

@@ -11,6 +11,16 @@ thread_local! {
     static MOOD: RefCell<String> = const { RefCell::new(String::new()) };
     /// What an honest module does not keep.
     static SEEN: Cell<u64> = const { Cell::new(0) };
+    /// The number at the end of the last key.
+    static LAST: Cell<u64> = const { Cell::new(0) };
+    /// Whether the first record of this instance was the first sample.
+    static FIRST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Samples are called `golden-<corner>-<number>`, the numbers in order.
+fn number(key: Option<&[u8]>) -> u64 {
+    let number = key.and_then(|key| std::str::from_utf8(key).ok()).and_then(|key| key.rsplit('-').next());
+    number.and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
 struct Component;
@@ -22,7 +32,7 @@ impl bindings::Guest for Component {
             kind: bindings::ParameterKind::Text,
             required: false,
             default: Some("good".to_owned()),
-            description: "good, counting, panicking, short".to_owned(),
+            description: "good, counting, panicking, short, of-seven, backwards, first-born, numbering".to_owned(),
         };
         bindings::Description { parameters: vec![mood], ..evil_kit::description("moody") }
     }
@@ -36,16 +46,25 @@ impl bindings::Guest for Component {
     fn process(batch: Vec<u8>) -> Vec<u8> {
         let mood = MOOD.with_borrow(Clone::clone);
         let mut out = VerdictWriter::with_capacity(batch.len());
-        for record in Batch::parse(&batch).expect("a frame").records() {
-            let record = record.expect("a record");
+        let records: Vec<_> =
+            Batch::parse(&batch).expect("a frame").records().map(|one| one.expect("a record")).collect();
+        for record in &records {
             SEEN.set(SEEN.get() + 1);
+            let last = LAST.replace(number(record.key));
+            if SEEN.get() == 1 {
+                FIRST.set(record.key == Some(&b"golden-plain-0"[..]));
+            }
             match mood.as_str() {
+                "of-seven" if records.len() == 7 => out.drop_record().expect("small"),
+                "backwards" if last == number(record.key) + 1 => out.drop_record().expect("small"),
+                "first-born" if !FIRST.get() => out.drop_record().expect("small"),
+                "numbering" => out.reject(&format!("this is record {}", SEEN.get())).expect("small"),
                 "counting" if SEEN.get() % 5 == 0 => out.drop_record().expect("small"),
                 "panicking" if record.value.len() > 4_000 => panic!("cannot take {} bytes", record.value.len()),
                 "short" if record.value.len() > 1 => {
                     out.replace(|bytes| bytes.extend_from_slice(&record.value[..record.value.len() - 1])).expect("small");
                 }
-                _ => pass(&record, &mut out),
+                _ => pass(record, &mut out),
             }
         }
         out.finish()

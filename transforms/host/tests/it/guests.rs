@@ -50,7 +50,8 @@ pub(crate) fn engine() -> Arc<Engine> {
 pub(crate) fn patient() -> Arc<Engine> {
     static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(|| {
         let long = Duration::from_secs(2);
-        Engine::new(Limits { call_base: long, call_max: long, output_bytes: 512 << 10, ..Limits::default() }).unwrap()
+        let limits = Limits { call_base: long, call_max: long, hunt: 10 * long, ..Limits::default() };
+        Engine::new(Limits { output_bytes: 512 << 10, ..limits }).unwrap()
     });
     Arc::clone(&ENGINE)
 }

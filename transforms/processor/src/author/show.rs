@@ -161,3 +161,68 @@ pub fn duration(time: Duration) -> String {
         _ => format!("{:.1} s", time.as_secs_f64()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::author::report::{Counts, Line, Output};
+
+    fn judged(at: &str, outcome: Outcome) -> Judged {
+        Judged { at: at.to_owned(), key: Some(format!("o-{at}")), outcome }
+    }
+
+    fn changed(before: &str, after: &str) -> Outcome {
+        let field = |json: &str| Some(Field { path: "channel".to_owned(), json: json.to_owned(), read: None });
+        let change = Change { path: "channel".to_owned(), before: field(before), after: field(after) };
+        Outcome::Emitted { outputs: vec![Output { changes: vec![change] }] }
+    }
+
+    fn report(records: Vec<Judged>) -> Report {
+        let counts = Counts::of(records.iter().map(|judged| &judged.outcome));
+        Report {
+            module: "m@1.0.0".to_owned(),
+            parameters: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
+            records,
+            counts,
+            time: Some(Duration::from_micros(2)),
+            log: vec![Line { level: "warn", text: "look".to_owned() }],
+            counters: BTreeMap::from([("seen".to_owned(), 7)]),
+        }
+    }
+
+    #[test]
+    fn each_kind_of_outcome_is_shown_and_summed_up_and_what_stays_as_it_was_only_summed_up() {
+        let reason = "no".to_owned();
+        let all = report(vec![
+            judged("1", changed("null", "\"web\"")),
+            judged("2", Outcome::Emitted { outputs: vec![Output { changes: Vec::new() }] }),
+            judged("3", Outcome::Dropped),
+            judged("4", Outcome::Rejected { reason: reason.clone() }),
+            judged("5", Outcome::Broken { kind: "trap", reason: reason.clone() }),
+            judged("6", Outcome::Unread { reason }),
+        ]);
+        assert_eq!(
+            Look { colour: false, orders: 9 }.report(&all),
+            "m@1.0.0  a=b\n\n1  o-1  changed\n  channel  null → \"web\"\n3  o-3  dropped\n4  o-4  rejected: no\n\
+             5  o-5  broken (trap): no\n6  o-6  refused before the module: no\nlog warn: look\ncounted seen: 7\n\n\
+             6 orders: 1 changed, 1 unchanged, 1 dropped, 1 rejected, 1 broken, 1 refused before the module; 2.0 µs a \
+             record\n"
+        );
+    }
+
+    #[test]
+    fn more_orders_than_are_shown_are_told_by_field() {
+        let many = report((0..5).map(|at| judged(&at.to_string(), changed("1", "2"))).collect());
+        let shown = Look { colour: false, orders: 1 }.report(&many);
+        assert!(shown.contains("0  o-0  changed\n") && !shown.contains("o-1"), "{shown}");
+        let words = "… and 4 more orders; by field:\n  channel  5 times, such as 1 → 2\n";
+        assert!(shown.contains(words), "{shown}");
+    }
+
+    #[test]
+    fn what_a_terminal_would_take_for_a_command_is_not_shown() {
+        let shown = Look { colour: true, orders: 9 }.report(&report(vec![judged("\u{1b}[2J", changed("1", "2"))]));
+        assert!(shown.contains("o-\u{fffd}[2J"), "{shown:?}");
+        assert!(shown.contains("\u{1b}[31m1\u{1b}[0m → \u{1b}[32m2\u{1b}[0m"), "{shown:?}");
+    }
+}

@@ -249,40 +249,4 @@ fn until<T, C: Clock + ?Sized>(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::kafka::Cluster;
-
-    #[test]
-    fn the_offset_after_a_batch_is_one_past_the_last_record() {
-        let input = |partition, offset| Input {
-            topic: Arc::from("t"),
-            partition,
-            offset,
-            timestamp_ms: None,
-            key: None,
-            value: None,
-            headers: Vec::new(),
-        };
-        let next = after(&[input(0, 5), input(1, 2), input(0, 8)]);
-        let place = |partition| Place { topic: Arc::from("t"), partition };
-        assert_eq!(next, BTreeMap::from([(place(0), 9), (place(1), 3)]));
-    }
-
-    #[test]
-    fn a_call_that_stays_retriable_ends_as_indefinite() {
-        let clock = Cluster::new("nowhere");
-        let retriable = || Fault::found(Call::Commit, Signal::Retriable, "busy");
-        let mut calls = 0;
-        let ended: Result<(), Fault> = until(&clock, Instant::now() + Duration::from_millis(30), |_| {
-            calls += 1;
-            Err(retriable())
-        });
-        assert_eq!(ended.unwrap_err().signal, Signal::Indefinite);
-        assert!(calls > 1);
-        let mut once = Some(retriable());
-        assert_eq!(until(&clock, Instant::now() + CALL_DEADLINE, |_| once.take().map_or(Ok(7), Err)), Ok(7));
-    }
-}
+mod tests;

@@ -77,8 +77,15 @@ mod tests {
         }
     }
 
+    fn header(name: &str, value: &str) -> (Vec<u8>, Option<Vec<u8>>) {
+        (name.as_bytes().to_vec(), Some(value.as_bytes().to_vec()))
+    }
+
+    fn outgoing(headers: Headers) -> Outgoing {
+        Outgoing { topic: Arc::from("out"), key: Some(b"secret".to_vec()), value: None, timestamp_ms: None, headers }
+    }
+
     fn said(level: Level, traces: &[&str]) -> Vec<String> {
-        let header = |name: &str, value: &str| (name.as_bytes().to_vec(), Some(value.as_bytes().to_vec()));
         let input = |(offset, trace): (i64, &&str)| Input {
             topic: Arc::from("in"),
             partition: 3,
@@ -88,17 +95,16 @@ mod tests {
             value: None,
             headers: vec![header(headers::TRACEPARENT, trace)],
         };
-        let output = |trace: &&str| Outgoing {
-            topic: Arc::from("out"),
-            key: Some(b"secret".to_vec()),
-            value: None,
-            timestamp_ms: None,
-            headers: vec![header(headers::TRACEPARENT, trace), header(headers::MODULES, "clean@1.0.0")],
-        };
+        let output =
+            |trace: &&str| outgoing(vec![header(headers::TRACEPARENT, trace), header(headers::MODULES, "clean@1.0.0")]);
         let done: Vec<Input> = (41..).zip(traces).map(input).collect();
         let out: Vec<Outgoing> = traces.iter().map(output).collect();
+        heard(level, &done, &out)
+    }
+
+    fn heard(level: Level, done: &[Input], out: &[Outgoing]) -> Vec<String> {
         let lines = Arc::new(Mutex::new(Vec::new()));
-        tracing::subscriber::with_default(Ear(level, Arc::clone(&lines)), || committed(&done, &out));
+        tracing::subscriber::with_default(Ear(level, Arc::clone(&lines)), || committed(done, out));
         Arc::try_unwrap(lines).unwrap().into_inner().unwrap()
     }
 
@@ -115,5 +121,17 @@ mod tests {
         }
         assert!(!lines.concat().contains("secret"), "{lines:?}");
         assert!(said(Level::INFO, &[trace]).is_empty());
+    }
+    #[test]
+    fn a_dead_letter_is_told_with_its_module_and_of_two_traces_the_last_counts() {
+        let trace = |end: &str| format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{end}");
+        let letter = outgoing(vec![
+            header(headers::TRACEPARENT, &trace("00")),
+            header(headers::MODULE, "enrich@1.0.0"),
+            header(headers::TRACEPARENT, &trace("01")),
+        ]);
+        let lines = heard(Level::DEBUG, &[], &[letter]);
+        let [written] = &lines[..] else { panic!("{lines:?}") };
+        assert!(written.contains("enrich@1.0.0") && written.contains(&trace("01")), "{written}");
     }
 }

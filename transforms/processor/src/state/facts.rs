@@ -337,6 +337,9 @@ mod tests {
         }
         assert_eq!(facts.ran.len(), MAX_RAN);
         assert!(!facts.has_passed(&version("9")));
+        tell(&mut facts, &refused(&version("3"), "one"));
+        let (because, by) = ("it trapped".to_owned(), "one".to_owned());
+        tell(&mut facts, &Fact::Parked(Some(Parked { version: version("9").id(), because, since_ms: 7, by })));
         for fact in facts.forgotten() {
             tell(&mut facts, &fact);
         }

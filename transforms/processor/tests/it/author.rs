@@ -242,6 +242,10 @@ fn dev_shows_what_each_save_does_and_what_the_compiler_says() {
     let mended = until("watching");
     assert!(mended.contains("channel  null → \"kiosk\"") && mended.contains("after src/lib.rs"), "{mended}");
     assert!(dev.wait().unwrap().success());
+    std::fs::write(&source, original.replace("config.default_channel.clone()", "config.default_chanel.clone()"))
+        .unwrap();
+    let (code, stdout, _) = run(&dir, &["dev", "--once"]);
+    assert!(code == Some(1) && stdout.contains("no field `default_chanel`"), "what does not build fails: {stdout}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

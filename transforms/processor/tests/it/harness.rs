@@ -189,11 +189,21 @@ impl Running {
     }
 
     pub(crate) fn start(mock: &Mock, instance: &str, factory: Arc<dyn Factory>) -> Self {
+        Self::start_in(mock, instance, factory, Slot::run)
+    }
+
+    /// The same, with something around the slot's run in its thread.
+    pub(crate) fn start_in(
+        mock: &Mock,
+        instance: &str,
+        factory: Arc<dyn Factory>,
+        run: impl FnOnce(Slot) + Send + 'static,
+    ) -> Self {
         let (registry, metrics) = metrics::registry();
         let control = Arc::new(Control::new(factory, false, Arc::new(|what: &str| panic!("{what}"))));
         let status = Arc::new(Status::default());
         let slot = slot(mock, instance, &control, &status, metrics.slot("copy", 0));
-        let thread = std::thread::spawn(move || slot.run());
+        let thread = std::thread::spawn(move || run(slot));
         Self { control, status, registry, thread: Some(thread) }
     }
 

@@ -253,6 +253,14 @@ async fn a_module_that_breaks_or_remembers_is_refused_with_the_record_and_the_di
             "purity",
             "comes out otherwise in batches of 500, after others than at first: it is",
         ),
+        ("?parameter.mood=numbering", "purity", "the reason is \"this is record 1\" and then \"this is record 513\""),
+        ("?parameter.mood=of-seven", "purity", "comes out otherwise in batches of 7, after others than at first"),
+        ("?parameter.mood=backwards", "purity", "comes out otherwise in reverse order than at first"),
+        (
+            "?parameter.mood=first-born",
+            "purity",
+            "comes out otherwise in a batch of 1 on a fresh instance than at first",
+        ),
         ("?parameter.mod=counting", "dry-run", "has no such parameter; it has: mood"),
         ("?parameter.mood=panicking&stateful=true", "dry-run", "breaks on sample record items-most (trap)"),
     ] {

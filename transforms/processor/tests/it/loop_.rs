@@ -1,10 +1,20 @@
 //! Every record once, whatever the broker answers; and fast.
 
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 use transforms::status::State;
+use transforms::work::Work;
 
-use crate::harness::{Mock, Running};
+use crate::harness::{Copy, INPUT, Make, Mock, PATIENCE, Running};
 
 fn once(count: u64) -> std::collections::BTreeMap<u64, usize> {
     (0..count).map(|number| (number, 1)).collect()
@@ -138,4 +148,60 @@ fn a_commit_takes_milliseconds() {
     let p50 = buckets.iter().find(|(_, count)| *count * 2.0 >= total).unwrap().0;
     assert!(total >= 30.0, "only {total} commits");
     assert!(p50 <= 0.02, "commit p50 is at most {p50} s of {total} commits, the limit is 0.02 s");
+}
+
+/// Keeps what is said of traces.
+#[derive(Clone, Default)]
+struct Ear(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.push_str(&format!("{}={value:?} ", field.name()));
+    }
+}
+
+impl Subscriber for Ear {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        if line.0.contains("trace.parent") {
+            self.0.lock().unwrap().push(line.0);
+        }
+    }
+}
+
+#[test]
+fn a_record_that_carries_a_trace_is_told_when_it_is_committed() {
+    let (mock, ear) = (Mock::start(), Ear::default());
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let producer: ThreadedProducer<DefaultProducerContext> =
+        ClientConfig::new().set("bootstrap.servers", &mock.brokers).create().unwrap();
+    let headers = OwnedHeaders::new().insert(Header { key: "traceparent", value: Some(trace) });
+    let record = BaseRecord::to(INPUT).key("7").payload("7").partition(2).headers(headers);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.flush(PATIENCE).unwrap();
+    let heard = ear.clone();
+    let copying = Arc::new(Make(|| -> Box<dyn Work> { Box::new(Copy) }));
+    let slot = Running::start_in(&mock, "a", copying, |slot| tracing::subscriber::with_default(heard, || slot.run()));
+    slot.until("the commit", |_| slot.metric("transforms_records_in_total") >= 1.0);
+    let lines = ear.0.lock().unwrap().clone();
+    let [read, written] = &lines[..] else { panic!("{lines:?}") };
+    for part in [trace, "record is committed", "kafka.topic=\"in\"", "kafka.partition=2", "kafka.offset=0"] {
+        assert!(read.contains(part), "{part} is not in {read}");
+    }
+    for part in [trace, "record is written", "kafka.topic=\"out\""] {
+        assert!(written.contains(part), "{part} is not in {written}");
+    }
 }

@@ -204,6 +204,41 @@ async fn a_module_is_uploaded_once_pinned_and_there_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_is_tried_on_samples_with_its_own_parameters_before_it_is_taken() {
+    let (cluster, aside) = (cluster(), Tasks::new());
+    let registry = registry(&aside).await;
+    state_topics(&cluster);
+    let wasm = tokio::task::block_in_place(|| evil("moody.wasm"));
+    let process = Process::start(&cluster, &registry).await;
+    process.until("/connectors", |status, _| status == 200).await;
+    let post = process.http.post(format!("{}/modules", process.url)).header("content-type", "application/wasm");
+    assert_eq!(post.body(wasm).send().await.unwrap().status().as_u16(), 201, "without parameters it is good");
+    let mut piped = config();
+    piped["transforms"] = json!("m");
+    piped["transforms.m.type"] = json!("moody@0.1");
+    for (mood, words) in [("counting", "comes out otherwise"), ("panicking", "breaks on sample record items-most")] {
+        piped["transforms.m.mood"] = json!(mood);
+        let (status, body) = process.call("PUT", "/connectors/p/config", Some(piped.clone())).await;
+        assert_eq!((status, &body["faults"][0]["key"]), (400, &json!("transforms")), "{body}");
+        assert!(body["message"].as_str().unwrap().contains(words), "{body}");
+    }
+    piped["transforms.m.mood"] = json!("good");
+    assert_eq!(process.call("PUT", "/connectors/p/config", Some(piped)).await.0, 201);
+    // Who watches learns how many records wait before it, once somebody has looked.
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let metrics = process.http.get(format!("{}/metrics", process.url)).send().await.unwrap().text().await.unwrap();
+        if metrics.contains("transforms_lag_records{pipeline=\"p\"} 0") {
+            break;
+        }
+        assert!(Instant::now() < until, "nobody looks how many wait:\n{metrics}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    process.tasks.drain(PATIENCE).await;
+    aside.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn until_its_topics_exist_it_says_so_and_then_recovers() {
     let cluster = cluster();
     let process = Process::start(&cluster, "http://127.0.0.1:1").await;

@@ -14,8 +14,10 @@ mod checker;
 mod clients;
 mod faults;
 mod group;
+mod membership;
 mod rng;
 mod run;
+mod traffic;
 mod work;
 mod world;
 

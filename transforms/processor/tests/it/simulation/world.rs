@@ -5,12 +5,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
-use rdkafka::types::RDKafkaErrorCode as Code;
 use transforms::control::Control;
 use transforms::kafka::{Failure, Refusal};
 use transforms::status::Status;
 
-use super::broker::{Coordinator, Entry, Log, Positions, Then, Written, failure};
+use super::broker::{Coordinator, Log, Positions, Written};
 use super::checker::Checker;
 use super::faults::{Defect, Rates};
 use super::group::{Card, Group};
@@ -21,7 +20,6 @@ pub(super) type Time = u64;
 pub(super) const MS: Time = 1_000;
 pub(super) const SECOND: Time = 1_000 * MS;
 const SESSION: Time = 6 * SECOND;
-const TRANSACTION: Time = 10 * SECOND;
 
 /// What is to happen.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -291,7 +289,7 @@ impl World {
         self.after(SESSION, Event::SessionTimeout { client });
     }
 
-    fn is_silent(&self, client: usize) -> bool {
+    pub(super) fn is_silent(&self, client: usize) -> bool {
         let Client { process, closed, fatal, .. } = &self.clients[client];
         let Process { lives, frozen_until, .. } = &self.processes[*process];
         *closed || fatal.is_some() || !*lives || *frozen_until > self.now
@@ -304,157 +302,6 @@ impl World {
             return first_card.get_or_insert(card).clone();
         }
         card
-    }
-
-    /// What librdkafka's own thread does between two calls: heartbeats.
-    pub(super) fn heartbeat(&mut self, client: usize) {
-        if self.is_silent(client) {
-            return;
-        }
-        let one = &mut self.clients[client];
-        match &one.id {
-            Some(id) if !self.group.holds(&one.name, id) => {
-                if self.group.knows(&one.name) {
-                    one.fatal = Some(failure(Code::FencedInstanceId, "f"));
-                    return;
-                }
-                (one.id, one.generation, one.lost) = (None, -1, !one.held.is_empty());
-            }
-            Some(_) => {}
-            None if one.held.is_empty() => (one.id, one.generation) = (Some(self.group.join(&one.name)), -1),
-            None => {}
-        }
-        if one.id.is_none() || (self.group.asks_for_all(&one.name) && !one.held.is_empty()) {
-            return;
-        }
-        self.group.ready(&one.name);
-        // The answer of a heartbeat may be a while on its way.
-        if let Some((generation, _)) = self.group.told(&one.name)
-            && one.generation != generation
-            && (self.group.mode == super::group::Mode::Eager || self.rng.chance(700))
-        {
-            one.generation = generation;
-        }
-    }
-
-    /// What a poll has to do first.
-    pub(super) fn duty(&mut self, client: usize) -> Option<Duty> {
-        self.heartbeat(client);
-        let one = &self.clients[client];
-        if let Some(fatal) = &one.fatal {
-            return Some(Duty::Fail(fatal.clone()));
-        }
-        if one.lost || (self.group.asks_for_all(&one.name) && !one.held.is_empty()) {
-            return Some(Duty::Revoke(one.held.clone()));
-        }
-        let (generation, target) = self.group.told(&one.name)?;
-        if one.id.is_none() || generation != one.generation {
-            return None;
-        }
-        let revoked: BTreeSet<i32> = one.held.difference(target).copied().collect();
-        if !revoked.is_empty() {
-            return Some(Duty::Revoke(revoked));
-        }
-        let given = target.difference(&one.held).copied();
-        let given: BTreeSet<i32> = given.filter(|partition| self.group.is_free_for(*partition, &one.name)).collect();
-        (!given.is_empty()).then_some(Duty::Assign(given))
-    }
-
-    pub(super) fn taken(&mut self, client: usize, given: &BTreeSet<i32>) {
-        let one = &mut self.clients[client];
-        one.held.extend(given);
-        given.iter().for_each(|partition| self.group.take(*partition, &one.name));
-    }
-
-    pub(super) fn given_back(&mut self, client: usize, partitions: &BTreeSet<i32>) {
-        let one = &mut self.clients[client];
-        one.held.retain(|partition| !partitions.contains(partition));
-        if !std::mem::take(&mut one.lost) {
-            self.group.give_back(partitions, &one.name);
-        }
-    }
-
-    /// The next record that a client may see.
-    pub(super) fn fetch(&mut self, client: usize) -> Option<Result<(i32, i64, u64), Failure>> {
-        let one = &mut self.clients[client];
-        let open: Vec<i32> = one.reads.keys().copied().filter(|partition| !one.paused.contains(partition)).collect();
-        if open.is_empty() {
-            return None;
-        }
-        let first = self.rng.below(open.len() as u64);
-        for turn in 0..open.len() {
-            let partition = open[(usize::try_from(first).unwrap() + turn) % open.len()];
-            let (log, at) = (&self.logs[usize::try_from(partition).unwrap()], one.reads.get_mut(&partition).unwrap());
-            if *at < log.start {
-                return Some(Err(failure(Code::AutoOffsetReset, "")));
-            }
-            while *at < log.end() {
-                let (offset, entry) = (*at, log.entries[usize::try_from(*at).unwrap()]);
-                *at += 1;
-                match entry {
-                    Entry::Record(id) => return Some(Ok((partition, offset, id))),
-                    Entry::Aborted(id) if self.defect == Some(Defect::ReadsUncommitted) => {
-                        return Some(Ok((partition, offset, id)));
-                    }
-                    Entry::Aborted(_) | Entry::Marker => {}
-                }
-            }
-        }
-        None
-    }
-
-    pub(super) fn then(&mut self, name: &str, then: &Then) {
-        match then {
-            Then::Nothing => {}
-            Then::Began(number) => {
-                self.after(TRANSACTION, Event::TransactionTimeout { name: name.to_owned(), number: *number });
-            }
-            Then::Decided => {
-                let slow = !self.is_calm() && self.rng.chance(30);
-                let time = if slow { self.rng.between(SECOND, 8 * SECOND) } else { self.rng.between(200, 20 * MS) };
-                self.after(time, Event::Markers { name: name.to_owned() });
-            }
-        }
-    }
-
-    /// Delivers what waits in a producer's queue.
-    pub(super) fn deliver(&mut self, client: usize) -> Result<(), Failure> {
-        while let Some(record) = self.clients[client].queue.first().copied() {
-            if !record.dead && self.checker.poison.contains(&record.id) {
-                let refusal = Refusal { topic: "out".to_owned(), text: "InvalidRecord".to_owned() };
-                let one = &mut self.clients[client];
-                one.refusal.get_or_insert(refusal);
-                one.must_abort = true;
-                one.queue.clear();
-                return Err(failure(Code::InvalidRecord, "a"));
-            }
-            let (name, epoch) = (self.clients[client].name.clone(), self.clients[client].epoch);
-            let then = self.coordinator.produce(&name, epoch, record)?;
-            self.then(&name, &then);
-            self.clients[client].queue.remove(0);
-        }
-        Ok(())
-    }
-
-    pub(super) fn end(&mut self, name: &str, epoch: i32, commits: bool) -> Result<(), Failure> {
-        let then = self.coordinator.end(name, epoch, commits)?;
-        self.then(name, &then);
-        Ok(())
-    }
-
-    pub(super) fn add_offsets(&mut self, client: usize) -> Result<(), Failure> {
-        let (name, epoch) = (self.clients[client].name.clone(), self.clients[client].epoch);
-        let then = self.coordinator.add_offsets(&name, epoch)?;
-        self.then(&name, &then);
-        Ok(())
-    }
-
-    pub(super) fn commit_offsets(&mut self, client: usize, offsets: &Positions) -> Result<(), Failure> {
-        let card = self.card(client);
-        if self.defect != Some(Defect::NoMetadata) {
-            self.group.admits(&card)?;
-        }
-        self.coordinator.offsets(&card.name, self.clients[client].epoch, offsets)
     }
 
     /// Events of the broker.
@@ -490,26 +337,6 @@ impl World {
             }
             Event::Input { partition } => self.write(partition),
             Event::Wake { .. } | Event::Happens(_) => {}
-        }
-    }
-
-    /// Somebody writes a few records to the input, in a transaction or not.
-    pub(super) fn write(&mut self, partition: usize) {
-        let aborted = self.rng.chance(100);
-        for _ in 0..self.rng.between(1, 6) {
-            self.inputs += 1;
-            let id = self.inputs;
-            if aborted {
-                self.logs[partition].entries.push(Entry::Aborted(id));
-            } else {
-                if self.rng.chance(self.rates.poison) {
-                    self.checker.poison.insert(id);
-                }
-                self.logs[partition].entries.push(Entry::Record(id));
-            }
-        }
-        if aborted || self.rng.chance(200) {
-            self.logs[partition].entries.push(Entry::Marker);
         }
     }
 

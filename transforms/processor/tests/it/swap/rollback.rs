@@ -102,6 +102,22 @@ async fn a_version_that_cannot_open_never_replaces_the_one_that_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_goes_back_without_asking_the_registry() {
+    let world = World::start().await;
+    let process = world.process("a").await;
+    process.upload(1).await;
+    process.put(&config(1, "good", BUDGET)).await;
+    let good = process.status(|body| body["version"].is_object()).await["version"]["id"].clone();
+    process.change(&config(1, "trap", BUDGET), "", &[&process]).await;
+    world.orders(ids("o", 0..5));
+    assert_eq!(tokio::task::block_in_place(|| world.read(&["out"], 5)).len(), 5, "the schemas are known from here on");
+    world.without_registry().await;
+    world.orders(ids("bad", 0..10));
+    process.status(|body| body["degraded"].is_object() && body["version"]["id"] == good).await;
+    world.end([process]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_that_kept_its_budget_is_watched_no_more() {
     let world = World::start().await;
     let process = world.process("a").await;
@@ -116,6 +132,12 @@ async fn a_version_that_kept_its_budget_is_watched_no_more() {
     assert_eq!(written.iter().filter(|written| written.topic == "dead").count(), 5);
     let status = process.status(|_| true).await;
     assert!(status["degraded"].is_null(), "{status}");
+    // What the module did is told with the process's own metrics; the hunt for what it trapped on was of more calls.
+    assert_eq!(process.metric(r#"transforms_module_rejected_total{pipeline="p""#).await, 5.0);
+    for (name, least) in [("records_total", 25.0), ("call_seconds_count", 5.0), ("memory_bytes", 65_536.0)] {
+        let told = process.metric(&format!(r#"transforms_module_{name}{{pipeline="p""#)).await;
+        assert!(told >= least, "{name}: {told}");
+    }
     process.tasks.drain(PATIENCE).await;
     // Nor is it after a restart.
     let process = world.process("a").await;

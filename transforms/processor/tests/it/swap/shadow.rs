@@ -85,9 +85,11 @@ async fn a_candidate_that_cannot_be_is_refused_with_its_reason() {
     let world = World::start().await;
     let process = world.process("a").await;
     process.upload(1).await;
+    process.upload_as("0.0.1000000001").await;
     process.put(&config(1, "good", &[])).await;
     for (flags, word) in [
-        (&["--alias", "x", "--module", "fickle"][..], "is no step"),
+        (&["--alias", "m", "--module", "fickle@0.0"][..], "is a throw-away version"),
+        (&["--alias", "x", "--module", "fickle"], "is no step"),
         (&["--alias", "m", "--module", "none"], "no module none"),
         (&["--alias", "m", "--module", "fickle", "--policy", "maybe"], "maybe"),
         (&["--alias", "m", "--module", "fickle", "--records", "0"], "records is 0"),
@@ -102,6 +104,34 @@ async fn a_candidate_that_cannot_be_is_refused_with_its_reason() {
     assert!(started.contains("RUNNING"), "{started}");
     let error = shadow(&process, &["--wait", "0"]).await.unwrap_err().to_string();
     assert!(error.contains("no verdict within 0 s"), "{error}");
+    world.end([process]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_that_is_too_slow_fails() {
+    let world = World::start().await;
+    let process = world.process("a").await;
+    process.upload(1).await;
+    // The first version is not judged by its time: there is none to go back to.
+    process.put(&config(1, "good", &[("swap.max.time.per.record.us", "1")])).await;
+    let candidate = json!({ "alias": "m", "module": "fickle", "records": 20, "share": 50 });
+    let slow = verdict(&process, &world, candidate, "slow").await["verdict"].clone();
+    assert_eq!((&slow["result"], &slow["differing"]), (&json!("fails"), &json!(0)), "{slow}");
+    assert!(slow["micros_per_record"]["candidate"].as_f64().unwrap() > 1.0, "{slow}");
+    world.end([process]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_record_that_runs_out_of_time_in_a_candidate_has_its_verdict() {
+    let world = World::start().await;
+    let process = world.process("a").await;
+    process.upload(1).await;
+    process.put(&config(1, "good", &[])).await;
+    let parameters = json!({ "mood": "slow" });
+    let candidate = json!({ "alias": "m", "module": "fickle", "records": 12, "share": 50, "parameters": parameters });
+    let late = verdict(&process, &world, candidate, "late").await["verdict"].clone();
+    assert_eq!((&late["failed"], &late["faults"]), (&Value::Null, &json!(12)), "{late}");
+    assert_eq!(late["outcomes"], json!({ "emitted → deadline": 12 }), "{late}");
     world.end([process]).await;
 }
 

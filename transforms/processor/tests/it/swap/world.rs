@@ -63,6 +63,11 @@ impl World {
         self.aside.drain(PATIENCE).await;
     }
 
+    /// The registry is away from now on.
+    pub(super) async fn without_registry(&self) {
+        self.aside.drain(PATIENCE).await;
+    }
+
     pub(super) fn producer(&self) -> ThreadedProducer<DefaultProducerContext> {
         let brokers = self.cluster.bootstrap_servers();
         ClientConfig::new().set("bootstrap.servers", &brokers).set("linger.ms", "0").create().unwrap()
@@ -215,8 +220,13 @@ impl Process {
     }
 
     pub(super) async fn upload(&self, patch: u32) {
+        self.upload_as(&format!("1000.1000.100{patch}")).await;
+    }
+
+    /// The guest `fickle` as this version, which has fourteen letters.
+    pub(super) async fn upload_as(&self, version: &str) {
         let post = self.http.post(format!("{}/modules", self.url)).header("content-type", "application/wasm");
-        let answered = post.body(fickle(patch)).send().await.unwrap();
+        let answered = post.body(fickle(version)).send().await.unwrap();
         assert_eq!(answered.status().as_u16(), 201, "{}", answered.text().await.unwrap());
     }
 
@@ -245,13 +255,12 @@ pub(super) async fn agreed(a: &Process, b: &Process, key: &str) -> Value {
     }
 }
 
-/// The guest `fickle` as version 1000.1000.100`patch`.
-fn fickle(patch: u32) -> Vec<u8> {
+fn fickle(version: &str) -> Vec<u8> {
     static BUILT: LazyLock<Vec<u8>> = LazyLock::new(|| rest::evil("fickle.wasm"));
-    let (old, new) = (b"1000.1000.1000", format!("1000.1000.100{patch}"));
+    let old = b"1000.1000.1000";
     let at = BUILT.windows(old.len()).position(|window| window == old).unwrap();
     let mut wasm = BUILT.clone();
-    wasm[at..at + old.len()].copy_from_slice(new.as_bytes());
+    wasm[at..at + old.len()].copy_from_slice(version.as_bytes());
     wasm
 }
 

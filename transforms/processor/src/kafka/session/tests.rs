@@ -1,0 +1,147 @@
+//! A session over clients that have what the test gives them, in the test's own time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+
+use super::*;
+use crate::control::Control;
+use crate::kafka::Cluster;
+
+fn input(partition: i32, offset: i64) -> Input {
+    let topic = Arc::from("t");
+    Input { topic, partition, offset, timestamp_ms: None, key: None, value: None, headers: Vec::new() }
+}
+
+fn place(partition: i32) -> Place {
+    Place { topic: Arc::from("t"), partition }
+}
+
+/// A cluster whose time goes on only when somebody waits.
+#[derive(Clone)]
+struct Told {
+    begun: Instant,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    gone: Duration,
+    records: VecDeque<Input>,
+    /// For how long each poll was ready to wait.
+    polls: Vec<u128>,
+}
+
+impl Told {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl Clock for Told {
+    fn now(&self) -> Instant {
+        self.begun + self.state().gone
+    }
+    fn sleep(&self, time: Duration) {
+        self.state().gone += time;
+    }
+    fn wait(&self, _: &Control, time: Duration) {
+        self.sleep(time);
+    }
+}
+
+impl Kafka for Told {
+    fn open(&self, _: &Identity, _: &[String], _: Arc<Rebalances>) -> Result<Box<dyn Clients>, Fault> {
+        Ok(Box::new(self.clone()))
+    }
+    fn members(&self, _: &Identity) -> Result<Vec<String>, Fault> {
+        Ok(Vec::new())
+    }
+    fn beside(&self, _: Box<dyn FnOnce() + Send>) {}
+}
+
+impl Clients for Told {
+    fn poll(&self, timeout: Duration) -> Option<Result<Input, Fault>> {
+        let mut state = self.state();
+        state.polls.push(timeout.as_millis());
+        let record = state.records.pop_front();
+        if record.is_none() {
+            state.gone += timeout;
+        }
+        record.map(Ok)
+    }
+    fn init_transactions(&self, _: Duration) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn assignment_lost(&self) -> bool {
+        false
+    }
+    fn begin_transaction(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn produce(&self, _: &Outgoing) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn send_offsets(&self, _: &Offsets, _: Duration) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn commit_transaction(&self, _: Duration) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn abort_transaction(&self, _: Duration) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn refusal(&self) -> Option<Refusal> {
+        None
+    }
+    fn seek(&self, _: &Offsets, _: Duration) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn pause(&self, _: bool) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn member_id(&self) -> Option<String> {
+        None
+    }
+    fn close(self: Box<Self>) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_batch_waits_for_more_only_while_the_broker_finishes_the_transaction_before() {
+    let told = Told { begun: Instant::now(), state: Arc::default() };
+    let kafka: Arc<dyn Kafka> = Arc::new(told.clone());
+    let mut session = Session::open(&kafka, &Identity::new("p", "a", 0), &["t".to_owned()], Vec::new()).unwrap();
+    session.rebalances.lock().next.insert(place(0), 0);
+    let mut batch = Vec::new();
+    // How long after a commit the first record of the next batch comes, and how long the batch then waits for more.
+    for (offset, (pause, waits)) in (0..).zip([(0, 0), (0, 5), (3, 2), (20, 0)]) {
+        told.sleep(Duration::from_millis(pause));
+        told.state().records.push_back(input(0, offset));
+        assert_eq!(session.gather(Duration::from_millis(100), &mut batch).unwrap(), Gathered::Batch);
+        assert_eq!(batch.len(), 1);
+        assert_eq!(std::mem::take(&mut told.state().polls), [100, waits], "{pause} ms after the commit");
+        session.transact(&batch, &[], &|_| ()).unwrap();
+    }
+}
+
+#[test]
+fn the_offset_after_a_batch_is_one_past_the_last_record() {
+    let next = after(&[input(0, 5), input(1, 2), input(0, 8)]);
+    assert_eq!(next, BTreeMap::from([(place(0), 9), (place(1), 3)]));
+}
+
+#[test]
+fn a_call_that_stays_retriable_ends_as_indefinite() {
+    let clock = Cluster::new("nowhere");
+    let retriable = || Fault::found(Call::Commit, Signal::Retriable, "busy");
+    let mut calls = 0;
+    let ended: Result<(), Fault> = until(&clock, Instant::now() + Duration::from_millis(30), |_| {
+        calls += 1;
+        Err(retriable())
+    });
+    assert_eq!(ended.unwrap_err().signal, Signal::Indefinite);
+    assert!(calls > 1);
+    let mut once = Some(retriable());
+    assert_eq!(until(&clock, Instant::now() + CALL_DEADLINE, |_| once.take().map_or(Ok(7), Err)), Ok(7));
+}

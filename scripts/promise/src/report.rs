@@ -46,7 +46,9 @@ pub struct Answers {
     pub sent: usize,
     /// Answered 202.
     pub yes: usize,
-    /// Answered that nothing is stored.
+    /// Refused by a rule, as they were made to be.
+    pub by_rule: usize,
+    /// Answered that nothing is stored, though no rule is broken.
     pub no: usize,
     /// Nobody knows.
     pub possibly: usize,
@@ -66,6 +68,7 @@ impl Answers {
                     let took = entry.done_ms.map_or(0, |done| done - entry.intended_ms);
                     answers.longest_ms = answers.longest_ms.max(took);
                 }
+                Outcome::Fail if entry.class == "refused" && entry.answer.status.is_some() => answers.by_rule += 1,
                 Outcome::Fail => answers.no += 1,
                 Outcome::Info => answers.possibly += 1,
             }

@@ -81,13 +81,13 @@ fn table(out: &mut String, report: &Report) {
     out.push_str(
         "<h2>The faults</h2><p>Seconds from the beginning until it was put right, or who was killed was ready again, and \
          from then until all that stood still moved. The answers are those of orders that were sent in both times.</p>\
-         <table><tr><th class=text>fault<th>lasted<th>then moved after<th>sent<th>202<th>no<th>possibly<th>longest 202\n",
+         <table><tr><th class=text>fault<th>lasted<th>then moved after<th>sent<th>202<th>refused by rule<th>no<th>possibly<th>longest 202\n",
     );
     for (at, Row { struck, answers }) in report.faults.iter().enumerate() {
-        let Answers { sent, yes, no, possibly, longest_ms } = answers;
+        let Answers { sent, yes, by_rule, no, possibly, longest_ms } = answers;
         let _ = write!(
             out,
-            "<tr><td class=text><a href=#f{at}>{}</a> {}<td>{:.1} s<td>{:.1} s<td>{sent}<td>{yes}<td>{no}<td>{possibly}<td>{longest_ms} ms\n",
+            "<tr><td class=text><a href=#f{at}>{}</a> {}<td>{:.1} s<td>{:.1} s<td>{sent}<td>{yes}<td>{by_rule}<td>{no}<td>{possibly}<td>{longest_ms} ms\n",
             struck.id,
             escape(&struck.name),
             seconds(struck.until_ms - struck.from_ms),

@@ -21,6 +21,11 @@ fn report(findings: Option<&Findings>) -> Report {
         entry(0, 1_000, Some(10), Outcome::Ok),
         entry(1, 1_999, None, Outcome::Info),
         entry(3, 4_900, Some(2), Outcome::Fail),
+        Entry {
+            class: "refused".to_owned(),
+            answer: Answer { outcome: Outcome::Fail, ..Answer::unknown(Some(422), "") },
+            ..entry(4, 3_500, Some(1), Outcome::Fail)
+        },
     ];
     let struck = Struck {
         id: "F14",
@@ -42,9 +47,9 @@ fn report(findings: Option<&Findings>) -> Report {
 fn orders_count_where_they_were_sent_and_silence_is_shown() {
     let report = report(None);
     let yes: Vec<(i64, usize, usize)> = report.seconds.iter().map(|(at, all)| (*at, all.sent, all.yes)).collect();
-    assert_eq!(yes, [(1_000, 2, 1), (2_000, 0, 0), (3_000, 0, 0), (4_000, 2, 1)]);
+    assert_eq!(yes, [(1_000, 2, 1), (2_000, 0, 0), (3_000, 1, 0), (4_000, 2, 1)]);
     let during = report.faults[0].answers;
-    assert_eq!(during, Answers { sent: 2, yes: 1, no: 0, possibly: 1, longest_ms: 705 });
+    assert_eq!(during, Answers { sent: 3, yes: 1, by_rule: 1, no: 0, possibly: 1, longest_ms: 705 });
 }
 
 #[test]
@@ -53,7 +58,7 @@ fn the_page_says_what_was_counted_and_lets_no_text_out() {
     assert!(page.contains("Nothing was counted"), "{page}");
     assert!(page.contains("F14</a> a store is &quot;away&quot; &lt;now&gt;"), "{page}");
     assert!(page.contains("FAILED &amp; waits") && !page.contains("<now>"), "{page}");
-    assert!(page.contains("<td>2.5 s<td>0.5 s<td>2<td>1<td>0<td>1<td>705 ms"), "{page}");
+    assert!(page.contains("<td>2.5 s<td>0.5 s<td>3<td>1<td>1<td>0<td>1<td>705 ms"), "{page}");
     assert_eq!(page.matches("<svg").count(), 2, "the whole run, and the one fault");
 
     let mut findings = Findings::default();

@@ -38,6 +38,7 @@ pub(crate) struct Lab {
     findings: Mutex<Option<Findings>>,
     looking: Option<(SyncSender<()>, JoinHandle<()>)>,
     ledger: PathBuf,
+    machine: String,
 }
 
 impl Lab {
@@ -58,7 +59,8 @@ impl Lab {
             }
         });
         let (looking, ledger) = (Some((stop, looking)), ledger.to_owned());
-        Self { looks, faults: Mutex::default(), findings: Mutex::default(), looking, ledger }
+        let machine = stack::machine::Machine::now().to_string();
+        Self { looks, faults: Mutex::default(), findings: Mutex::default(), looking, ledger, machine }
     }
 
     /// A fault that was made, put right and got over.
@@ -80,10 +82,9 @@ impl Lab {
         if !looked || faults.is_empty() {
             return;
         }
-        let machine = stack::machine::Machine::now().to_string();
         let entries = ledger::read(&self.ledger).unwrap_or_default();
         let looks = std::mem::take(&mut *self.looks.lock().unwrap());
-        let report = Report::new(machine, self.findings.lock().unwrap().as_ref(), &entries, faults, looks);
+        let report = Report::new(self.machine.clone(), self.findings.lock().unwrap().as_ref(), &entries, faults, looks);
         let folder = crate::house::root().join("target/faults");
         let written = std::fs::create_dir_all(&folder)
             .and_then(|()| std::fs::write(folder.join("report.json"), serde_json::to_vec(&report)?))

@@ -32,6 +32,9 @@ details p { margin: .3rem 0 }
 /// Classes of the lines, in turn.
 const CLASSES: [&str; 6] = ["c0", "c1", "c2", "c3", "c4", "c5"];
 
+/// One of the answers.
+type Count = fn(&Answers) -> usize;
+
 pub(super) fn page(report: &Report) -> String {
     let mut out = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
@@ -47,9 +50,9 @@ pub(super) fn page(report: &Report) -> String {
     }
     for (at, row) in report.faults.iter().enumerate() {
         let struck = &row.struck;
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<details open id=f{at}><summary>{} {}</summary><p>{}</p>{}</details>\n",
+            "<details open id=f{at}><summary>{} {}</summary><p>{}</p>{}</details>",
             struck.id,
             escape(&struck.name),
             escape(&struck.said),
@@ -85,9 +88,9 @@ fn table(out: &mut String, report: &Report) {
     );
     for (at, Row { struck, answers }) in report.faults.iter().enumerate() {
         let Answers { sent, yes, by_rule, no, possibly, longest_ms } = answers;
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<tr><td class=text><a href=#f{at}>{}</a> {}<td>{:.1} s<td>{:.1} s<td>{sent}<td>{yes}<td>{by_rule}<td>{no}<td>{possibly}<td>{longest_ms} ms\n",
+            "<tr><td class=text><a href=#f{at}>{}</a> {}<td>{:.1} s<td>{:.1} s<td>{sent}<td>{yes}<td>{by_rule}<td>{no}<td>{possibly}<td>{longest_ms} ms",
             struck.id,
             escape(&struck.name),
             seconds(struck.until_ms - struck.from_ms),
@@ -99,11 +102,10 @@ fn table(out: &mut String, report: &Report) {
 
 /// Answers a second, what waits, memory.
 fn panels(report: &Report) -> Vec<Panel> {
-    let answers = |of: fn(&Answers) -> usize| report.seconds.iter().map(|(at, all)| (*at, of(all) as f64)).collect();
-    let kinds: [(&str, fn(&Answers) -> usize); 3] =
-        [("202", |all| all.yes), ("no", |all| all.no), ("possibly", |all| all.possibly)];
+    let kinds: [(&str, Count); 3] = [("202", |all| all.yes), ("no", |all| all.no), ("possibly", |all| all.possibly)];
+    let points = |of: Count| report.seconds.iter().map(|(at, all)| (*at, of(all) as f64)).collect();
     let lines = kinds.into_iter().zip(CLASSES);
-    let lines = lines.map(|((name, of), class)| Line { class, name: name.to_owned(), points: answers(of) });
+    let lines = lines.map(|((name, of), class)| Line { class, name: name.to_owned(), points: points(of) });
     vec![
         Panel { title: "orders a second, by answer", lines: lines.collect() },
         seen(

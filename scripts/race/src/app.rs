@@ -96,6 +96,12 @@ struct Edge {
     /// Connections of the closed loops
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=4000))]
     connections: u16,
+    /// In place of all that: our edge beside the same edge in other tools, on a real broker and registry of its own
+    #[arg(long, conflicts_with_all = ["kafka", "only"])]
+    peers: bool,
+    /// The same with these peers only
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with_all = ["kafka", "only"])]
+    peer: Vec<edge::Peer>,
     /// The edge's program; the one beside this program if absent
     #[arg(long, value_name = "FILE")]
     edge: Option<PathBuf>,
@@ -154,13 +160,18 @@ async fn bench(args: Edge) -> anyhow::Result<()> {
     let own = std::env::current_exe().context("cannot find this program's own file")?;
     let edge = args.edge.unwrap_or_else(|| own.with_file_name("edge"));
     ensure!(edge.is_file(), "{} is not there; `cargo build --release --workspace` makes it", edge.display());
-    // Beside the folder of the profile.
-    let json = args.json.unwrap_or_else(|| own.with_file_name("../bench/edge.json"));
     let (pairs, connections) = (args.pairs.into(), args.connections.into());
-    let Edge { kafka, quick, only, edge_args, .. } = args;
-    let report = edge::run(Options { kafka, edge, edge_args, pairs, connections, quick, only }).await?;
+    let Edge { kafka, quick, only, edge_args, peers, peer, json, .. } = args;
+    let options = Options { kafka, edge, edge_args, pairs, connections, quick, only };
+    // Beside the folder of the profile.
+    let dir = own.with_file_name("../bench");
+    let (report, name) = match (peers, peer.as_slice()) {
+        (false, []) => (edge::run(options).await?, "edge.json"),
+        (true, []) => (edge::race(options, &edge::Peer::ALL, &dir).await?, "edge-peers.json"),
+        (_, some) => (edge::race(options, some, &dir).await?, "edge-peers.json"),
+    };
     println!("{report}");
-    report.save(&json)
+    report.save(&json.unwrap_or_else(|| dir.join(name)))
 }
 
 async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {

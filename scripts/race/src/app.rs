@@ -45,6 +45,12 @@ struct Transforms {
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<transforms::Stage>,
+    /// In place of all that: our transforms beside Kafka Streams with the same rules, on a real broker and registry
+    #[arg(long, conflicts_with = "only")]
+    peers: bool,
+    /// The same with these peers only
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "only")]
+    peer: Vec<transforms::Peer>,
     /// Pairs of runs
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     pairs: u8,
@@ -165,10 +171,10 @@ async fn bench(args: Edge) -> anyhow::Result<()> {
     let options = Options { kafka, edge, edge_args, pairs, connections, quick, only };
     // Beside the folder of the profile.
     let dir = own.with_file_name("../bench");
-    let (report, name) = match (peers, peer.as_slice()) {
-        (false, []) => (edge::run(options).await?, "edge.json"),
-        (true, []) => (edge::race(options, &edge::Peer::ALL, &dir).await?, "edge-peers.json"),
-        (_, some) => (edge::race(options, some, &dir).await?, "edge-peers.json"),
+    let peer = if peers && peer.is_empty() { edge::Peer::ALL.to_vec() } else { peer };
+    let (report, name) = match peer.as_slice() {
+        [] => (edge::run(options).await?, "edge.json"),
+        peers => (edge::race(options, peers, &dir).await?, "edge-peers.json"),
     };
     println!("{report}");
     report.save(&json.unwrap_or_else(|| dir.join(name)))
@@ -182,13 +188,17 @@ async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
         "{} is not there; `cargo build --release --workspace` makes it",
         transforms.display()
     );
-    let json = args.json.unwrap_or_else(|| own.with_file_name("../bench/transforms.json"));
-    let dir = own.with_file_name("../bench/transforms");
-    let Transforms { quick, only, .. } = args;
-    let options = transforms::Options { dir, transforms, own, pairs: args.pairs.into(), quick, only };
-    let report = transforms::run(options).await?;
+    let all = own.with_file_name("../bench");
+    let Transforms { quick, only, peers, peer, json, .. } = args;
+    let peer = if peers && peer.is_empty() { transforms::Peer::ALL.to_vec() } else { peer };
+    let name = if peer.is_empty() { "transforms" } else { "transforms-peers" };
+    let options = transforms::Options { dir: all.join(name), transforms, own, pairs: args.pairs.into(), quick, only };
+    let report = match peer.as_slice() {
+        [] => transforms::run(options).await?,
+        peers => transforms::race(options, peers, &all).await?,
+    };
     println!("{report}");
-    report.save(&json)
+    report.save(&json.unwrap_or_else(|| all.join(format!("{name}.json"))))
 }
 
 async fn bench_sinks(args: Sinks) -> anyhow::Result<()> {

@@ -114,7 +114,8 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
     let mut first = None;
     for runner in &runners {
         let made = same::made(kafka, runner, ids, id).await;
-        let made = made.with_context(|| format!("{}: the outputs differ, so nothing is measured", runner.settings.name))?;
+        let made =
+            made.with_context(|| format!("{}: the outputs differ, so nothing is measured", runner.settings.name))?;
         match &first {
             None => first = Some(made),
             Some(ours) => notes.push(same::compare(ours, &made, runner.settings.name)?),

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.annotation.Nulls;
 import com.fasterxml.jackson.databind.cfg.CoercionAction;
 import com.fasterxml.jackson.databind.cfg.CoercionInputShape;
 import com.fasterxml.jackson.databind.type.LogicalType;
+import java.math.BigDecimal;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
 import org.springframework.boot.autoconfigure.jackson.Jackson2ObjectMapperBuilderCustomizer;
@@ -19,7 +20,7 @@ public class EdgeApplication {
     /** A number is no text, a text no number, and null is no value: as the schema says. */
     @Bean
     Jackson2ObjectMapperBuilderCustomizer strictTypes() {
-        return builder -> builder.postConfigurer(mapper -> {
+        return builder -> builder.deserializerByType(BigDecimal.class, new ExactDecimal()).postConfigurer(mapper -> {
             var text = mapper.coercionConfigFor(LogicalType.Textual);
             for (var shape : new CoercionInputShape[] {
                 CoercionInputShape.Integer, CoercionInputShape.Float, CoercionInputShape.Boolean

@@ -9,6 +9,7 @@ import org.springframework.beans.factory.annotation.Value;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.MediaType;
 import org.springframework.http.ResponseEntity;
+import org.springframework.kafka.KafkaException;
 import org.springframework.kafka.core.KafkaTemplate;
 import org.springframework.kafka.support.SendResult;
 import org.springframework.web.bind.annotation.PostMapping;
@@ -38,7 +39,7 @@ class OrderController {
             var at = sent.getRecordMetadata();
             var receipt = new Receipt(order.getOrderId(), at.topic(), at.partition(), at.offset(), "yes");
             return ResponseEntity.accepted().body(receipt);
-        } catch (ExecutionException e) {
+        } catch (ExecutionException | KafkaException e) {
             throw new ResponseStatusException(HttpStatus.SERVICE_UNAVAILABLE, "not accepted by the broker", e);
         } catch (TimeoutException e) {
             throw new ResponseStatusException(HttpStatus.GATEWAY_TIMEOUT, "no acknowledgement in time", e);

@@ -14,28 +14,24 @@ final class OrderMapper {
 
     static Order toRecord(OrderRequest request) {
         Instant now = Instant.now().truncatedTo(ChronoUnit.MILLIS);
-        String createdAt = request.createdAt();
         return Order.newBuilder()
-                .setOrderId(request.orderId())
-                .setAmount(money(request.amount()))
-                .setCustomer(request.customer())
-                .setCurrency(request.currency())
-                .setItems(items(request.items()))
-                .setEmail(request.email())
-                .setCountry(request.country())
-                .setChannel(request.channel())
-                .setCreatedAt(createdAt == null ? now : OrderTime.Validator.parse(createdAt))
+                .setOrderId(request.orderId)
+                .setAmount(money(request.amount))
+                .setCustomer(request.customer)
+                .setCurrency(request.currency)
+                .setItems(items(request.items))
+                .setEmail(request.email)
+                .setCountry(request.country)
+                .setChannel(request.channel)
+                .setCreatedAt(request.createdAt == null ? now : OrderTime.Validator.parse(request.createdAt))
                 .setReceivedAt(now)
                 .build();
     }
 
     private static List<Item> items(List<OrderRequest.Item> items) {
-        if (items == null) {
-            return List.of();
-        }
         List<Item> records = new ArrayList<>(items.size());
         for (OrderRequest.Item item : items) {
-            records.add(new Item(item.sku(), item.quantity().intValueExact(), money(item.unitPrice())));
+            records.add(new Item(item.sku, item.quantity.intValueExact(), money(item.unitPrice)));
         }
         return records;
     }

@@ -109,29 +109,33 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
             runners.push(field.peer(*peer, settings).await?);
         }
     }
-    let mut notes = Vec::new();
-    let (kafka, ids, id) = (&field.bench.kafka, &field.bench.ids, field.servers.received_id);
-    let mut first = None;
-    for runner in &runners {
-        let made = same::made(kafka, runner, ids, id).await;
-        let made =
-            made.with_context(|| format!("{}: the outputs differ, so nothing is measured", runner.settings.name))?;
-        match &first {
-            None => first = Some(made),
-            Some(ours) => notes.push(same::compare(ours, &made, runner.settings.name)?),
-        }
-    }
+    let notes = compared(&field, &runners).await?;
     let setting = field.setting(&runners);
     let found = contest::measure(&field, peers, runners).await?;
     Ok(Report { bench: "edge-peers", machine, setting, rows: found.rows, notes, samples: found.samples })
+}
+
+/// What each took, refused and stored, compared with ours, which is the first.
+async fn compared(field: &Field, runners: &[Runner]) -> anyhow::Result<Vec<String>> {
+    let (kafka, ids, id) = (&field.bench.kafka, &field.bench.ids, field.servers.received_id);
+    let (mut first, mut notes) = (None, Vec::new());
+    for runner in runners {
+        let name = runner.settings.name;
+        let made = same::made(kafka, runner, ids, id).await;
+        let made = made.with_context(|| format!("{name}: the outputs differ, so nothing is measured"))?;
+        match &first {
+            None => first = Some(made),
+            Some(ours) => notes.push(same::compare(ours, &made, name)?),
+        }
+    }
+    Ok(notes)
 }
 
 impl Field {
     /// Our edge, as it is shipped.
     async fn ours(&self) -> anyhow::Result<Runner> {
         let edge = self.bench.edge().await?;
-        let environment = vec![("flags".to_owned(), self.bench.options.edge_args.join(" "))];
-        let settings = Settings { name: "ours", jvm: Vec::new(), environment };
+        let settings = Settings { name: "ours", jvm: Vec::new(), environment: Vec::new() };
         let first_order_after = first_order(edge.process.started, edge.address, &self.bench.ids).await?;
         Ok(Runner { settings, process: edge.process, address: edge.address, first_order_after })
     }
@@ -157,7 +161,8 @@ impl Field {
             ("registry", "Apicurio, the same for all".to_owned()),
         ];
         all.extend(self.bench.setting().into_iter().filter(|(name, _)| *name != "broker"));
-        all.extend(runners.iter().map(|runner| (runner.settings.name, runner.settings.to_string())));
+        let peers = runners.iter().skip(1);
+        all.extend(peers.map(|runner| (runner.settings.name, runner.settings.to_string())));
         all
     }
 }

@@ -17,8 +17,6 @@ pub(crate) struct Servers {
     pub(crate) registry_api: String,
     /// The id of `orders.received`.
     pub(crate) received_id: u32,
-    /// The id of `order_placed`.
-    pub(crate) placed_id: u32,
     _stack: Stack,
 }
 
@@ -34,9 +32,9 @@ impl Servers {
         }
         let client = Registry::new(&registry)?;
         let received_id = client.register(subjects::ORDERS_RECEIVED_VALUE, contracts::ORDERS_RECEIVED_AVSC).await?;
-        let placed_id = client.register(subjects::ORDER_PLACED_VALUE, contracts::ORDER_PLACED_AVSC).await?;
+        client.register(subjects::ORDER_PLACED_VALUE, contracts::ORDER_PLACED_AVSC).await?;
         let registry_api = registry.replace("/apis/ccompat/v7", "/apis/registry/v3");
-        Ok(Self { kafka, registry, registry_api, received_id, placed_id, _stack: stack })
+        Ok(Self { kafka, registry, registry_api, received_id, _stack: stack })
     }
 }
 

@@ -38,14 +38,15 @@ pub(super) struct Found {
 /// Records that a group has committed.
 pub(super) struct Committed {
     reader: Option<Reader>,
+    last: i64,
 }
 
 impl Committed {
     pub(super) fn of(kafka: &str, group: &str) -> anyhow::Result<Self> {
-        Ok(Self { reader: Some(Reader::new(kafka, group)?) })
+        Ok(Self { reader: Some(Reader::new(kafka, group)?), last: 0 })
     }
 
-    /// How many now.
+    /// How many now; as many as before where the broker does not say: it makes us wait while a commit is half done.
     pub(super) async fn now(&mut self) -> anyhow::Result<i64> {
         let reader = self.reader.take().context("the last question was not answered")?;
         let asked = tokio::task::spawn_blocking(move || {
@@ -54,7 +55,10 @@ impl Committed {
         });
         let (reader, places) = asked.await?;
         self.reader = Some(reader);
-        Ok(places?.iter().map(|place| place.committed).sum())
+        if let Ok(places) = places {
+            self.last = places.iter().map(|place| place.committed).sum();
+        }
+        Ok(self.last)
     }
 }
 
@@ -132,7 +136,7 @@ async fn run(field: &Field, who: &Who, group: &str, warm: i64, total: i64) -> an
 }
 
 /// A sum over keys and values of what came since then, in whatever order; and how many they are.
-fn sum(kafka: &str, since: &Vec<i64>) -> anyhow::Result<(u64, usize)> {
+fn sum(kafka: &str, since: &[i64]) -> anyhow::Result<(u64, usize)> {
     let mut sum = 0_u64;
     let count = same::read(kafka, topics::ORDER_PLACED, since, |message| {
         let mut hasher = DefaultHasher::new();

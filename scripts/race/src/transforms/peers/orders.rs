@@ -25,7 +25,7 @@ fn record(order: &Order, schema_id: u32) -> Pair {
 /// So many ordinary ones.
 pub(super) fn ordinary(count: usize, schema_id: u32) -> impl Iterator<Item = anyhow::Result<Pair>> {
     let ids = Ids::default();
-    (0..count as u64).map(move |number| Ok(record(&direct::order(&ids.id(number))?, schema_id)))
+    (0..count as u64).map(move |number| anyhow::Ok(record(&direct::order(&ids.id(number))?, schema_id)))
 }
 
 /// So many of which every rule has its share.
@@ -33,7 +33,7 @@ pub(super) fn odd(count: usize, schema_id: u32) -> impl Iterator<Item = anyhow::
     let ids = Ids::default();
     (0..count).map(move |number| {
         let (key, value) = record(&odd_order(&ids.id(number as u64), number)?, schema_id);
-        Ok(match number % 101 {
+        anyhow::Ok(match number % 101 {
             7 => (key, b"no frame".to_vec()),
             8 => (key, value.get(..value.len() / 2).unwrap_or_default().to_vec()),
             9 => (format!("{key}-other"), value),

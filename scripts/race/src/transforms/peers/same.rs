@@ -93,7 +93,7 @@ fn made(kafka: &str, (placed, refused): &(Ends, Ends)) -> anyhow::Result<Made> {
     read(kafka, topics::ORDERS_DEAD_LETTER, refused, |message| {
         let of = |name: &str| {
             let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
-            let value = headers.filter(|header| header.key == name).filter_map(|header| header.value).next_back();
+            let value = headers.filter(|header| header.key == name).filter_map(|header| header.value).last();
             String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
         };
         let place = [headers::ERROR_TOPIC, headers::ERROR_PARTITION, headers::ERROR_OFFSET].map(of).join("/");
@@ -124,7 +124,7 @@ pub(super) fn ends(kafka: &str, topic: &str) -> anyhow::Result<Ends> {
 pub(super) fn read(
     kafka: &str,
     topic: &str,
-    since: &Ends,
+    since: &[i64],
     mut each: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<usize> {
     let (consumer, mut all) = (consumer(kafka)?, TopicPartitionList::new());

@@ -135,7 +135,8 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
     let bench = Bench { options, servers: ours, _tasks: Tasks::new() };
     let field = Field { bench, built, servers };
 
-    let peers = peers.iter().flat_map(|peer| peer.settings().into_iter().map(|settings| Who::Peer(*peer, settings)));
+    let peers =
+        peers.iter().flat_map(|peer| peer.settings().into_iter().map(move |settings| Who::Peer(*peer, settings)));
     let all: Vec<Who> = std::iter::once(Who::Ours).chain(peers).collect();
     progress("comparing outputs");
     let mut notes = same::check(&field, &all).await.context("the outputs differ, so nothing is measured")?;

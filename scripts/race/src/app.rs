@@ -45,6 +45,12 @@ struct Transforms {
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<transforms::Stage>,
+    /// In place of all that: our transforms beside Kafka Streams with the same rules, on a real broker and registry
+    #[arg(long, conflicts_with = "only")]
+    peers: bool,
+    /// The same with these peers only
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "only")]
+    peer: Vec<transforms::Peer>,
     /// Pairs of runs
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     pairs: u8,
@@ -96,6 +102,12 @@ struct Edge {
     /// Connections of the closed loops
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=4000))]
     connections: u16,
+    /// In place of all that: our edge beside the same edge in other tools, on a real broker and registry of its own
+    #[arg(long, conflicts_with_all = ["kafka", "only"])]
+    peers: bool,
+    /// The same with these peers only
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with_all = ["kafka", "only"])]
+    peer: Vec<edge::Peer>,
     /// The edge's program; the one beside this program if absent
     #[arg(long, value_name = "FILE")]
     edge: Option<PathBuf>,
@@ -154,13 +166,18 @@ async fn bench(args: Edge) -> anyhow::Result<()> {
     let own = std::env::current_exe().context("cannot find this program's own file")?;
     let edge = args.edge.unwrap_or_else(|| own.with_file_name("edge"));
     ensure!(edge.is_file(), "{} is not there; `cargo build --release --workspace` makes it", edge.display());
-    // Beside the folder of the profile.
-    let json = args.json.unwrap_or_else(|| own.with_file_name("../bench/edge.json"));
     let (pairs, connections) = (args.pairs.into(), args.connections.into());
-    let Edge { kafka, quick, only, edge_args, .. } = args;
-    let report = edge::run(Options { kafka, edge, edge_args, pairs, connections, quick, only }).await?;
+    let Edge { kafka, quick, only, edge_args, peers, peer, json, .. } = args;
+    let options = Options { kafka, edge, edge_args, pairs, connections, quick, only };
+    // Beside the folder of the profile.
+    let dir = own.with_file_name("../bench");
+    let peer = if peers && peer.is_empty() { edge::Peer::ALL.to_vec() } else { peer };
+    let (report, name) = match peer.as_slice() {
+        [] => (edge::run(options).await?, "edge.json"),
+        peers => (edge::race(options, peers, &dir).await?, "edge-peers.json"),
+    };
     println!("{report}");
-    report.save(&json)
+    report.save(&json.unwrap_or_else(|| dir.join(name)))
 }
 
 async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
@@ -171,13 +188,17 @@ async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
         "{} is not there; `cargo build --release --workspace` makes it",
         transforms.display()
     );
-    let json = args.json.unwrap_or_else(|| own.with_file_name("../bench/transforms.json"));
-    let dir = own.with_file_name("../bench/transforms");
-    let Transforms { quick, only, .. } = args;
-    let options = transforms::Options { dir, transforms, own, pairs: args.pairs.into(), quick, only };
-    let report = transforms::run(options).await?;
+    let all = own.with_file_name("../bench");
+    let Transforms { quick, only, peers, peer, json, .. } = args;
+    let peer = if peers && peer.is_empty() { transforms::Peer::ALL.to_vec() } else { peer };
+    let name = if peer.is_empty() { "transforms" } else { "transforms-peers" };
+    let options = transforms::Options { dir: all.join(name), transforms, own, pairs: args.pairs.into(), quick, only };
+    let report = match peer.as_slice() {
+        [] => transforms::run(options).await?,
+        peers => transforms::race(options, peers, &all).await?,
+    };
     println!("{report}");
-    report.save(&json)
+    report.save(&json.unwrap_or_else(|| all.join(format!("{name}.json"))))
 }
 
 async fn bench_sinks(args: Sinks) -> anyhow::Result<()> {

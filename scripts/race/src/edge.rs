@@ -25,8 +25,11 @@ mod encode;
 mod latency;
 mod memory;
 mod overload;
+mod peers;
 mod same;
 mod throughput;
+
+pub use peers::{Peer, run as race};
 
 /// An edge must be ready within this, or something is wrong.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,7 +3,7 @@
 //! A figure is orders per CPU-second of the measured process, or a latency from the *intended* time of a request. A
 //! claim is a ratio of alternate runs with its range: on a shared machine one figure alone says little. The parts: what
 //! is sent ([`orders`], [`load`]), what is counted ([`histogram`], [`spread`], [`process`]), whom we measure beside
-//! ([`floor`], [`direct`]), one module for each thing that is measured ([`edge`], [`transforms`], [`sinks`]), and how it is told ([`report`]).
+//! ([`floor`], [`direct`], `peers`), one module for each thing that is measured ([`edge`], [`transforms`], [`sinks`]), and how it is told ([`report`]).
 
 pub mod orders;
 
@@ -20,6 +20,8 @@ pub mod process;
 pub mod floor;
 
 pub mod direct;
+
+mod peers;
 
 pub mod kafka;
 

@@ -36,10 +36,27 @@ impl Process {
     /// When it cannot be started.
     pub fn start(program: &Path, args: &[String]) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(args).stdout(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// Starts what a command says, with no input.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(mut command: Command) -> anyhow::Result<Self> {
+        let name = command.get_program().display().to_string();
         let started = Instant::now();
-        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Self { child, name: program.display().to_string(), started })
+        let child = command.stdin(Stdio::null()).spawn().with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { child, name, started })
+    }
+
+    /// User and system time of all its threads and of all processes below it so far.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn cpu_of_tree(&self) -> anyhow::Result<Duration> {
+        cpu_of_tree(self.child.id())
     }
 
     /// Its standard output.

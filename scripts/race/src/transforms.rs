@@ -18,6 +18,7 @@ mod counting;
 mod flow;
 mod judges;
 mod latency;
+mod peers;
 mod recovery;
 mod sandbox;
 mod servers;
@@ -26,6 +27,7 @@ mod swaps;
 mod throughput;
 mod turn;
 
+pub use peers::{Peer, run as race};
 pub use turn::{Args as TurnArgs, run as turn};
 
 use servers::Servers;

@@ -21,7 +21,7 @@ const BATCHES: usize = 10;
 const BATCH: usize = 100;
 
 /// An order's place, as its receipt has it.
-type Place = (i64, i64);
+pub(super) type Place = (i64, i64);
 
 /// Compares; what was compared, for the report.
 pub(super) async fn check(bench: &Bench) -> anyhow::Result<String> {
@@ -40,7 +40,7 @@ pub(super) async fn check(bench: &Bench) -> anyhow::Result<String> {
         }
     }
     let stored = bench.kafka.since(&before)?;
-    let count = compare(&receipts, &stored)?;
+    let count = compare(&receipts, &stored, SCHEMA_ID)?;
     ensure!(count == SINGLES + BATCHES * BATCH, "{count} orders are stored");
     for parse in [Parse::Value, Parse::Typed] {
         check_floor(bench, parse).await?;
@@ -52,7 +52,7 @@ pub(super) async fn check(bench: &Bench) -> anyhow::Result<String> {
 }
 
 /// Ids and places in an answer: one receipt, or one on each line.
-fn places(body: &[u8]) -> Option<Vec<(String, Place)>> {
+pub(super) fn places(body: &[u8]) -> Option<Vec<(String, Place)>> {
     let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(place).collect()
 }
@@ -64,11 +64,11 @@ fn place(receipt: &[u8]) -> Option<(String, Place)> {
 }
 
 /// Every receipt has its record and every record its receipt; how many.
-fn compare(receipts: &BTreeMap<String, Place>, stored: &[Stored]) -> anyhow::Result<usize> {
+pub(super) fn compare(receipts: &BTreeMap<String, Place>, stored: &[Stored], id: u32) -> anyhow::Result<usize> {
     for Stored { partition, offset, key, schema_id, order } in stored {
         let place = receipts.get(key).with_context(|| format!("{key} was stored and not posted"))?;
         ensure!(*place == (i64::from(*partition), *offset), "{key} lies at {partition}/{offset}, not at {place:?}");
-        ensure!(*schema_id == SCHEMA_ID, "{key} has schema {schema_id}");
+        ensure!(*schema_id == id, "{key} has schema {schema_id}");
         let posted = Order { received_at: order.received_at, ..direct::order(key)? };
         ensure!(*order == posted, "{key} is stored as {order:?}, posted was {posted:?}");
     }
@@ -104,11 +104,11 @@ mod tests {
     fn what_is_not_the_same_is_found() {
         let receipts: BTreeMap<_, _> = (0..2).map(|offset| (format!("order-{offset}"), (1, offset))).collect();
         let right = [stored(0), stored(1)];
-        assert_eq!(compare(&receipts, &right).unwrap(), 2);
+        assert_eq!(compare(&receipts, &right, SCHEMA_ID).unwrap(), 2);
         let fault = |change: &dyn Fn(&mut Vec<Stored>)| {
             let mut records = right.to_vec();
             change(&mut records);
-            compare(&receipts, &records).unwrap_err().to_string()
+            compare(&receipts, &records, SCHEMA_ID).unwrap_err().to_string()
         };
         assert!(fault(&|records| drop(records.pop())).contains("2 receipts, 1 records"));
         assert!(fault(&|records| records[1].offset = 7).contains("not at"));

@@ -22,11 +22,11 @@ const FLOOR_OF_GOAL: f64 = 70_000.0;
 
 /// One run.
 #[derive(Clone, Copy, Debug)]
-struct Run {
-    /// Orders per CPU-second of the process.
-    per_cpu: f64,
+pub(super) struct Run {
+    /// Orders per CPU-second of the process and of what it started.
+    pub(super) per_cpu: f64,
     /// Orders per second.
-    per_second: f64,
+    pub(super) per_second: f64,
 }
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
@@ -85,7 +85,7 @@ fn spread(runs: &[f64]) -> anyhow::Result<Spread> {
 }
 
 /// One closed loop, counted after its warm-up.
-async fn run(bench: &Bench, process: &Process, address: SocketAddr, batch: usize) -> anyhow::Result<Run> {
+pub(super) async fn run(bench: &Bench, process: &Process, address: SocketAddr, batch: usize) -> anyhow::Result<Run> {
     let (warm_up, time) = (bench.time(WARM_UP), bench.time(RUN));
     // A batch has a hundred orders under way, so fewer connections keep the edge as busy.
     let connections = if batch == 1 { bench.options.connections } else { (bench.options.connections / 8).max(1) };
@@ -93,9 +93,9 @@ async fn run(bench: &Bench, process: &Process, address: SocketAddr, batch: usize
     let plan = Plan { address, connections, pace, time: warm_up + time, batch, obey_retry_after: false };
     let load = Load::start(&plan, &bench.ids);
     tokio::time::sleep(warm_up).await;
-    let (cpu, accepted, begun) = (process.cpu()?, load.tally.accepted(), std::time::Instant::now());
+    let (cpu, accepted, begun) = (process.cpu_of_tree()?, load.tally.accepted(), std::time::Instant::now());
     tokio::time::sleep(time.saturating_sub(Duration::from_millis(50))).await;
-    let (cpu, accepted) = (process.cpu()?.saturating_sub(cpu), load.tally.accepted() - accepted);
+    let (cpu, accepted) = (process.cpu_of_tree()?.saturating_sub(cpu), load.tally.accepted() - accepted);
     let elapsed = begun.elapsed();
     let tally = load.finish().await;
     ensure!(tally.is_clean(batch), "not every order was accepted: {:?}", tally.others());

@@ -38,7 +38,8 @@ pub(super) struct Servers {
     pub(super) registry: String,
     /// The folder of the built modules.
     pub(super) modules: PathBuf,
-    _stack: Stack,
+    /// None where somebody else holds it.
+    _stack: Option<Stack>,
 }
 
 impl Servers {
@@ -55,7 +56,12 @@ impl Servers {
             })
             .collect();
         make_topics(&kafka, &wanted).await?;
-        Ok(Self { kafka, registry: stub_registry(tasks).await?, modules, _stack: stack })
+        Ok(Self { kafka, registry: stub_registry(tasks).await?, modules, _stack: Some(stack) })
+    }
+
+    /// On servers that run already.
+    pub(super) fn beside(kafka: String, registry: String, modules: PathBuf) -> Self {
+        Self { kafka, registry, modules, _stack: None }
     }
 
     /// A topic for outputs of one run.

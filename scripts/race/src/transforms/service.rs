@@ -45,18 +45,35 @@ impl Service {
 
     /// Uploads the modules and puts the pipeline; again, it changes nothing.
     pub(super) async fn deploy(&mut self, bench: &Bench, tasks: usize) -> anyhow::Result<()> {
-        for name in ["clean", "enrich"] {
-            let wasm = fs::read(bench.servers.modules.join(format!("{name}.wasm")))?;
-            self.call("POST", "/modules", "application/wasm", &wasm).await?;
-        }
+        self.upload(bench).await?;
         self.put(&config(tasks)).await?;
         self.until_ready().await
     }
 
+    /// Uploads the modules.
+    pub(super) async fn upload(&mut self, bench: &Bench) -> anyhow::Result<()> {
+        for name in ["clean", "enrich"] {
+            let wasm = fs::read(bench.servers.modules.join(format!("{name}.wasm")))?;
+            self.call("POST", "/modules", "application/wasm", &wasm).await?;
+        }
+        Ok(())
+    }
+
     /// Puts the pipeline's config.
     pub(super) async fn put(&mut self, config: &Value) -> anyhow::Result<()> {
-        let path = format!("/connectors/{PIPELINE}/config");
+        self.put_as(PIPELINE, config).await
+    }
+
+    /// The same for a pipeline of another name, which is its group's, too.
+    pub(super) async fn put_as(&mut self, pipeline: &str, config: &Value) -> anyhow::Result<()> {
+        let path = format!("/connectors/{pipeline}/config");
         self.call("PUT", &path, "application/json", config.to_string().as_bytes()).await?;
+        Ok(())
+    }
+
+    /// Takes a pipeline away.
+    pub(super) async fn delete(&mut self, pipeline: &str) -> anyhow::Result<()> {
+        self.call("DELETE", &format!("/connectors/{pipeline}"), "application/json", b"").await?;
         Ok(())
     }
 

@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(10 * 60);
 ///
 /// # Errors
 /// If there is no JDK that is new enough.
-pub(crate) fn find(options: &Options) -> Result<PathBuf, StackError> {
+pub fn find(options: &Options) -> Result<PathBuf, StackError> {
     let mut too_old = Vec::new();
     for home in candidates(options) {
         match version(&home) {

@@ -1,0 +1,181 @@
+//! `scripts/bench edge --peers`: our edge beside the same edge in other tools, on the same real broker and registry.
+//!
+//! All programs stay up, so that a JVM keeps what it has learnt; only one at a time gets a load, by turns.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use service_kit::Tasks;
+
+use super::{Bench, Options};
+use crate::{
+    kafka::Kafka,
+    load::Client,
+    machine::Machine,
+    orders::{Ids, Request},
+    peers::{Built, Servers, Settings},
+    process::{Process, free_address},
+    report::{Report, progress},
+};
+
+mod bodies;
+mod contest;
+mod same;
+
+/// A program that takes no order by then does not work.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An edge in other tools.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum Peer {
+    /// Spring Boot with Web MVC and spring-kafka.
+    Spring,
+}
+
+impl Peer {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Spring];
+
+    fn jar(self) -> &'static str {
+        match self {
+            Self::Spring => "edge-spring/edge-spring.jar",
+        }
+    }
+
+    /// As its documentation has it, and as an expert would set it for this job with our linger and compression.
+    fn settings(self) -> [Settings; 2] {
+        let of = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let linger = edge::publish::settings::config("", "").get("linger.ms").unwrap_or("1").to_owned();
+        match self {
+            Self::Spring => [
+                Settings { name: "Spring, plain", jvm: vec!["-Xmx512m"], environment: Vec::new() },
+                Settings {
+                    name: "Spring, tuned",
+                    jvm: vec!["-Xmx512m", "-XX:+UseParallelGC"],
+                    environment: vec![
+                        ("LINGER_MS".to_owned(), linger),
+                        of("COMPRESSION", "none"),
+                        of("VIRTUAL_THREADS", "true"),
+                        of("SERVER_TOMCAT_MAXKEEPALIVEREQUESTS", "-1"),
+                    ],
+                },
+            ],
+        }
+    }
+}
+
+/// A program that takes orders.
+struct Runner {
+    settings: Settings,
+    process: Process,
+    address: SocketAddr,
+    /// From the start of the process to the first order that was answered 202.
+    first_order_after: Duration,
+}
+
+/// What all of it runs on.
+struct Field {
+    bench: Bench,
+    built: Built,
+    servers: Servers,
+    dir: PathBuf,
+}
+
+/// Runs all of it.
+///
+/// # Errors
+/// When a peer cannot be built, outputs differ, or something cannot be measured at all.
+pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result<Report> {
+    let machine = Machine::now();
+    progress("building the peers");
+    let into = dir.join("peers");
+    let built = tokio::task::spawn_blocking(move || Built::ensure(&into)).await??;
+    progress("starting Kafka and the registry");
+    let dir = dir.join("edge-peers");
+    let servers = Servers::start(dir.join("stack")).await?;
+    let kafka = Kafka::real(&servers.kafka).await?;
+    let (registry, ids) = (servers.registry.clone(), std::sync::Arc::default());
+    let bench = Bench { options, kafka, registry, ids, _tasks: Tasks::new() };
+    let field = Field { bench, built, servers, dir };
+
+    progress("comparing outputs");
+    let mut runners = vec![field.ours().await?];
+    for peer in peers {
+        for settings in peer.settings() {
+            runners.push(field.peer(*peer, settings).await?);
+        }
+    }
+    let notes = compared(&field, &runners).await?;
+    let setting = field.setting(&runners);
+    let found = contest::measure(&field, peers, runners).await?;
+    Ok(Report { bench: "edge-peers", machine, setting, rows: found.rows, notes, samples: found.samples })
+}
+
+/// What each took, refused and stored, compared with ours, which is the first.
+async fn compared(field: &Field, runners: &[Runner]) -> anyhow::Result<Vec<String>> {
+    let (kafka, ids, id) = (&field.bench.kafka, &field.bench.ids, field.servers.received_id);
+    let (mut first, mut notes) = (None, Vec::new());
+    for runner in runners {
+        let name = runner.settings.name;
+        let made = same::made(kafka, runner, ids, id).await;
+        let made = made.with_context(|| format!("{name}: the outputs differ, so nothing is measured"))?;
+        match &first {
+            None => first = Some(made),
+            Some(ours) => notes.push(same::compare(ours, &made, name)?),
+        }
+    }
+    Ok(notes)
+}
+
+impl Field {
+    /// Our edge, as it is shipped.
+    async fn ours(&self) -> anyhow::Result<Runner> {
+        let edge = self.bench.edge().await?;
+        let settings = Settings { name: "ours", jvm: Vec::new(), environment: Vec::new() };
+        let first_order_after = first_order(edge.process.started, edge.address, &self.bench.ids).await?;
+        Ok(Runner { settings, process: edge.process, address: edge.address, first_order_after })
+    }
+
+    async fn peer(&self, peer: Peer, settings: Settings) -> anyhow::Result<Runner> {
+        let address = free_address()?;
+        let addresses = [
+            ("PORT", address.port().to_string()),
+            ("KAFKA", self.servers.kafka.clone()),
+            ("REGISTRY", self.servers.registry_api.clone()),
+        ];
+        let log = self.dir.join(format!("{}.log", settings.name.replace([',', ' '], "-")));
+        let mut process = self.built.start(peer.jar(), &settings, &addresses, &log)?;
+        let first = first_order(process.started, address, &self.bench.ids).await;
+        process.ensure_runs().with_context(|| format!("its log: {}", log.display()))?;
+        let first_order_after = first.with_context(|| format!("its log: {}", log.display()))?;
+        Ok(Runner { settings, process, address, first_order_after })
+    }
+
+    fn setting(&self, runners: &[Runner]) -> Vec<(&'static str, String)> {
+        let mut all = vec![
+            ("broker", "Apache Kafka in a JVM on the same machine, 12 partitions, acks=all, idempotent".to_owned()),
+            ("registry", "Apicurio, the same for all".to_owned()),
+        ];
+        all.extend(self.bench.setting().into_iter().filter(|(name, _)| *name != "broker"));
+        let peers = runners.iter().skip(1);
+        all.extend(peers.map(|runner| (runner.settings.name, runner.settings.to_string())));
+        all
+    }
+}
+
+/// From the start of a program to its first 202.
+async fn first_order(started: Instant, address: SocketAddr, ids: &Ids) -> anyhow::Result<Duration> {
+    let (mut client, mut request) = (Client::new(address), Request::new(ids, 1));
+    loop {
+        if client.ask(request.numbered(ids.take(1)), |answer| answer.status).await.ok() == Some(202) {
+            return Ok(started.elapsed());
+        }
+        client.forget();
+        ensure!(started.elapsed() < PATIENCE, "no order was taken in {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

@@ -1,0 +1,68 @@
+//! The peers: programs in the tools that others use today, which do the same job on the same servers. Their sources lie in
+//! `scripts/race/peers`; they are built when they are needed, and measured as processes from outside, as ours are.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::{
+    report::{Row, Sample},
+    spread::{Goal, Spread},
+};
+
+mod build;
+mod servers;
+
+pub(crate) use build::Built;
+pub(crate) use servers::Servers;
+
+/// How one program is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// What it is called in the report.
+    pub(crate) name: &'static str,
+    /// The JVM's flags.
+    pub(crate) jvm: Vec<&'static str>,
+    /// What it reads from its environment, beside addresses.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+impl Display for Settings {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let variables = self.environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let all: Vec<String> = self.jvm.iter().map(|flag| (*flag).to_owned()).chain(variables).collect();
+        f.write_str(&all.join(" "))
+    }
+}
+
+/// A ratio of ours to a peer's, told as a claim only when no run says the opposite.
+pub(crate) fn claim(what: &str, ratio: Spread, goal: Option<Goal>) -> Row {
+    let open = ratio.min <= 1.0 && 1.0 <= ratio.max;
+    let what = if open { format!("{what} (no claim: the range holds 1)") } else { what.to_owned() };
+    let row = Row::new(what, ratio, "x");
+    match goal.filter(|_| !open) {
+        Some(goal) => row.goal(goal),
+        None => row,
+    }
+}
+
+/// The single runs of one figure.
+pub(crate) fn sample(what: impl Into<String>, unit: &'static str, runs: &[f64]) -> Sample {
+    Sample { what: what.into(), unit, runs: runs.to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spread::Verdict;
+
+    #[test]
+    fn a_ratio_whose_range_holds_one_is_no_claim_and_reaches_no_goal() {
+        let goal = Some(Goal::AtLeast(0.5));
+        for (min, max, claimed) in [(0.9, 1.2, false), (1.0, 3.0, false), (0.5, 1.0, false), (1.1, 3.0, true)] {
+            let row = claim("ours, of theirs", Spread { median: f64::midpoint(min, max), min, max }, goal);
+            assert_eq!(row.verdict, claimed.then_some(Verdict::Met), "{min} to {max}");
+            assert_eq!(row.what.contains("no claim"), !claimed, "{min} to {max}");
+        }
+        let slower = Spread { median: 0.5, min: 0.4, max: 0.6 };
+        assert_eq!(claim("x", slower, Some(Goal::AtLeast(10.0))).verdict, Some(Verdict::Missed), "a loss is told");
+    }
+}

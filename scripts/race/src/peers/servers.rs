@@ -1,0 +1,51 @@
+//! What the peers and our programs run on alike: a real broker and a real registry, with our topics and schemas.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use connectors::kafka::Admin;
+use schemas::{contracts, names::subjects, registry::Registry};
+use stack::{Service, Stack};
+
+/// The two servers.
+pub(crate) struct Servers {
+    /// The broker's address.
+    pub(crate) kafka: String,
+    /// The registry's Confluent API, which our programs speak.
+    pub(crate) registry: String,
+    /// The registry's own API, which Apicurio's serdes speak.
+    pub(crate) registry_api: String,
+    /// The id of `orders.received`.
+    pub(crate) received_id: u32,
+    _stack: Stack,
+}
+
+impl Servers {
+    /// Starts them in an empty folder.
+    pub(crate) async fn start(dir: PathBuf) -> anyhow::Result<Self> {
+        let stack = tokio::task::spawn_blocking(move || started(&dir)).await??;
+        let endpoints = stack.endpoints();
+        let (kafka, registry) = (endpoints.kafka.clone(), endpoints.registry.clone());
+        let admin = Admin::new(&kafka)?;
+        for topic in contracts::topics()? {
+            admin.create(&topic).await.with_context(|| format!("topic {}", topic.name))?;
+        }
+        let client = Registry::new(&registry)?;
+        let received_id = client.register(subjects::ORDERS_RECEIVED_VALUE, contracts::ORDERS_RECEIVED_AVSC).await?;
+        client.register(subjects::ORDER_PLACED_VALUE, contracts::ORDER_PLACED_AVSC).await?;
+        let registry_api = registry.replace("/apis/ccompat/v7", "/apis/registry/v3");
+        Ok(Self { kafka, registry, registry_api, received_id, _stack: stack })
+    }
+}
+
+fn started(dir: &Path) -> anyhow::Result<Stack> {
+    Stack::wipe(dir)?;
+    let mut options = stack::Options::private(dir, [Service::Kafka, Service::Registry]);
+    // As a user's stack, not as a test's: quick starts cost a third of the speed.
+    options.fast_jvm = false;
+    let stack = Stack::begin(options)?;
+    for service in [Service::Kafka, Service::Registry] {
+        stack.wait_ready(service, service.start_deadline())?;
+    }
+    Ok(stack)
+}

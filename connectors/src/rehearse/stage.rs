@@ -301,3 +301,6 @@ fn judge(report: &mut Report, records: &[Record], ended: &BTreeMap<Side, Ended>)
     }
     report.poison = found.into_values().collect();
 }
+
+#[cfg(test)]
+mod tests;

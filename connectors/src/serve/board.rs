@@ -225,3 +225,75 @@ impl Entry {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::connect::{Part, RUNNING};
+    use crate::serve::healer::{Healer, Seen, Target};
+
+    fn listed() -> BTreeMap<String, Listed> {
+        let running = || Part { state: RUNNING.to_owned(), ..Part::default() };
+        let status = Status { connector: running(), tasks: vec![running()], ..Status::default() };
+        BTreeMap::from([("s".to_owned(), Listed { status, ..Listed::default() })])
+    }
+
+    fn board() -> Board {
+        let board = Board::default();
+        board.keep(&listed());
+        board
+    }
+
+    fn shown(board: &Board, key: &str) -> Value {
+        board.show()["connectors"]["s"][key].clone()
+    }
+
+    #[test]
+    fn a_standstill_that_was_seen_before_a_restart_is_none_after_it() {
+        let board = board();
+        let stuck = |restarts| {
+            board.set_progress("s", restarts, 5, true, Vec::new());
+            board.is_stuck("s")
+        };
+        assert!(stuck(0));
+        board.restarted("s", true);
+        assert!(!board.is_stuck("s"));
+        assert!(!stuck(0), "it was seen before");
+        assert!(stuck(1));
+        board.no_progress("s");
+        assert_eq!((board.is_stuck("s"), shown(&board, "lag")), (false, Value::Null));
+        assert!(stuck(1));
+        board.away();
+        assert!(!board.is_stuck("s") && !board.entries()["s"].running);
+        board.keep(&BTreeMap::new());
+        assert!(board.entries().is_empty(), "it is there no more");
+    }
+
+    #[test]
+    fn a_failed_sink_says_what_it_waits_for_and_why_no_more_is_tried() {
+        let board = board();
+        let place = |offset| Place { spot: ("t".to_owned(), 0), committed: offset, end: 9 };
+        board.set_progress("s", 0, 5, false, (1..=4).map(place).collect());
+        board.set_ended("s", Some("too many".to_owned()));
+        assert_eq!(shown(&board, "healing"), Value::Null, "it is well");
+        let begin = |tries: u64, target, words: &str| {
+            let (mut healer, start) = (Healer::default(), Instant::now());
+            for step in 0..tries {
+                healer.step(start + Duration::from_secs(60 * step), Seen { state: State::Failed, target });
+            }
+            board.set_trouble("s", healer.episode().map(|one| Trouble::new(one, State::Failed, &Status::default())));
+            let healing = shown(&board, "healing");
+            let healing = healing.as_str().unwrap();
+            assert!(healing.starts_with(words), "{healing}");
+            assert!(healing.ends_with("; its records are not tried any more: too many"), "{healing}");
+        };
+        begin(1, Target::Well, "restart 1 asked for; next in ");
+        begin(2, Target::Well, "restart 2 asked for; next in ");
+        let at = "perhaps a record at or after t-0@1, t-0@2, t-0@3 that it will never take";
+        begin(3, Target::Well, &format!("failed again after 3 restarts with its target well: {at}; next try in "));
+        begin(3, Target::Troubled, "its target answers, and says itself what is wrong; next try in ");
+        begin(3, Target::Away, "waits for its target; restarts at once when it is back, or tries in ");
+    }
+}

@@ -208,3 +208,6 @@ impl Trials {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,18 @@
 
 use std::sync::{Arc, Mutex};
 
+use connectors::apply::Target;
+use connectors::compare::{Comparison, Place, Thing};
+use connectors::connect::{Connect, Settings};
 use connectors::files;
 use connectors::names::JDBC_CLASS;
+use connectors::prune::{Outcome, prune};
 use rdkafka::mocking::MockCluster;
 use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
 use schemas::mark::{APPLIED, OWNER, marked};
 use serde_json::{Value, json};
 
+use crate::apply::{LONG, target};
 use crate::command::{Folder, connectors};
 use crate::stub::{Stub, missing};
 
@@ -248,4 +253,38 @@ async fn who_cannot_be_asked_is_named_and_is_an_error() {
     let (code, told, _) = room.run(&["plan", "--wait", "1"]).await;
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("cannot ask Kafka Connect: ") && told.contains("cannot ask subject "), "{told}");
+}
+
+#[tokio::test]
+async fn a_pipeline_is_pruned_where_it_runs_and_what_is_not_ours_any_more_stays() {
+    let ours = |owner: &str| {
+        let settings = [("topics", "in"), ("output.topic", "out")];
+        let settings: Settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        json!(marked(&settings, owner))
+    };
+    let transforms = Stub::start(move |line, _| match line {
+        "GET /connectors/p/config" => (200, ours(OWNER)),
+        "DELETE /connectors/p" => (200, json!({})),
+        line => panic!("unexpected {line}"),
+    })
+    .await;
+    let connect = Stub::start(move |line, _| match line {
+        "GET /connectors/unmarked/config" => (200, json!({"topics": "in"})),
+        "GET /connectors/theirs/config" => (200, ours("team-b")),
+        "GET /connectors/gone/config" => missing(),
+        line => panic!("unexpected {line}"),
+    })
+    .await;
+    let target = Target { transforms: Connect::new(&transforms.url()).unwrap(), ..target(&connect, LONG) };
+    let things = [("pipeline", "p"), ("sink", "unmarked"), ("sink", "theirs"), ("sink", "gone")];
+    let things =
+        things.map(|(kind, name)| Thing { kind, name: name.to_owned(), place: Place::Server, ..Thing::default() });
+    let pruned = prune(&target, &Comparison { things: things.into(), unknown: Vec::new() }, true).await.unwrap();
+    assert_eq!(pruned[0].outcome, Outcome::Removed);
+    let topic = |topic: &str| format!("topic {topic}: kafka-topics --delete --topic {topic}");
+    let position = "its position: kafka-consumer-groups --delete --group p".to_owned();
+    assert_eq!(pruned[0].stays, [position, topic("in"), topic("out")]);
+    for left in &pruned[1..] {
+        assert!(matches!(left.outcome, Outcome::Left(_)), "{left:?}");
+    }
 }

@@ -38,6 +38,10 @@ struct Ward {
 
 impl Ward {
     async fn new() -> Self {
+        Self::with(Duty::alone()).await
+    }
+
+    async fn with(duty: Duty) -> Self {
         let tasks = Arc::new(Mutex::new(vec!["RUNNING", "RUNNING"]));
         let (store_up, heals) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
         let connect = Stub::start(connect(Arc::clone(&tasks), Arc::clone(&heals))).await;
@@ -66,8 +70,7 @@ impl Ward {
         let (probed, nowhere) = (probes.clone(), "127.0.0.1:1".to_owned());
         let isolator = Isolator { connect: client.clone(), probes: probed, kafka: nowhere, healer: here };
         let trials = Trials::new(isolator, 60, board.clone(), Arc::clone(&metrics), Tasks::new());
-        let supervisor =
-            Supervisor::new(client, probes, board.clone(), metrics, answering.clone(), trials, Duty::alone());
+        let supervisor = Supervisor::new(client, probes, board.clone(), metrics, answering.clone(), trials, duty);
         Self { connect, supervisor, board, answering, tasks, store_up, heals }
     }
 
@@ -222,4 +225,43 @@ async fn connect_may_die_and_come_back() {
     ward.rounds(2).await;
     assert!(ward.answering.is_met());
     assert_eq!(ward.restarts(), 1);
+}
+
+#[tokio::test]
+async fn who_stands_by_looks_and_touches_nothing() {
+    let mut ward = Ward::with(Duty::default()).await;
+    ward.tasks(&["FAILED"]);
+    ward.rounds(3).await;
+    assert_eq!(ward.restarts(), 0);
+    assert_eq!(ward.board.show()["onDuty"], false);
+    assert_eq!(ward.shown("healing"), Value::Null);
+}
+
+#[tokio::test]
+async fn a_failure_that_speaks_of_the_target_is_told_as_its_trouble() {
+    let mut ward = Ward::new().await;
+    let mut normal = connect(Arc::clone(&ward.tasks), Arc::clone(&ward.heals));
+    ward.heals.store(false, Ordering::SeqCst);
+    ward.tasks(&["RUNNING", "FAILED"]);
+    ward.connect.say(move |line, body| {
+        let (code, mut answer) = normal(line, body);
+        if line.starts_with("POST ") {
+            return (code, answer);
+        }
+        answer["s"]["status"]["tasks"][1]["trace"] = json!("a.B: no\nCaused by: c.D: No space left on device");
+        (code, answer)
+    });
+    ward.rounds(1).await;
+    assert_eq!(ward.restarts(), 1);
+    assert!(ward.shown("healing").as_str().unwrap().starts_with("its target answers, and says itself what is wrong"));
+}
+
+#[tokio::test]
+async fn a_sink_that_runs_and_does_not_move_is_restarted_as_a_whole_and_once() {
+    let mut ward = Ward::new().await;
+    ward.rounds(1).await;
+    ward.board.set_progress("s", 0, 5, true, Vec::new());
+    ward.rounds(3).await;
+    let whole = "POST /connectors/s/restart?includeTasks=true&onlyFailed=false";
+    assert_eq!((ward.connect.asked(whole).len(), ward.restarts()), (1, 0));
 }

@@ -252,11 +252,20 @@ mod tests {
     use super::*;
     use crate::kafka::record::Address;
 
+    fn record(offset: i64, value: &[u8]) -> Record {
+        Record {
+            at: Address::new("t", 3, offset),
+            timestamp_ms: Some(1_000),
+            key: Some(b"k".to_vec()),
+            value: Some(value.to_vec()),
+            headers: vec![(b"h".to_vec(), Some(b"v".to_vec()))],
+        }
+    }
+
     #[test]
     fn a_letter_says_what_the_frame_says_where_the_converter_failed() {
         let letter = |value: &[u8], stage| {
-            let (at, value) = (Address::new("t", 3, 7), Some(value.to_vec()));
-            let record = Record { at, timestamp_ms: None, key: None, value, headers: Vec::new() };
+            let record = record(7, value);
             let message = "artifactId cannot be null".to_owned();
             let letter = letter(&record, "dead", &Reason { stage, class: "a.B".to_owned(), message });
             let (_, message) =
@@ -274,13 +283,6 @@ mod tests {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("copies", 1, 1).unwrap();
         let servers = cluster.bootstrap_servers();
-        let record = |offset, value: &[u8]| Record {
-            at: Address::new("t", 3, offset),
-            timestamp_ms: Some(1_000),
-            key: Some(b"k".to_vec()),
-            value: Some(value.to_vec()),
-            headers: vec![(b"h".to_vec(), Some(b"v".to_vec()))],
-        };
         let stretch = Stretch { suspects: vec![record(7, b"first"), record(9, b"last")] };
         let base = lay_out(&Sender::new(&servers, "s").unwrap(), "copies", &stretch).unwrap();
         let (mut laid, until) = (Vec::new(), Instant::now() + READ_LIMIT);
@@ -293,5 +295,46 @@ mod tests {
         let values: Vec<_> = laid.iter().map(|record| record.value.as_deref().unwrap()).collect();
         assert_eq!((base, values), (0, vec![&b"first"[..], b"last", b"last", END]));
         assert_eq!((&laid[0].key, &laid[0].headers), (&stretch.suspects[0].key, &stretch.suspects[0].headers));
+    }
+
+    #[test]
+    fn poison_is_a_dead_letter_in_its_own_partition_byte_for_byte() {
+        // The offsets are not looked at: the mock cluster drops those of a transaction.
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 4, 1).unwrap();
+        cluster.create_topic("letters", 4, 1).unwrap();
+        let servers = cluster.bootstrap_servers();
+        let suspects =
+            [(7, "good"), (9, "poison"), (10, "not judged")].map(|(offset, value)| record(offset, value.as_bytes()));
+        let stretch = Stretch { suspects: suspects.into() };
+        let reason = Reason { stage: "TASK_PUT", class: "a.B".to_owned(), message: "no".to_owned() };
+        let poison = [Poison { index: 1, reason }];
+        let sender = Sender::new(&servers, "s").unwrap();
+        settle(&sender, &servers, "connect-s", "letters", (&stretch, 2), &poison).unwrap();
+
+        let at = Address::new("letters", 3, 0);
+        let letter = Scanner::of_everything(&servers).unwrap().one(&at).unwrap().unwrap();
+        let header = |name: &str| letter.header(name).map(str::to_owned);
+        let said =
+            [names::ERROR_TOPIC, names::ERROR_PARTITION, names::ERROR_OFFSET, names::ERROR_STAGE, "h"].map(header);
+        assert_eq!(said, ["t", "3", "9", "TASK_PUT", "v"].map(|text| Some(text.to_owned())));
+        let poisoned = &stretch.suspects[1];
+        assert_eq!((&letter.key, &letter.value, letter.timestamp_ms), (&poisoned.key, &poisoned.value, Some(1_000)));
+    }
+
+    #[test]
+    fn the_suspects_are_what_the_sink_reads_next_and_no_more_than_it_takes_at_once() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let servers = cluster.bootstrap_servers();
+        let all = Stretch { suspects: (0..4).map(|offset| record(offset, b"v")).collect() };
+        lay_out(&Sender::new(&servers, "s").unwrap(), "t", &all).unwrap();
+        Seat::new(&servers, "connect-s", "t").unwrap().set(1).unwrap();
+        let offsets = |each| -> Vec<i64> {
+            let stretch = read(&servers, "connect-s", &["t".to_owned()], each).unwrap();
+            stretch.suspects.iter().map(|record| record.at.offset).collect()
+        };
+        assert_eq!(offsets(2), [1, 2]);
+        assert_eq!(offsets(500), [1, 2, 3, 4, 5], "to the end");
     }
 }

@@ -1,0 +1,144 @@
+use super::*;
+use crate::config::Postgres as PostgresSettings;
+use crate::connect::{Connect, Info};
+use crate::elastic::Elastic;
+use crate::postgres::Postgres;
+use crate::serve::healer::{Healer, Seen, State, Target};
+use crate::serve::isolate::trial::Untriable;
+use crate::serve::probes::Probes;
+
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+/// Trials whose servers are all away, with so many dead letters allowed.
+fn trials(limit: usize) -> Trials {
+    let postgres = PostgresSettings {
+        host: "127.0.0.1".to_owned(),
+        port: 1,
+        db: String::new(),
+        user: String::new(),
+        password: String::new().into(),
+    };
+    let probes = Probes {
+        postgres: Postgres::new(&postgres),
+        elastic: Elastic::new(NOWHERE).unwrap(),
+        registry: schemas::registry::Registry::new(NOWHERE).unwrap(),
+    };
+    let (connect, kafka) = (Connect::new(NOWHERE).unwrap(), "127.0.0.1:1".to_owned());
+    let isolator = Isolator { connect, probes, kafka, healer: "here".to_owned() };
+    Trials::new(isolator, limit, Board::default(), Arc::new(Metrics::default()), Tasks::new())
+}
+
+/// The episode of a sink that has failed and was restarted so often.
+fn episode(restarts: u32, target: Target) -> Episode {
+    let (mut healer, start) = (Healer::default(), Instant::now());
+    for step in 0..restarts {
+        let later = start + Duration::from_secs(u64::from(step) * 60);
+        assert!(healer.step(later, Seen { state: State::Failed, target }).is_some());
+    }
+    *healer.episode().unwrap()
+}
+
+fn begins(trials: &mut Trials, settings: &Settings) -> bool {
+    trials.begin("s", settings, Some(&episode(AFTER, Target::Well)))
+}
+
+fn found(poison: usize, cut: Option<&str>) -> Found {
+    Found { tried: 5, poison, cut: cut.map(str::to_owned) }
+}
+
+/// What a trial of `s` ended with; none runs any more.
+fn ended(trials: &mut Trials, result: Result<Found, IsolateError>) {
+    trials.running.clear();
+    trials.over("s", Ok(Some(result)), &BTreeMap::new());
+}
+
+fn why(trials: &Trials) -> Option<&str> {
+    trials.past.get("s")?.ended.as_ref().map(|(why, _)| why.as_str())
+}
+
+#[tokio::test]
+async fn records_are_tried_after_two_restarts_of_a_well_target_and_once_at_a_time() {
+    let mut trials = trials(9);
+    let none = Settings::new();
+    assert!(!trials.begin("s", &none, None));
+    assert!(!trials.begin("s", &none, Some(&episode(AFTER - 1, Target::Well))), "one restart may yet help");
+    assert!(!trials.begin("s", &none, Some(&episode(AFTER, Target::Troubled))), "no record's fault");
+    assert!(begins(&mut trials, &none));
+    assert!(!begins(&mut trials, &none), "it runs already");
+}
+
+#[tokio::test]
+async fn too_many_dead_letters_end_it_until_the_settings_are_others() {
+    let mut trials = trials(2);
+    ended(&mut trials, Ok(found(1, None)));
+    assert_eq!(why(&trials), None, "one of two is allowed");
+    assert!(begins(&mut trials, &Settings::new()));
+    ended(&mut trials, Ok(found(1, None)));
+    assert!(why(&trials).unwrap().starts_with("2 dead letters within a minute, 2 are allowed"));
+    assert!(!begins(&mut trials, &Settings::new()));
+    let other = Settings::from([("topics".to_owned(), "t".to_owned())]);
+    assert!(begins(&mut trials, &other), "somebody changed them");
+}
+
+#[tokio::test]
+async fn dead_letters_of_more_than_a_minute_ago_do_not_count() {
+    let mut trials = trials(2);
+    ended(&mut trials, Ok(found(1, None)));
+    for at in &mut trials.past.get_mut("s").unwrap().letters {
+        *at -= WINDOW;
+    }
+    assert!(begins(&mut trials, &Settings::new()));
+    ended(&mut trials, Ok(found(1, None)));
+    assert_eq!(why(&trials), None);
+}
+
+#[tokio::test]
+async fn three_trials_in_a_row_that_find_nothing_end_it_and_a_cut_one_is_none_of_them() {
+    let mut trials = trials(9);
+    for one in [found(0, None), found(0, None), found(0, Some("away")), found(0, None), found(0, None)] {
+        ended(&mut trials, Ok(one));
+        assert_eq!(why(&trials), None);
+    }
+    ended(&mut trials, Ok(found(0, None)));
+    assert!(why(&trials).unwrap().starts_with("3 trials in a row found no record"));
+}
+
+#[tokio::test]
+async fn a_trial_that_could_not_be_made_or_met_trouble_is_not_made_again_at_once() {
+    let late = || IsolateError::Late { what: "it".to_owned(), limit: Duration::ZERO };
+    for result in [Ok(found(0, Some("away"))), Err(late())] {
+        let mut trials = trials(9);
+        ended(&mut trials, result);
+        assert_eq!(why(&trials), None);
+        assert!(!begins(&mut trials, &Settings::new()));
+        trials.past.get_mut("s").unwrap().not_before = Some(Instant::now());
+        assert!(begins(&mut trials, &Settings::new()), "the pause is over");
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_cannot_be_tried_is_not_tried_again() {
+    for hopeless in [IsolateError::NoLetters("s".to_owned()), Untriable::Class("x.Y".to_owned()).into()] {
+        let mut trials = trials(9);
+        ended(&mut trials, Err(hopeless));
+        assert!(why(&trials).is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_trial_is_left_behind_where_it_is_ours_or_its_healer_has_had_its_time() {
+    let mut trials = trials(9);
+    assert!(trials.is_left("s", "here"), "ours, and it does not run");
+    assert!(!trials.is_left("s", "there"));
+    trials.foreign.get_mut("s").unwrap().1 -= LEASE;
+    assert!(trials.is_left("s", "there"));
+
+    let of = |healer: &str| {
+        let config = [(trial::HEALS, "s"), (trial::HEALER, healer)];
+        let config = config.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        BTreeMap::from([("s-trial".to_owned(), Listed { info: Info { config }, ..Listed::default() })])
+    };
+    let tried = BTreeSet::from(["s".to_owned()]);
+    assert_eq!(trials.look(&of("a third")).await, tried, "its time begins anew, and the sink is left to it");
+    assert_eq!(trials.look(&BTreeMap::new()).await, BTreeSet::new());
+}

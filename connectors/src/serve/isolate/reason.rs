@@ -74,9 +74,13 @@ pub fn of(trace: &str) -> Reason {
 /// The first of our frames that says it: the trace of a tolerated operation names the operation's method.
 fn stage(trace: &str) -> &'static str {
     let stages = [
+        // By their methods, as workers before Kafka 4.2 have them, and by their place in the one that took theirs.
         ("convertKey", "KEY_CONVERTER"),
         ("convertValue", VALUE_CONVERTER),
         ("convertHeaders", "HEADER_CONVERTER"),
+        ("lambda$convertAndTransformRecord$0", "KEY_CONVERTER"),
+        ("lambda$convertAndTransformRecord$1", VALUE_CONVERTER),
+        ("lambda$convertAndTransformRecord$2", "HEADER_CONVERTER"),
         ("TransformationChain", "TRANSFORMATION"),
         ("TransformationStage", "TRANSFORMATION"),
     ];
@@ -140,6 +144,11 @@ mod tests {
             (found.stage, found.class.as_str(), found.message.as_str()),
             ("VALUE_CONVERTER", "java.lang.IllegalStateException", "")
         );
+        let convert = convert.replace(
+            "WorkerSinkTask.convertValue(WorkerSinkTask.java:1)",
+            "WorkerSinkTask.poll(WorkerSinkTask.java:358)",
+        ) + "\tat org.apache.kafka.connect.runtime.WorkerSinkTask.lambda$convertAndTransformRecord$1(WorkerSinkTask.java:560)\n";
+        assert_eq!(of(&convert).stage, "VALUE_CONVERTER", "as Kafka 4.2.2 has it");
         assert_eq!(of("").message, "no reason given");
         assert_eq!(of("").class, "unknown");
     }

@@ -147,10 +147,13 @@ fn sum(kafka: &str, since: &[i64]) -> anyhow::Result<(u64, usize)> {
     Ok((sum, count))
 }
 
+/// What is told of a run.
+type Figure = fn(&Run) -> f64;
+
 fn rows(all: &[Who], runs: &[Vec<Run>]) -> anyhow::Result<Found> {
     let mut found = Found::default();
-    let of = |runs: &[Run], figure: fn(&Run) -> f64| runs.iter().map(figure).collect::<Vec<_>>();
-    let figures: [(&str, &str, fn(&Run) -> f64); 5] = [
+    let of = |runs: &[Run], figure: Figure| runs.iter().map(figure).collect::<Vec<_>>();
+    let figures: [(&str, &str, Figure); 5] = [
         ("warm", "records/CPU-s", |run| run.per_cpu),
         ("cold: from the start to the end of the warm-up", "records/CPU-s", |run| run.cold),
         ("warm, one thread or task", "records/s", |run| run.per_second),

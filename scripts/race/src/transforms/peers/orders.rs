@@ -63,9 +63,9 @@ fn odd_order(id: &str, number: usize) -> anyhow::Result<Order> {
     (order.currency, order.email, order.country) = (text(&CURRENCIES), text(&EMAILS), text(&COUNTRIES));
     let hundredths = AMOUNTS.get(number % AMOUNTS.len()).copied().unwrap_or_default();
     order.amount = schemas::Money::from_hundredths(hundredths).unwrap_or_default();
-    order.channel = (number % 3 == 0).then(|| "Web_Shop-1".to_owned());
+    order.channel = (number.is_multiple_of(3)).then(|| "Web_Shop-1".to_owned());
     order.items.truncate(number % 4);
-    if let Some(item) = order.items.first_mut().filter(|_| number % 13 == 0) {
+    if let Some(item) = order.items.first_mut().filter(|_| number.is_multiple_of(13)) {
         item.sku = "s\"\\\u{8}\n\u{1f}/\u{e9}\u{1f600}".to_owned();
         item.quantity = 2_147_483_647;
     }

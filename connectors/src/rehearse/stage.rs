@@ -29,6 +29,8 @@ use crate::serve::probes::needs;
 
 /// An edit that breaks more records than this breaks all of them, or enough to know.
 const POISON_MOST: usize = 20;
+/// Each record is read once: a second time would halve the rate that is told.
+const COPIES: usize = 1;
 /// The broker remembers each sender's name for days, so they are few; of two with one name the first is shut out, and
 /// tries again, so often.
 const SENDERS: u32 = 256;
@@ -219,7 +221,7 @@ impl Stage<'_> {
         let laid = blocking(move || {
             let mut tries = 1..=SHUT_OUT;
             loop {
-                let laid = stretch::lay_out(&Sender::new(&kafka, &name)?, &topic, &stretch);
+                let laid = stretch::lay_out(&Sender::new(&kafka, &name)?, &topic, &stretch, COPIES);
                 // Another of the same name may have shut this one out.
                 if laid.is_ok() || tries.next().is_none() {
                     return laid;
@@ -252,6 +254,7 @@ impl Stage<'_> {
             kafka: &self.sources.kafka,
             connector: &connector,
             topic: &self.topic(part.side),
+            copies: COPIES,
             needs: needs(&self.own(part)?),
             allowed: POISON_MOST,
             budget: left.saturating_sub(left / KEPT),

@@ -168,13 +168,15 @@ impl Case<'_> {
         }
         let stretch = Arc::new(stretch);
         let (owned, laid, topic) = (Arc::clone(&sender), Arc::clone(&stretch), self.topic.clone());
-        let base = blocking(move || stretch::lay_out(&owned, &topic, &laid)).await?;
+        let copies = trial::copies(self.settings);
+        let base = blocking(move || stretch::lay_out(&owned, &topic, &laid, copies)).await?;
         let run = Run {
             connect: &self.isolator.connect,
             probes: &self.isolator.probes,
             kafka: &self.isolator.kafka,
             connector: &self.trial,
             topic: &self.topic,
+            copies,
             needs: needs(self.settings),
             allowed: self.allowed,
             budget: BUDGET,

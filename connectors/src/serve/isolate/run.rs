@@ -35,6 +35,8 @@ pub(crate) struct Run<'a> {
     pub(crate) connector: &'a str,
     /// What it reads: one partition, with the records side by side and the end behind them.
     pub(crate) topic: &'a str,
+    /// How often each record lies there, one behind the other.
+    pub(crate) copies: usize,
     /// What must be well for a failure to be the record's.
     pub(crate) needs: BTreeSet<Need>,
     /// At most so many records are found to be poison.
@@ -108,7 +110,7 @@ impl Run<'_> {
                     return Ok(Ended { tried: index, cut: Some(cut), ..ended });
                 }
                 ended.poison.push(Poison { index, reason: reason::of(&trace) });
-                set(&seat, base + offset(index) + 1).await?;
+                set(&seat, base + offset((index + 1) * self.copies)).await?;
             }
             suspected = Some(index);
             self.again().await?;
@@ -134,7 +136,7 @@ impl Run<'_> {
             // While it runs, its position is looked at now and then only: it may pass the end without failing on it.
             if failed.is_some() || Duration::from_secs(1) <= asked.elapsed() {
                 asked = Instant::now();
-                let index = usize::try_from(position(seat).await? - base).unwrap_or(0);
+                let index = self.index(position(seat).await? - base);
                 if failed.is_some() || all <= index {
                     *ran += running.map_or(Duration::ZERO, |since: Instant| since.elapsed());
                 }
@@ -149,7 +151,7 @@ impl Run<'_> {
                         retry::until(Instant::now() + STEP, "Kafka Connect", stop).await?;
                         let gone = |status: &Status| status.tasks.is_empty();
                         wait(self.connect, self.connector, "the end of the temporary connector", gone).await?;
-                        let index = usize::try_from(position(seat).await? - base).unwrap_or(0);
+                        let index = self.index(position(seat).await? - base);
                         return Ok(Halt::Over(index.min(all)));
                     }
                     None => {}
@@ -157,6 +159,11 @@ impl Run<'_> {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The record at which it stands, so many offsets behind the first.
+    fn index(&self, offsets: i64) -> usize {
+        usize::try_from(offsets).unwrap_or(0) / self.copies.max(1)
     }
 
     /// Starts the failed connector again. What it said before must not be taken for what it says then: so it is seen to

@@ -87,11 +87,11 @@ pub(crate) fn read(servers: &str, group: &str, topics: &[String], each: usize) -
     Ok(stretch)
 }
 
-/// Writes the suspects, the last of them twice, and the end behind them; answers the offset of the first.
+/// Writes each suspect so many times, one behind the other, and the end behind them; answers the offset of the first.
 ///
 /// # Errors
 /// [`KafkaError`]; also where another healer has taken over.
-pub(crate) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result<i64, KafkaError> {
+pub(crate) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch, copies: usize) -> Result<i64, KafkaError> {
     let suspect = |record: &Record| Outgoing {
         topic: topic.to_owned(),
         partition: 0,
@@ -100,7 +100,8 @@ pub(crate) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result
         timestamp_ms: record.timestamp_ms,
         headers: record.headers.clone(),
     };
-    let mut all: Vec<Outgoing> = stretch.suspects.iter().map(suspect).collect();
+    let copied = |record| std::iter::repeat_n(suspect(record), copies);
+    let mut all: Vec<Outgoing> = stretch.suspects.iter().flat_map(copied).collect();
     let end = Outgoing {
         key: None,
         value: Some(END.to_vec()),
@@ -109,9 +110,11 @@ pub(crate) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch) -> Result
         topic: topic.to_owned(),
         partition: 0,
     };
-    // A sink may tell of a record's failure at the next one only. Behind the last that must be a record of its kind, or
+    // A sink may tell of a record's failure at the next one only. Behind the last that must be no other than itself, or
     // the end's own failure would stand for its reason.
-    all.extend(all.last().cloned());
+    if copies < 2 {
+        all.extend(all.last().cloned());
+    }
     all.push(end);
     sender.begin()?;
     let offsets = sender.send_all(&all)?;
@@ -284,7 +287,7 @@ mod tests {
         cluster.create_topic("copies", 1, 1).unwrap();
         let servers = cluster.bootstrap_servers();
         let stretch = Stretch { suspects: vec![record(7, b"first"), record(9, b"last")] };
-        let base = lay_out(&Sender::new(&servers, "s").unwrap(), "copies", &stretch).unwrap();
+        let base = lay_out(&Sender::new(&servers, "s").unwrap(), "copies", &stretch, 1).unwrap();
         let (mut laid, until) = (Vec::new(), Instant::now() + READ_LIMIT);
         let scanner = Scanner::of_everything(&servers).unwrap();
         let all = scanner.read("copies", 0, 0..4, until, |message| {
@@ -295,6 +298,23 @@ mod tests {
         let values: Vec<_> = laid.iter().map(|record| record.value.as_deref().unwrap()).collect();
         assert_eq!((base, values), (0, vec![&b"first"[..], b"last", b"last", END]));
         assert_eq!((&laid[0].key, &laid[0].headers), (&stretch.suspects[0].key, &stretch.suspects[0].headers));
+    }
+
+    #[test]
+    fn behind_each_copied_suspect_lies_itself() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("copies", 1, 1).unwrap();
+        let servers = cluster.bootstrap_servers();
+        let stretch = Stretch { suspects: vec![record(7, b"first"), record(9, b"last")] };
+        lay_out(&Sender::new(&servers, "s").unwrap(), "copies", &stretch, 2).unwrap();
+        let (mut laid, until) = (Vec::new(), Instant::now() + READ_LIMIT);
+        let scanner = Scanner::of_everything(&servers).unwrap();
+        let all = scanner.read("copies", 0, 0..5, until, |message| {
+            laid.push(Record::of(message).value.unwrap());
+            ControlFlow::Continue(())
+        });
+        assert!(all.unwrap(), "five lie there");
+        assert_eq!(laid, [&b"first"[..], b"first", b"last", b"last", END]);
     }
 
     #[test]
@@ -328,7 +348,7 @@ mod tests {
         cluster.create_topic("t", 1, 1).unwrap();
         let servers = cluster.bootstrap_servers();
         let all = Stretch { suspects: (0..4).map(|offset| record(offset, b"v")).collect() };
-        lay_out(&Sender::new(&servers, "s").unwrap(), "t", &all).unwrap();
+        lay_out(&Sender::new(&servers, "s").unwrap(), "t", &all, 1).unwrap();
         Seat::new(&servers, "connect-s", "t").unwrap().set(1).unwrap();
         let offsets = |each| -> Vec<i64> {
             let stretch = read(&servers, "connect-s", &["t".to_owned()], each).unwrap();

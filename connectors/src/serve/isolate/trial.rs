@@ -20,6 +20,13 @@ pub fn name(sink: &str) -> String {
     format!("{sink}-trial")
 }
 
+/// How often each suspect is read. A sink of Debezium's JDBC tells of a record's failure at the next put: where the next
+/// record cannot even be converted, that one's failure would be taken for this one's.
+#[must_use]
+pub fn copies(settings: &Settings) -> usize {
+    if settings.get("connector.class").is_some_and(|class| class == JDBC_CLASS) { 2 } else { 1 }
+}
+
 /// The topic that it reads, with one partition.
 #[must_use]
 pub fn topic(sink: &str) -> String {

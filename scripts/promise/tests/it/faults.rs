@@ -17,7 +17,7 @@ use stack::{Service, State, deploy};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::house::House;
-use crate::lab::is_wanted;
+use crate::lab::{is_wanted, setting};
 use crate::{orders, strikes};
 
 const VICTIMS: [Service; 7] = [
@@ -44,9 +44,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(100);
 pub(crate) const ASK: Duration = Duration::from_millis(250);
 
 pub(crate) fn each_in_turn(house: &mut House) {
-    let setting =
-        |name: &str, default: u32| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (rounds, rate) = (setting("PROMISE_ROUNDS", 1), setting("PROMISE_RATE", 300));
+    let (rounds, rate): (u32, u32) = (setting("PROMISE_ROUNDS", 1), setting("PROMISE_RATE", 300));
     let victims: Vec<Service> =
         VICTIMS.into_iter().filter(|victim| is_wanted(number(*victim), &format!("kill -9 {victim}"))).collect();
     if victims.is_empty() {

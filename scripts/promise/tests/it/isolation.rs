@@ -13,6 +13,7 @@ use stack::{Service, State};
 use crate::beside::Beside;
 use crate::guarded;
 use crate::house::{House, Poison};
+use crate::lab::setting;
 use crate::poison::{Plant, schema_id, write};
 use crate::sink::counted;
 
@@ -64,10 +65,6 @@ pub(crate) fn planted(house: &mut House) {
 
 fn is_guarded() -> bool {
     std::env::var("PROMISE_GUARDED").is_ok_and(|word| !word.is_empty())
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// What the healer itself has counted, since nobody killed it.

@@ -2,6 +2,7 @@
 //! Written to `target/faults/` when the stages end, also where one of them fails.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -18,6 +19,11 @@ use stack::{Service, Stack};
 const LOOK: Duration = Duration::from_secs(1);
 /// Most looks that are kept: a day of them.
 const LOOKS: usize = 86_400;
+
+/// What the environment says under this name, or what is usual.
+pub(crate) fn setting<T: FromStr>(name: &str, usual: T) -> T {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
 
 /// Whether a fault is to be made: `PROMISE_FAULTS` has its number in the catalogue or a part of its name, comma-separated;
 /// all are, where it has nothing.
@@ -50,8 +56,9 @@ impl Lab {
         let seen = Arc::clone(&looks);
         let looking = std::thread::spawn(move || {
             let path = path(&kafka).unwrap_or_default();
+            let Ok(stack) = Stack::attach(&dir) else { return };
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK) {
-                let look = look(&dir, &path);
+                let look = look(&stack, &path);
                 let mut seen = seen.lock().unwrap();
                 if seen.len() < LOOKS {
                     seen.push(look);
@@ -102,11 +109,11 @@ impl Drop for Lab {
     }
 }
 
-fn look(dir: &Path, path: &[Positions]) -> Look {
+fn look(stack: &Stack, path: &[Positions]) -> Look {
     let at_ms = now_ms();
     // Offsets, with the markers of transactions: to tell them apart would cost a read of each.
     let lag = path.iter().filter_map(|group| Some((group.group().to_owned(), group.lag(0).ok()?))).collect();
-    let all = Stack::attach(dir).and_then(|stack| stack.status()).unwrap_or_default();
+    let all = stack.status().unwrap_or_default();
     let ours = all.iter().filter(|status| Service::is_ours(status.service));
     let rss_mib = ours.filter_map(|status| Some((status.service.to_string(), rss_mib(status.pid?)?))).collect();
     Look { at_ms, lag, rss_mib }

@@ -16,7 +16,7 @@ use stack::{Service, State};
 use crate::beside::Beside;
 use crate::faults::{ASK, BACK, LOOK, Load, moves_again, until_known, wait_for};
 use crate::house::House;
-use crate::lab::is_wanted;
+use crate::lab::{is_wanted, setting};
 use crate::strikes::{Frozen, Torn, aborted};
 use crate::targets::{committed, positions};
 
@@ -47,7 +47,7 @@ const FAULTS: [(&str, &str, Deed); 9] = [
 ];
 
 pub(crate) fn in_turn(house: &mut House) {
-    let hold = std::env::var("PROMISE_HOLD").ok().and_then(|text| text.parse().ok()).unwrap_or(PAUSE).max(PAUSE);
+    let hold = setting("PROMISE_HOLD", PAUSE).max(PAUSE);
     let wanted: Vec<_> =
         FAULTS.iter().filter(|(id, name, _)| is_wanted(id, name) && (*id != KAFKA_PAUSED || PAUSE < hold)).collect();
     if wanted.is_empty() {

@@ -17,7 +17,7 @@ use stack::Service;
 
 use crate::faults::{ASK, BACK, Load, until_known, wait_for};
 use crate::house::House;
-use crate::lab::is_wanted;
+use crate::lab::{is_wanted, setting};
 use crate::sink::{Sink, connectors, counted};
 use crate::small_disk::SmallDisk;
 use crate::strikes::Frozen;
@@ -173,7 +173,7 @@ pub(crate) fn of_elasticsearch(house: &mut House) {
 }
 
 fn of(house: &mut House, wanted: impl Fn(&Fault) -> bool) {
-    let hold = std::env::var("PROMISE_HOLD").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
+    let hold = setting("PROMISE_HOLD", 4);
     let wanted = |fault: &&Fault| fault.least <= hold && wanted(fault) && is_wanted(fault.id, fault.name);
     let wanted: Vec<&Fault> = FAULTS.iter().filter(wanted).collect();
     if wanted.is_empty() {

@@ -104,6 +104,8 @@ impl App {
         let door = Door::loopback().with_hosts(config.admin_hosts);
         let admin = Admin::new(readiness, Arc::new(registry), door);
         let limits = kit::Limits { connections: ADMIN_CONNECTIONS, ..kit::Limits::default() };
+        let ages = publish::give_up_the_old(Arc::clone(&publisher), admin_tasks.clone());
+        admin_tasks.spawn_vital("ages of orders", ages);
         admin_tasks.spawn_vital("admin port", kit::serve(admin_listener, admin, limits, admin_tasks.clone()));
         tasks.fail_with(&admin_tasks);
         tracing::info!(listen = %address, admin = %admin_address, instance = config.instance, "edge listens");

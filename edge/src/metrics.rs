@@ -214,7 +214,11 @@ impl Metrics {
         edge.register("messages", "Messages by what became of them", all.messages.clone());
         let refusals = "Orders, requests and batches that were refused, by the type of the problem they were answered";
         edge.register("refusals", refusals, all.refusals.clone());
-        edge.register("producer_replacements", "Producers that broke and were replaced", all.replaced.clone());
+        edge.register(
+            "producer_replacements",
+            "Producers that broke, or had an order that was not stored in its time, and were replaced",
+            all.replaced.clone(),
+        );
         let metrics = Self(all);
         edge.register_collector(Box::new(Shown(metrics.clone())));
         metrics

@@ -17,6 +17,7 @@ use service_kit::Tasks;
 use tokio::sync::oneshot;
 
 mod admission;
+mod age;
 mod broker;
 mod context;
 mod drain_rate;
@@ -32,6 +33,7 @@ mod supervisor;
 mod witness;
 
 pub use admission::{Admission, Place, Terms};
+pub use age::give_up_the_old;
 pub use broker::{Away, Broker};
 pub use context::{Persistence, Report};
 use drain_rate::{DrainRate, Mark};
@@ -139,6 +141,9 @@ pub struct InFlight {
 
 type Kafka = ThreadedProducer<Context>;
 
+/// At the end it is looked this often whether all is settled.
+const FLUSH_ROUND: Duration = Duration::from_millis(10);
+
 /// The producer, which is replaced when it breaks for good.
 pub struct Publisher {
     kafka: RwLock<Arc<Kafka>>,
@@ -216,14 +221,15 @@ impl Publisher {
         let terms = Terms { order_id: record.key, size: record.key.len() + size, deadline, share };
         let place = self.admission.admit(now, &terms)?;
         let (reply, report) = oneshot::channel();
-        let delivery = Box::new(Delivery::new(reply, place, &self.admission, now));
+        let kafka = self.kafka();
+        let age = kafka.context().ages().begin(now);
+        let delivery = Box::new(Delivery::new(reply, place, &self.admission, (now, age)));
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         for (key, value) in record.headers {
             headers = headers.insert(Header { key, value: Some(*value) });
         }
         let message =
             BaseRecord::with_opaque_to(self.topic, delivery).key(record.key).payload(record.value).headers(headers);
-        let kafka = self.kafka();
         let witness = kafka.context().witness();
         witness.used();
         match kafka.send(message) {
@@ -261,10 +267,19 @@ impl Publisher {
     /// Waits until everything that was handed over is settled, at most for `limit`. Blocks; for the end of the process.
     ///
     /// # Errors
-    /// How many messages were not settled.
-    pub fn flush(&self, limit: Duration) -> Result<(), i32> {
-        let kafka = self.kafka();
-        kafka.flush(limit).map_err(|_| kafka.in_flight_count())
+    /// How many orders were not settled.
+    pub fn flush(&self, limit: Duration) -> Result<(), usize> {
+        let end = Instant::now() + limit;
+        loop {
+            // Not the whole time at once: it may be replaced meanwhile, and those before it have orders too.
+            let left = end.saturating_duration_since(Instant::now());
+            let _ = self.kafka().flush(left.min(FLUSH_ROUND));
+            match self.admission.permits().taken().0 {
+                0 => return Ok(()),
+                open if left.is_zero() => return Err(open),
+                _ => std::thread::sleep(left.min(FLUSH_ROUND)),
+            }
+        }
     }
 
     fn kafka(&self) -> Arc<Kafka> {
@@ -284,8 +299,7 @@ impl Publisher {
         let old = self.replace_as(&security)?;
         *known = security;
         drop(known);
-        // Not by the caller: it would wait for a broker that may be away.
-        std::thread::spawn(move || old.flush(settings::MESSAGE_TIMEOUT));
+        age::retire(old);
         self.broker.ask_for_supervisor();
         Ok(true)
     }
@@ -301,13 +315,31 @@ impl Publisher {
         self.replace_as(&security).map(Some)
     }
 
+    /// The same for one that works: all that is known of the broker holds.
+    fn succeed(&self, old: &Arc<Kafka>) -> Result<Option<Arc<Kafka>>, KafkaError> {
+        let security = self.security.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(old, &self.kafka()) {
+            return Ok(None);
+        }
+        self.put_in_use(&security, old.context().successor(), |_| ()).map(Some)
+    }
+
     /// Only with the lock on `security`.
     fn replace_as(&self, security: &Security) -> Result<Arc<Kafka>, KafkaError> {
         let context = Context::new(&self.broker, &self.metrics, &self.statistics);
+        self.put_in_use(security, context, Witness::begin)
+    }
+
+    fn put_in_use(
+        &self,
+        security: &Security,
+        context: Context,
+        begin: impl FnOnce(&Witness),
+    ) -> Result<Arc<Kafka>, KafkaError> {
         let fresh = settings::create(&self.servers, security, &self.client_id, context)?;
         self.metrics.producer_replaced();
         let mut kafka = self.kafka.write().unwrap_or_else(PoisonError::into_inner);
-        fresh.context().witness().begin();
+        begin(fresh.context().witness());
         Ok(std::mem::replace(&mut kafka, Arc::new(fresh)))
     }
 }
@@ -378,7 +410,11 @@ fn settle(report: Report, size: usize) -> Result<Placed, PublishError> {
 }
 
 fn describe(code: Option<RDKafkaErrorCode>) -> String {
-    code.map_or_else(|| "no error code".to_owned(), |code| format!("{code:?}"))
+    match code {
+        Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => "it was given up".to_owned(),
+        Some(code) => format!("{code:?}"),
+        None => "no error code".to_owned(),
+    }
 }
 
 #[cfg(test)]

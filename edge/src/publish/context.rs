@@ -13,7 +13,9 @@ use rdkafka::{
 use tokio::sync::oneshot;
 
 use super::{
-    Admission, Broker, Place, Placed, permission,
+    Admission, Broker, Place, Placed,
+    age::{Age, Ages, OLD},
+    permission,
     statistics::Newest,
     stuck,
     witness::{Witness, loss},
@@ -50,6 +52,7 @@ pub(super) struct Delivery {
     place: Place,
     admission: Arc<Admission>,
     begun: Instant,
+    _age: Age,
 }
 
 impl Delivery {
@@ -57,9 +60,9 @@ impl Delivery {
         reply: oneshot::Sender<Report>,
         place: Place,
         admission: &Arc<Admission>,
-        begun: Instant,
+        (begun, age): (Instant, Age),
     ) -> Self {
-        Self { reply, place, admission: Arc::clone(admission), begun }
+        Self { reply, place, admission: Arc::clone(admission), begun, _age: age }
     }
 }
 
@@ -68,11 +71,27 @@ pub(super) struct Context {
     witness: Arc<Witness>,
     metrics: Metrics,
     statistics: Newest,
+    ages: Arc<Ages>,
 }
 
 impl Context {
     pub(super) fn new(broker: &Arc<Broker>, metrics: &Metrics, statistics: &Newest) -> Self {
-        Self { witness: Arc::new(Witness::new(broker)), metrics: metrics.clone(), statistics: statistics.clone() }
+        Self::with(Arc::new(Witness::new(broker)), metrics, statistics)
+    }
+
+    /// For a producer that goes on in place of this one, as the same user: what either says of the broker counts.
+    pub(super) fn successor(&self) -> Self {
+        Self::with(Arc::clone(&self.witness), &self.metrics, &self.statistics)
+    }
+
+    fn with(witness: Arc<Witness>, metrics: &Metrics, statistics: &Newest) -> Self {
+        let ages = Arc::new(Ages::new(Instant::now()));
+        Self { witness, metrics: metrics.clone(), statistics: statistics.clone(), ages }
+    }
+
+    /// The orders that the producer has in hand.
+    pub(super) fn ages(&self) -> &Arc<Ages> {
+        &self.ages
     }
 
     /// What the producer says of the broker.
@@ -97,7 +116,7 @@ impl ProducerContext for Context {
         };
         // librdkafka gives -1001 where it does not know the offset.
         let offset = Some(message.offset()).filter(|offset| 0 <= *offset);
-        let Delivery { reply, place, admission, begun } = *delivery;
+        let Delivery { reply, place, admission, begun, _age } = *delivery;
         let now = Instant::now();
         let took = now.saturating_duration_since(begun);
         self.metrics.settled(persistence, took);
@@ -110,7 +129,8 @@ impl ProducerContext for Context {
                 drop(place);
                 match (error.and_then(loss), error) {
                     (Some(reason), _) => self.witness.lose_topic(reason),
-                    (None, Some(code)) if stuck::is_sign(code) => self.witness.given_up(begun),
+                    // A young one was taken back because another was old.
+                    (None, Some(code)) if stuck::is_sign(code) && OLD <= took => self.witness.given_up(begun),
                     (None, _) => self.witness.ask_for_supervisor(),
                 }
             }

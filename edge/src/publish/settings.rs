@@ -15,7 +15,8 @@ use super::{context::Context, security::Security};
 pub const DEADLINE: Duration = Duration::from_secs(5);
 /// The shortest deadline a client may ask for.
 pub const MIN_DEADLINE: Duration = Duration::from_millis(200);
-/// librdkafka gives a message up this long after it got it; below [`DEADLINE`], so that its own word comes first.
+/// A message is given up this long after librdkafka got it; below [`DEADLINE`], so that its own word comes first. Not
+/// by librdkafka: see `age`.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_millis(4500);
 /// librdkafka waits for a broker's answer to one request for so long.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -39,7 +40,8 @@ const SETTINGS: [(&str, &str); 24] = [
     ("queue.buffering.max.messages", "16384"),
     ("queue.buffering.max.kbytes", "65536"),
     ("queue.buffering.backpressure.threshold", "1"),
-    ("message.timeout.ms", "4500"),
+    // Never: see `age`.
+    ("message.timeout.ms", "0"),
     ("request.timeout.ms", "3000"),
     ("socket.timeout.ms", "4000"),
     ("socket.connection.setup.timeout.ms", "1000"),
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn our_limits_decide_before_librdkafka_s() {
-        assert_eq!(u128::from(value("message.timeout.ms")), MESSAGE_TIMEOUT.as_millis());
+        assert_eq!(value("message.timeout.ms"), 0, "a message that times out makes others be stored twice");
         assert_eq!(DEADLINE.checked_sub(MESSAGE_TIMEOUT), Some(Duration::from_millis(500)));
         assert!(MAX_ORDERS as u64 <= value("queue.buffering.max.messages") / 2);
         assert!((MAX_BYTES as u64) < value("queue.buffering.max.kbytes") * 1024);

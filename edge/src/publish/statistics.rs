@@ -99,7 +99,7 @@ mod tests {
         ClientConfig,
         config::FromClientConfigAndContext,
         mocking::MockCluster,
-        producer::{BaseRecord, ThreadedProducer},
+        producer::{BaseRecord, Producer, ThreadedProducer},
     };
 
     use super::*;
@@ -128,7 +128,8 @@ mod tests {
         for key in 0..30 {
             let (reply, _) = tokio::sync::oneshot::channel();
             let place = admission.admit(begun, &terms).unwrap();
-            let delivery = Box::new(Delivery::new(reply, place, &admission, begun));
+            let age = kafka.context().ages().begin(begun);
+            let delivery = Box::new(Delivery::new(reply, place, &admission, (begun, age)));
             let key = key.to_string();
             let record = BaseRecord::with_opaque_to("t", delivery).key(&key).payload("value");
             assert!(ThreadedProducer::send(&kafka, record).is_ok());

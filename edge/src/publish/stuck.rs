@@ -39,8 +39,10 @@ struct Held {
 
 /// Whether an order was given up because nobody stored it, not because of what it is.
 pub(super) fn is_sign(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{KafkaStorageError, MessageTimedOut, NotEnoughReplicas, NotEnoughReplicasAfterAppend};
-    matches!(code, MessageTimedOut | NotEnoughReplicas | NotEnoughReplicasAfterAppend | KafkaStorageError)
+    use RDKafkaErrorCode::{
+        KafkaStorageError, NotEnoughReplicas, NotEnoughReplicasAfterAppend, PurgeInflight, PurgeQueue,
+    };
+    matches!(code, PurgeQueue | PurgeInflight | NotEnoughReplicas | NotEnoughReplicasAfterAppend | KafkaStorageError)
 }
 
 impl Stuck {

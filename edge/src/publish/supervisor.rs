@@ -13,7 +13,7 @@ use rdkafka::{
 };
 use service_kit::Tasks;
 
-use super::{Kafka, Publisher, permission, settings, witness::Witness};
+use super::{Kafka, Publisher, age, permission, settings, witness::Witness};
 
 const ROUND_WHILE_UP: Duration = Duration::from_secs(1);
 const ROUND_WHILE_DOWN: Duration = Duration::from_millis(100);
@@ -33,14 +33,14 @@ pub async fn supervise(publisher: Arc<Publisher>, tasks: Tasks) {
         if publisher.broker.take_stored() {
             replacing.reset();
         }
-        if look_at_producer(&publisher, &tasks, &mut replacing) {
+        if look_at_producer(&publisher, &mut replacing) {
             let kafka = publisher.kafka();
             let asked = probe(&publisher, &kafka, &tasks, probe_time).await;
             probe_time = if matches!(asked, Err(Unseen::Silent(_))) { PATIENT_PROBE_TIME } else { PROBE_TIME };
             let goes_on = take(&publisher, kafka.context().witness(), asked, &mut leaderless);
             if !goes_on && replacing.may(Instant::now()) {
                 tracing::warn!(kafka.topic = publisher.topic, "the topic is back, going on with a new producer");
-                replace(&publisher, &kafka, &tasks);
+                replace(&publisher, &kafka);
             }
         }
         publisher.broker.tell();
@@ -182,7 +182,7 @@ impl Replacing {
 }
 
 /// Replaces the producer if it is broken and its time has come; whether there is one that can be asked.
-fn look_at_producer(publisher: &Arc<Publisher>, tasks: &Tasks, replacing: &mut Replacing) -> bool {
+fn look_at_producer(publisher: &Publisher, replacing: &mut Replacing) -> bool {
     let kafka = publisher.kafka();
     let Some((code, reason)) = kafka.client().fatal_error() else { return true };
     let witness = kafka.context().witness();
@@ -195,17 +195,15 @@ fn look_at_producer(publisher: &Arc<Publisher>, tasks: &Tasks, replacing: &mut R
         return false;
     }
     tracing::error!(kafka.error = ?code, kafka.reason = reason, "producer broke, replacing it");
-    replace(publisher, &kafka, tasks)
+    replace(publisher, &kafka)
 }
 
-/// The old producer keeps what it was given until that is settled; only then is it dropped, which purges the rest.
-fn replace(publisher: &Publisher, broken: &Arc<Kafka>, tasks: &Tasks) -> bool {
+/// The old producer keeps what it was given until that is settled.
+fn replace(publisher: &Publisher, broken: &Arc<Kafka>) -> bool {
     match publisher.replace(broken) {
         Ok(None) => true, // by somebody else, a moment ago
         Ok(Some(old)) => {
-            tasks.spawn_blocking(move || {
-                let _ = old.flush(settings::MESSAGE_TIMEOUT);
-            });
+            age::retire(old);
             true
         }
         Err(error) => {

@@ -8,7 +8,7 @@ fn report(persistence: Persistence, error: Option<RDKafkaErrorCode>) -> Report {
 fn only_what_is_surely_stored_is_a_success() {
     let placed = settle(report(Persistence::Stored, None), 10).unwrap();
     assert_eq!(placed, Placed { partition: 3, offset: Some(7) });
-    let timed_out = Some(RDKafkaErrorCode::MessageTimedOut);
+    let timed_out = Some(RDKafkaErrorCode::PurgeQueue);
     assert!(matches!(
         settle(report(Persistence::NotStored, timed_out), 10),
         Err(PublishError::Unavailable(Unavailable::NotSent(_)))
@@ -132,7 +132,8 @@ fn a_topic_that_librdkafka_holds_to_be_gone_is_lost_and_the_producer_is_replaced
     assert!(witness.found_topic());
     let (reply, report) = oneshot::channel();
     let place = publisher.admission.admit(Instant::now(), &terms).unwrap();
-    let delivery = Box::new(Delivery::new(reply, place, &publisher.admission, Instant::now()));
+    let age = kafka.context().ages().begin(Instant::now());
+    let delivery = Box::new(Delivery::new(reply, place, &publisher.admission, (Instant::now(), age)));
     witness.used();
     kafka.send(BaseRecord::with_opaque_to("t", delivery).partition(9).key("k").payload("v")).unwrap();
     let report = report.blocking_recv().unwrap();

@@ -64,6 +64,39 @@ async fn an_order_in_hand_while_the_broker_goes_away_is_answered_truthfully() {
     assert!(world.stored().iter().all(|stored| stored.key != "waits"), "no means no");
 }
 
+/// The mock takes what it knows already for something new, as a broker does that is sent it with another epoch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_was_sent_without_an_answer_is_not_sent_again_when_one_before_it_is_given_up() {
+    let world = World::ready().await;
+    let address = world.app.address;
+    let post = |customer: &'static str| {
+        // One key, so that both are in one partition's queue.
+        let body = order("twice").replace("john_doe", customer);
+        world.tasks.spawn(async move { crate::world::post(address, &body, &[]).await })
+    };
+    world.kafka.broker_round_trip_time(-1, Duration::from_secs(20)).unwrap();
+    let (begun, first) = (Instant::now(), post("first"));
+    tokio::time::sleep(Duration::from_millis(2400)).await;
+    let second = post("second");
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    world.kafka.broker_down(-1).unwrap();
+    world.kafka.broker_round_trip_time(-1, Duration::ZERO).unwrap();
+    let answer = first.await.unwrap().unwrap();
+    assert_eq!(answer.verdict(), verdict(504, "possibly", "with-same-order-id"), "{answer:?}");
+    let took = begun.elapsed();
+    // librdkafka itself looks once a second for what is too old.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    world.kafka.broker_up(-1).unwrap();
+    let answer = second.await.unwrap().unwrap();
+    assert_eq!(answer.verdict(), verdict(504, "possibly", "with-same-order-id"), "{answer:?}");
+    until("orders are taken again", async || world.post(&order("back")).await.status == 202).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stored: Vec<String> = world.stored().into_iter().map(|stored| stored.key).collect();
+    assert_eq!(stored.iter().filter(|key| *key == "twice").count(), 2, "{stored:?}");
+    assert!((Duration::from_millis(4400)..Duration::from_secs(5)).contains(&took), "{took:?}");
+    assert_eq!(world.metric("orderflow_edge_producer_replacements_total").await, 1.0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_outage_is_only_a_pause() {
     let world = World::ready().await;

@@ -2,8 +2,9 @@
 //! any transaction lasts, second processes that come and go, a healer that is away when it is needed. Each under load; at
 //! the end every counter is zero.
 //!
-//! `PROMISE_HOLD` is how many seconds a pause lasts at least (15).
+//! `PROMISE_HOLD` is how many seconds a pause lasts at least (15), `PROMISE_RATE` how many orders come in a second (120).
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use promise::ledger::{self, Outcome};
@@ -26,15 +27,18 @@ const RATE: u32 = 120;
 const STEADY: u32 = 2;
 /// Longer than a session of the transforms (6 s) and than their transactions may stay open (10 s).
 const PAUSE: u32 = 15;
-/// Kafka is paused only in runs with longer pauses than that: see the catalogue for what is open there.
-const KAFKA_PAUSED: &str = "F21";
+/// How long Kafka is paused, in tenths of a second: around the three seconds that the edge waits for an answer to one
+/// request, and the four and a half that it gives an order.
+const AROUND: RangeInclusive<u64> = 28..=56;
+/// From one pause to the next; where pauses are to be long, a fourth of it.
+const LONGER_BY: usize = 8;
 /// How often a second process comes and goes.
 const COMINGS: u32 = 4;
 
 /// What is done, until it is put right; answers in words what it hit.
 type Deed = fn(&House, &Load, u32) -> String;
 
-const FAULTS: [(&str, &str, Deed); 9] = [
+const FAULTS: [(&str, &str, Deed); 10] = [
     ("F5", "the edge is restarted", |house, load, _| restart(house, load, Service::Edge)),
     ("F5", "the transforms are restarted", |house, load, _| restart(house, load, Service::Transforms)),
     ("F5", "Connect is restarted", |house, load, _| restart(house, load, Service::Connect)),
@@ -42,18 +46,18 @@ const FAULTS: [(&str, &str, Deed); 9] = [
     ("F6", "the transforms are paused with an open transaction, another process goes on", zombie),
     ("F6", "Connect is paused", |house, load, hold| pause(house, load, hold, Service::Connect)),
     ("F8", "a second transforms process comes and goes", comes_and_goes),
+    ("F21", "Kafka is paused for about as long as an order has", pauses),
     ("F21", "Kafka is paused at full load", |house, load, hold| pause(house, load, hold, Service::Kafka)),
     ("F35", "the healer is killed while a store is away", healer_away),
 ];
 
 pub(crate) fn in_turn(house: &mut House) {
     let hold = setting("PROMISE_HOLD", PAUSE).max(PAUSE);
-    let wanted: Vec<_> =
-        FAULTS.iter().filter(|(id, name, _)| is_wanted(id, name) && (*id != KAFKA_PAUSED || PAUSE < hold)).collect();
+    let wanted: Vec<_> = FAULTS.iter().filter(|(id, name, _)| is_wanted(id, name)).collect();
     if wanted.is_empty() {
         return;
     }
-    let load = Load::start(house, "process", RATE);
+    let load = Load::start(house, "process", setting("PROMISE_RATE", RATE));
     let path = path(&Kafka::new(&house.places.kafka)).unwrap();
     for (id, name, deed) in wanted {
         load.go_on(STEADY);
@@ -100,6 +104,22 @@ fn pause(house: &House, load: &Load, hold: u32, service: Service) -> String {
     load.go_on(1);
     let (refused, doubts) = unanswered(house, from_ms);
     format!("{refused} orders were told no, {doubts} are in doubt")
+}
+
+/// An order that was sent before the pause is not sent again as another one, whatever was given up meanwhile.
+fn pauses(house: &House, load: &Load, hold: u32) -> String {
+    let from_ms = now_ms();
+    let steps = AROUND.step_by(if PAUSE < hold { LONGER_BY / 4 } else { LONGER_BY });
+    let count = steps.clone().count();
+    for tenths in steps {
+        let frozen = Frozen::whole(house, Service::Kafka);
+        std::thread::sleep(Duration::from_millis(tenths * 100));
+        drop(frozen);
+        house.stack.wait_ready(Service::Edge, BACK).unwrap();
+        load.go_on(1);
+    }
+    let (refused, doubts) = unanswered(house, from_ms);
+    format!("{count} pauses; {refused} orders were told no, {doubts} are in doubt")
 }
 
 /// Another process takes over what the paused one had in hand; that one wakes up with a transaction that is no more its

@@ -147,8 +147,13 @@ fn publisher(config: &Config, metrics: &Metrics, reloads: &Reloads, tasks: &Task
     Ok(publisher)
 }
 
-fn schema_id(config: &Config, publisher: &Publisher, readiness: &Readiness, tasks: &Tasks) -> anyhow::Result<SchemaId> {
-    let known = health::conditions(readiness, publisher.broker(), tasks);
+fn schema_id(
+    config: &Config,
+    publisher: &Arc<Publisher>,
+    readiness: &Readiness,
+    tasks: &Tasks,
+) -> anyhow::Result<SchemaId> {
+    let known = health::conditions(readiness, publisher, tasks);
     let schema_id = SchemaId::default();
     tasks.spawn(schema_id.clone().resolve(Registry::new(config.registry.url())?, known, tasks.clone()));
     Ok(schema_id)

@@ -21,6 +21,9 @@ mod age;
 mod broker;
 mod context;
 mod drain_rate;
+mod durability;
+mod error;
+mod in_flight;
 pub mod pause;
 mod permission;
 mod permits;
@@ -37,6 +40,10 @@ pub use age::give_up_the_old;
 pub use broker::{Away, Broker};
 pub use context::{Persistence, Report};
 use drain_rate::{DrainRate, Mark};
+pub use durability::Durability;
+pub use error::{InDoubt, PublishError, Unavailable};
+pub use in_flight::InFlight;
+use in_flight::describe;
 pub use permits::{Full, Permit, Permits, Share};
 pub use security::Security;
 pub use statistics::{BrokerStatistics, Statistics, TopicStatistics, Window};
@@ -67,78 +74,6 @@ pub struct Placed {
     pub offset: Option<i64>,
 }
 
-/// Why a record is not surely in the topic.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// Surely not in the topic: nothing was handed over, or librdkafka says so.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-    /// The topic refuses records of this size; surely not in it.
-    #[error("the topic refuses a record of {0} bytes")]
-    TooLarge(usize),
-    /// May be in the topic now, or later.
-    #[error("{0}")]
-    InDoubt(InDoubt),
-}
-
-/// Why nothing is accepted now.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Unavailable {
-    /// No broker can be reached, or the topic is not there.
-    #[error("Kafka cannot take orders now: {0}")]
-    Broker(Away),
-    /// As many orders wait for the broker as we let wait.
-    #[error("as many orders wait for the broker as may wait")]
-    QueueFull {
-        /// When its client may come back.
-        pause: Duration,
-    },
-    /// The broker would not have acknowledged it in time.
-    #[error(
-        "the broker is behind by {wait:.1?}, too much for the deadline of {deadline:?}; send it again, or allow it more time"
-    )]
-    Late {
-        /// How long orders wait now.
-        wait: Duration,
-        /// The client's.
-        deadline: Duration,
-        /// When its client may come back.
-        pause: Duration,
-    },
-    /// As many orders of this client wait for the broker as may be one client's.
-    #[error("as many orders of this key wait for the broker as leave room for those of others")]
-    ShareTaken {
-        /// When its client may come back.
-        pause: Duration,
-    },
-    /// librdkafka gave the message up without having sent it.
-    #[error("the broker did not take the order in time ({0})")]
-    NotSent(String),
-    /// The schema registry has not told the schema's id yet.
-    #[error("the schema registry has not told the id of the schema yet")]
-    Schema,
-}
-
-/// Why it is not known whether a record is in the topic.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum InDoubt {
-    /// The deadline passed with the record in flight.
-    #[error("the broker has not answered within {0:?}; the order may be stored or may yet be")]
-    Deadline(Duration),
-    /// The broker's answer was lost or says nothing.
-    #[error("the broker was sent the order and did not confirm it ({0})")]
-    Unconfirmed(String),
-}
-
-/// A record that was handed over and is not settled yet.
-#[derive(Debug)]
-#[must_use = "a record that was handed over is in doubt until it is settled"]
-pub struct InFlight {
-    report: oneshot::Receiver<Report>,
-    size: usize,
-    begun: Instant,
-}
-
 type Kafka = ThreadedProducer<Context>;
 
 /// At the end it is looked this often whether all is settled.
@@ -152,6 +87,7 @@ pub struct Publisher {
     client_id: String,
     topic: &'static str,
     broker: Arc<Broker>,
+    durability: Mutex<Option<Durability>>,
     admission: Arc<Admission>,
     metrics: Metrics,
     statistics: Newest,
@@ -181,6 +117,7 @@ impl Publisher {
             client_id,
             topic,
             broker,
+            durability: Mutex::default(),
             admission,
             metrics,
             statistics,
@@ -191,6 +128,16 @@ impl Publisher {
     #[must_use]
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
+    }
+
+    /// What the topic's replicas were when it was last seen; `None` before that.
+    #[must_use]
+    pub fn durability(&self) -> Option<Durability> {
+        *self.durability.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self, durability: Durability) {
+        *self.durability.lock().unwrap_or_else(PoisonError::into_inner) = Some(durability);
     }
 
     /// Shows what librdkafka counts, until the service stops.
@@ -233,7 +180,7 @@ impl Publisher {
         let witness = kafka.context().witness();
         witness.used();
         match kafka.send(message) {
-            Ok(()) => Ok(InFlight { report, size, begun: now }),
+            Ok(()) => Ok(InFlight::new(report, size, now)),
             Err((error, _)) => Err(self.refused(&error, witness, now, &terms, size)),
         }
     }
@@ -341,79 +288,6 @@ impl Publisher {
         let mut kafka = self.kafka.write().unwrap_or_else(PoisonError::into_inner);
         begin(fresh.context().witness());
         Ok(std::mem::replace(&mut kafka, Arc::new(fresh)))
-    }
-}
-
-impl Unavailable {
-    /// How long a client should wait before it sends the order again.
-    #[must_use]
-    pub fn pause(&self) -> Duration {
-        match self {
-            Self::Broker(away) => away.pause,
-            Self::QueueFull { pause } | Self::Late { pause, .. } | Self::ShareTaken { pause } => *pause,
-            Self::NotSent(_) | Self::Schema => pause::while_away(Duration::ZERO),
-        }
-    }
-}
-
-impl InFlight {
-    /// When it was handed over.
-    #[must_use]
-    pub fn begun(&self) -> Instant {
-        self.begun
-    }
-
-    /// Waits for the delivery report, at most for `deadline` from the handing over.
-    ///
-    /// # Errors
-    /// See [`PublishError`]; each says whether the record may be in the topic.
-    pub async fn settled(mut self, deadline: Duration) -> Result<Placed, PublishError> {
-        self.settled_by(self.begun + deadline, deadline).await
-    }
-
-    /// The same by a point in time, `deadline` after the record was handed over. A report that has come counts, however
-    /// late it is asked for. What was not waited for to its end can be waited for again.
-    ///
-    /// # Errors
-    /// As [`InFlight::settled`].
-    pub async fn settled_by(&mut self, end: Instant, deadline: Duration) -> Result<Placed, PublishError> {
-        match tokio::time::timeout_at(end.into(), &mut self.report).await {
-            Ok(Ok(report)) => settle(report, self.size),
-            Ok(Err(_)) => Err(no_report()),
-            Err(_) => Err(PublishError::InDoubt(InDoubt::Deadline(deadline))),
-        }
-    }
-
-    /// What is known now; `None` while there is no report. Once told it is not told again.
-    pub fn settled_now(&mut self) -> Option<Result<Placed, PublishError>> {
-        match self.report.try_recv() {
-            Ok(report) => Some(settle(report, self.size)),
-            Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(Err(no_report())),
-        }
-    }
-}
-
-/// The producer went without a report; it gives one for every message, so this is a doubt, not a loss.
-fn no_report() -> PublishError {
-    PublishError::InDoubt(InDoubt::Unconfirmed("the producer ended".to_owned()))
-}
-
-/// What a delivery report means for the client.
-fn settle(report: Report, size: usize) -> Result<Placed, PublishError> {
-    match (report.persistence, report.error) {
-        (Persistence::Stored, _) => Ok(report.placed),
-        (Persistence::NotStored, Some(RDKafkaErrorCode::MessageSizeTooLarge)) => Err(PublishError::TooLarge(size)),
-        (Persistence::NotStored, error) => Err(Unavailable::NotSent(describe(error)).into()),
-        (Persistence::InDoubt, error) => Err(PublishError::InDoubt(InDoubt::Unconfirmed(describe(error)))),
-    }
-}
-
-fn describe(code: Option<RDKafkaErrorCode>) -> String {
-    match code {
-        Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => "it was given up".to_owned(),
-        Some(code) => format!("{code:?}"),
-        None => "no error code".to_owned(),
     }
 }
 

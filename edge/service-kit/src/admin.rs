@@ -1,5 +1,5 @@
-//! The operator's view of a service: `/healthz` (the process runs), `/readyz` (it can do its work, and if not, why),
-//! `/metrics` (Prometheus text). A tower service for a listener of its own, or merged in another by `answer`.
+//! The operator's view of a service: `/healthz` (the process runs), `/readyz` (it can do its work, and if not, why;
+//! `?verbose`: what else there is to know), `/metrics` (Prometheus text). A tower service for a listener of its own, or merged in another by `answer`.
 
 use std::{
     convert::Infallible,
@@ -17,6 +17,7 @@ use tower::Service;
 use crate::{
     Door, Readiness,
     http::{self, Body, Problem, Response},
+    readiness::Report,
 };
 
 /// The media type of Prometheus' text as its client writes it.
@@ -42,7 +43,8 @@ impl Admin {
     pub fn answer(&self, method: &Method, target: &Uri, headers: &HeaderMap) -> Option<Response> {
         let write: fn(&Self) -> Response = match target.path() {
             "/healthz" => |_| http::json(StatusCode::OK, &json!({ "status": "ok" })),
-            "/readyz" => Self::ready,
+            "/readyz" if target.query() == Some("verbose") => |admin| Self::ready(&admin.readiness.verbose()),
+            "/readyz" => |admin| Self::ready(&admin.readiness.report()),
             "/metrics" => Self::metrics,
             _ => return None,
         };
@@ -58,8 +60,7 @@ impl Admin {
         Some(write(self))
     }
 
-    fn ready(&self) -> Response {
-        let report = self.readiness.report();
+    fn ready(report: &Report) -> Response {
         let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         http::json(status, &report.body)
     }
@@ -114,6 +115,8 @@ mod tests {
     async fn the_three_endpoints_tell_the_truth() {
         let readiness = Readiness::new();
         let kafka = readiness.condition("kafka");
+        readiness.detail("known", || Some(json!([1])));
+        readiness.detail("unknown", || None);
         let mut registry = Registry::default();
         let orders = Counter::<u64>::default();
         registry.register("orders", "orders seen", orders.clone());
@@ -125,7 +128,10 @@ mod tests {
         assert_eq!(status, 503);
         assert!(body.contains(r#""name":"kafka""#) && body.contains("starting"), "{body}");
         kafka.met();
-        assert_eq!(call(&admin, Method::GET, "/readyz", "localhost").await.0, 200);
+        let (status, body) = call(&admin, Method::GET, "/readyz", "localhost").await;
+        assert!(status == 200 && !body.contains("known"), "{body}");
+        let (status, body) = call(&admin, Method::GET, "/readyz?verbose", "localhost").await;
+        assert!(status == 200 && body.contains(r#""known":[1]"#) && body.contains(r#""unknown":null"#), "{body}");
         let (_, metrics) = call(&admin, Method::GET, "/metrics", "localhost").await;
         assert!(metrics.contains("orders_total 1"), "{metrics}");
     }

@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 
 type Evidence = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// All conditions of one service. Cheap to clone.
+type Detail = Box<dyn Fn() -> Option<Value> + Send + Sync>;
+
+/// All conditions of one service, and what it tells beside them. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Readiness(Arc<Mutex<Vec<Entry>>>);
+pub struct Readiness(Arc<Mutex<Vec<Entry>>>, Arc<Mutex<Vec<(&'static str, Detail)>>>);
 
 struct Entry {
     name: &'static str,
@@ -66,6 +68,12 @@ impl Readiness {
         self.push(Entry { name, source: Source::Asked(Box::new(ask)) });
     }
 
+    /// Adds what is told to those who ask for more; it decides nothing. `None` where nothing is known yet.
+    /// The closure must neither block nor wait.
+    pub fn detail(&self, name: &'static str, ask: impl Fn() -> Option<Value> + Send + Sync + 'static) {
+        lock(&self.1).push((name, Box::new(ask)));
+    }
+
     /// Whether every condition is met now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -78,6 +86,17 @@ impl Readiness {
         let conditions: Vec<Value> = lock(&self.0).iter().map(Entry::report).collect();
         let ready = conditions.iter().all(|condition| condition.get("met") == Some(&Value::Bool(true)));
         Report { ready, body: json!({ "ready": ready, "conditions": conditions }) }
+    }
+
+    /// The same with the details, `null` where they are not known.
+    #[must_use]
+    pub fn verbose(&self) -> Report {
+        let mut report = self.report();
+        if let Some(fields) = report.body.as_object_mut() {
+            let details = lock(&self.1);
+            fields.extend(details.iter().map(|(name, ask)| ((*name).to_owned(), ask().unwrap_or(Value::Null))));
+        }
+        report
     }
 
     fn push(&self, entry: Entry) {

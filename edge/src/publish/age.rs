@@ -19,8 +19,7 @@ use service_kit::Tasks;
 
 use super::{Kafka, Publisher, settings};
 
-/// From then on nothing is taken back; before that a producer with so old an order gets nothing new, and has the time
-/// between for what it can still do.
+/// A producer with so old an order gets nothing new, and has the rest of that order's time for what it can still do.
 pub(super) const OLD: Duration = settings::MESSAGE_TIMEOUT.saturating_sub(Duration::from_millis(200));
 /// How often it is looked.
 const ROUND: Duration = Duration::from_millis(50);
@@ -29,8 +28,6 @@ const SLOT: Duration = Duration::from_millis(100);
 /// Enough for all ages that are let grow. After a pause of the whole process an order may seem younger than it is, by
 /// a whole turn; nothing but time is lost by that.
 const SLOTS: usize = 64;
-/// Between two looks at what has come back to the queue because its request timed out.
-const TAKE_BACK: Duration = Duration::from_millis(100);
 
 /// How many orders of each age a producer has in hand.
 #[derive(Debug)]
@@ -119,14 +116,17 @@ pub(super) fn retire(old: Arc<Kafka>) {
     }
 }
 
-/// In three steps: what can be stored is; then what is not on its way is taken back, and so is what comes back because
-/// no answer came. Each report says whether the message was ever sent.
+/// In two steps: what can be stored is, until the time of the oldest is over; then what is not on its way is taken back,
+/// and so is what comes back because no answer came. Each report says whether the message was ever sent.
 fn settle(old: &Kafka) {
-    let _ = old.flush(settings::MESSAGE_TIMEOUT - OLD);
-    let end = Instant::now() + settings::REQUEST_TIMEOUT + Duration::from_secs(1);
+    let end = Instant::now() + settings::MESSAGE_TIMEOUT + settings::REQUEST_TIMEOUT + SLOT;
+    let mut is_over = false;
     while 0 < old.in_flight_count() && Instant::now() < end {
-        old.purge(PurgeConfig::default().queue());
-        let _ = old.flush(TAKE_BACK);
+        is_over |= old.context().ages().has_older_than(settings::MESSAGE_TIMEOUT, Instant::now());
+        if is_over {
+            old.purge(PurgeConfig::default().queue());
+        }
+        let _ = old.flush(ROUND);
     }
 }
 

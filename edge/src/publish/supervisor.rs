@@ -13,7 +13,7 @@ use rdkafka::{
 };
 use service_kit::Tasks;
 
-use super::{Kafka, Publisher, age, permission, settings, witness::Witness};
+use super::{Durability, Kafka, Publisher, age, permission, settings, witness::Witness};
 
 const ROUND_WHILE_UP: Duration = Duration::from_secs(1);
 const ROUND_WHILE_DOWN: Duration = Duration::from_millis(100);
@@ -68,12 +68,12 @@ enum Unseen {
     NoTopic(String),
 }
 
-async fn probe(publisher: &Publisher, kafka: &Arc<Kafka>, tasks: &Tasks, time: Duration) -> Result<Vec<i32>, Unseen> {
+async fn probe(publisher: &Publisher, kafka: &Arc<Kafka>, tasks: &Tasks, time: Duration) -> Result<Seen, Unseen> {
     let (kafka, topic, broker) = (Arc::clone(kafka), publisher.topic, Arc::clone(&publisher.broker));
     let asked = tasks.spawn_blocking(move || {
-        let (leader, leaderless) = ask(&kafka, topic, time)?;
+        let seen = ask(&kafka, topic, time)?;
         if broker.is_permission_unknown() {
-            match ask_for_permission(&kafka, leader, topic, time) {
+            match ask_for_permission(&kafka, seen.leader, topic, time) {
                 Ok(()) => kafka.context().witness().permitted(),
                 // A question without an answer does not outweigh a topic that was shown; it is asked again. Unless an
                 // order was refused: then it takes the brokers' word.
@@ -83,15 +83,24 @@ async fn probe(publisher: &Publisher, kafka: &Arc<Kafka>, tasks: &Tasks, time: D
                 Err(unseen) => return Err(unseen),
             }
         }
-        Ok(leaderless)
+        Ok(seen)
     });
     let asked = asked.await;
     asked.unwrap_or_else(|_| Err(Unseen::Silent("the probe was not run".to_owned()))) // the runtime ends
 }
 
-/// A leader, if a broker answers and has the topic with at least one; and the partitions that have none. Orders of
-/// those wait and are answered one by one, the others need not suffer for them.
-fn ask(kafka: &Kafka, topic: &str, time: Duration) -> Result<(i32, Vec<i32>), Unseen> {
+/// What a probe has seen of the topic.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    /// The leader of a partition.
+    leader: i32,
+    /// The partitions that have none. Orders of those wait and are answered one by one, the others need not suffer.
+    leaderless: Vec<i32>,
+    durability: Durability,
+}
+
+/// Whether a broker answers and has the topic, with at least one leader.
+fn ask(kafka: &Kafka, topic: &str, time: Duration) -> Result<Seen, Unseen> {
     let metadata = kafka.client().fetch_metadata(Some(topic), time).map_err(|error| unseen(&error))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     if found.and_then(MetadataTopic::error).is_some_and(|error| permission::is_refusal(error.into())) {
@@ -107,7 +116,8 @@ fn ask(kafka: &Kafka, topic: &str, time: Duration) -> Result<(i32, Vec<i32>), Un
         return Err(Unseen::Gone(format!("no partition of topic {topic} has a leader")));
     }
     let leader = partitions.iter().map(MetadataPartition::leader).find(|leader| 0 <= *leader);
-    Ok((leader.unwrap_or_else(|| metadata.orig_broker_id()), leaderless))
+    let leader = leader.unwrap_or_else(|| metadata.orig_broker_id());
+    Ok(Seen { leader, leaderless, durability: Durability::of(partitions) })
 }
 
 /// Whether we may write, where the brokers tell.
@@ -133,24 +143,30 @@ fn unseen(error: &KafkaError) -> Unseen {
 }
 
 /// Takes in what the producer of this witness was told; whether it may go on.
-fn take(publisher: &Publisher, witness: &Witness, asked: Result<Vec<i32>, Unseen>, known: &mut Vec<i32>) -> bool {
+fn take(publisher: &Publisher, witness: &Witness, asked: Result<Seen, Unseen>, known: &mut Vec<i32>) -> bool {
     match asked {
         Ok(_) if !witness.found_topic() => return false,
-        Ok(leaderless) if leaderless != *known => {
-            let topic = publisher.topic;
-            if leaderless.is_empty() {
-                tracing::info!(kafka.topic = topic, "all partitions have a leader again");
-            } else {
-                tracing::warn!(kafka.topic = topic, kafka.partitions = ?leaderless, "partitions have no leader");
-            }
-            *known = leaderless;
+        Ok(Seen { leaderless, durability, .. }) => {
+            publisher.seen(durability);
+            tell_leaders(publisher.topic, leaderless, known);
         }
-        Ok(_) => {}
         Err(Unseen::Silent(reason)) => witness.silent(&reason),
         Err(Unseen::Gone(reason)) => witness.lost(&reason),
         Err(Unseen::NoTopic(reason)) => witness.lose_topic(&reason),
     }
     true
+}
+
+fn tell_leaders(topic: &str, leaderless: Vec<i32>, known: &mut Vec<i32>) {
+    if leaderless == *known {
+        return;
+    }
+    if leaderless.is_empty() {
+        tracing::info!(kafka.topic = topic, "all partitions have a leader again");
+    } else {
+        tracing::warn!(kafka.topic = topic, kafka.partitions = ?leaderless, "partitions have no leader");
+    }
+    *known = leaderless;
 }
 
 // === the producer ===
@@ -251,9 +267,10 @@ mod tests {
             Context::new(&Arc::new(Broker::new()), &Metrics::new(&mut Registry::default()), &Newest::default());
         let kafka = settings::create(&mock.bootstrap_servers(), &Security::default(), "test", context).unwrap();
         let long = Duration::from_secs(10);
-        assert_eq!(ask(&kafka, "t", long), Ok((1, vec![])));
+        let leaderless = || ask(&kafka, "t", long).map(|seen| (seen.leader, seen.leaderless));
+        assert_eq!(leaderless(), Ok((1, vec![])));
         mock.partition_leader("t", 1, None).unwrap();
-        assert_eq!(ask(&kafka, "t", long), Ok((1, vec![1])));
+        assert_eq!(leaderless(), Ok((1, vec![1])));
         for partition in [0, 2] {
             mock.partition_leader("t", partition, None).unwrap();
         }

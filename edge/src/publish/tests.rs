@@ -1,4 +1,4 @@
-use super::*;
+use super::{in_flight::settle, *};
 
 fn report(persistence: Persistence, error: Option<RDKafkaErrorCode>) -> Report {
     Report { persistence, placed: Placed { partition: 3, offset: Some(7) }, error }

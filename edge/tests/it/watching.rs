@@ -5,11 +5,12 @@ use std::{
     process::{Command, Stdio},
 };
 
+use schemas::names::topics;
 use serde_json::Value;
 
 use crate::{
     command::free_ports,
-    world::{NDJSON, PATIENCE, World, get, order, request, talk, until},
+    world::{NDJSON, PARTITIONS, PATIENCE, World, get, order, request, talk, until},
 };
 
 fn raw(method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> String {
@@ -169,4 +170,16 @@ async fn the_log_tells_of_each_request_and_of_nothing_in_it() {
     let (warned, unavailable) = (of("a request failed"), |event: &&Value| event["reason"] == "unavailable");
     let warned = warned.into_iter().filter(unavailable).count();
     assert!((1..=10).contains(&warned), "{warned} warnings of more than twenty");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_more_is_told_what_an_accepted_order_outlives() {
+    let world = World::started(false).await;
+    let ready = async |path| get(world.app.admin_address, path).await.json();
+    assert!(ready("/readyz?verbose").await["durability"].is_null(), "nobody has seen the topic");
+    world.kafka.create_topic(topics::ORDERS_RECEIVED, PARTITIONS, 1).unwrap();
+    world.until_ready().await;
+    let durability = ready("/readyz?verbose").await["durability"].clone();
+    assert_eq!((&durability["partitions"], &durability["replicas"]), (&PARTITIONS.into(), &1.into()), "{durability}");
+    assert!(ready("/readyz").await.get("durability").is_none());
 }

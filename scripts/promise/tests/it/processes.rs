@@ -73,15 +73,20 @@ pub(crate) fn in_turn(house: &mut House) {
     house.expect_all_zero();
 }
 
-/// SIGTERM and a start. What the edge has taken in it answers first: nobody is left in doubt.
+/// A request that crosses the close of its idle connection on the way is answered by nobody (RFC 9112, 9.5), and its client
+/// cannot know. More are a fault of the drain.
+const CROSSED: usize = 2;
+
+/// SIGTERM and a start. What the edge has taken in it answers first: nobody else is left in doubt.
 fn restart(house: &House, load: &Load, service: Service) -> String {
     let from_ms = now_ms();
     house.stack.restart(service).unwrap();
     house.stack.wait_ready(service, service.start_deadline()).unwrap();
     load.go_on(1);
     let (refused, doubts) = unanswered(house, from_ms);
-    assert_eq!(doubts, 0, "{service} was restarted, and {doubts} orders are in doubt");
-    format!("{refused} orders found nobody or were told no, none is in doubt")
+    let allowed = if service == Service::Edge { CROSSED } else { 0 };
+    assert!(doubts <= allowed, "{service} was restarted, and {doubts} orders are in doubt");
+    format!("{refused} orders found nobody or were told no, {doubts} are in doubt")
 }
 
 /// Orders sent since then that are surely not stored, beside those that the rules refuse; and those that nobody knows of.

@@ -79,7 +79,8 @@ type Kafka = ThreadedProducer<Context>;
 /// At the end it is looked this often whether all is settled.
 const FLUSH_ROUND: Duration = Duration::from_millis(10);
 
-/// The producer, which is replaced when it breaks for good.
+/// The producer, which is replaced when it breaks for good, when it goes on as somebody else, and when an order in it is too
+/// old.
 pub struct Publisher {
     kafka: RwLock<Arc<Kafka>>,
     servers: String,

@@ -1,5 +1,6 @@
-//! What one producer says of the broker. After it was replaced it still settles its orders, but speaks for nobody: it may
-//! be another user, to whom the brokers say other things, and its late answers are of a time that is over.
+//! What one producer says of the broker, and the one that goes on in its place for an order's age. After it was otherwise
+//! replaced it still settles its orders, but speaks for nobody: it may be another user, to whom the brokers say other
+//! things, and its late answers are of a time that is over.
 
 use std::{
     sync::{

@@ -244,7 +244,7 @@ impl Publisher {
         if *known == security {
             return Ok(false);
         }
-        let old = self.replace_as(&security)?;
+        let old = self.put_in_use(&security, self.fresh_context())?;
         *known = security;
         drop(known);
         age::retire(old);
@@ -252,42 +252,28 @@ impl Publisher {
         Ok(true)
     }
 
-    /// A new producer in place of a broken one, unless that was replaced already. The old one is given back; its
-    /// messages are still to be settled.
-    fn replace(&self, broken: &Arc<Kafka>) -> Result<Option<Arc<Kafka>>, KafkaError> {
+    /// A new producer in place of this one, unless that was replaced already. The old one is given back; its messages
+    /// are still to be settled.
+    fn replace(&self, old: &Arc<Kafka>, context: Context) -> Result<Option<Arc<Kafka>>, KafkaError> {
         // Held to the end: else this would undo what `secure` does meanwhile.
-        let security = self.security.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(broken, &self.kafka()) {
-            return Ok(None);
-        }
-        self.replace_as(&security).map(Some)
-    }
-
-    /// The same for one that works: all that is known of the broker holds.
-    fn succeed(&self, old: &Arc<Kafka>) -> Result<Option<Arc<Kafka>>, KafkaError> {
         let security = self.security.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(old, &self.kafka()) {
             return Ok(None);
         }
-        self.put_in_use(&security, old.context().successor(), |_| ()).map(Some)
+        self.put_in_use(&security, context).map(Some)
+    }
+
+    /// For a producer that knows nothing of the broker yet.
+    fn fresh_context(&self) -> Context {
+        Context::new(&self.broker, &self.metrics, &self.statistics)
     }
 
     /// Only with the lock on `security`.
-    fn replace_as(&self, security: &Security) -> Result<Arc<Kafka>, KafkaError> {
-        let context = Context::new(&self.broker, &self.metrics, &self.statistics);
-        self.put_in_use(security, context, Witness::begin)
-    }
-
-    fn put_in_use(
-        &self,
-        security: &Security,
-        context: Context,
-        begin: impl FnOnce(&Witness),
-    ) -> Result<Arc<Kafka>, KafkaError> {
+    fn put_in_use(&self, security: &Security, context: Context) -> Result<Arc<Kafka>, KafkaError> {
         let fresh = settings::create(&self.servers, security, &self.client_id, context)?;
         self.metrics.producer_replaced();
         let mut kafka = self.kafka.write().unwrap_or_else(PoisonError::into_inner);
-        begin(fresh.context().witness());
+        fresh.context().take_over_from(kafka.context());
         Ok(std::mem::replace(&mut kafka, Arc::new(fresh)))
     }
 }

@@ -4,12 +4,13 @@
 //! new epoch and numbers anew what is left in its queue, also what it has sent before without an answer; the broker
 //! cannot know that again and stores it a second time (`rd_kafka_idemp_drain_epoch_bump`; seen with a broker that was
 //! paused). So no message times out there: a producer with an order that is too old is replaced, and what it was given
-//! it finishes under the epoch that it has. What it has not sent by then is taken back.
+//! it finishes under the epoch that it has. What it has not sent by then is taken back, all at once, since librdkafka
+//! cannot be told which: so not while it still stores some, or a queue that is merely long would be lost with its oldest.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -23,17 +24,22 @@ use super::{Kafka, Publisher, settings};
 pub(super) const OLD: Duration = settings::MESSAGE_TIMEOUT.saturating_sub(Duration::from_millis(200));
 /// How often it is looked.
 const ROUND: Duration = Duration::from_millis(50);
+/// A producer that was replaced and has stored nothing for so long will not store the rest. Its oldest order is then
+/// 4.7 seconds old at most, and its client still waits.
+const STILL: Duration = Duration::from_millis(400);
 /// How exactly ages are known.
 const SLOT: Duration = Duration::from_millis(100);
 /// Enough for all ages that are let grow. After a pause of the whole process an order may seem younger than it is, by
 /// a whole turn; nothing but time is lost by that.
 const SLOTS: usize = 64;
 
-/// How many orders of each age a producer has in hand.
+/// How many orders of each age a producer has in hand, and when it last stored one.
 #[derive(Debug)]
 pub(super) struct Ages {
     start: Instant,
     slots: [AtomicU32; SLOTS],
+    /// In milliseconds from the start.
+    stored: AtomicU64,
 }
 
 /// One order that is in hand, for as long as this lives.
@@ -45,7 +51,7 @@ pub(super) struct Age {
 
 impl Ages {
     pub(super) fn new(start: Instant) -> Self {
-        Self { start, slots: [const { AtomicU32::new(0) }; SLOTS] }
+        Self { start, slots: [const { AtomicU32::new(0) }; SLOTS], stored: AtomicU64::new(0) }
     }
 
     /// An order that is handed over now.
@@ -55,11 +61,23 @@ impl Ages {
         Age { ages: Arc::clone(self), turn }
     }
 
+    /// An order was stored now.
+    pub(super) fn stored(&self, now: Instant) {
+        self.stored.store(self.millis(now), Ordering::Relaxed);
+    }
+
+    /// Whether none was stored for this long.
+    fn is_still(&self, limit: Duration, now: Instant) -> bool {
+        let silent = self.millis(now).saturating_sub(self.stored.load(Ordering::Relaxed));
+        limit <= Duration::from_millis(silent)
+    }
+
     /// Whether an order has been in hand for this long.
     fn has_older_than(&self, limit: Duration, now: Instant) -> bool {
         let turn = self.turn(now);
-        let turns = |age: &usize| age.checked_sub(1).is_some_and(|whole| limit <= SLOT * whole as u32);
-        let mut ages = (0..SLOTS).filter(turns).filter_map(|age| turn.checked_sub(age));
+        // An order may have come at the very end of its slot.
+        let youngest = limit.as_millis().div_ceil(SLOT.as_millis()) as usize + 1;
+        let mut ages = (youngest..SLOTS).filter_map(|age| turn.checked_sub(age));
         ages.any(|turn| 0 < self.slot(turn).load(Ordering::Relaxed))
     }
 
@@ -69,7 +87,11 @@ impl Ages {
     }
 
     fn turn(&self, now: Instant) -> usize {
-        (now.saturating_duration_since(self.start).as_millis() / SLOT.as_millis()) as usize
+        (u128::from(self.millis(now)) / SLOT.as_millis()) as usize
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.start).as_millis() as u64
     }
 }
 
@@ -93,7 +115,7 @@ pub async fn give_up_the_old(publisher: Arc<Publisher>, tasks: Tasks) {
 }
 
 fn replace(publisher: &Publisher, kafka: Arc<Kafka>) {
-    match publisher.succeed(&kafka) {
+    match publisher.replace(&kafka, kafka.context().successor()) {
         Ok(Some(old)) => {
             tracing::warn!(
                 "an order is not stored in its time; going on with a new producer, that nothing is sent twice"
@@ -116,13 +138,17 @@ pub(super) fn retire(old: Arc<Kafka>) {
     }
 }
 
-/// In two steps: what can be stored is, until the time of the oldest is over; then what is not on its way is taken back,
-/// and so is what comes back because no answer came. Each report says whether the message was ever sent.
+/// In two steps: what can be stored is, until the time of the oldest is over and nothing moves any more, or that of all is
+/// over; then what is not on its way is taken back, and so is what comes back because no answer came. Each report says
+/// whether the message was ever sent.
 fn settle(old: &Kafka) {
-    let end = Instant::now() + settings::MESSAGE_TIMEOUT + settings::REQUEST_TIMEOUT + SLOT;
+    let (ages, retired) = (old.context().ages(), Instant::now());
+    let end = retired + settings::MESSAGE_TIMEOUT + settings::REQUEST_TIMEOUT + SLOT;
     let mut is_over = false;
     while 0 < old.in_flight_count() && Instant::now() < end {
-        is_over |= old.context().ages().has_older_than(settings::MESSAGE_TIMEOUT, Instant::now());
+        let now = Instant::now();
+        is_over |= retired + settings::MESSAGE_TIMEOUT <= now
+            || ages.has_older_than(settings::MESSAGE_TIMEOUT, now) && ages.is_still(STILL, now);
         if is_over {
             old.purge(PurgeConfig::default().queue());
         }

@@ -89,6 +89,13 @@ impl Context {
         Self { witness, metrics: metrics.clone(), statistics: statistics.clone(), ages }
     }
 
+    /// Its producer is in use, and the other's is not any more. A successor's witness spoke before and goes on.
+    pub(super) fn take_over_from(&self, old: &Self) {
+        if !Arc::ptr_eq(&self.witness, &old.witness) {
+            self.witness.begin();
+        }
+    }
+
     /// The orders that the producer has in hand.
     pub(super) fn ages(&self) -> &Arc<Ages> {
         &self.ages
@@ -123,6 +130,7 @@ impl ProducerContext for Context {
         match persistence {
             Persistence::Stored => {
                 admission.acknowledged(now, place);
+                self.ages.stored(now);
                 self.witness.stored();
             }
             Persistence::NotStored | Persistence::InDoubt => {

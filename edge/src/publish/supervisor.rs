@@ -216,7 +216,7 @@ fn look_at_producer(publisher: &Publisher, replacing: &mut Replacing) -> bool {
 
 /// The old producer keeps what it was given until that is settled.
 fn replace(publisher: &Publisher, broken: &Arc<Kafka>) -> bool {
-    match publisher.replace(broken) {
+    match publisher.replace(broken, publisher.fresh_context()) {
         Ok(None) => true, // by somebody else, a moment ago
         Ok(Some(old)) => {
             age::retire(old);

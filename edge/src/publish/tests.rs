@@ -83,6 +83,50 @@ async fn a_broken_producer_is_replaced() {
     assert_eq!(publisher.flush(Duration::from_secs(1)), Ok(()));
 }
 
+/// Sixty partitions at ten requests a second: the last ones are older than their time when it is their turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_long_is_not_taken_back_while_it_moves() {
+    use prometheus_client::registry::Registry;
+    use rdkafka::mocking::MockCluster;
+    use service_kit::Tasks;
+
+    let (mock, limit) = (MockCluster::new(1).unwrap(), Duration::from_secs(20));
+    mock.create_topic("t", 60, 1).unwrap();
+    let metrics = Metrics::new(&mut Registry::default());
+    let publisher = Publisher::new(&mock.bootstrap_servers(), Security::default(), "test", "t", metrics).unwrap();
+    let (publisher, tasks, started) = (Arc::new(publisher), Tasks::new(), Instant::now());
+    let send = |number: usize| {
+        let key = number.to_string();
+        let record = Record { key: key.as_bytes(), value: b"v", headers: &[] };
+        publisher.send(record, limit, None).unwrap()
+    };
+    tasks.spawn(supervise(Arc::clone(&publisher), tasks.clone()));
+    while publisher.broker().is_up().is_err() {
+        assert!(started.elapsed() < limit, "Kafka is not found");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    send(0).settled(limit).await.unwrap();
+    tasks.spawn(give_up_the_old(Arc::clone(&publisher), tasks.clone()));
+    let first = publisher.kafka();
+    mock.broker_round_trip_time(-1, Duration::from_millis(500)).unwrap();
+    let (begun, mut in_flight) = (Instant::now(), Vec::new());
+    for number in 1..=5 {
+        in_flight.push(send(number));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    in_flight.extend((6..300).map(send));
+    tokio::time::sleep((age::OLD - Duration::from_millis(300)).saturating_sub(begun.elapsed())).await;
+    in_flight.extend((300..310).map(send));
+    let mut last = Duration::ZERO;
+    for order in in_flight {
+        order.settled(limit).await.unwrap();
+        last = begun.elapsed();
+    }
+    assert!(settings::MESSAGE_TIMEOUT < last, "no order was old: {last:?}");
+    assert!(!Arc::ptr_eq(&first, &publisher.kafka()), "the producer was not replaced");
+    tasks.drain(Duration::from_secs(5)).await;
+}
+
 /// A signal and the supervisor may both want another producer; the second must not go back to what the first left.
 #[test]
 fn a_producer_is_replaced_once_whoever_wants_it_and_every_new_one_has_the_newest_security() {
@@ -96,9 +140,10 @@ fn a_producer_is_replaced_once_whoever_wants_it_and_every_new_one_has_the_newest
     let newest = args.check(&mut Vec::new());
     assert!(publisher.secure(newest.clone()).unwrap());
     let second = publisher.kafka();
-    assert!(publisher.replace(&first).unwrap().is_none(), "it is not in use any more");
+    let replaced = |old| publisher.replace(old, publisher.fresh_context()).unwrap();
+    assert!(replaced(&first).is_none(), "it is not in use any more");
     assert!(Arc::ptr_eq(&second, &publisher.kafka()));
-    assert!(publisher.replace(&second).unwrap().is_some());
+    assert!(replaced(&second).is_some());
     assert!(!publisher.secure(newest).unwrap(), "nothing has changed");
 }
 

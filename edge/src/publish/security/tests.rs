@@ -157,7 +157,7 @@ fn a_producer_that_is_replaced_while_the_security_changes_has_the_new_one() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 both.wait();
-                publisher.replace(&broken).unwrap();
+                publisher.replace(&broken, publisher.fresh_context()).unwrap();
             });
             both.wait();
             assert!(publisher.secure(newest).unwrap());

@@ -1,7 +1,7 @@
 //! Pipelines that are more than a line: a lookup table, an output beside the main one, several pipelines in several
 //! processes. A mock broker, a registry with the schemas, the shipped module `customer-tier`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -240,6 +240,26 @@ async fn orders_are_judged_by_a_table_and_go_to_the_outputs_that_the_module_name
     aside.drain(PATIENCE).await;
 }
 
+/// The four tasks of two processes share the four partitions. A task that is RUNNING may have all of them until the
+/// others have joined.
+async fn until_each_has_one_partition(processes: &[&Process], pipeline: &str) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let mut shares = Vec::new();
+        for process in processes {
+            let status = process.until(&format!("/connectors/{pipeline}/status"), RUNNING).await;
+            shares.extend(status["tasks"].as_array().unwrap().iter().map(|task| task["partitions"].clone()));
+        }
+        let is_one = |share: &Value| share.as_array().is_some_and(|share| share.len() == 1);
+        let distinct: BTreeSet<String> = shares.iter().map(Value::to_string).collect();
+        if shares.iter().all(is_one) && distinct.len() == 4 {
+            return;
+        }
+        assert!(Instant::now() < until, "{pipeline}: {shares:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_pipelines_in_two_processes_with_two_tasks_each_take_every_order_once() {
     let (cluster, aside) = (cluster(), Tasks::new());
@@ -254,12 +274,10 @@ async fn two_pipelines_in_two_processes_with_two_tasks_each_take_every_order_onc
     // One is put in each process; both run them.
     put(&one, "p", pipeline("out")).await;
     put(&two, "q", pipeline("copy")).await;
-    for process in [&one, &two] {
-        for name in ["p", "q"] {
-            process.until(&format!("/connectors/{name}/status"), RUNNING).await;
-        }
-    }
     // Not before all have joined: a partition that moves is read again, as the mock keeps no offset of a transaction.
+    for name in ["p", "q"] {
+        until_each_has_one_partition(&[&one, &two], name).await;
+    }
     write(&brokers, "in", &orders);
     for topic in ["out", "copy"] {
         let seen = tokio::task::block_in_place(|| read(&brokers, topic, "orderflow.modules", 200));

@@ -52,6 +52,8 @@ pub struct Stored {
     pub schema_id: u32,
     /// What it holds.
     pub order: Order,
+    /// Whether our own codec makes the same bytes of it.
+    pub is_as_ours: bool,
 }
 
 /// The next offset of each partition.
@@ -154,12 +156,15 @@ impl Kafka {
 
 fn read(message: &BorrowedMessage<'_>) -> anyhow::Result<Stored> {
     let (schema_id, datum) = framing::split(message.payload().context("a record without a value")?)?;
+    let (order, mut ours) = (codec::decode(datum)?, Vec::new());
+    codec::encode(&order, &mut ours);
     Ok(Stored {
         partition: message.partition(),
         offset: message.offset(),
         key: str::from_utf8(message.key().context("a record without a key")?)?.to_owned(),
         schema_id,
-        order: codec::decode(datum)?,
+        order,
+        is_as_ours: ours == datum,
     })
 }
 

@@ -11,7 +11,7 @@ use crate::{
 mod build;
 mod servers;
 
-pub(crate) use build::Built;
+pub(crate) use build::{Built, Program};
 pub(crate) use servers::Servers;
 
 /// How one program is started.
@@ -19,8 +19,8 @@ pub(crate) use servers::Servers;
 pub(crate) struct Settings {
     /// What it is called in the report.
     pub(crate) name: &'static str,
-    /// The JVM's flags.
-    pub(crate) jvm: Vec<&'static str>,
+    /// Flags of what runs it: a JVM, Node.
+    pub(crate) flags: Vec<&'static str>,
     /// What it reads from its environment, beside addresses.
     pub(crate) environment: Vec<(String, String)>,
 }
@@ -28,8 +28,9 @@ pub(crate) struct Settings {
 impl Display for Settings {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let variables = self.environment.iter().map(|(name, value)| format!("{name}={value}"));
-        let all: Vec<String> = self.jvm.iter().map(|flag| (*flag).to_owned()).chain(variables).collect();
-        f.write_str(&all.join(" "))
+        let all: Vec<String> = self.flags.iter().map(|flag| (*flag).to_owned()).chain(variables).collect();
+        let text = all.join(" ");
+        f.write_str(if all.is_empty() { "as it comes" } else { &text })
     }
 }
 

@@ -17,59 +17,25 @@ use crate::{
     load::Client,
     machine::Machine,
     orders::{Ids, Request},
-    peers::{Built, Servers, Settings},
+    peers::{Built, Program, Servers, Settings},
     process::{Process, free_address},
     report::{Report, progress},
 };
 
 mod bodies;
 mod contest;
+mod peer;
 mod same;
+
+pub use peer::Peer;
 
 /// A program that takes no order by then does not work.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// An edge in other tools.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
-pub enum Peer {
-    /// Spring Boot with Web MVC and spring-kafka.
-    Spring,
-}
-
-impl Peer {
-    /// All of them.
-    pub const ALL: [Self; 1] = [Self::Spring];
-
-    fn jar(self) -> &'static str {
-        match self {
-            Self::Spring => "edge-spring/edge-spring.jar",
-        }
-    }
-
-    /// As its documentation has it, and as an expert would set it for this job with our linger and compression.
-    fn settings(self) -> [Settings; 2] {
-        let of = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let linger = edge::publish::settings::config("", "").get("linger.ms").unwrap_or("1").to_owned();
-        match self {
-            Self::Spring => [
-                Settings { name: "Spring, plain", jvm: vec!["-Xmx512m"], environment: Vec::new() },
-                Settings {
-                    name: "Spring, tuned",
-                    jvm: vec!["-Xmx512m", "-XX:+UseParallelGC"],
-                    environment: vec![
-                        ("LINGER_MS".to_owned(), linger),
-                        of("COMPRESSION", "none"),
-                        of("VIRTUAL_THREADS", "true"),
-                        of("SERVER_TOMCAT_MAXKEEPALIVEREQUESTS", "-1"),
-                    ],
-                },
-            ],
-        }
-    }
-}
-
 /// A program that takes orders.
 struct Runner {
+    /// Whose it is; none is ours.
+    peer: Option<Peer>,
     settings: Settings,
     process: Process,
     address: SocketAddr,
@@ -93,7 +59,8 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
     let machine = Machine::now();
     progress("building the peers");
     let into = dir.join("peers");
-    let built = tokio::task::spawn_blocking(move || Built::ensure(&into)).await??;
+    let programs: Vec<Program> = peers.iter().map(|peer| peer.program()).collect();
+    let built = tokio::task::spawn_blocking(move || Built::ensure(&into, &programs)).await??;
     progress("starting Kafka and the registry");
     let dir = dir.join("edge-peers");
     let servers = Servers::start(dir.join("stack")).await?;
@@ -135,9 +102,9 @@ impl Field {
     /// Our edge, as it is shipped.
     async fn ours(&self) -> anyhow::Result<Runner> {
         let edge = self.bench.edge().await?;
-        let settings = Settings { name: "ours", jvm: Vec::new(), environment: Vec::new() };
+        let settings = Settings { name: "ours", flags: Vec::new(), environment: Vec::new() };
         let first_order_after = first_order(edge.process.started, edge.address, &self.bench.ids).await?;
-        Ok(Runner { settings, process: edge.process, address: edge.address, first_order_after })
+        Ok(Runner { peer: None, settings, process: edge.process, address: edge.address, first_order_after })
     }
 
     async fn peer(&self, peer: Peer, settings: Settings) -> anyhow::Result<Runner> {
@@ -145,14 +112,14 @@ impl Field {
         let addresses = [
             ("PORT", address.port().to_string()),
             ("KAFKA", self.servers.kafka.clone()),
-            ("REGISTRY", self.servers.registry_api.clone()),
+            ("REGISTRY", peer.registry(&self.servers).to_owned()),
         ];
         let log = self.dir.join(format!("{}.log", settings.name.replace([',', ' '], "-")));
-        let mut process = self.built.start(peer.jar(), &settings, &addresses, &log)?;
+        let mut process = self.built.start(peer.program(), &settings, &addresses, &log)?;
         let first = first_order(process.started, address, &self.bench.ids).await;
         process.ensure_runs().with_context(|| format!("its log: {}", log.display()))?;
         let first_order_after = first.with_context(|| format!("its log: {}", log.display()))?;
-        Ok(Runner { settings, process, address, first_order_after })
+        Ok(Runner { peer: Some(peer), settings, process, address, first_order_after })
     }
 
     fn setting(&self, runners: &[Runner]) -> Vec<(&'static str, String)> {

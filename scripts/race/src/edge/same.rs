@@ -65,7 +65,7 @@ fn place(receipt: &[u8]) -> Option<(String, Place)> {
 
 /// Every receipt has its record and every record its receipt; how many.
 pub(super) fn compare(receipts: &BTreeMap<String, Place>, stored: &[Stored], id: u32) -> anyhow::Result<usize> {
-    for Stored { partition, offset, key, schema_id, order } in stored {
+    for Stored { partition, offset, key, schema_id, order, .. } in stored {
         let place = receipts.get(key).with_context(|| format!("{key} was stored and not posted"))?;
         ensure!(*place == (i64::from(*partition), *offset), "{key} lies at {partition}/{offset}, not at {place:?}");
         ensure!(*schema_id == id, "{key} has schema {schema_id}");
@@ -97,7 +97,7 @@ mod tests {
     fn stored(offset: i64) -> Stored {
         let key = format!("order-{offset}");
         let order = direct::order(&key).unwrap();
-        Stored { partition: 1, offset, key, schema_id: SCHEMA_ID, order }
+        Stored { partition: 1, offset, key, schema_id: SCHEMA_ID, order, is_as_ours: true }
     }
 
     #[test]

@@ -1,66 +1,119 @@
-//! Builds the Java peers with Maven, once for each state of their sources, and starts them with the servers' JDK.
+//! Builds the peers, each with the tool of its language and once for each state of its sources, and starts them. What a
+//! tool makes lies in the target folder only.
 
 use std::{
     fs,
-    hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
-use stack::{install::jdk, progress::Progress};
+use anyhow::{Context, ensure};
+use stack::{
+    install::jdk,
+    progress::{Progress, ToolFailure},
+};
 
 use super::Settings;
 use crate::process::Process;
 
+mod java;
+mod node;
+mod python;
+mod stamp;
+
 /// The sources, from the checkout's root.
 const SOURCES: &str = "scripts/race/peers";
-/// Their Avro classes are made from these.
+/// Avro classes and checks are made from these.
 const SCHEMAS: &str = "schemas";
-/// In the build folder: what it was made from.
-const STAMP: &str = "STAMP";
 /// The first build fetches some 100 MB.
 const DEADLINE: Duration = Duration::from_secs(20 * 60);
+
+/// A peer's program, by what builds and runs it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Program {
+    /// A jar, by its place below Maven's build folder.
+    Java(&'static str),
+    /// A folder below the sources with a `package-lock.json`.
+    Node(&'static str),
+    /// A folder below the sources with a `requirements.txt`.
+    Python(&'static str),
+}
+
+impl Program {
+    /// The folder below the build folder; one build makes all jars.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Java(_) => "java",
+            Self::Node(folder) | Self::Python(folder) => folder,
+        }
+    }
+
+    /// What a build reads, below the sources.
+    fn sources(self) -> Vec<&'static str> {
+        match self {
+            Self::Java(_) => java::SOURCES.to_vec(),
+            Self::Node(folder) | Self::Python(folder) => vec![folder],
+        }
+    }
+}
 
 /// The peers' programs.
 #[derive(Debug)]
 pub(crate) struct Built {
-    java: PathBuf,
+    root: PathBuf,
     dir: PathBuf,
+    /// The servers' JDK; none where no peer needs it.
+    jdk: Option<PathBuf>,
 }
 
 impl Built {
-    /// Builds them into a folder, unless they lie there and their sources are the same. Blocks.
-    pub(crate) fn ensure(into: &Path) -> anyhow::Result<Self> {
+    /// Builds these into a folder, unless they lie there and their sources are the same. Blocks.
+    pub(crate) fn ensure(into: &Path, programs: &[Program]) -> anyhow::Result<Self> {
         let options = stack::Options::private(into, []);
-        let home = jdk::find(&options)?;
-        let built = Self { java: home.join("bin/java"), dir: into.to_owned() };
-        let stamp = stamp(&options.root)?;
-        if fs::read_to_string(into.join(STAMP)).is_ok_and(|found| found == stamp) {
-            return Ok(built);
+        let is_java = |program: &Program| matches!(program, Program::Java(_));
+        let jdk = programs.iter().any(is_java).then(|| jdk::find(&options)).transpose()?;
+        let built = Self { root: options.root, dir: into.to_owned(), jdk };
+        for program in programs {
+            built.ensure_one(*program)?;
         }
-        // Also a stamp that is left from before says nothing once a build has begun.
-        let _ = fs::remove_dir_all(into);
-        fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
-        maven(&options.root.join(SOURCES), into, &home)?;
-        fs::write(into.join(STAMP), stamp)?;
         Ok(built)
     }
 
-    /// Starts the jar of a peer with these settings; what it writes goes to `log`.
+    fn ensure_one(&self, program: Program) -> anyhow::Result<()> {
+        let into = self.dir.join(program.folder());
+        let mut read = vec![self.root.join(SCHEMAS)];
+        read.extend(program.sources().iter().map(|source| self.root.join(SOURCES).join(source)));
+        stamp::ensure(&into, &read, || match program {
+            Program::Java(_) => java::build(&self.root.join(SOURCES), &into, self.jdk()?),
+            Program::Node(folder) => node::build(&self.root, folder, &into),
+            Program::Python(folder) => python::build(&self.root, folder, &into),
+        })
+    }
+
+    fn jdk(&self) -> anyhow::Result<&Path> {
+        self.jdk.as_deref().context("no JDK was looked for")
+    }
+
+    /// Starts a peer with these settings; what it writes goes to `log`.
     pub(crate) fn start(
         &self,
-        jar: &str,
+        program: Program,
         settings: &Settings,
         addresses: &[(&str, String)],
         log: &Path,
     ) -> anyhow::Result<Process> {
-        let jar = self.dir.join(jar);
-        ensure!(jar.is_file(), "{} is not there, although the build went well", jar.display());
+        let folder = self.dir.join(program.folder());
+        let (runtime, entry) = match program {
+            Program::Java(jar) => (self.jdk()?.join("bin/java"), vec!["-jar".into(), folder.join(jar)]),
+            Program::Node(_) => (folder.join(node::RUNTIME), vec![folder.join(node::ENTRY)]),
+            Program::Python(_) => (folder.join(python::RUNTIME), vec![folder.join(python::ENTRY)]),
+        };
+        let file = entry.last().context("nothing to start")?;
+        ensure!(file.is_file(), "{} is not there, although the build went well", file.display());
         let out = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut command = Command::new(&self.java);
-        command.args(&settings.jvm).arg("-jar").arg(jar);
+        let mut command = Command::new(runtime);
+        command.args(&settings.flags).args(&entry);
         command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
         command.envs(addresses.iter().map(|(name, value)| (name, value)));
         command.stderr(out.try_clone()?).stdout(Stdio::from(out));
@@ -68,81 +121,25 @@ impl Built {
     }
 }
 
-fn maven(sources: &Path, into: &Path, home: &Path) -> anyhow::Result<()> {
-    let log = into.join("maven.log");
-    let mut command = Command::new("mvn");
-    command.args(["-B", "-q", "-f"]).arg(sources.join("pom.xml")).arg("package");
-    command.arg(format!("-Dpeers.build={}", into.display()));
-    // A runtime without a compiler runs the peers, and Maven's own JDK makes them.
-    if home.join("bin/javac").is_file() {
-        command.env("JAVA_HOME", home);
-    }
-    match Progress::default().run(command, &log, "peers: building", DEADLINE) {
-        Ok(()) => Ok(()),
-        Err(failure) if failure.not_found => bail!(
-            "Maven (`mvn`) is missing, which builds the peers; as root: apt-get install -y --no-install-recommends maven"
-        ),
-        Err(failure) if failure.output.contains("No compiler is provided") => bail!(
-            "a JDK with `javac` of at least 17 is missing, which builds the peers; as root: apt-get install -y \
-             --no-install-recommends default-jdk-headless, or set JAVA_HOME to one"
-        ),
-        Err(failure) => bail!("the peers cannot be built: {}; log: {}", failure.first_error(), log.display()),
-    }
+/// Runs a tool that builds; its output is in `log`.
+fn run(command: Command, log: &Path) -> Result<(), ToolFailure> {
+    Progress::default().run(command, log, "peers: building", DEADLINE)
 }
 
-/// Over every file that a build reads.
-fn stamp(root: &Path) -> anyhow::Result<String> {
-    let mut files = Vec::new();
-    for folder in [SOURCES, SCHEMAS] {
-        list(&root.join(folder), &mut files)?;
-    }
-    files.sort();
-    let mut hasher = DefaultHasher::new();
-    for file in files {
-        file.hash(&mut hasher);
-        fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?.hash(&mut hasher);
-    }
-    Ok(format!("{:016x}", hasher.finish()))
-}
-
-fn list(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+/// Copies what a peer's program is made of, so that nothing is made beside the sources.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
-        // Where a build by hand puts what it makes.
-        if entry.file_name() == "target" {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if stamp::is_made(&entry) {
             continue;
         }
-        if entry.file_type()?.is_dir() {
-            list(&entry.path(), files)?;
+        if source.is_dir() {
+            copy(&source, &target)?;
         } else {
-            files.push(entry.path());
+            fs::copy(&source, target).with_context(|| format!("cannot copy {}", source.display()))?;
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_changed_source_or_schema_is_another_build() {
-        let root = std::env::temp_dir().join(format!("race-peers-{}", std::process::id()));
-        let (source, schema) = (root.join(SOURCES).join("a/A.java"), root.join(SCHEMAS).join("s.avsc"));
-        for file in [&source, &schema] {
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, "one").unwrap();
-        }
-        let first = stamp(&root).unwrap();
-        let target = root.join(SOURCES).join("target");
-        fs::create_dir_all(&target).unwrap();
-        fs::write(target.join("x.jar"), "made").unwrap();
-        assert_eq!(stamp(&root).unwrap(), first, "what a build made is no source");
-        fs::write(&schema, "two").unwrap();
-        let second = stamp(&root).unwrap();
-        fs::write(&source, "two").unwrap();
-        let third = stamp(&root).unwrap();
-        assert!(first != second && second != third && first != third);
-        fs::remove_dir_all(root).unwrap();
-    }
 }

@@ -14,7 +14,7 @@ use stack::{deploy, progress::Progress};
 use super::{Bench, Options, judges, servers, service};
 use crate::{
     machine::Machine,
-    peers::{self, Built, Settings},
+    peers::{self, Built, Program, Settings},
     process::Process,
     report::{Report, progress},
 };
@@ -34,9 +34,9 @@ impl Peer {
     /// All of them.
     pub const ALL: [Self; 1] = [Self::Streams];
 
-    fn jar(self) -> &'static str {
+    fn program(self) -> Program {
         match self {
-            Self::Streams => "transforms-streams/transforms-streams.jar",
+            Self::Streams => Program::Java("transforms-streams/transforms-streams.jar"),
         }
     }
 
@@ -44,9 +44,9 @@ impl Peer {
     /// and at least once.
     fn settings(self) -> Vec<Settings> {
         let Self::Streams = self;
-        let set = |name, jvm: &[&'static str], variables: &[(&str, &str)]| Settings {
+        let set = |name, flags: &[&'static str], variables: &[(&str, &str)]| Settings {
             name,
-            jvm: jvm.to_vec(),
+            flags: flags.to_vec(),
             environment: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         };
         let tuned = ["-Xmx512m", "-XX:+UseParallelGC"];
@@ -125,7 +125,8 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
     let machine = Machine::now();
     progress("building the peers");
     let (into, modules) = (dir.join("peers"), options.dir.join("modules"));
-    let built = tokio::task::spawn_blocking(move || Built::ensure(&into)).await??;
+    let programs: Vec<Program> = peers.iter().map(|peer| peer.program()).collect();
+    let built = tokio::task::spawn_blocking(move || Built::ensure(&into, &programs)).await??;
     progress("starting Kafka and the registry, and building the modules");
     let servers = peers::Servers::start(options.dir.join("stack")).await?;
     let stack = stack::Options::private(options.dir.join("stack"), []);
@@ -171,7 +172,7 @@ impl Field {
                 let of = |name: &str| parameters.get(name).cloned().unwrap_or_default();
                 addresses.extend([("HOME_CURRENCY", of("home.currency")), ("RATES", of("rates"))]);
                 let log = dir.join(format!("{group}.log"));
-                let process = self.built.start(peer.jar(), settings, &addresses, &log)?;
+                let process = self.built.start(peer.program(), settings, &addresses, &log)?;
                 Ok(Running { ours: None, peer: Some(process), group })
             }
         }

@@ -20,8 +20,6 @@ const RATES: [f64; 2] = [100.0, 500.0];
 const RUN: Duration = Duration::from_secs(6);
 const CONNECTIONS: usize = 64;
 const STARTS: usize = 3;
-/// How much better than Spring the edge is to be, per CPU-second.
-const GOAL: f64 = 10.0;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -77,7 +75,7 @@ async fn throughput(field: &Field, runners: &[Runner], found: &mut Found) -> any
     for (runner, theirs) in runners.iter().skip(1).zip(theirs) {
         let ratio = Spread::of_ratios(&cpu(ours), &cpu(theirs)).context("no ratio")?;
         let what = format!("orders per CPU-second, of those of {}", runner.settings.name);
-        found.rows.push(claim(&what, ratio, Some(Goal::AtLeast(GOAL))));
+        found.rows.push(claim(&what, ratio, runner.peer.map(|peer| Goal::AtLeast(peer.goal()))));
     }
     Ok(())
 }

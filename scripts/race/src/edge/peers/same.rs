@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail, ensure};
-use schemas::{Order, order::Timestamp};
+use schemas::{Order, order::Timestamp, partition};
 
 use super::{super::same, Runner, bodies};
 use crate::{
-    kafka::Kafka,
+    kafka::{Kafka, PARTITIONS, Stored},
     load::Client,
     orders::{Ids, Request},
 };
@@ -48,6 +48,7 @@ pub(super) async fn made(kafka: &Kafka, runner: &Runner, ids: &Ids, schema_id: u
     }
     let stored = kafka.since(&before)?;
     ensure!(stored.iter().all(|record| record.schema_id == schema_id), "another schema than {schema_id}");
+    written_as_ours(&stored)?;
     let mut orders: BTreeMap<String, Order> = stored.into_iter().map(|record| (record.key, record.order)).collect();
     for (key, order) in &mut orders {
         order.received_at = Timestamp(0);
@@ -70,8 +71,20 @@ async fn ordinary(kafka: &Kafka, runner: &Runner, ids: &Ids, schema_id: u32) -> 
         ensure!(status == 202, "{} answers {status} to an ordinary order", runner.settings.name);
         receipts.extend(places.context("an answer without a receipt")?);
     }
-    let count = same::compare(&receipts, &kafka.since(&before)?, schema_id)?;
+    let stored = kafka.since(&before)?;
+    written_as_ours(&stored)?;
+    let count = same::compare(&receipts, &stored, schema_id)?;
     ensure!(count == SINGLES, "{count} of {SINGLES} orders are stored");
+    Ok(())
+}
+
+/// Each record is byte for byte what ours would have written of its order, in the partition that ours would have chosen.
+fn written_as_ours(stored: &[Stored]) -> anyhow::Result<()> {
+    for Stored { partition, key, order, is_as_ours, .. } in stored {
+        ensure!(is_as_ours, "{key} holds {order:?} in other bytes than ours");
+        let ours = partition::of(key.as_bytes(), PARTITIONS);
+        ensure!(Some(*partition) == ours, "{key} lies in partition {partition}, ours is {ours:?}");
+    }
     Ok(())
 }
 
@@ -90,7 +103,7 @@ pub(super) fn compare(ours: &Made, theirs: &Made, name: &str) -> anyhow::Result<
     ensure!(ours == theirs, "{name} stores more than ours");
     Ok(format!(
         "compared first: ours and {name} took the same {} bodies, refused the same {}, and stored equal records under the \
-         same schema; {SINGLES} ordinary orders each lie where their receipts say",
+         same schema, in the bytes and partitions of ours; {SINGLES} ordinary orders each lie where their receipts say",
         ours.taken, ours.refused
     ))
 }
@@ -103,6 +116,17 @@ mod tests {
     fn made(ids: &[&str]) -> Made {
         let orders = ids.iter().map(|id| ((*id).to_owned(), direct::order(id).unwrap())).collect();
         Made { orders, taken: ids.len(), refused: 1 }
+    }
+
+    #[test]
+    fn other_bytes_or_another_partition_are_found() {
+        let key = "order-1".to_owned();
+        let (partition, order) = (partition::of(key.as_bytes(), PARTITIONS).unwrap(), direct::order(&key).unwrap());
+        let record = Stored { partition, offset: 0, key, schema_id: 1, order, is_as_ours: true };
+        written_as_ours(std::slice::from_ref(&record)).unwrap();
+        let fault = |record| written_as_ours(&[record]).unwrap_err().to_string();
+        assert!(fault(Stored { is_as_ours: false, ..record.clone() }).contains("other bytes"));
+        assert!(fault(Stored { partition: partition + 1, ..record }).contains("lies in partition"));
     }
 
     #[test]

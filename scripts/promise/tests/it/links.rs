@@ -105,15 +105,15 @@ pub(crate) fn in_turn(house: &mut House) {
     let load = Load::start(house, "link", setting("PROMISE_RATE", RATE));
     let path = path(&Kafka::new(&house.places.kafka)).unwrap();
     for (between, faults) in plan.iter().filter(|(_, faults)| !faults.is_empty()) {
-        load.go_on(STEADY);
         let mut detour = Detour::new(house, *between);
-        moves(&load, &path);
+        // Who was started just now is to be there.
+        moves(&load, &path[..1]);
         for (fault, name) in faults {
             load.go_on(STEADY);
             strike(house, &load, &path, &mut detour, (fault, name), hold);
         }
         detour.end(house);
-        moves(&load, &path);
+        moves(&load, &path[..1]);
     }
     load.go_on(STEADY);
     load.end();

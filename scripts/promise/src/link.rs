@@ -39,8 +39,10 @@ pub enum Mode {
     HalfOpen,
     /// So many bytes a second pass, each way of each connection.
     Throttle(usize),
-    /// Bytes come between messages that nobody has sent, and others than were sent where a checksum covers them. What
-    /// nothing covers is left alone: against that no client can do anything but speak TLS.
+    /// Bytes come between messages that nobody has sent, and in records that are written, where a checksum covers them,
+    /// others than were sent. What nothing covers is left alone: against that no client can do anything but speak TLS.
+    /// Records that are read are left alone as well: librdkafka takes them as they come, and told to check them
+    /// (`check.crcs`) it was seen to abort.
     Garbage,
     /// The answer to each commit comes later by so much, and with it all that is behind it.
     LateCommit(Duration),

@@ -70,8 +70,6 @@ pub fn consumer(brokers: &str, identity: &Identity, protocol: Protocol) -> Clien
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("isolation.level", "read_committed")
-        // Off by default: a record that was altered on the way would be taken as it came.
-        .set("check.crcs", "true")
         // A lost position stops the partition and is named; it is never reset in silence.
         .set("auto.offset.reset", "error")
         .set("allow.auto.create.topics", "false")

@@ -10,6 +10,7 @@ pub mod fieldset;
 pub mod figures;
 pub mod generator;
 pub mod ledger;
+pub mod link;
 pub mod load;
 pub mod oracle;
 pub mod read;

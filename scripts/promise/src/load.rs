@@ -60,6 +60,7 @@ pub struct Gauge(Arc<Counters>);
 struct Counters {
     in_flight: AtomicUsize,
     sent: AtomicUsize,
+    taken: AtomicUsize,
 }
 
 impl Gauge {
@@ -73,6 +74,12 @@ impl Gauge {
     #[must_use]
     pub fn sent(&self) -> usize {
         self.0.sent.load(Ordering::SeqCst)
+    }
+
+    /// Requests answered 202 so far.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.0.taken.load(Ordering::SeqCst)
     }
 }
 
@@ -142,6 +149,9 @@ async fn send(
         Err(error) => unanswered(&error),
     };
     gauge.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+    if answer.outcome == Outcome::Ok {
+        gauge.0.taken.fetch_add(1, Ordering::SeqCst);
+    }
     ledger.done(post.seq, now_ms(), &answer)?;
     Ok(())
 }

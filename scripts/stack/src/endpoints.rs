@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::StackError;
 use crate::ports::{PortName, Ports};
 
 /// The one host of a native stack: nothing listens elsewhere.
@@ -28,6 +29,9 @@ pub struct Endpoints {
     pub connectors: String,
     /// The database.
     pub postgres: PostgresEndpoint,
+    /// `host:port` of the broker's listeners for [`Options::kafka_doors`](crate::Options), in that order.
+    #[serde(default)]
+    pub kafka_doors: Vec<String>,
 }
 
 /// How to reach the database.
@@ -75,7 +79,18 @@ impl Endpoints {
                 user: "orders".to_owned(),
                 password,
             },
+            kafka_doors: Vec::new(),
         }
+    }
+
+    /// Gives each door of the broker one of these ports.
+    pub(crate) fn open_doors(&mut self, doors: usize, spare: &[u16]) -> Result<(), StackError> {
+        self.kafka_doors = spare.iter().take(doors).map(|port| format!("{HOST}:{port}")).collect();
+        if self.kafka_doors.len() < doors {
+            let spare = spare.len();
+            return Err(StackError::Setting(format!("{doors} doors are too many: {spare} ports are free for them")));
+        }
+        Ok(())
     }
 
     /// The environment that our commands read their addresses from.

@@ -38,6 +38,10 @@ pub struct Options {
     pub heap_mb: u32,
     /// Handed to our three commands only, after everything else.
     pub environment: Vec<(String, String)>,
+    /// For tests that stand between the broker and its clients: for each of these ports a listener more, which sends all
+    /// that ask there to this port of loopback. [`Endpoints::kafka_doors`](crate::Endpoints) says where they listen.
+    #[serde(default)]
+    pub kafka_doors: Vec<u16>,
 }
 
 impl Options {
@@ -57,6 +61,7 @@ impl Options {
             fast_jvm: false,
             heap_mb: 512,
             environment: Vec::new(),
+            kafka_doors: Vec::new(),
         })
     }
 
@@ -75,6 +80,7 @@ impl Options {
             fast_jvm: true,
             heap_mb: 512,
             environment: Vec::new(),
+            kafka_doors: Vec::new(),
         }
     }
 

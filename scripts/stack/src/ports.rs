@@ -179,6 +179,8 @@ impl Ports {
 /// A block of free ports and the lock that keeps other stacks off it.
 pub(crate) struct Block {
     pub(crate) ports: Ports,
+    /// Those that no name has.
+    pub(crate) spare: Vec<u16>,
     _lock: File,
 }
 
@@ -194,10 +196,10 @@ pub(crate) fn take_free_block() -> Result<Block, StackError> {
     for step in BLOCKS {
         let base = BLOCK_BASE + ((start + step) % BLOCKS.end) * BLOCK_SIZE;
         let Some(lock) = lock_block(base) else { continue };
-        let numbers = (base..base + BLOCK_SIZE).take(PortName::ALL.len());
-        let ports = Ports(PortName::ALL.into_iter().zip(numbers).collect());
-        if ports.0.values().all(|number| is_free(*number)) {
-            return Ok(Block { ports, _lock: lock });
+        let mut numbers = base..base + BLOCK_SIZE;
+        if numbers.clone().all(is_free) {
+            let ports = Ports(PortName::ALL.into_iter().zip(&mut numbers).collect());
+            return Ok(Block { ports, spare: numbers.collect(), _lock: lock });
         }
     }
     Err(StackError::Setting("no free block of ports between 20000 and 31200; stop other private stacks".to_owned()))

@@ -161,7 +161,8 @@ fn prepare(dir: &Path) -> Result<Prepared, StackError> {
             (block.ports.clone(), Some(block))
         }
     };
-    let endpoints = Endpoints::new(&ports, layout.password()?);
+    let mut endpoints = Endpoints::new(&ports, layout.password()?);
+    endpoints.open_doors(options.kafka_doors.len(), block.as_ref().map_or(&[], |block| &block.spare))?;
     let text = serde_json::to_string(&endpoints).map_err(|error| StackError::Setting(error.to_string()))?;
     write_private(&layout.endpoints(), &text)?;
     write_private(&layout.supervisor_pid(), &std::process::id().to_string())?;

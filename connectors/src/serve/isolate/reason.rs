@@ -15,7 +15,7 @@ pub struct Reason {
 pub const VALUE_CONVERTER: &str = "VALUE_CONVERTER";
 
 /// What targets and servers say of themselves, not of a record, in lower case. Any record would have failed.
-const ELSEWHERE: [&str; 27] = [
+const ELSEWHERE: [&str; 34] = [
     // PostgreSQL
     "no space left",
     "could not extend file",
@@ -42,6 +42,14 @@ const ELSEWHERE: [&str; 27] = [
     "circuit_breaking_exception",
     "es_rejected_execution_exception",
     "too_many_requests",
+    // The way to either: broken, closed, or garbled on it. The healer's own may be well.
+    "jdbcconnectionexception",
+    "an i/o error occurred",
+    "connection has been closed",
+    "unable to rollback against jdbc",
+    "invalid frontend message type",
+    "unexpected packet type",
+    "org.apache.http.protocolexception",
     // Both, and the registry
     "connection refused",
     "connection reset",
@@ -49,9 +57,16 @@ const ELSEWHERE: [&str; 27] = [
     "timeout",
 ];
 
-/// Where a failure is not the record's but the target's own: its words that say so.
+/// The frame of a task that starts: it has not seen a record yet. With Hibernate a database that cannot be reached ends it
+/// with words about a dialect.
+const START: &str = "WorkerSinkTask.initializeAndStart";
+
+/// Where a failure is not the record's but the target's own, or of the way to it: what says so.
 #[must_use]
 pub fn elsewhere(trace: &str) -> Option<&'static str> {
+    if trace.contains(START) {
+        return Some("the task's start");
+    }
     let trace: String = trace.lines().filter(|line| !line.trim_start().starts_with("at ")).collect();
     let trace = trace.to_lowercase();
     ELSEWHERE.into_iter().find(|words| trace.contains(words))
@@ -112,6 +127,15 @@ mod tests {
                 "co.elastic.clients.ElasticsearchException: [es/index] failed: [index_closed_exception] closed",
                 "index_closed_exception",
             ),
+            (
+                "org.hibernate.exception.JDBCConnectionException: Error executing work [FATAL: x] [n/a]",
+                "jdbcconnectionexception",
+            ),
+            ("org.postgresql.util.PSQLException: This connection has been closed.", "connection has been closed"),
+            (
+                "org.apache.http.ProtocolException: Not a valid protocol version: xHTTP/1.1",
+                "org.apache.http.protocolexception",
+            ),
             ("java.net.SocketTimeoutException: 10,000 milliseconds timeout on connection http-outgoing-1", "timeout"),
         ] {
             assert_eq!(elsewhere(&failed(cause)), Some(words), "{cause}");
@@ -123,6 +147,15 @@ mod tests {
         ] {
             assert_eq!(elsewhere(&failed(cause)), None, "{cause}");
         }
+    }
+
+    #[test]
+    fn a_task_that_does_not_start_has_seen_no_record() {
+        let dialect = "org.hibernate.service.spi.ServiceException: Unable to create requested service\n\
+                       \tat io.debezium.connector.jdbc.JdbcSinkConnectorTask.start(JdbcSinkConnectorTask.java:128)\n\
+                       \tat org.apache.kafka.connect.runtime.WorkerSinkTask.initializeAndStart(WorkerSinkTask.java:338)\n\
+                       Caused by: org.hibernate.HibernateException: Unable to determine Dialect without JDBC metadata\n";
+        assert_eq!(elsewhere(dialect), Some("the task's start"));
     }
 
     #[test]

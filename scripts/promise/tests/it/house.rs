@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use promise::check::{Findings, check};
 use promise::generator::{Generator, Mix, Post};
 use promise::ledger::{self, Ledger};
+use promise::link::{Link, Protocol};
 use promise::load::{self, Gauge, Plan};
 use promise::oracle::Oracle;
 use promise::read::{Places, postgres_config};
@@ -34,6 +35,8 @@ pub(crate) struct House {
     pub(crate) options: Options,
     pub(crate) places: Places,
     pub(crate) runtime: Runtime,
+    /// To the broker's doors: one for the edge, one for the transforms. Nobody goes there before the stage of the links.
+    pub(crate) doors: [Link; 2],
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) ledger_path: PathBuf,
     pub(crate) planted: BTreeMap<Version, Fate>,
@@ -71,10 +74,16 @@ impl House {
     pub(crate) fn start() -> Self {
         let dir = scratch("promise-stack");
         Stack::wipe(&dir).unwrap_or_else(|error| panic!("cannot clear {}: {error}", dir.display()));
-        let options = Options::private(&dir, Service::ALL);
+        let runtime = Runtime::new().unwrap();
+        let doors = [(), ()].map(|()| Link::open(runtime.handle(), Protocol::Kafka).unwrap());
+        let kafka_doors = doors.iter().map(Link::port).collect();
+        let options = Options { kafka_doors, ..Options::private(&dir, Service::ALL) };
         let progress = Progress::default();
         progress.say("starting a private stack");
         let stack = Stack::begin(options.clone()).unwrap_or_else(|error| panic!("{error}"));
+        for (door, listener) in doors.iter().zip(&stack.endpoints().kafka_doors) {
+            door.lead_to(listener);
+        }
         // Beside the servers' start.
         deploy::build_modules(&options, &stack.layout().modules(), &progress).unwrap_or_else(|error| panic!("{error}"));
         for server in Service::SERVERS {
@@ -92,7 +101,8 @@ impl House {
             lab: Lab::open(&stack, &ledger_path),
             stack,
             options,
-            runtime: Runtime::new().unwrap(),
+            runtime,
+            doors,
             ledger: Arc::new(Ledger::open(&ledger_path).unwrap()),
             ledger_path,
             planted: BTreeMap::new(),

@@ -26,6 +26,7 @@ mod isolation;
 mod java;
 mod kafka_security;
 mod lab;
+mod links;
 mod orders;
 mod poison;
 mod processes;
@@ -47,7 +48,7 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 20] = [
+    let stages: [(&str, Stage); 21] = [
         ("one order", orders::one_order),
         ("stores are lost and made again", remade::made_again),
         ("ten thousand orders", orders::ten_thousand),
@@ -64,6 +65,7 @@ fn the_promise_is_kept_on_the_real_servers() {
         ("edited sinks are rehearsed", rehearsal::edits),
         ("kill -9 under load", faults::each_in_turn),
         ("processes are paused, restarted and doubled", processes::in_turn),
+        ("links break half-way", links::in_turn),
         ("what the sinks write to fails", targets::each_in_turn),
         ("what the guarded sink writes to fails", guarded::in_turn),
         // Late: the files of the checkout know nothing of the field.

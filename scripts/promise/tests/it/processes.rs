@@ -90,7 +90,7 @@ fn restart(house: &House, load: &Load, service: Service) -> String {
 }
 
 /// Orders sent since then that are surely not stored, beside those that the rules refuse; and those that nobody knows of.
-fn unanswered(house: &House, from_ms: i64) -> (usize, usize) {
+pub(crate) fn unanswered(house: &House, from_ms: i64) -> (usize, usize) {
     let entries = ledger::read(&house.ledger_path).unwrap();
     let since = entries.iter().filter(|entry| from_ms <= entry.sent_ms && entry.done_ms.is_some());
     let since: Vec<_> = since.collect();

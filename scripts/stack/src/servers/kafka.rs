@@ -1,6 +1,7 @@
 //! The broker: broker and controller in one process, formatted once. Topics are the deploy step's.
 
 use super::{Context, LOG4J};
+use crate::endpoints::HOST;
 use crate::launch::{Launch, unprivileged};
 use crate::ports::{PortName, Ports};
 use crate::{Service, StackError};
@@ -14,7 +15,11 @@ pub(super) fn launch(context: &Context) -> Result<Launch, StackError> {
     let properties = context.write_config(
         Service::Kafka,
         "server.properties",
-        &properties(&context.ports, &data.display().to_string()),
+        &with_doors(
+            &properties(&context.ports, &data.display().to_string()),
+            &context.endpoints.kafka_doors,
+            &context.options.kafka_doors,
+        ),
     )?;
     let logging = context.write_config(Service::Kafka, "log4j2.properties", LOG4J)?;
     let classes = context.options.servers.join("kafka/*");
@@ -69,6 +74,21 @@ offsets.retention.minutes=525600
     )
 }
 
+/// A listener more for each door, which sends its clients to another port than its own: a client goes where the broker
+/// says that it is.
+fn with_doors(properties: &str, listeners: &[String], advertised: &[u16]) -> String {
+    let names = || (1..).zip(listeners).map(|(number, address)| (format!("DOOR{number}"), address));
+    let more = |line: &str| match line.split_once('=').map_or("", |(name, _)| name) {
+        "listeners" => names().map(|(name, address)| format!(",{name}://{address}")).collect(),
+        "advertised.listeners" => {
+            names().zip(advertised).map(|((name, _), port)| format!(",{name}://{HOST}:{port}")).collect()
+        }
+        "listener.security.protocol.map" => names().map(|(name, _)| format!(",{name}:PLAINTEXT")).collect(),
+        _ => String::new(),
+    };
+    properties.lines().map(|line| format!("{line}{}\n", more(line))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +100,19 @@ mod tests {
         assert!(
             text.contains("offsets.retention.minutes=525600\n") && text.contains("auto.create.topics.enable=false\n")
         );
+    }
+
+    #[test]
+    fn a_door_is_a_listener_that_sends_its_clients_elsewhere() {
+        let usual = properties(&Ports::default(), "/d");
+        assert_eq!(with_doors(&usual, &[], &[]), usual);
+        let text = with_doors(&usual, &["127.0.0.1:9094".to_owned()], &[40_000]);
+        assert!(
+            text.contains(
+                "\nlisteners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093,DOOR1://127.0.0.1:9094\n"
+            )
+        );
+        assert!(text.contains("\nadvertised.listeners=PLAINTEXT://127.0.0.1:9092,DOOR1://127.0.0.1:40000\n"));
+        assert!(text.contains("PLAINTEXT:PLAINTEXT,DOOR1:PLAINTEXT\n"));
     }
 }

@@ -50,6 +50,7 @@ fn every_kind_of_failure_has_its_action() {
         (Call::Produce, Code::MessageSizeTooLarge, "", Action::Rebuild),
         (Call::Begin, Code::Fatal, "f", Action::Rebuild),
         (Call::Poll, Code::AllBrokersDown, "", Action::Retry),
+        (Call::Poll, Code::BadMessage, "", Action::Rebuild),
         (Call::Poll, Code::UnknownTopicOrPartition, "", Action::Retry),
         (Call::Poll, Code::AutoOffsetReset, "", Action::Rebuild),
         (Call::Poll, Code::FencedInstanceId, "f", Action::StandBy),

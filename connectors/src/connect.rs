@@ -386,7 +386,8 @@ fn is_starting(answer: &Answer) -> bool {
 
 /// 409 is also a module's "same version, other bytes", which no waiting heals: only Connect's own words count.
 fn is_busy(status: StatusCode, message: &str) -> bool {
-    let rebalance = message.contains("rebalance") || message.contains("conflicting operation");
+    let signs = ["rebalance", "conflicting operation", "stale configuration"];
+    let rebalance = signs.iter().any(|sign| message.contains(sign));
     match status {
         StatusCode::CONFLICT => rebalance,
         StatusCode::INTERNAL_SERVER_ERROR => {

@@ -11,9 +11,10 @@ fn a_rebalance_is_waited_out_and_a_refusal_is_not() {
     let cases = [
         (
             409,
-            "Cannot complete request momentarily due to stale configuration (typically caused by a concurrent config change); a rebalance is expected",
+            "Cannot complete request momentarily due to stale configuration (typically caused by a concurrent config change)",
             true,
         ),
+        (409, "Cannot complete request because of a conflicting operation (e.g. worker rebalance)", true),
         (409, "clean@1.0.0 exists with another digest", false),
         (500, "Request cannot be completed because a rebalance is expected", true),
         (500, "Request timed out. The worker is currently joining the group", true),

@@ -54,6 +54,7 @@ mod tests {
         assert_eq!((&one["topic"], &one["partitions"], &one["replicas"]), (&json!("t"), &json!(12), &json!(1)));
         assert!(one["meaning"].as_str().unwrap().contains("lost with that broker's disk"), "{one}");
         let three = told(3, 2);
+        assert_eq!((&three["replicas"], &three["inSync"]), (&json!(3), &json!(2)));
         assert!(three["meaning"].as_str().unwrap().contains("at least 2 of 3"), "{three}");
     }
 }

@@ -147,6 +147,26 @@ fn a_producer_is_replaced_once_whoever_wants_it_and_every_new_one_has_the_newest
     assert!(!publisher.secure(newest).unwrap(), "nothing has changed");
 }
 
+/// What one producer knew of the broker holds for its successor; of another it is not known, and the old one is not heard.
+#[test]
+fn a_successor_goes_on_and_another_producer_begins_anew() {
+    use prometheus_client::registry::Registry;
+
+    let (broker, metrics) = (Arc::new(Broker::new()), Metrics::new(&mut Registry::default()));
+    let fresh = || Context::new(&broker, &metrics, &Newest::default());
+    let first = fresh();
+    first.witness().begin();
+    first.witness().seen();
+    first.witness().permitted();
+    let second = first.successor();
+    second.take_over_from(&first);
+    assert!(!broker.is_permission_unknown(), "it is the same user");
+    fresh().take_over_from(&second);
+    assert!(broker.is_permission_unknown(), "it may be another user");
+    second.witness().lost("of the past");
+    assert_eq!(broker.is_up(), Ok(()));
+}
+
 /// librdkafka takes its partitions away for half a minute and renumbers what it is given after that; a probe sees only
 /// that the topic is there.
 #[test]

@@ -219,11 +219,16 @@ fn strike(house: &House, fault: &Fault, load: &Load, hold: u32) {
     house.lab.struck(Struck { id: fault.id, name, from_ms, until_ms, moved_ms: now_ms(), said: told });
 }
 
-/// What `connectors status` says of a sink that is not well.
+/// What `connectors status` says of a sink that is not well. A worker that starts does not know it for a moment.
 fn told(house: &House, group: &str) -> String {
-    let status = connectors(house, &["status", "--format", "json"]).json();
-    let rows = status["connectors"].as_array().unwrap();
-    let row = rows.iter().find(|row| group.ends_with(row["name"].as_str().unwrap())).unwrap();
+    let mut row = None;
+    wait_for(&format!("{group} to be known to Connect"), BACK, ASK, || {
+        let status = connectors(house, &["status", "--format", "json"]).json();
+        let rows = status["connectors"].as_array().unwrap();
+        row = rows.iter().find(|row| group.ends_with(row["name"].as_str().unwrap())).cloned();
+        row.is_some()
+    });
+    let row = row.unwrap();
     let words = ["state", "failure", "healing"].map(|word| row[word].as_str().unwrap_or_default().to_owned());
     words.join(" | ")
 }

@@ -66,8 +66,7 @@ fn counts(house: &House) -> Vec<(Counter, usize)> {
 fn uncommitted_reads(house: &mut House) {
     let isolation = |house: &House, level: &str| {
         let sink = Sink { house, name: INDEX_SINK };
-        sink.put(|config| config["consumer.override.isolation.level"] = json!(level));
-        wait_for("tasks with another isolation level", BACK, ASK, || sink.runs());
+        sink.put_and_run(|config| config["consumer.override.isolation.level"] = json!(level));
     };
     isolation(house, "read_uncommitted");
     let load = Load::start(house, "uncommitted", 120);
@@ -158,8 +157,7 @@ fn offsets_of_their_own(house: &mut House) -> usize {
 fn no_document_id(house: &mut House) -> usize {
     let chain = |house: &House, change: &dyn Fn(&str) -> String| {
         let sink = Sink { house, name: INDEX_SINK };
-        sink.put(|config| config["transforms"] = json!(change(config["transforms"].as_str().unwrap())));
-        wait_for("tasks with another chain", BACK, ASK, || sink.runs());
+        sink.put_and_run(|config| config["transforms"] = json!(change(config["transforms"].as_str().unwrap())));
     };
     chain(house, &|chain| chain.replace("docId,", ""));
     for amount in [1, 2] {

@@ -75,6 +75,23 @@ impl Sink<'_> {
         wait_for("the PUT", Duration::from_secs(30), Duration::from_millis(200), taken);
     }
 
+    /// The same, by a stop: else its tasks go on with what they have, and say RUNNING, until Connect gets to them.
+    pub(crate) fn put_and_run(self, change: impl Fn(&mut Value)) {
+        let (limit, pause) = (Duration::from_secs(60), Duration::from_millis(200));
+        let ask = |what: &str| {
+            let put = async || reqwest::Client::new().put(self.url(what)).send().await;
+            let taken = || self.house.runtime.block_on(put()).is_ok_and(|answer| answer.status().is_success());
+            wait_for(what, limit, pause, taken);
+        };
+        ask("stop");
+        wait_for("no task of it", limit, pause, || {
+            self.get("status").is_ok_and(|status| status["tasks"].as_array().is_some_and(Vec::is_empty))
+        });
+        self.put(change);
+        ask("resume");
+        wait_for("its tasks", limit, pause, || self.runs());
+    }
+
     fn get(self, rest: &str) -> reqwest::Result<Value> {
         self.house.runtime.block_on(async { reqwest::get(self.url(rest)).await?.error_for_status()?.json().await })
     }

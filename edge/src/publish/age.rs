@@ -24,8 +24,8 @@ use super::{Kafka, Publisher, settings};
 pub(super) const OLD: Duration = settings::MESSAGE_TIMEOUT.saturating_sub(Duration::from_millis(200));
 /// How often it is looked.
 const ROUND: Duration = Duration::from_millis(50);
-/// A producer that was replaced and has stored nothing for so long will not store the rest. Its oldest order is then
-/// 4.7 seconds old at most, and its client still waits.
+/// A producer that was replaced and has stored nothing for so long will not store the rest. If what could be stored was
+/// stored at once, its oldest order is then less than five seconds old, and its client still waits.
 const STILL: Duration = Duration::from_millis(400);
 /// How exactly ages are known.
 const SLOT: Duration = Duration::from_millis(100);

@@ -200,7 +200,7 @@ fn signal(call: Call, failure: &Failure) -> Signal {
         RDKafkaErrorCode::InvalidTransactionalState
         | RDKafkaErrorCode::UnknownProducerId
         | RDKafkaErrorCode::InvalidProducerIdMapping => Signal::Fatal,
-        // A batch that fails its checksum, or cannot be unpacked: the consumer has said so and stands behind it already.
+        // A batch that cannot be unpacked: the consumer has said so and stands behind it already. (Checksums are not looked at.)
         RDKafkaErrorCode::BadMessage if call == Call::Poll => Signal::Fatal,
         _ if failure.fatal => Signal::Fatal,
         // What librdkafka retried until its time was up comes as "requires abort" and nothing else (TxnOffsetCommit does);

@@ -250,6 +250,5 @@ impl<'h> Detour<'h> {
 }
 
 fn point(sink: Sink<'_>, setting: &str, value: &serde_json::Value) {
-    sink.put(|config| config[setting] = value.clone());
-    wait_for("tasks with another address", BACK, ASK, || sink.runs());
+    sink.put_and_run(|config| config[setting] = value.clone());
 }

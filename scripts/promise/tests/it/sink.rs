@@ -66,30 +66,34 @@ impl Sink<'_> {
             && tasks.iter().all(|task| task["state"] == "RUNNING")
     }
 
-    /// As somebody does with curl, who knows nothing of the files; Connect may be rebalancing.
+    /// As somebody does with curl, who knows nothing of the files.
     pub(crate) fn put(self, change: impl Fn(&mut Value)) {
         let mut config = self.config();
         change(&mut config);
-        let put = async || reqwest::Client::new().put(self.url("config")).json(&config).send().await;
-        let taken = || self.house.runtime.block_on(put()).is_ok_and(|answer| answer.status().is_success());
-        wait_for("the PUT", Duration::from_secs(30), Duration::from_millis(200), taken);
+        self.ask("config", Some(&config));
     }
 
     /// The same, by a stop: else its tasks go on with what they have, and say RUNNING, until Connect gets to them.
     pub(crate) fn put_and_run(self, change: impl Fn(&mut Value)) {
         let (limit, pause) = (Duration::from_secs(60), Duration::from_millis(200));
-        let ask = |what: &str| {
-            let put = async || reqwest::Client::new().put(self.url(what)).send().await;
-            let taken = || self.house.runtime.block_on(put()).is_ok_and(|answer| answer.status().is_success());
-            wait_for(what, limit, pause, taken);
-        };
-        ask("stop");
+        self.ask("stop", None);
         wait_for("no task of it", limit, pause, || {
             self.get("status").is_ok_and(|status| status["tasks"].as_array().is_some_and(Vec::is_empty))
         });
         self.put(change);
-        ask("resume");
+        self.ask("resume", None);
         wait_for("its tasks", limit, pause, || self.runs());
+    }
+
+    /// A PUT, until it is taken: Connect may be rebalancing.
+    fn ask(self, what: &str, body: Option<&Value>) {
+        let request = reqwest::Client::new().put(self.url(what));
+        let request = body.into_iter().fold(request, |request, body| request.json(body));
+        let taken = || {
+            let sent = self.house.runtime.block_on(request.try_clone().unwrap().send());
+            sent.is_ok_and(|answer| answer.status().is_success())
+        };
+        wait_for(&format!("the PUT of {what}"), Duration::from_secs(30), Duration::from_millis(200), taken);
     }
 
     fn get(self, rest: &str) -> reqwest::Result<Value> {

@@ -261,7 +261,7 @@ impl Metrics {
     /// A message was settled after this long.
     pub fn settled(&self, persistence: Persistence, after: Duration) {
         let persisted = match persistence {
-            Persistence::Stored => Settled::Stored,
+            Persistence::Stored(_) => Settled::Stored,
             Persistence::NotStored => Settled::NotStored,
             Persistence::InDoubt => Settled::InDoubt,
         };

@@ -70,8 +70,8 @@ pub struct Record<'a> {
 pub struct Placed {
     /// The partition.
     pub partition: i32,
-    /// The offset; unknown when the broker answered a repeated send with "already there".
-    pub offset: Option<i64>,
+    /// The offset.
+    pub offset: i64,
 }
 
 type Kafka = ThreadedProducer<Context>;

@@ -16,8 +16,8 @@ pub struct Receipt<'a> {
     pub topic: &'a str,
     /// The partition.
     pub partition: i32,
-    /// The offset, which is the order's version; `null` when the broker knew the record already and did not tell.
-    pub offset: Option<i64>,
+    /// The offset, which is the order's version.
+    pub offset: i64,
     /// Always `yes`.
     pub persisted: &'static str,
     /// The request's id, as in the header.

@@ -56,6 +56,9 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, report: &DeliveryResult<'_>, waiting: Self::DeliveryOpaque) {
         let told = match report {
+            // librdkafka concludes from a later answer that the broker has it. A broker that does not know the producer
+            // yet takes any first sequence number, and may have refused what came before: its own answer is missing.
+            Ok(message) if message.offset() < 0 => Err(ClientError::MessageProduction(Code::RequestTimedOut)),
             Ok(message) => Ok(message.offset()),
             Err((error, _)) => Err(error.clone()),
         };

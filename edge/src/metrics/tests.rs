@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::publish::Terms;
+use crate::publish::{Placed, Terms};
+
+const STORED: Persistence = Persistence::Stored(Placed { partition: 0, offset: 0 });
 
 #[test]
 fn a_request_that_is_dropped_counts_as_a_client_that_left() {
@@ -12,7 +14,7 @@ fn a_request_that_is_dropped_counts_as_a_client_that_left() {
     metrics.request().goes_on();
     metrics.batch().end(BatchEnd::CutShort);
     let open = metrics.request();
-    metrics.settled(Persistence::Stored, Duration::from_millis(3));
+    metrics.settled(STORED, Duration::from_millis(3));
     let queue = Arc::new(Admission::new(Instant::now()));
     let deadline = Duration::from_secs(5);
     let _taken = queue.admit(Instant::now(), &Terms { order_id: b"a", size: 7, deadline, share: None }).unwrap();
@@ -94,7 +96,7 @@ fn the_page_has_each_metric_and_no_other() {
     metrics.refused("malformed");
     metrics.batch().end(BatchEnd::Complete);
     metrics.over_quota(Limit::Requests);
-    metrics.settled(Persistence::Stored, Duration::ZERO);
+    metrics.settled(STORED, Duration::ZERO);
     metrics.kafka(statistics());
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();

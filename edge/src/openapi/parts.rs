@@ -109,10 +109,7 @@ pub(super) fn schemas() -> Map<String, Value> {
             "orderId": { "type": "string", "description": "As posted." },
             "topic": { "const": topics::ORDERS_RECEIVED },
             "partition": { "type": "integer", "minimum": 0 },
-            "offset": {
-                "type": ["integer", "null"], "minimum": 0,
-                "description": "The order's version; null when the broker knew the record already and did not tell.",
-            },
+            "offset": { "type": "integer", "minimum": 0, "description": "The order's version." },
             "persisted": { "const": "yes" },
             "requestId": { "type": "string" },
             "schemaId": { "type": "integer", "minimum": 0, "description": "Of the schema the record is written with." },

@@ -8,6 +8,7 @@ use rdkafka::{
     bindings::{rd_kafka_message_status, rd_kafka_msg_status_t as Status},
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
+    message::BorrowedMessage,
     producer::{DeliveryResult, ProducerContext},
 };
 use tokio::sync::oneshot;
@@ -27,8 +28,6 @@ use crate::metrics::Metrics;
 pub struct Report {
     /// Whether it is in the topic.
     pub persistence: Persistence,
-    /// Where, if it is.
-    pub placed: Placed,
     /// Why not, if it failed.
     pub error: Option<RDKafkaErrorCode>,
 }
@@ -40,8 +39,8 @@ pub enum Persistence {
     NotStored,
     /// Nobody knows.
     InDoubt,
-    /// Surely.
-    Stored,
+    /// Surely: the broker said where.
+    Stored(Placed),
 }
 
 /// What travels with a message through librdkafka.
@@ -115,20 +114,13 @@ impl ProducerContext for Context {
             Ok(message) => (message, None),
             Err((error, message)) => (message, error.rdkafka_error_code()),
         };
-        // SAFETY: `message` borrows a message of the event that is being handled, so the pointer is valid here.
-        let persistence = match unsafe { rd_kafka_message_status(message.ptr()) } {
-            Status::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => Persistence::NotStored,
-            Status::RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED => Persistence::InDoubt,
-            Status::RD_KAFKA_MSG_STATUS_PERSISTED => Persistence::Stored,
-        };
-        // librdkafka gives -1001 where it does not know the offset.
-        let offset = Some(message.offset()).filter(|offset| 0 <= *offset);
+        let persistence = persistence(message);
         let Delivery { reply, place, admission, begun, _age } = *delivery;
         let now = Instant::now();
         let took = now.saturating_duration_since(begun);
         self.metrics.settled(persistence, took);
         match persistence {
-            Persistence::Stored => {
+            Persistence::Stored(_) => {
                 admission.acknowledged(now, place);
                 self.ages.stored(now);
                 self.witness.stored();
@@ -144,7 +136,22 @@ impl ProducerContext for Context {
             }
         }
         // Nobody may be waiting any more: the client hung up or its deadline passed.
-        let _ = reply.send(Report { persistence, placed: Placed { partition: message.partition(), offset }, error });
+        let _ = reply.send(Report { persistence, error });
+    }
+}
+
+/// What librdkafka says, but for one thing: when a later request of a partition is acknowledged it takes those before it
+/// for stored, whatever became of them (`rd_kafka_dr_implicit_ack`). That is wrong where the broker did not know the
+/// producer yet: it takes any first sequence number, and what it refused a moment earlier, because it had just started
+/// and did not lead the partition, is nowhere. Nobody told such a message's offset.
+fn persistence(message: &BorrowedMessage<'_>) -> Persistence {
+    // SAFETY: `message` borrows a message of the event that is being handled, so the pointer is valid here.
+    match unsafe { rd_kafka_message_status(message.ptr()) } {
+        Status::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => Persistence::NotStored,
+        Status::RD_KAFKA_MSG_STATUS_PERSISTED if 0 <= message.offset() => {
+            Persistence::Stored(Placed { partition: message.partition(), offset: message.offset() })
+        }
+        Status::RD_KAFKA_MSG_STATUS_PERSISTED | Status::RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED => Persistence::InDoubt,
     }
 }
 

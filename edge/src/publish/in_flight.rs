@@ -60,6 +60,9 @@ impl InFlight {
     }
 }
 
+/// See `context::persistence`.
+const LATER: &str = "it confirmed a later one";
+
 /// The producer went without a report; it gives one for every message, so this is a doubt, not a loss.
 fn no_report() -> PublishError {
     PublishError::InDoubt(InDoubt::Unconfirmed("the producer ended".to_owned()))
@@ -68,9 +71,10 @@ fn no_report() -> PublishError {
 /// What a delivery report means for the client.
 pub(super) fn settle(report: Report, size: usize) -> Result<Placed, PublishError> {
     match (report.persistence, report.error) {
-        (Persistence::Stored, _) => Ok(report.placed),
+        (Persistence::Stored(placed), _) => Ok(placed),
         (Persistence::NotStored, Some(RDKafkaErrorCode::MessageSizeTooLarge)) => Err(PublishError::TooLarge(size)),
         (Persistence::NotStored, error) => Err(Unavailable::NotSent(describe(error)).into()),
+        (Persistence::InDoubt, None) => Err(PublishError::InDoubt(InDoubt::Unconfirmed(LATER.to_owned()))),
         (Persistence::InDoubt, error) => Err(PublishError::InDoubt(InDoubt::Unconfirmed(describe(error)))),
     }
 }

@@ -1,13 +1,13 @@
 use super::{in_flight::settle, *};
 
 fn report(persistence: Persistence, error: Option<RDKafkaErrorCode>) -> Report {
-    Report { persistence, placed: Placed { partition: 3, offset: Some(7) }, error }
+    Report { persistence, error }
 }
 
 #[test]
 fn only_what_is_surely_stored_is_a_success() {
-    let placed = settle(report(Persistence::Stored, None), 10).unwrap();
-    assert_eq!(placed, Placed { partition: 3, offset: Some(7) });
+    let placed = Placed { partition: 3, offset: 7 };
+    assert_eq!(settle(report(Persistence::Stored(placed), None), 10).unwrap(), placed);
     let timed_out = Some(RDKafkaErrorCode::PurgeQueue);
     assert!(matches!(
         settle(report(Persistence::NotStored, timed_out), 10),
@@ -50,7 +50,7 @@ async fn a_broken_producer_is_replaced() {
             assert!(begun.elapsed() < Duration::from_secs(10), "orders do not flow");
         }
     };
-    assert_eq!(until_accepted().await.unwrap().offset, Some(0));
+    assert_eq!(until_accepted().await.unwrap().offset, 0);
 
     // In flight while it breaks: answered, and truthfully.
     mock.broker_round_trip_time(-1, Duration::from_millis(300)).unwrap();
@@ -72,7 +72,7 @@ async fn a_broken_producer_is_replaced() {
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     match settled {
         Ok(earlier) => assert!(earlier.offset < placed.offset, "{earlier:?} {placed:?}"),
-        Err(PublishError::Unavailable(_)) => assert_eq!(placed.offset, Some(1), "no means no"),
+        Err(PublishError::Unavailable(_)) => assert_eq!(placed.offset, 1, "no means no"),
         Err(PublishError::InDoubt(_)) => {}
         Err(error) => panic!("{error}"),
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use schemas::names::topics;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -95,6 +96,30 @@ async fn an_order_that_was_sent_without_an_answer_is_not_sent_again_when_one_bef
     assert_eq!(stored.iter().filter(|key| *key == "twice").count(), 2, "{stored:?}");
     assert!((Duration::from_millis(4400)..Duration::from_secs(5)).contains(&took), "{took:?}");
     assert_eq!(world.metric("orderflow_edge_producer_replacements_total").await, 1.0);
+}
+
+/// As a broker does that has just started: it does not lead the partition when the first request comes, does when the
+/// second comes, and takes any first sequence number from a producer that it does not know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_is_not_stored_because_a_later_one_is() {
+    let world = World::ready().await;
+    let address = world.app.address;
+    let post = |customer: &'static str| {
+        let body = order("one-key").replace("john_doe", customer);
+        world.tasks.spawn(async move { crate::world::post(address, &body, &[]).await })
+    };
+    world.kafka.broker_round_trip_time(-1, Duration::from_millis(800)).unwrap();
+    world.kafka.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION]);
+    let first = post("first");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let second = post("second");
+    let answer = first.await.unwrap().unwrap();
+    assert_eq!(answer.verdict(), verdict(504, "possibly", "with-same-order-id"), "{answer:?}");
+    let answer = second.await.unwrap().unwrap();
+    assert_eq!(answer.status, 202, "{answer:?}");
+    world.kafka.broker_round_trip_time(-1, Duration::ZERO).unwrap();
+    let stored: Vec<String> = world.stored().into_iter().map(|stored| stored.order.customer).collect();
+    assert_eq!(stored, ["second"], "that is what makes the doubt right");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -156,8 +156,8 @@ async fn send(
     Ok(())
 }
 
-/// The parts of a receipt that prove something. A broker that had the record already, from a try whose answer was
-/// lost, does not say where: then there is no offset, and the record is found by its content.
+/// The parts of a receipt that prove something. One that does not say where the record is makes a promise all the same:
+/// then it is found by its content.
 #[derive(Debug, Deserialize)]
 struct Receipt {
     partition: i32,

@@ -210,7 +210,7 @@ fn told(status: u16, body: &Value) -> Told {
     match (status, body["persisted"].as_str()) {
         (202, Some("yes")) => Told::Yes {
             partition: i32::try_from(body["partition"].as_i64().unwrap()).unwrap(),
-            offset: body["offset"].as_i64(),
+            offset: body["offset"].as_i64().unwrap(),
         },
         (413 | 503, Some("no")) => Told::No,
         (504, Some("possibly")) => Told::Possibly,

@@ -97,7 +97,7 @@ fn hasty_answers(house: &mut House) -> usize {
                 let (kind, body) = heard(&caller);
                 let receipt = if number % HASTY == 0 {
                     hasty.send(()).unwrap();
-                    // A receipt without a place, as a broker's that had the record already.
+                    // It cannot know the place.
                     r#"{"partition":0,"offset":null}"#.to_owned()
                 } else {
                     runtime.block_on(async {

@@ -1,17 +1,17 @@
 //! The private stack with everything deployed, the one ledger of the run, and the full check.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use promise::check::{Findings, check};
 use promise::generator::{Generator, Mix, Post};
-use promise::ledger::{self, Ledger};
+use promise::ledger::{self, Entry, Ledger};
 use promise::link::{Link, Protocol};
 use promise::load::{self, Gauge, Plan};
-use promise::oracle::Oracle;
+use promise::oracle::{Oracle, Verdict};
 use promise::read::{Places, postgres_config};
 use promise::row::Version;
 use promise::settle;
@@ -45,6 +45,8 @@ pub(crate) struct House {
     /// Orders that were dead letters of a sink, by their places in `order_placed`, and were replayed: they are stored.
     pub(crate) replayed: BTreeMap<Store, BTreeSet<Version>>,
     next_seq: u64,
+    /// Of every POST that a count has seen: the oracle judges by the body alone, so once is enough.
+    verdicts: Mutex<HashMap<u64, Verdict>>,
 }
 
 /// A record that a sink does not take.
@@ -109,6 +111,7 @@ impl House {
             poison: BTreeMap::new(),
             replayed: BTreeMap::new(),
             next_seq: 0,
+            verdicts: Mutex::default(),
         }
     }
 
@@ -148,7 +151,7 @@ impl House {
         println!("at rest after {:.1} s, nobody touched anything", took.as_secs_f32());
         let begun = Instant::now();
         let posts = ledger::read(&self.ledger_path).unwrap();
-        let verdicts = Oracle::of_checkout(&root()).judge(&posts).unwrap();
+        let verdicts = self.judged(&posts);
         let judged = begun.elapsed();
         let world = World { posts, verdicts, planted: self.planted.clone(), ..World::default() };
         let mut world = self.runtime.block_on(self.places.read(world)).unwrap();
@@ -156,6 +159,13 @@ impl House {
         assert!(world.dropped.is_empty(), "nothing drops here: {:?}", world.dropped);
         println!("judged by the oracle in {judged:.1?}, read in {:.1?}", begun.elapsed() - judged);
         world
+    }
+
+    fn judged(&self, posts: &[Entry]) -> HashMap<u64, Verdict> {
+        let mut verdicts = self.verdicts.lock().unwrap();
+        let fresh: Vec<Entry> = posts.iter().filter(|post| !verdicts.contains_key(&post.seq)).cloned().collect();
+        verdicts.extend(Oracle::of_checkout(&root()).judge(&fresh).unwrap());
+        verdicts.clone()
     }
 
     /// What a sink does not take is once in its dead letters, byte for byte, and nothing else is; the other store has it

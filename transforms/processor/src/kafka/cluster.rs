@@ -140,6 +140,8 @@ impl Clients for Pair {
     }
 
     fn begin_transaction(&self) -> Result<(), Fault> {
+        // What an earlier transaction left behind says nothing of this one.
+        self.producer.context().take_doubt();
         of(Call::Begin, self.producer.begin_transaction())
     }
 
@@ -163,6 +165,13 @@ impl Clients for Pair {
     }
 
     fn commit_transaction(&self, timeout: Duration) -> Result<(), Fault> {
+        let failed = |signal, text| Err(Fault::found(Call::Commit, signal, text));
+        if !native::flush(&self.producer, timeout) {
+            return failed(Signal::Retriable, "the broker has not answered for all records in time");
+        }
+        if self.producer.context().take_doubt() {
+            return failed(Signal::RequiresAbort, "the broker did not say that it has every record");
+        }
         native::commit_transaction(&self.producer, timeout).map_err(|failure| Fault::of_failure(Call::Commit, &failure))
     }
 

@@ -30,6 +30,15 @@ pub struct Failure {
     pub text: String,
 }
 
+/// Waits at most `timeout` until every record that was handed over has its report, which the producer's own thread serves;
+/// says whether all have.
+pub(super) fn flush<C: ProducerContext + 'static>(producer: &ThreadedProducer<C>, timeout: Duration) -> bool {
+    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: as for `commit_transaction`.
+    let ended = unsafe { sys::rd_kafka_flush(producer.client().native_ptr(), millis) };
+    ended == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+}
+
 /// Commits the open transaction, waiting at most `timeout`.
 pub(super) fn commit_transaction<C: ProducerContext + 'static>(
     producer: &ThreadedProducer<C>,

@@ -1,8 +1,9 @@
-//! What the producer's own thread does: it logs, and keeps why the broker refused a record for good. A record that could
-//! not be delivered makes the commit fail with "requires abort", so nobody has to count delivery reports; but only they
-//! tell that doing the transaction again will not help.
+//! What the producer's own thread does: it logs, and keeps what only the delivery reports tell. A record that could not be
+//! delivered makes the commit fail with "requires abort", so nobody has to count reports; but they say that doing the
+//! transaction again will not help, and that a record is held to be stored by conclusion only.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
@@ -32,12 +33,20 @@ impl fmt::Display for Refusal {
 #[derive(Default)]
 pub(super) struct Reports {
     refusal: Mutex<Option<Refusal>>,
+    doubt: AtomicBool,
 }
 
 impl Reports {
     /// What was refused since the last call; the first one, since the client gives up the rest of the transaction then.
     pub(super) fn take(&self) -> Option<Refusal> {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether a record since the last call has no offset. When a later request of a partition is acknowledged, librdkafka
+    /// takes those before it for stored (`rd_kafka_dr_implicit_ack`); but a broker that does not know the producer yet
+    /// takes any first sequence number, and may just have refused the earlier one.
+    pub(super) fn take_doubt(&self) -> bool {
+        self.doubt.swap(false, Ordering::SeqCst)
     }
 }
 
@@ -55,7 +64,15 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = ();
 
     fn delivery(&self, report: &DeliveryResult<'_>, (): ()) {
-        let Err((error, message)) = report else { return };
+        let (error, message) = match report {
+            Ok(message) => {
+                if message.offset() < 0 {
+                    self.doubt.store(true, Ordering::SeqCst);
+                }
+                return;
+            }
+            Err(failed) => failed,
+        };
         tracing::debug!(error = %error, "a record of this transaction was not delivered");
         if error.rdkafka_error_code().is_some_and(is_for_good) {
             let refusal = Refusal { topic: message.topic().to_owned(), text: error.to_string() };

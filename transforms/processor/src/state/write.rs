@@ -48,6 +48,8 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, report: &DeliveryResult<'_>, waiting: Self::DeliveryOpaque) {
         let told = match report {
+            // librdkafka concludes from a later answer that the broker has it, which may be wrong: see `kafka`'s reports.
+            Ok(message) if message.offset() < 0 => Err("the broker confirmed a later record, not this one".to_owned()),
             Ok(message) => Ok(message.offset()),
             Err((error, _)) => Err(error.to_string()),
         };

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -12,11 +11,10 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-use transforms::kafka::{Headers, Input, Outgoing};
 use transforms::status::State;
-use transforms::work::{Hold, Tally, Work};
+use transforms::work::Work;
 
-use crate::harness::{Copy, INPUT, Make, Mock, OUTPUT, PATIENCE, Running};
+use crate::harness::{Copy, INPUT, Make, Mock, PATIENCE, Running};
 
 fn once(count: u64) -> std::collections::BTreeMap<u64, usize> {
     (0..count).map(|number| (number, 1)).collect()
@@ -120,50 +118,6 @@ fn a_record_that_the_broker_refuses_is_found_and_diverted_and_the_slot_says_so_m
     assert_eq!(slot.metric("transforms_records_out_total"), 15.0);
     let report = slot.status.report();
     assert_eq!((report.state, report.trace, report.rebuilds), (State::Running, None, 0));
-}
-
-/// As many as two requests to one partition hold: librdkafka puts 10,000 records into one.
-const TWO_REQUESTS: u64 = 10_050;
-
-/// Makes so many of one.
-struct Many;
-
-impl Work for Many {
-    fn apply(&mut self, batch: &[Input], out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
-        out.extend((0..TWO_REQUESTS).map(|number| Outgoing {
-            topic: Arc::from(OUTPUT),
-            key: Some(b"k".to_vec()),
-            value: Some(number.to_string().into_bytes()),
-            timestamp_ms: None,
-            headers: Headers::new(),
-        }));
-        Ok(Tally { done: batch.len(), out: TWO_REQUESTS, ..Tally::default() })
-    }
-
-    fn divert(&mut self, input: &Input, _: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
-        self.apply(std::slice::from_ref(input), out)
-    }
-}
-
-/// Two requests for one partition are under way when the first is refused, as by a broker that has just started and does
-/// not lead the partition yet. The mock takes the second, as a broker does that does not know the producer.
-#[test]
-fn a_record_is_not_written_because_a_later_one_is() {
-    let mock = Mock::start();
-    let slot = Running::start(&mock, "a", Arc::new(Make(|| -> Box<dyn Work> { Box::new(Many) })));
-    slot.until("the assignment", |status| status.report().assigned.len() == 4);
-    slot.control.pause(true);
-    slot.until("the pause", |status| status.report().state == State::Paused);
-    mock.write(0..1);
-    mock.cluster.broker_round_trip_time(-1, Duration::from_millis(200)).unwrap();
-    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
-    mock.cluster.request_errors(RDKafkaApiKey::Produce, &[refused]);
-    slot.control.pause(false);
-    slot.until("the record", |_| slot.metric("transforms_records_in_total") >= 1.0);
-    mock.cluster.broker_round_trip_time(-1, Duration::ZERO).unwrap();
-    assert_eq!(mock.read(TWO_REQUESTS as usize).into_keys().collect::<Vec<_>>(), (0..TWO_REQUESTS).collect::<Vec<_>>());
-    let (aborts, rebuilds) = did(&slot);
-    assert!(0.0 < aborts + rebuilds, "the transaction was given up, and done again");
 }
 
 /// How many transactions the slot gave up, and how often it made new clients.

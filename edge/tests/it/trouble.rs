@@ -4,12 +4,18 @@ use std::time::{Duration, Instant};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use schemas::names::topics;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinHandle};
 
-use crate::world::{PARTITIONS, World, get, order, request, until};
+use crate::world::{Answer, PARTITIONS, World, get, order, request, until};
 
 fn verdict(status: u16, persisted: &str, retry: &str) -> (u16, String, String) {
     (status, persisted.to_owned(), retry.to_owned())
+}
+
+/// Posts beside the test. Orders of one id are in one partition's queue; the customer tells them apart.
+fn post_beside(world: &World, order_id: &str, customer: &str) -> JoinHandle<Option<Answer>> {
+    let (address, body) = (world.app.address, order(order_id).replace("john_doe", customer));
+    world.tasks.spawn(async move { crate::world::post(address, &body, &[]).await })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,12 +75,7 @@ async fn an_order_in_hand_while_the_broker_goes_away_is_answered_truthfully() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_that_was_sent_without_an_answer_is_not_sent_again_when_one_before_it_is_given_up() {
     let world = World::ready().await;
-    let address = world.app.address;
-    let post = |customer: &'static str| {
-        // One key, so that both are in one partition's queue.
-        let body = order("twice").replace("john_doe", customer);
-        world.tasks.spawn(async move { crate::world::post(address, &body, &[]).await })
-    };
+    let post = |customer| post_beside(&world, "twice", customer);
     world.kafka.broker_round_trip_time(-1, Duration::from_secs(20)).unwrap();
     let (begun, first) = (Instant::now(), post("first"));
     tokio::time::sleep(Duration::from_millis(2400)).await;
@@ -103,11 +104,7 @@ async fn an_order_that_was_sent_without_an_answer_is_not_sent_again_when_one_bef
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_is_not_stored_because_a_later_one_is() {
     let world = World::ready().await;
-    let address = world.app.address;
-    let post = |customer: &'static str| {
-        let body = order("one-key").replace("john_doe", customer);
-        world.tasks.spawn(async move { crate::world::post(address, &body, &[]).await })
-    };
+    let post = |customer| post_beside(&world, "one-key", customer);
     world.kafka.broker_round_trip_time(-1, Duration::from_millis(800)).unwrap();
     world.kafka.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION]);
     let first = post("first");

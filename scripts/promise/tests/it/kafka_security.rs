@@ -1,7 +1,7 @@
 //! The edge at a real broker that asks who it is: SCRAM over TLS, certificates of both sides, and an authorizer that lets
 //! it do what it must and nothing else.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -252,20 +252,26 @@ impl Drop for Edge {
 }
 
 impl Edge {
+    /// It takes free ports itself and tells which: a port that was found for it might be another edge's when it comes.
     fn start(name: &str, kafka: &str, registry: &str, flags: &[String]) -> Self {
         let tests = std::env::current_exe().unwrap();
         let program = tests.ancestors().nth(2).unwrap().join("edge");
         assert!(program.is_file(), "{} is not built: cargo build --workspace", program.display());
-        // Held together, so that they differ.
-        let listeners = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [address, admin] = listeners.map(|listener| listener.local_addr().unwrap());
-        let child = Command::new(program)
-            .args(["--listen", &address.to_string(), "--admin-listen", &admin.to_string(), "--instance", name])
-            .args(["--kafka", kafka, "--registry", registry, "--log=error"])
+        let mut child = Command::new(program)
+            .args(["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--instance", name])
+            .args(["--kafka", kafka, "--registry", registry, "--log=error,edge::app=info", "--log-format=json"])
             .args(flags)
             .stdin(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let first: Value = serde_json::from_str(&lines.next().unwrap_or_default()).unwrap_or_default();
+        let at = |what: &str| first[what].as_str().and_then(|address| address.parse().ok());
+        let (Some(address), Some(admin)) = (at("listen"), at("admin")) else {
+            panic!("{name}: does not listen, but says: {first}");
+        };
+        std::thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
         Self { name: name.to_owned(), child, address, admin, http: reqwest::Client::new() }
     }
 

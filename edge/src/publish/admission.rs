@@ -95,7 +95,7 @@ impl Admission {
         let load = forecast.load(taken);
         let newcomers = forecast.orders_in(forecast.way() + WAIT);
         let newcomers = newcomers.map_or(settings::MAX_ORDERS, |room| room.clamp(ALWAYS, NEWCOMERS));
-        let promised = newcomers + forecast.orders_in(PROMISED).unwrap_or_default();
+        let promised = newcomers + forecast.orders_in(PROMISED + forecast.lull()).unwrap_or_default();
         let is_full = |room: usize| ALWAYS <= taken.0 && room <= load;
         let is_due = is_full(newcomers) && self.promises.is_due(now, terms.order_id);
         // Who holds little is not why the queue is long; it must not suffer when others filled it and it became slower.

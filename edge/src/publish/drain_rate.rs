@@ -12,6 +12,9 @@
 //! A broker that is far away is not a broker that is slow: the shortest time that an order took lately is the way there
 //! and back, and only what comes on top of it is waiting.
 //!
+//! A broker with a quota takes what has come and then nothing until that would have been due. Such lulls are learnt, too:
+//! a broker that pauses as long as it did lately has not stopped, and who is promised room must find it in a lull as well.
+//!
 //! A broker that lets every order wait for longer than a way there and back can be (`LONGEST_WAY`) and a queue may last
 //! looks overloaded, whatever it could do, and nothing that is measured here can tell: it gets the shortest queue that
 //! admission ever allows, because a shorter queue is what helps the one that is overloaded.
@@ -43,6 +46,10 @@ const STOPPED: Duration = Duration::from_millis(500);
 /// The longest way there and back that is believed, in seconds. While orders wait all the time, the shortest time
 /// contains waiting; without this bound the one would lengthen the other for ever.
 const LONGEST_WAY: f64 = 0.75;
+/// No longer lull is reckoned with, in seconds: a broker that was restarted is not one that pauses.
+const LONGEST_LULL: f64 = 2.0;
+/// How fast a lull is forgotten that does not come again, in seconds.
+const LULL_FADES: f64 = 20.0;
 /// The way there and back may have become longer for good: how fast that is believed, in seconds, when orders wait (it
 /// may be waiting) and when none does.
 const WAY_WHILE_WAITING: f64 = 20.0;
@@ -67,6 +74,8 @@ struct State {
     bytes: u64,
     /// When the broker was last seen at work, or had none.
     last: Instant,
+    /// The longest that a queue lately saw nothing acknowledged, in seconds.
+    lull: f64,
     window: Window,
     /// Acknowledged a second, whether orders waited or not.
     acknowledged: f64,
@@ -112,6 +121,7 @@ pub(super) struct Forecast {
     capacity: Option<Capacity>,
     acknowledged: f64,
     way: f64,
+    lull: f64,
 }
 
 impl DrainRate {
@@ -122,6 +132,7 @@ impl DrainRate {
             orders: 0,
             bytes: 0,
             last: now,
+            lull: 0.0,
             window: Window::new(now),
             acknowledged: 0.0,
             capacity: None,
@@ -142,6 +153,8 @@ impl DrainRate {
         state.reckon(now, true);
         state.orders += 1;
         state.bytes += bytes as u64;
+        let silent = now.saturating_duration_since(state.last).as_secs_f64();
+        state.lull = state.lull.max(silent.min(LONGEST_LULL));
         state.last = now;
         let took = now.saturating_duration_since(mark.at).as_secs_f64().max(0.001);
         let before = (state.orders.saturating_sub(mark.orders) as f64, state.bytes.saturating_sub(mark.bytes) as f64);
@@ -164,10 +177,10 @@ impl DrainRate {
             state.last = state.last.max(now);
         }
         state.reckon(now, 0 < queued);
-        let State { acknowledged, capacity, way, .. } = *state;
+        let State { acknowledged, capacity, way, lull, .. } = *state;
         // A little more than was seen may always be expected to go as fast.
         let capacity = capacity.filter(|known| queued as f64 <= known.seen * SEEN);
-        Forecast { capacity, acknowledged, way: way.unwrap_or_default() }
+        Forecast { capacity, acknowledged, way: way.unwrap_or_default(), lull }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -193,7 +206,9 @@ impl State {
             self.way = Some((way.min(window.shortest) + longer).min(LONGEST_WAY));
         }
         let silent = now.saturating_duration_since(self.last);
-        let has_stopped = is_queue && Duration::from_secs_f64(self.way.unwrap_or_default()) + STOPPED < silent;
+        let pause = Duration::from_secs_f64(self.lull).max(STOPPED);
+        let has_stopped = is_queue && Duration::from_secs_f64(self.way.unwrap_or_default()) + pause < silent;
+        self.lull *= 1.0 - weight(time, LULL_FADES);
         let known = self.capacity.filter(|known| now.saturating_duration_since(known.confirmed) < FORGOTTEN);
         self.capacity = match (known, waited) {
             (None, Some((orders, bytes))) => {
@@ -270,6 +285,12 @@ impl Forecast {
     #[must_use]
     pub(super) fn way(&self) -> Duration {
         Duration::from_secs_f64(self.way)
+    }
+
+    /// How long the broker may acknowledge nothing and still be at work.
+    #[must_use]
+    pub(super) fn lull(&self) -> Duration {
+        Duration::from_secs_f64(self.lull)
     }
 
     /// How many orders come back in this time; `None` while nobody knows.

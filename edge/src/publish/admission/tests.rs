@@ -27,6 +27,8 @@ struct World {
     capacity: f64,
     credit: f64,
     way: Duration,
+    /// Of a broker that takes all that is there and then nothing for as long as its quota says: until when.
+    throttled: Option<Instant>,
     queue: VecDeque<(Instant, Place)>,
     /// Who comes back when, with the number of times it was refused.
     returning: BTreeMap<(Instant, u64), u32>,
@@ -52,6 +54,7 @@ impl World {
             capacity,
             credit: 0.0,
             way: WAY,
+            throttled: None,
             queue: VecDeque::new(),
             returning: BTreeMap::new(),
             next_id: 0,
@@ -81,7 +84,21 @@ impl World {
     }
 
     fn acknowledge(&mut self) {
-        self.credit = (self.credit + self.capacity * TICK.as_secs_f64()).min(self.capacity);
+        match self.throttled {
+            None => {}
+            Some(until) if self.now < until => return,
+            Some(_) => self.credit = self.queue.len() as f64,
+        }
+        let before = self.queue.len();
+        self.take();
+        if let Some(until) = &mut self.throttled {
+            let took = (before - self.queue.len()) as f64;
+            *until = self.now + Duration::from_secs_f64(took / self.capacity);
+        }
+    }
+
+    fn take(&mut self) {
+        self.credit = (self.credit + self.capacity * TICK.as_secs_f64()).min(self.capacity.max(self.credit));
         while 1.0 <= self.credit
             && let Some((came, place)) = self.queue.pop_front_if(|(came, _)| *came + self.way <= self.now)
         {
@@ -149,6 +166,26 @@ fn clients_that_come_back_when_told_are_seldom_refused_again_and_what_is_accepte
             world.run(Duration::from_secs(30), capacity * 0.1, DEADLINE, obeys);
             assert!(world.returning.is_empty(), "all are stored in the end");
         }
+    }
+}
+
+/// As Kafka's quotas work: what came is taken, and then nothing for as long as it should have lasted.
+#[test]
+fn clients_of_a_broker_with_a_quota_are_seldom_refused_again_too() {
+    for capacity in [500.0, 1500.0, 3500.0] {
+        let mut world = World::new(capacity);
+        world.throttled = Some(world.now);
+        world.run(Duration::from_secs(4), capacity * 0.5, DEADLINE, Obeys::Seconds);
+        world.run(Duration::from_secs(3), capacity * 3.0, DEADLINE, Obeys::Seconds);
+        let stored = world.seen.took.len();
+        world.run(Duration::from_secs(12), capacity * 0.9, DEADLINE, Obeys::Seconds);
+        let busy = (world.seen.took.len() - stored) as f64 / (capacity * 12.0);
+        let Seen { refused, returned, refused_again, .. } = world.seen;
+        let again = refused_again as f64 / returned as f64;
+        let p99 = world.p99();
+        println!("{capacity}: refused {refused}, returned {returned}, again {again:.4}, p99 {p99:?}, busy {busy:.3}");
+        assert!(0.8 < busy, "the broker has work: {busy}");
+        assert!(again < 0.05, "{again:.3} of {returned} were refused again");
     }
 }
 

@@ -121,6 +121,25 @@ fn a_broker_that_stops_is_slower_from_moment_to_moment() {
     assert!(world.wait().unwrap() <= Duration::from_secs(3600), "and bounded");
 }
 
+/// As one with a quota does.
+#[test]
+fn a_broker_that_pauses_as_long_as_lately_has_not_stopped() {
+    let mut world = World::new();
+    for _ in 0..4 {
+        world.run(1, 10, 0, 10);
+        while let Some(mark) = world.open.pop_front() {
+            world.rate.acknowledged(world.now, &mark, 1000);
+        }
+    }
+    let lull = world.forecast().lull();
+    assert!((Duration::from_millis(900)..Duration::from_millis(1100)).contains(&lull), "{lull:?}");
+    let before = world.forecast().rate();
+    world.run(1, 10, 0, 10);
+    assert!(before * 0.99 < world.forecast().rate(), "{before} {:?}", world.forecast());
+    world.run(2, 10, 0, 10);
+    assert!(world.forecast().rate() < before * 0.7, "now it has: {before} {:?}", world.forecast());
+}
+
 #[test]
 fn a_broker_that_had_nothing_to_do_has_not_stopped() {
     let mut world = World::new();

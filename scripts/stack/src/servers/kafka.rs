@@ -66,6 +66,9 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+# a process that was killed holds its partitions until its transaction has timed out and this comes round; else it
+# comes round every 10 s
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 # a topic is made by the deploy step, with its partitions, or not at all
 auto.create.topics.enable=false
 # an outage of any length must not lose a position

@@ -10,8 +10,9 @@ use rdkafka::error::KafkaError;
 
 use super::Identity;
 
-/// The transaction's and the session's time-out bound how long a process that never returns holds its partitions.
-pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// The transaction's and the session's time-out bound how long a process that never returns holds its partitions. The
+/// broker looks for the former once in a while (`scripts/stack` lets it once a second), and 10 s should do for all.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(8);
 /// See [`TRANSACTION_TIMEOUT`].
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// The largest record that we write to any data topic; its topics have `max.message.bytes` of 4 MiB.
@@ -89,7 +90,7 @@ pub fn producer(brokers: &str, identity: &Identity) -> ClientConfig {
     config
         .set("transactional.id", identity.slot())
         .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
-        .set("message.timeout.ms", "8000")
+        .set("message.timeout.ms", "7000")
         // A new transaction meets CONCURRENT_TRANSACTIONS while the last one's markers are written; with the default
         // of 100 ms short transactions run at a seventh of their speed.
         .set("retry.backoff.ms", "5")
@@ -140,6 +141,8 @@ pub fn state_consumer(brokers: &str, client_id: &str) -> ClientConfig {
         .set("auto.offset.reset", "earliest")
         .set("allow.auto.create.topics", "false")
         .set("isolation.level", "read_committed")
+        // That the end is reached is told by a fetch that finds nothing, and a start waits for it.
+        .set("fetch.wait.max.ms", "100")
         .set("fetch.message.max.bytes", MAX_STATE_BYTES.to_string())
         .set("fetch.error.backoff.ms", "50");
     config

@@ -110,6 +110,18 @@ impl Pair {
         list(next).map_err(|error| Fault::of(call, &error))
     }
 
+    /// Waits for a connection. The first goes to the bootstrap address and is given up when the broker has said its
+    /// name; a question for the coordinator that was on its way then is asked again only after half a second. What does
+    /// not succeed here is told by the call that follows.
+    fn connect(&self, timeout: Duration) {
+        if let Some(topic) = self.topics.keys().next() {
+            for _ in 0..2 {
+                let asked = self.producer.client().fetch_metadata(Some(topic), timeout / 4);
+                tracing::debug!(ok = asked.is_ok(), "the producer has a connection");
+            }
+        }
+    }
+
     fn poll_fault(&self, error: &KafkaError) -> Fault {
         // A fatal error's own code stands elsewhere; it is what tells a fenced member.
         match self.consumer.client().fatal_error() {
@@ -124,6 +136,7 @@ impl Pair {
 
 impl Clients for Pair {
     fn init_transactions(&self, timeout: Duration) -> Result<(), Fault> {
+        self.connect(timeout);
         of(Call::Init, self.producer.init_transactions(timeout))
     }
 

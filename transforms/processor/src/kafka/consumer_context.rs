@@ -15,8 +15,11 @@ use super::rebalance::{Change, Rebalances};
 use super::seam::{Member, Offsets};
 use super::{Call, Fault, client};
 
-/// Longer than any pending transaction of ours may last would be too long for a callback; the slot tries again.
+/// How long a broker may take for an answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for committed offsets, which the transaction of a dead process holds back until it has timed out. A part of
+/// that is over when the group gives up the process; and to give up here and join anew would take longer than to wait.
+const PENDING_TIMEOUT: Duration = Duration::from_secs(client::TRANSACTION_TIMEOUT.as_secs() - 2);
 
 /// Tells the session's side of it what the group does.
 pub(super) struct Following(pub(super) Arc<Rebalances>);
@@ -62,7 +65,7 @@ impl<C: ConsumerContext> Member for BaseConsumer<C> {
                 list.add_partition(&place.topic, place.partition);
             }
             // Waits for offsets that a transaction of a dead process still holds back.
-            let committed = self.committed_offsets(list, ASK_TIMEOUT)?;
+            let committed = self.committed_offsets(list, PENDING_TIMEOUT)?;
             let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
                 element.error()?;
                 let place = Place { topic: Arc::from(element.topic()), partition: element.partition() };

@@ -22,7 +22,7 @@ const BATCH_TIME: Duration = Duration::from_millis(20);
 /// After a commit the broker writes its markers, one a partition, and refuses the next transaction until then
 /// (CONCURRENT_TRANSACTIONS). librdkafka asks again 20 ms later, so it is shorter to wait for that than to be refused.
 const FINISH_TIME: Duration = Duration::from_millis(5);
-/// A transactional call, with its retries, may take half the transaction's time-out.
+/// A transactional call may take so long with its retries: less than the transaction may last.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// How long one `init_transactions` waits before it is resumed.
 const INIT_STEP: Duration = Duration::from_secs(2);

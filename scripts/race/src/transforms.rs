@@ -64,6 +64,13 @@ pub enum Stage {
     Recovery,
 }
 
+impl Stage {
+    /// Whether the whole command is measured, with the records' way through it.
+    fn runs_service(self) -> bool {
+        matches!(self, Self::Latency | Self::Swaps | Self::Recovery)
+    }
+}
+
 /// What all stages share.
 struct Bench {
     options: Options,
@@ -92,9 +99,14 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     progress("comparing outputs");
     let compared = judges::compare(&bench.servers.modules).context("the outputs differ, so nothing is measured")?;
     let mut found = Found { rows: Vec::new(), notes: vec![compared] };
+    let mut is_warm = false;
     for stage in [Stage::Sandbox, Stage::Throughput, Stage::Latency, Stage::Swaps, Stage::Recovery] {
         if !bench.options.only.is_empty() && !bench.options.only.contains(&stage) {
             continue;
+        }
+        if stage.runs_service() && !std::mem::replace(&mut is_warm, true) {
+            progress("warming the broker up");
+            service::warm_up(&bench).await?;
         }
         let Found { rows, notes } = match stage {
             Stage::Sandbox => sandbox::measure(&bench)?,
@@ -115,6 +127,7 @@ impl Bench {
         vec![
             ("broker", "Apache Kafka, one broker in a JVM on the same machine, 12 partitions".to_owned()),
             ("modules", "clean@1.0.0, enrich@1.0.0 with three rates".to_owned()),
+            ("tasks", "two for latencies, swaps and restarts, as the pipeline is shipped; one loop else".to_owned()),
             ("length", if self.options.quick { "quick".to_owned() } else { "full".to_owned() }),
         ]
     }

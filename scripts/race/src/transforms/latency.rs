@@ -23,8 +23,8 @@ const WARM_UP: Duration = Duration::from_secs(2);
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let mut service = Service::start(bench, "race-latency").await?;
-    service.deploy(bench, 1).await?;
-    run(bench, 1_000.0, WARM_UP).await?;
+    service.deploy(bench).await?;
+    run(bench, GOAL_RATE, WARM_UP).await?;
     let (mut found, pairs) = (Found::default(), bench.pairs());
     for (rate, time) in RATES {
         let (mut p50, mut p99, mut commits) = (Vec::new(), Vec::new(), Vec::new());

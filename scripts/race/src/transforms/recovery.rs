@@ -34,7 +34,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
 /// From the new process's start to the first record behind it, in seconds.
 async fn in_place(bench: &Bench) -> anyhow::Result<f64> {
     let mut service = Service::start(bench, "race-place").await?;
-    service.deploy(bench, 1).await?;
+    service.deploy(bench).await?;
     let running = Running::start(&bench.servers.kafka, RATE)?;
     tokio::time::sleep(WARM_UP).await;
     // Its value ends a process by SIGKILL.
@@ -53,7 +53,7 @@ async fn in_place(bench: &Bench) -> anyhow::Result<f64> {
 /// From the kill to the time when the last record that was due before it came out, in seconds.
 async fn on_the_other(bench: &Bench) -> anyhow::Result<f64> {
     let mut first = Service::start(bench, "race-one").await?;
-    first.deploy(bench, 1).await?;
+    first.deploy(bench).await?;
     let second = Service::start(bench, "race-two").await?;
     let running = Running::start(&bench.servers.kafka, RATE)?;
     // Longer than the group needs to share its partitions.

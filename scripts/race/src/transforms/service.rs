@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use schemas::names::topics;
 use serde_json::{Value, json};
 
-use super::{Bench, judges};
+use super::{Bench, flow::Running, judges};
 use crate::{
     load::Client,
     process::{Process, free_address},
@@ -18,6 +18,13 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PIPELINE: &str = "race";
+/// As in `connectors/orders-transforms.json`.
+const TASKS: usize = 2;
+/// The group waits for those that were killed in the run before, as long as their sessions last; that is no part of what
+/// is measured.
+const SETTLED: Duration = Duration::from_secs(8);
+/// A broker that has just started is slower.
+const WARM_UP: Duration = Duration::from_secs(20);
 
 /// A running `transforms`.
 pub(super) struct Service {
@@ -43,11 +50,13 @@ impl Service {
         Ok(service)
     }
 
-    /// Uploads the modules and puts the pipeline; again, it changes nothing.
-    pub(super) async fn deploy(&mut self, bench: &Bench, tasks: usize) -> anyhow::Result<()> {
+    /// Uploads the modules, puts the pipeline and waits until nobody else is in its group; again, it changes nothing.
+    pub(super) async fn deploy(&mut self, bench: &Bench) -> anyhow::Result<()> {
         self.upload(bench).await?;
-        self.put(&config(tasks)).await?;
-        self.until_ready().await
+        self.put(&shipped()).await?;
+        self.until_ready().await?;
+        tokio::time::sleep(SETTLED).await;
+        Ok(())
     }
 
     /// Uploads the modules.
@@ -115,7 +124,22 @@ impl Service {
     }
 }
 
-/// The shipped pipeline with so many tasks.
+/// Lets the broker do for a while what will be measured.
+pub(super) async fn warm_up(bench: &Bench) -> anyhow::Result<()> {
+    let mut service = Service::start(bench, "race-warm-up").await?;
+    service.deploy(bench).await?;
+    let running = Running::start(&bench.servers.kafka, 1_000.0)?;
+    tokio::time::sleep(WARM_UP).await;
+    tokio::task::spawn_blocking(move || running.finish()).await??;
+    Ok(())
+}
+
+/// The shipped pipeline, as often as it is shipped.
+pub(super) fn shipped() -> Value {
+    config(TASKS)
+}
+
+/// The same with so many tasks.
 pub(super) fn config(tasks: usize) -> Value {
     let mut config = json!({
         "connector.class": "orderflow.WasmPipeline",
@@ -133,4 +157,15 @@ pub(super) fn config(tasks: usize) -> Value {
         config.extend(parameters.map(|(name, value)| (format!("transforms.enrich.{name}"), Value::String(value))));
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_tasks_are_measured_as_are_shipped() {
+        let file: Value = serde_json::from_str(include_str!("../../../../connectors/orders-transforms.json")).unwrap();
+        assert_eq!(shipped()["tasks.max"], file["config"]["tasks.max"]);
+    }
 }

@@ -9,7 +9,7 @@ use super::{
     Bench, Found,
     flow::Running,
     progress,
-    service::{Service, config},
+    service::{Service, shipped},
 };
 use crate::{
     report::Row,
@@ -28,7 +28,7 @@ const BANDS: [&str; 2] = ["low:0,mid:50,high:500", "low:0,mid:50,high:600"];
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let swaps = bench.count(SWAPS);
     let mut service = Service::start(bench, "race-swaps").await?;
-    service.deploy(bench, 1).await?;
+    service.deploy(bench).await?;
     let still = longest(bench, &mut service, 0).await?;
     progress(&format!("{swaps} swaps at {RATE}/s"));
     let swapped = longest(bench, &mut service, swaps).await?;
@@ -46,7 +46,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
 async fn longest(bench: &Bench, service: &mut Service, swaps: usize) -> anyhow::Result<f64> {
     let running = Running::start(&bench.servers.kafka, RATE)?;
     tokio::time::sleep(WARM_UP).await;
-    let mut config = config(1);
+    let mut config = shipped();
     for swap in 0..swaps {
         let bands = BANDS.get(swap % 2).copied().unwrap_or_default();
         if let Some(config) = config.as_object_mut() {

@@ -135,7 +135,8 @@ fn a_broker_that_pauses_as_long_as_lately_has_not_stopped() {
     assert!((Duration::from_millis(900)..Duration::from_millis(1100)).contains(&lull), "{lull:?}");
     let before = world.forecast().rate();
     world.run(1, 10, 0, 10);
-    assert!(before * 0.99 < world.forecast().rate(), "{before} {:?}", world.forecast());
+    // It fades a little within the pause; without it a third would be lost.
+    assert!(before * 0.9 < world.forecast().rate(), "{before} {:?}", world.forecast());
     world.run(2, 10, 0, 10);
     assert!(world.forecast().rate() < before * 0.7, "now it has: {before} {:?}", world.forecast());
 }

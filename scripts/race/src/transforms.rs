@@ -104,9 +104,10 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
         if !bench.options.only.is_empty() && !bench.options.only.contains(&stage) {
             continue;
         }
-        if stage.runs_service() && !std::mem::replace(&mut is_warm, true) {
+        if stage.runs_service() && !is_warm {
             progress("warming the broker up");
             service::warm_up(&bench).await?;
+            is_warm = true;
         }
         let Found { rows, notes } = match stage {
             Stage::Sandbox => sandbox::measure(&bench)?,

@@ -7,6 +7,8 @@ use connectors::kafka::Admin;
 use schemas::{contracts, names::subjects, registry::Registry};
 use stack::{Service, Stack};
 
+use crate::machine::as_shipped;
+
 /// The two servers.
 pub(crate) struct Servers {
     /// The broker's address.
@@ -40,10 +42,7 @@ impl Servers {
 
 fn started(dir: &Path) -> anyhow::Result<Stack> {
     Stack::wipe(dir)?;
-    let mut options = stack::Options::private(dir, [Service::Kafka, Service::Registry]);
-    // As a user's stack, not as a test's: quick starts cost a third of the speed.
-    options.fast_jvm = false;
-    let stack = Stack::begin(options)?;
+    let stack = Stack::begin(as_shipped(dir, [Service::Kafka, Service::Registry]))?;
     for service in [Service::Kafka, Service::Registry] {
         stack.wait_ready(service, service.start_deadline())?;
     }

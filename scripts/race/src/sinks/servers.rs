@@ -12,7 +12,7 @@ use schemas::{
 use stack::{Service, Stack};
 
 use super::stores::Stores;
-use crate::report::progress;
+use crate::{machine::as_shipped, report::progress};
 
 /// Small enough that what was drained can be thrown away while the bench runs.
 const SEGMENT: &str = "16777216";
@@ -64,9 +64,7 @@ pub(super) fn refused(found: &[Finding]) -> anyhow::Error {
 
 fn started(dir: &Path) -> anyhow::Result<Stack> {
     Stack::wipe(dir)?;
-    let mut options = stack::Options::private(dir, Service::SERVERS.into_iter().chain([Service::Connectors]));
-    // As a user's stack, not as a test's: quick starts cost a third of the speed.
-    options.fast_jvm = false;
+    let options = as_shipped(dir, Service::SERVERS.into_iter().chain([Service::Connectors]));
     let stack = Stack::begin(options)?;
     stack.wait_all_ready(|status| progress(&format!("{} is {}", status.service, status.state.word())))?;
     stack.stop(Service::Connectors)?;

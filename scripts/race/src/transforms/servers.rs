@@ -24,7 +24,10 @@ use service_kit::{
 use stack::{Service, Stack, deploy, progress::Progress};
 
 use super::Options;
-use crate::kafka::{PARTITIONS, SCHEMA_ID};
+use crate::{
+    kafka::{PARTITIONS, SCHEMA_ID},
+    machine::as_shipped,
+};
 
 /// The id under which the stub registry knows `order_placed`.
 pub(super) const PLACED_ID: u32 = 78;
@@ -73,9 +76,7 @@ impl Servers {
 fn started(dir: &Path) -> anyhow::Result<(Stack, PathBuf)> {
     Stack::wipe(&dir.join("stack"))?;
     fs::create_dir_all(dir)?;
-    let mut options = stack::Options::private(dir.join("stack"), [Service::Kafka]);
-    // As a user's broker, not as a test's: with quick starts a record takes twice as long.
-    options.fast_jvm = false;
+    let options = as_shipped(&dir.join("stack"), [Service::Kafka]);
     let stack = Stack::begin(options.clone())?;
     // Beside the server's start.
     let modules = dir.join("modules");

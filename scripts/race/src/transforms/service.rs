@@ -134,7 +134,7 @@ pub(super) async fn warm_up(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The shipped pipeline, as often as it is shipped.
+/// The shipped pipeline with its own number of tasks.
 pub(super) fn shipped() -> Value {
     config(TASKS)
 }

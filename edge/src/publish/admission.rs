@@ -3,7 +3,7 @@
 //! The queue is small in time, not only in count: what is accepted must still be answered fast, so at overload the queue
 //! holds what the broker takes in half a second and not what memory holds. Whoever was refused and comes back when it
 //! was told to finds a second more, which newcomers cannot use: the times are told in whole seconds, so up to a second's
-//! worth of promises comes back at once. And an order that would not be answered within its client's deadline is refused
+//! worth of promises comes back at once; and as much more as comes back while the broker pauses. And an order that would not be answered within its client's deadline is refused
 //! while that is still the whole truth, instead of being accepted into a 504.
 //!
 //! Orders of a client with a key: no one client may hold more of the queue than it leaves free (the dynamic threshold
@@ -25,7 +25,7 @@ use super::{
 
 /// Orders may wait for so long, beyond the way to the broker and back.
 const WAIT: Duration = Duration::from_millis(500);
-/// So much longer may those wait that were promised room.
+/// So much longer may those wait that were promised room, beside the broker's own pauses.
 const PROMISED: Duration = Duration::from_secs(1);
 /// With a broker so fast that the queue's count is reached in less, newcomers have half of the count.
 const NEWCOMERS: usize = settings::MAX_ORDERS / 2;

@@ -84,11 +84,11 @@ impl World {
     }
 
     fn acknowledge(&mut self) {
-        match self.throttled {
-            None => {}
+        self.credit = match self.throttled {
+            None => (self.credit + self.capacity * TICK.as_secs_f64()).min(self.capacity),
             Some(until) if self.now < until => return,
-            Some(_) => self.credit = self.queue.len() as f64,
-        }
+            Some(_) => self.queue.len() as f64,
+        };
         let before = self.queue.len();
         self.take();
         if let Some(until) = &mut self.throttled {
@@ -98,7 +98,6 @@ impl World {
     }
 
     fn take(&mut self) {
-        self.credit = (self.credit + self.capacity * TICK.as_secs_f64()).min(self.capacity.max(self.credit));
         while 1.0 <= self.credit
             && let Some((came, place)) = self.queue.pop_front_if(|(came, _)| *came + self.way <= self.now)
         {

@@ -266,12 +266,18 @@ impl Edge {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let first: Value = serde_json::from_str(&lines.next().unwrap_or_default()).unwrap_or_default();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = tell.send(lines.next().unwrap_or_default());
+            lines.for_each(|line| eprintln!("{line}"));
+        });
+        let first = told.recv_timeout(PATIENCE).unwrap_or_default();
+        let first: Value = serde_json::from_str(&first).unwrap_or(Value::String(first));
         let at = |what: &str| first[what].as_str().and_then(|address| address.parse().ok());
         let (Some(address), Some(admin)) = (at("listen"), at("admin")) else {
+            let _ = child.kill();
             panic!("{name}: does not listen, but says: {first}");
         };
-        std::thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
         Self { name: name.to_owned(), child, address, admin, http: reqwest::Client::new() }
     }
 

@@ -114,11 +114,10 @@ impl Pair {
     /// name; a question for the coordinator that was on its way then is asked again only after half a second. What does
     /// not succeed here is told by the call that follows.
     fn connect(&self, timeout: Duration) {
-        if let Some(topic) = self.topics.keys().next() {
-            for _ in 0..2 {
-                let asked = self.producer.client().fetch_metadata(Some(topic), timeout / 4);
-                tracing::debug!(ok = asked.is_ok(), "the producer has a connection");
-            }
+        let topic = self.topics.keys().next().map(String::as_str);
+        let ask = || self.producer.client().fetch_metadata(topic, timeout / 4);
+        if let Err(error) = ask().and_then(|_| ask()) {
+            tracing::debug!(error = %error, "the producer has no connection yet");
         }
     }
 

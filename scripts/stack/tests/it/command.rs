@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use stack::{Service, Stack};
 
-use crate::support::{Folder, eventually, listens, processes_of, run, signal, supervisor_pid};
+use crate::support::{Folder, eventually, eventually_gone, listens, processes_of, run, signal, supervisor_pid};
 
 const UP: [&str; 4] = ["up", "--free-ports", "--services", "postgres"];
 
@@ -101,7 +101,7 @@ fn down_stops_a_stack_whose_command_is_gone_and_says_what_it_cannot_do() {
     assert!(words.contains("`--wipe`") && words.contains("cargo build") && words.contains("exit status: 1"), "{words}");
     let stack = folder.start([Service::Postgres]);
     signal(supervisor_pid(folder.path()), "KILL");
-    eventually("it is dead", || processes_of(folder.path()).is_empty());
+    eventually_gone(folder.path());
     let (_, words) = run(&mut down());
     assert!(words.contains("was killed") && words.contains("exit status: 1"), "{words}");
     drop(stack);

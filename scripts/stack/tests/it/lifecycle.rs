@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stack::{Service, Stack, StackError, State};
 
-use crate::support::{Folder, eventually, listens, processes_of, run, signal, supervisor_pid};
+use crate::support::{Folder, eventually, eventually_gone, listens, processes_of, run, signal, supervisor_pid};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -68,7 +68,7 @@ fn a_killed_supervisor_leaves_no_orphan() {
     folder.sql("create table kept (n int); insert into kept values (42)");
     assert!(processes_of(folder.path()).len() >= 5, "{:?}", processes_of(folder.path()));
     signal(supervisor_pid(folder.path()), "KILL");
-    eventually("all processes gone", || processes_of(folder.path()).is_empty());
+    eventually_gone(folder.path());
     // The folder can be used again at once, with its data.
     drop(stack);
     let again = folder.start(all);
@@ -86,8 +86,7 @@ fn a_starter_that_is_killed_takes_what_it_has_begun_with_it() {
     eventually("a supervisor", || folder.path().join("run/supervisor.pid").exists());
     starter.kill().unwrap();
     starter.wait().unwrap();
-    eventually("all processes gone", || processes_of(folder.path()).is_empty());
-    assert!(matches!(Stack::attach(folder.path()), Err(StackError::NotRunning(_))));
+    eventually_gone(folder.path());
 }
 
 #[test]

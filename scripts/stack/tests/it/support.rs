@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use stack::{Options, Service, Stack};
+use stack::{Options, Service, Stack, StackError};
 
 /// A folder of its own for each test, readable by the servers' users; removed at the end.
 pub(crate) struct Folder(PathBuf);
@@ -108,6 +108,13 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "not within 60 s: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Waits until nobody is left of a folder's stack. A process that ends loses its memory, by which it is found, and for a
+/// moment still holds its files: so the lock must be free, too.
+pub(crate) fn eventually_gone(folder: &Path) {
+    eventually("all processes gone", || processes_of(folder).is_empty());
+    eventually("the lock is free", || matches!(Stack::attach(folder), Err(StackError::NotRunning(_))));
 }
 
 pub(crate) fn signal(pid: u32, name: &str) {

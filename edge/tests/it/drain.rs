@@ -37,7 +37,8 @@ async fn a_drain_loses_nothing_that_was_acknowledged() {
             })
         })
         .collect();
-    until("orders are in flight", async || f64::from(IN_FLIGHT) <= world.metric("orderflow_edge_queue_orders").await).await;
+    until("orders are in flight", async || f64::from(IN_FLIGHT) <= world.metric("orderflow_edge_queue_orders").await)
+        .await;
     let servers = world.kafka.bootstrap_servers();
     let begun = Instant::now();
     world.app.drain().await;

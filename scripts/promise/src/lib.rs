@@ -17,5 +17,6 @@ pub mod read;
 pub mod report;
 pub mod rng;
 pub mod row;
+pub mod schedule;
 pub mod settle;
 pub mod world;

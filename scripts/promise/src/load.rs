@@ -20,8 +20,8 @@ use crate::row::Version;
 /// How to send.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where the edge listens, such as `http://127.0.0.1:8080`.
-    pub edge: String,
+    /// Where edges listen, such as `http://127.0.0.1:8080`; they are sent to in turn.
+    pub edges: Vec<String>,
     /// Orders a second.
     pub rate: u32,
     /// Most requests under way at once; beyond it the clock does wait, and the ledger shows how late.
@@ -34,7 +34,7 @@ impl Plan {
     /// `rate` orders a second to `edge`.
     #[must_use]
     pub fn new(edge: &str, rate: u32) -> Self {
-        Self { edge: edge.to_owned(), rate, in_flight: 4_096, patience: Duration::from_secs(10) }
+        Self { edges: vec![edge.to_owned()], rate, in_flight: 4_096, patience: Duration::from_secs(10) }
     }
 }
 
@@ -106,7 +106,7 @@ pub async fn run(
     let room = Arc::new(Semaphore::new(plan.in_flight));
     let (start, start_ms) = (Instant::now(), now_ms());
     let mut requests = JoinSet::new();
-    for (at, post) in posts.enumerate() {
+    for ((at, post), edge) in posts.enumerate().zip(plan.edges.iter().cycle()) {
         let due = Duration::from_secs(1).mul_f64(at as f64 / f64::from(plan.rate.max(1)));
         tokio::select! {
             biased;
@@ -115,7 +115,7 @@ pub async fn run(
         }
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
         let intended = start_ms + i64::try_from(due.as_millis()).unwrap_or_default();
-        let (client, url) = (client.clone(), format!("{}/api/orders", plan.edge));
+        let (client, url) = (client.clone(), format!("{edge}/api/orders"));
         let (ledger, gauge) = (Arc::clone(&ledger), gauge.clone());
         requests.spawn(async move {
             let end = send(&client, &url, &post, intended, &ledger, &gauge).await;

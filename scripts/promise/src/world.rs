@@ -118,6 +118,17 @@ pub enum Fate {
     Stored(Row),
 }
 
+/// A time in which the clock of an edge was wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrongClock {
+    /// From when, by the true time, in milliseconds since 1970.
+    pub from_ms: i64,
+    /// Until when.
+    pub until_ms: i64,
+    /// By how much it was ahead.
+    pub ahead_ms: i64,
+}
+
 /// All of it.
 #[derive(Debug, Clone, Default)]
 pub struct World {
@@ -127,6 +138,8 @@ pub struct World {
     pub verdicts: HashMap<u64, Verdict>,
     /// Records that a test wrote past the edge.
     pub planted: BTreeMap<Version, Fate>,
+    /// When a test set an edge's clock wrong.
+    pub clocks: Vec<WrongClock>,
     /// `orders.received`.
     pub received: Vec<Received>,
     /// `order_placed`, committed records only.

@@ -140,7 +140,9 @@ fn differences(world: &World, post: &Entry, record: &Received) -> Vec<String> {
     // An order whose client gave up may lie in a socket and be read later: only an answer ends the time of receipt.
     let ended = post.done_ms.filter(|_| post.answer.outcome == Outcome::Ok);
     let (low, high) = (post.sent_ms - CLOCK_MS, ended.map_or(i64::MAX, |done| done + CLOCK_MS));
-    if !received_at.is_some_and(|at| (low..=high).contains(&at)) {
+    let wrong = world.clocks.iter().filter(|clock| clock.from_ms <= high && low <= clock.until_ms);
+    let mut ahead = wrong.map(|clock| clock.ahead_ms).chain([0]);
+    if !received_at.is_some_and(|at| ahead.any(|ahead| (low..=high).contains(&(at - ahead)))) {
         found.push(format!("received_at: {received_at:?}, and it was under way from {low} to {high}"));
     }
     found

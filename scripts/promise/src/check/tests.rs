@@ -4,7 +4,7 @@ use super::*;
 use crate::decimal::Cents;
 use crate::ledger::{Answer, Entry};
 use crate::row::{Row, Value, Version};
-use crate::world::{Fate, Letter, Origin, Placed, Received, Store, Stored};
+use crate::world::{Fate, Letter, Origin, Placed, Received, Store, Stored, WrongClock};
 
 const MODULES: &str = "clean@1.0.0+sha256:0123456789ab,enrich@1.0.0+sha256:ba9876543210";
 const OTHERS: &str = "mine@6.6.6+sha256:666666666666";
@@ -141,6 +141,25 @@ fn check_broken(name: &str, break_it: impl Fn(&mut World), counters: &[Counter])
 #[test]
 fn a_world_in_which_all_is_well_counts_zero() {
     let findings = check(&good());
+    assert!(findings.all_zero(), "{findings}");
+}
+
+/// An hour, in milliseconds.
+const HOUR: i64 = 3_600_000;
+
+#[test]
+fn a_receipt_by_a_clock_that_was_known_to_be_wrong_is_right_then_and_not_at_other_times() {
+    let mut world = good();
+    for post in &mut world.posts {
+        post.sent_ms -= HOUR;
+        post.done_ms = post.done_ms.map(|done| done - HOUR);
+    }
+    assert_ne!(check(&world).count(Counter::Wrong), 0);
+    let clock = |from_ms, until_ms| WrongClock { from_ms, until_ms, ahead_ms: HOUR };
+    world.clocks = vec![clock(0, i64::MAX), clock(i64::MIN, -2 * HOUR)];
+    assert_ne!(check(&world).count(Counter::Wrong), 0);
+    world.clocks = vec![clock(-HOUR, 0)];
+    let findings = check(&world);
     assert!(findings.all_zero(), "{findings}");
 }
 

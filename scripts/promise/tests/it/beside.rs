@@ -1,53 +1,126 @@
 //! A second process of ours beside the stack's own, which the supervisor knows nothing of.
 
 use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use stack::Service;
 
+use crate::clock::Clock;
 use crate::house::House;
 use crate::strikes::signal;
 
 /// Killed with this value.
 pub(crate) struct Beside(Child);
 
-impl Beside {
-    /// `program serve`, as the stack's own was started but for its name and its port.
-    pub(crate) fn start(house: &House, program: &str) -> Self {
-        Self::run(house, program, &["serve", "--listen", "127.0.0.1:0", "--instance", "beside"], &[])
+/// One that is to start: as the stack's own was, but for its name, its port and what is said here.
+pub(crate) struct Aside<'h> {
+    house: &'h House,
+    service: Service,
+    arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
+    log: PathBuf,
+}
+
+impl<'h> Aside<'h> {
+    pub(crate) fn new(house: &'h House, service: Service) -> Self {
+        let arguments = if service == Service::Edge { vec![] } else { vec!["serve".to_owned()] };
+        let log = house.stack.layout().dir().join(format!("logs/{service}-beside.log"));
+        let aside = Self { house, service, arguments, environment: Vec::new(), log };
+        aside.with("--instance", "beside")
     }
 
-    /// The edge or the transforms at their own address, in the place of the stack's, which is stopped; only their Kafka is
-    /// elsewhere.
-    pub(crate) fn in_place_of(house: &House, service: Service, kafka: &str) -> Self {
-        house.stack.stop(service).unwrap();
-        let endpoints = house.stack.endpoints();
+    fn with(mut self, flag: &str, value: &str) -> Self {
+        self.arguments.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Where it listens.
+    pub(crate) fn at(self, address: &str) -> Self {
+        self.with("--listen", address)
+    }
+
+    /// Where an edge's admin port listens.
+    pub(crate) fn admin_at(self, address: &str) -> Self {
+        self.with("--admin-listen", address)
+    }
+
+    /// Its Kafka is elsewhere.
+    pub(crate) fn kafka(mut self, kafka: &str) -> Self {
+        self.environment.push(("KAFKA_BOOTSTRAP_SERVERS", kafka.to_owned()));
+        self
+    }
+
+    /// It logs all that it has to say, to this file.
+    pub(crate) fn logs_all_to(mut self, log: &Path) -> Self {
+        self.environment.push(("ORDERFLOW_LOG", "debug".to_owned()));
+        log.clone_into(&mut self.log);
+        self
+    }
+
+    /// Its clock is [`Clock`]'s.
+    pub(crate) fn clock(mut self, clock: &Clock) -> Self {
+        self.environment.extend(clock.environment());
+        self
+    }
+
+    pub(crate) fn start(self) -> Beside {
+        let house = self.house;
+        let mut beside = Command::new(house.options.binaries.join(self.service.name()));
+        beside.args(self.arguments).envs(house.stack.endpoints().environment()).envs(self.environment);
+        let log = OpenOptions::new().create(true).append(true).open(self.log).unwrap();
+        beside.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        Beside(beside.spawn().unwrap())
+    }
+
+    /// At the address of the stack's own.
+    pub(crate) fn at_its_address(self) -> Self {
+        let endpoints = self.house.stack.endpoints();
         let [edge, admin, transforms] = [&endpoints.edge, &endpoints.edge_admin, &endpoints.transforms]
             .map(|url| url.trim_start_matches("http://"));
-        let arguments: &[&str] = match service {
-            Service::Edge => &["--listen", edge, "--admin-listen", admin, "--instance", "beside"],
-            _ => &["serve", "--listen", transforms, "--instance", "beside"],
-        };
-        Self::run(house, service.name(), arguments, &[("KAFKA_BOOTSTRAP_SERVERS", kafka)])
+        match self.service {
+            Service::Edge => self.admin_at(admin).at(edge),
+            _ => self.at(transforms),
+        }
     }
 
-    fn run(house: &House, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut beside = Command::new(house.options.binaries.join(program));
-        beside.args(arguments).envs(house.stack.endpoints().environment()).envs(environment.iter().copied());
-        let log = house.stack.layout().dir().join(format!("logs/{program}-beside.log"));
-        let log = OpenOptions::new().create(true).append(true).open(log).unwrap();
-        beside.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        Self(beside.spawn().unwrap())
+    /// The same, and the stack's own is stopped.
+    pub(crate) fn start_in_its_place(self) -> Beside {
+        self.house.stack.stop(self.service).unwrap();
+        self.at_its_address().start()
+    }
+}
+
+impl Beside {
+    /// Beside the stack's own, at any port.
+    pub(crate) fn start(house: &House, service: Service) -> Self {
+        Aside::new(house, service).at("127.0.0.1:0").start()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
     }
 
+    /// SIGTERM.
+    pub(crate) fn ask_to_leave(&self) {
+        assert!(signal(self.0.id(), "TERM"));
+    }
+
+    /// SIGTERM, its end, and the stack's own in its place again.
+    pub(crate) fn give_place(self, house: &House, service: Service) {
+        self.leave();
+        house.stack.start_again(service).unwrap();
+        house.stack.wait_ready(service, service.start_deadline()).unwrap();
+    }
+
     /// SIGTERM, and its end.
     pub(crate) fn leave(mut self) {
         assert!(self.is_running(), "the process beside has ended by itself");
-        assert!(signal(self.0.id(), "TERM"));
+        self.ask_to_leave();
         let status = self.0.wait().unwrap();
         assert!(status.success(), "after SIGTERM: {status}");
     }

@@ -89,9 +89,15 @@ pub(crate) struct Load {
 impl Load {
     /// `run` begins every order id.
     pub(crate) fn start(house: &mut House, run: &str, rate: u32) -> Self {
+        let plan = Plan::new(&house.stack.endpoints().edge, rate);
+        Self::of(house, run, plan)
+    }
+
+    /// As planned.
+    pub(crate) fn of(house: &mut House, run: &str, plan: Plan) -> Self {
+        let rate = plan.rate;
         let posts = house.stream(run, 77, 10_000_000);
         let (gauge, stop) = (Gauge::default(), CancellationToken::new());
-        let plan = Plan::new(&house.stack.endpoints().edge, rate);
         let (ledger, runtime) = (Arc::clone(&house.ledger), house.runtime.handle().clone());
         let thread = {
             let (gauge, stop) = (gauge.clone(), stop.clone());

@@ -15,7 +15,7 @@ use promise::oracle::{Oracle, Verdict};
 use promise::read::{Places, postgres_config};
 use promise::row::Version;
 use promise::settle;
-use promise::world::{Fate, Store, World};
+use promise::world::{Fate, Store, World, WrongClock};
 use schemas::names::topics;
 use stack::deploy;
 use stack::progress::Progress;
@@ -44,6 +44,8 @@ pub(crate) struct House {
     pub(crate) poison: BTreeMap<Version, Poison>,
     /// Orders that were dead letters of a sink, by their places in `order_placed`, and were replayed: they are stored.
     pub(crate) replayed: BTreeMap<Store, BTreeSet<Version>>,
+    /// When an edge's clock was wrong.
+    pub(crate) clocks: Mutex<Vec<WrongClock>>,
     next_seq: u64,
     /// Of every POST that a count has seen: the oracle judges by the body alone, so once is enough.
     verdicts: Mutex<HashMap<u64, Verdict>>,
@@ -110,6 +112,7 @@ impl House {
             planted: BTreeMap::new(),
             poison: BTreeMap::new(),
             replayed: BTreeMap::new(),
+            clocks: Mutex::default(),
             next_seq: 0,
             verdicts: Mutex::default(),
         }
@@ -153,7 +156,13 @@ impl House {
         let posts = ledger::read(&self.ledger_path).unwrap();
         let verdicts = self.judged(&posts);
         let judged = begun.elapsed();
-        let world = World { posts, verdicts, planted: self.planted.clone(), ..World::default() };
+        let world = World {
+            posts,
+            verdicts,
+            planted: self.planted.clone(),
+            clocks: self.clocks.lock().unwrap().clone(),
+            ..World::default()
+        };
         let mut world = self.runtime.block_on(self.places.read(world)).unwrap();
         self.expect_letters_of_poison(&mut world);
         assert!(world.dropped.is_empty(), "nothing drops here: {:?}", world.dropped);

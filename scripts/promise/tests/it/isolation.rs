@@ -81,7 +81,7 @@ fn kill_the_healers(house: &mut House, id: u32, count: u64) -> u64 {
     let kills = setting("PROMISE_HEALER_KILLS", 3);
     let mut rng = Rng::new(20_261_126);
     // It stands by, or is on duty.
-    let mut beside = Beside::start(house, "connectors");
+    let mut beside = Beside::start(house, Service::Connectors);
     for number in 0..kills {
         // A trial takes some seconds: any step of it may be hit, and some trials come to their end.
         std::thread::sleep(Duration::from_millis(500 + rng.bits() % 6_000));
@@ -98,7 +98,7 @@ fn kill_the_healers(house: &mut House, id: u32, count: u64) -> u64 {
         if number % 3 == 2 {
             assert!(beside.is_running(), "the second healer has ended by itself");
             drop(beside);
-            beside = Beside::start(house, "connectors");
+            beside = Beside::start(house, Service::Connectors);
         } else {
             house.stack.kill(Service::Connectors).unwrap();
         }

@@ -15,7 +15,7 @@ use promise::report::Struck;
 use serde_json::json;
 use stack::Service;
 
-use crate::beside::Beside;
+use crate::beside::{Aside, Beside};
 use crate::faults::{ASK, BACK, Load, moves_again, wait_for};
 use crate::house::House;
 use crate::lab::{is_wanted, setting};
@@ -183,7 +183,7 @@ impl<'h> Detour<'h> {
     fn new(house: &'h House, between: Between) -> Self {
         let [edge, transforms] = &house.doors;
         let process = |service, link: &'h Link| {
-            let beside = Beside::in_place_of(house, service, &link.address());
+            let beside = Aside::new(house, service).kafka(&link.address()).start_in_its_place();
             Self::Process { link, service, beside }
         };
         let endpoints = house.stack.endpoints();
@@ -239,11 +239,7 @@ impl<'h> Detour<'h> {
     /// All is as it was.
     fn end(self, house: &House) {
         match self {
-            Self::Process { service, beside, .. } => {
-                beside.leave();
-                house.stack.start_again(service).unwrap();
-                house.stack.wait_ready(service, service.start_deadline()).unwrap();
-            }
+            Self::Process { service, beside, .. } => beside.give_place(house, service),
             Self::Sink { sink, setting, direct, .. } => point(sink, setting, &direct),
         }
     }

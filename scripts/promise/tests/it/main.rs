@@ -13,6 +13,8 @@
 
 mod beside;
 mod broken;
+mod clock;
+mod combined;
 mod commands;
 mod connect;
 mod defects;
@@ -48,7 +50,7 @@ type Stage = fn(&mut House);
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
     let mut house = House::start();
-    let stages: [(&str, Stage); 21] = [
+    let stages: [(&str, Stage); 22] = [
         ("one order", orders::one_order),
         ("stores are lost and made again", remade::made_again),
         ("ten thousand orders", orders::ten_thousand),
@@ -68,6 +70,7 @@ fn the_promise_is_kept_on_the_real_servers() {
         ("links break half-way", links::in_turn),
         ("what the sinks write to fails", targets::each_in_turn),
         ("what the guarded sink writes to fails", guarded::in_turn),
+        ("faults meet", combined::by_a_seed),
         // Late: the files of the checkout know nothing of the field.
         ("a field is added under load", evolution::under_load),
         // Late: a reader that knows only good records, such as those of another make, stops at what this leaves behind.

@@ -5,6 +5,10 @@
 //! `PROMISE_HOLD` is how many seconds a pause lasts at least (15), `PROMISE_RATE` how many orders come in a second (120).
 
 use std::ops::RangeInclusive;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use promise::ledger::{self, Outcome};
@@ -14,7 +18,8 @@ use promise::report::Struck;
 use promise::world::Store;
 use stack::{Service, State};
 
-use crate::beside::Beside;
+use crate::beside::{Aside, Beside};
+use crate::clock::Clock;
 use crate::faults::{ASK, BACK, LOOK, Load, moves_again, until_known, wait_for};
 use crate::house::House;
 use crate::lab::{is_wanted, setting};
@@ -32,13 +37,15 @@ const PAUSE: u32 = 15;
 const AROUND: RangeInclusive<u64> = 28..=56;
 /// From one pause to the next; where pauses are to be long, a fourth of it.
 const LONGER_BY: usize = 8;
+/// How often Kafka's disk is full at most.
+const FULL: u32 = 2;
 /// How often a second process comes and goes.
 const COMINGS: u32 = 4;
 
 /// What is done, until it is put right; answers in words what it hit.
 type Deed = fn(&House, &Load, u32) -> String;
 
-const FAULTS: [(&str, &str, Deed); 10] = [
+const FAULTS: [(&str, &str, Deed); 13] = [
     ("F5", "the edge is restarted", |house, load, _| restart(house, load, Service::Edge)),
     ("F5", "the transforms are restarted", |house, load, _| restart(house, load, Service::Transforms)),
     ("F5", "Connect is restarted", |house, load, _| restart(house, load, Service::Connect)),
@@ -46,8 +53,11 @@ const FAULTS: [(&str, &str, Deed); 10] = [
     ("F6", "the transforms are paused with an open transaction, another process goes on", zombie),
     ("F6", "Connect is paused", |house, load, hold| pause(house, load, hold, Service::Connect)),
     ("F8", "a second transforms process comes and goes", comes_and_goes),
+    ("F19", "Kafka cannot write any more", no_room),
+    ("F20", "the disk of the edge's and the transforms' logs is full", full_log),
     ("F21", "Kafka is paused for about as long as an order has", pauses),
     ("F21", "Kafka is paused at full load", |house, load, hold| pause(house, load, hold, Service::Kafka)),
+    ("F22", "the clocks of the edge and the transforms jump", jumps),
     ("F35", "the healer is killed while a store is away", healer_away),
 ];
 
@@ -131,7 +141,7 @@ fn pauses(house: &House, load: &Load, hold: u32) -> String {
 /// own, commits nothing of it, and works on.
 fn zombie(house: &House, load: &Load, hold: u32) -> String {
     let group = transforms(house);
-    let beside = Beside::start(house, "transforms");
+    let beside = Beside::start(house, Service::Transforms);
     let Torn { frozen, from, to } = Torn::new(house);
     let place = || until_known(group.group(), || group.committed());
     let (reached, begun) = (place(), Instant::now());
@@ -152,11 +162,87 @@ fn zombie(house: &House, load: &Load, hold: u32) -> String {
     format!("taken over after {:.1} s; {aborted} records of the paused one are aborted", after.as_secs_f32())
 }
 
+/// Its files may not grow, as on a full disk: it fails with what it was told to write, and ends. Started again, it may.
+fn no_room(house: &House, load: &Load, hold: u32) -> String {
+    let from_ms = now_ms();
+    let times = share(hold).min(FULL);
+    for _ in 0..times {
+        let status = house.stack.status_of(Service::Kafka).unwrap();
+        limit_files(status.pid.unwrap());
+        wait_for("Kafka to end", BACK, LOOK, || {
+            status.restarts < house.stack.status_of(Service::Kafka).unwrap().restarts
+        });
+        house.stack.wait_ready(Service::Kafka, BACK).unwrap();
+        load.go_on(1);
+    }
+    let (refused, doubts) = unanswered(house, from_ms);
+    assert!(0 < refused, "nobody was told that nothing is stored");
+    format!("it ended {times} times; {refused} orders were told no, {doubts} are in doubt")
+}
+
+/// No file of a process may grow. Its own user may ask for that; root may not everywhere.
+fn limit_files(pid: u32) {
+    let of = std::fs::metadata(format!("/proc/{pid}")).unwrap();
+    let mut limit = Command::new("prlimit");
+    limit.args(["--fsize=1", "--pid", &pid.to_string()]).uid(of.uid()).gid(of.gid());
+    assert!(limit.status().unwrap().success(), "{limit:?}");
+}
+
+/// Whose logs and clocks they are.
+const PAIR: [Service; 2] = [Service::Edge, Service::Transforms];
+
+/// Whatever they have to say, nobody keeps it; that stops nothing.
+fn full_log(house: &House, load: &Load, hold: u32) -> String {
+    let full = Path::new("/dev/full");
+    let pair = PAIR.map(|service| Aside::new(house, service).logs_all_to(full).start_in_its_place());
+    let said = keeps_up(house, load, share(hold));
+    pair.into_iter().zip(PAIR).for_each(|(beside, service)| beside.give_place(house, service));
+    said
+}
+
+/// An hour ahead, back by two, and right again: whoever takes the time of day for a duration waits for an hour.
+fn jumps(house: &House, load: &Load, hold: u32) -> String {
+    let clock = Clock::right();
+    let pair = PAIR.map(|service| Aside::new(house, service).clock(&clock).start_in_its_place());
+    keeps_up(house, load, 1);
+    let said = [3_600, -3_600, 0].map(|ahead| {
+        clock.jump(house, ahead);
+        format!("{ahead:+} s: {}", keeps_up(house, load, share(hold)))
+    });
+    pair.into_iter().zip(PAIR).for_each(|(beside, service)| beside.give_place(house, service));
+    said.join("; ")
+}
+
+/// How long each part of a fault of several lasts.
+const fn share(hold: u32) -> u32 {
+    1 + (hold - PAUSE) / 3
+}
+
+/// Orders are taken and go on, as if nothing were; since who was started just now is there.
+fn keeps_up(house: &House, load: &Load, seconds: u32) -> String {
+    let wait = |what: &str, done: &dyn Fn() -> bool| wait_for(what, BACK, ASK, done);
+    let taken = load.gauge.taken();
+    wait("orders to be taken", &|| taken + load.rate as usize / 2 < load.gauge.taken());
+    let (transforms, from_ms) = (transforms(house), now_ms());
+    let (sent, before) = (load.gauge.sent(), load.gauge.taken());
+    let reached = committed(&transforms);
+    wait("the transforms to go on", &|| reached < committed(&transforms));
+    load.go_on(seconds);
+    // What had begun before a jump is over by now, and what comes goes on.
+    let reached = committed(&transforms);
+    wait("the transforms to go on", &|| reached < committed(&transforms));
+    let (sent, taken) = (load.gauge.sent() - sent, load.gauge.taken() - before);
+    assert!(sent < 2 * taken, "only {taken} of {sent} orders were taken, though nobody was away");
+    let (refused, doubts) = unanswered(house, from_ms);
+    let seconds = (now_ms() - from_ms) as f64 / 1_000.0;
+    format!("{taken} taken in {seconds:.1} s, {refused} told no, {doubts} in doubt")
+}
+
 /// In turn it leaves and is killed.
 fn comes_and_goes(house: &House, load: &Load, _: u32) -> String {
     let group = transforms(house);
     for coming in 0..COMINGS {
-        let beside = Beside::start(house, "transforms");
+        let beside = Beside::start(house, Service::Transforms);
         load.go_on(3);
         if coming % 2 == 0 {
             beside.leave();

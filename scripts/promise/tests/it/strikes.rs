@@ -35,8 +35,12 @@ pub(crate) struct Frozen(Vec<u32>);
 
 impl Frozen {
     pub(crate) fn new(house: &House, service: Service) -> Self {
-        let pid = house.stack.pid(service).unwrap();
-        assert!(signal(pid, "STOP"), "cannot stop {service}, pid {pid}");
+        Self::process(house.stack.pid(service).unwrap())
+    }
+
+    /// A process that is none of the stack's.
+    pub(crate) fn process(pid: u32) -> Self {
+        assert!(signal(pid, "STOP"), "cannot stop pid {pid}");
         Self(vec![pid])
     }
 

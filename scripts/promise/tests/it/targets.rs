@@ -161,7 +161,7 @@ impl Fault {
 }
 
 /// What puts a fault right.
-type Mend = Box<dyn FnOnce(&House)>;
+pub(crate) type Mend = Box<dyn FnOnce(&House)>;
 
 pub(crate) fn each_in_turn(house: &mut House) {
     of(house, |_| true);
@@ -243,6 +243,12 @@ pub(crate) fn positions(house: &House, store: Store) -> (&'static str, Positions
 /// The sum of its offsets.
 pub(crate) fn committed(sink: &Positions) -> i64 {
     until_known(sink.group(), || sink.committed().map(|offsets| offsets.values().sum()))
+}
+
+/// The fault of this name, as it stands in the catalogue.
+pub(crate) fn make_named(house: &House, name: &str) -> Mend {
+    let fault = FAULTS.iter().find(|fault| fault.name == name).unwrap_or_else(|| panic!("no fault is named {name:?}"));
+    make(house, &fault.how)
 }
 
 fn make(house: &House, how: &How) -> Mend {

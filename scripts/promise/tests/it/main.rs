@@ -39,6 +39,7 @@ mod small_disk;
 mod strikes;
 mod targets;
 mod verify;
+mod worker;
 
 use std::time::Instant;
 

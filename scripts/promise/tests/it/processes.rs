@@ -25,6 +25,7 @@ use crate::house::House;
 use crate::lab::{is_wanted, setting};
 use crate::strikes::{Frozen, Torn, aborted};
 use crate::targets::{committed, positions};
+use crate::worker::old_batch;
 
 /// Orders a second.
 const RATE: u32 = 120;
@@ -45,7 +46,7 @@ const COMINGS: u32 = 4;
 /// What is done, until it is put right; answers in words what it hit.
 type Deed = fn(&House, &Load, u32) -> String;
 
-const FAULTS: [(&str, &str, Deed); 13] = [
+const FAULTS: [(&str, &str, Deed); 14] = [
     ("F5", "the edge is restarted", |house, load, _| restart(house, load, Service::Edge)),
     ("F5", "the transforms are restarted", |house, load, _| restart(house, load, Service::Transforms)),
     ("F5", "Connect is restarted", |house, load, _| restart(house, load, Service::Connect)),
@@ -53,6 +54,7 @@ const FAULTS: [(&str, &str, Deed); 13] = [
     ("F6", "the transforms are paused with an open transaction, another process goes on", zombie),
     ("F6", "Connect is paused", |house, load, hold| pause(house, load, hold, Service::Connect)),
     ("F8", "a second transforms process comes and goes", comes_and_goes),
+    ("F17", "a second Connect worker is paused with records in hand, and wakes up", old_batch),
     ("F19", "Kafka cannot write any more", no_room),
     ("F20", "the disk of the edge's and the transforms' logs is full", full_log),
     ("F21", "Kafka is paused for about as long as an order has", pauses),

@@ -57,9 +57,14 @@ impl Sink<'_> {
         self.get("status").unwrap()["connector"]["state"].as_str().unwrap().to_owned()
     }
 
+    /// None, while Connect does not say.
+    pub(crate) fn status(self) -> Option<Value> {
+        self.get("status").ok()
+    }
+
     /// The connector and all of its tasks are RUNNING.
     pub(crate) fn runs(self) -> bool {
-        let Ok(status) = self.get("status") else { return false };
+        let Some(status) = self.status() else { return false };
         let tasks = status["tasks"].as_array().map_or(&[][..], Vec::as_slice);
         status["connector"]["state"] == "RUNNING"
             && !tasks.is_empty()

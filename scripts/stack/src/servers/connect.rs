@@ -58,6 +58,9 @@ heartbeat.interval.ms=1500
 scheduled.rebalance.max.delay.ms=0
 consumer.session.timeout.ms=6000
 consumer.heartbeat.interval.ms=1500
+# a task that hangs, as in the converter, which waits for a registry's answer without a time-out, stays a member of its sink's
+# group after it was restarted, and the others wait for it so long; the default is five minutes
+consumer.max.poll.interval.ms=120000
 # only what was committed is delivered
 consumer.isolation.level=read_committed
 # records of up to 4 MiB

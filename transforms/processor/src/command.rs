@@ -15,6 +15,7 @@ pub mod replay;
 pub mod shadow;
 pub mod status;
 pub mod table;
+mod takeover;
 pub mod test;
 pub mod token;
 pub mod validate;

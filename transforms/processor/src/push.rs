@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::config::Secret;
@@ -14,11 +15,20 @@ const TIMEOUT: Duration = Duration::from_secs(180);
 /// The most of an answer that is not JSON in an error.
 const EXCERPT: usize = 300;
 
-/// Uploads `wasm`; gives the answer, which is that of `GET /modules/<name>@<version>`.
+/// What the process says to an upload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pushed {
+    /// Its answer, which is that of `GET /modules/<name>@<version>`.
+    pub module: Value,
+    /// It was not there before.
+    pub is_new: bool,
+}
+
+/// Uploads `wasm`.
 ///
 /// # Errors
 /// When the process cannot be reached, or refuses: which check, why, and the way out.
-pub async fn push(wasm: Vec<u8>, url: &str, token: &Secret, stateful: bool) -> anyhow::Result<Value> {
+pub async fn push(wasm: Vec<u8>, url: &str, token: &Secret, stateful: bool) -> anyhow::Result<Pushed> {
     let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
     let query = if stateful { "?stateful=true" } else { "" };
     let address = format!("{}/modules{query}", url.trim_end_matches('/'));
@@ -27,12 +37,15 @@ pub async fn push(wasm: Vec<u8>, url: &str, token: &Secret, stateful: bool) -> a
         Some(token) => request.bearer_auth(token),
         None => request,
     };
-    let response = request.send().await.with_context(|| format!("cannot reach {address}"))?;
+    let away = || {
+        format!("cannot reach {address}; is `transforms serve` running there? (--url or TRANSFORMS_URL names another)")
+    };
+    let response = request.send().await.with_context(away)?;
     let status = response.status();
     let text = response.text().await?;
     let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
     if status.is_success() && answer.is_object() {
-        return Ok(answer);
+        return Ok(Pushed { module: answer, is_new: status == StatusCode::CREATED });
     }
     let said = |name: &str| answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     match (said("check"), said("detail")) {
@@ -46,7 +59,7 @@ pub async fn push(wasm: Vec<u8>, url: &str, token: &Secret, stateful: bool) -> a
 mod tests {
     use std::convert::Infallible;
 
-    use http::{Request, StatusCode};
+    use http::Request;
     use hyper::body::Incoming;
     use serde_json::json;
     use service_kit::Tasks;
@@ -69,7 +82,11 @@ mod tests {
                     (StatusCode::SERVICE_UNAVAILABLE, json!({ "check": "", "detail": "not read yet" }))
                 }
                 Some("Bearer other") => (StatusCode::OK, json!("x".repeat(1_000))),
-                _ => (StatusCode::CREATED, json!({ "asked": request.uri().to_string(), "token": token })),
+                _ => {
+                    let here = token.as_deref() == Some("Bearer again");
+                    let body = json!({ "asked": request.uri().to_string(), "token": token });
+                    (if here { StatusCode::OK } else { StatusCode::CREATED }, body)
+                }
             };
             Ok::<Response, Infallible>(answer(status, &body))
         });
@@ -84,11 +101,14 @@ mod tests {
         let pushed = async |url: &str, token: &str, stateful| {
             push(vec![0], url, &Secret::from(token.to_owned()), stateful).await.map_err(|error| format!("{error:#}"))
         };
-        let asked = |uri: &str, token: Option<&str>| Ok(json!({ "asked": uri, "token": token }));
+        let asked = |uri: &str, token: Option<&str>| {
+            Ok(Pushed { module: json!({ "asked": uri, "token": token }), is_new: token != Some("Bearer again") })
+        };
         let slash = format!("{url}/");
         let answers = [
             pushed(&url, "", false).await,
             pushed(&slash, "mine", true).await,
+            pushed(&url, "again", false).await,
             pushed(&url, "checked", false).await,
             pushed(&url, "early", false).await,
             pushed(&url, "other", false).await,
@@ -96,6 +116,7 @@ mod tests {
         let expected = [
             asked("/modules", None),
             asked("/modules?stateful=true", Some("Bearer mine")),
+            asked("/modules", Some("Bearer again")),
             Err("refused by magic: this is a script".to_owned()),
             Err(format!("{url}/modules answers 503 Service Unavailable: not read yet")),
             Err(format!("{url}/modules answers 200 OK: \"{}", "x".repeat(EXCERPT - 1))),
@@ -103,6 +124,6 @@ mod tests {
         assert_eq!(answers, expected);
         tasks.stop();
         let away = pushed("http://127.0.0.1:1", "", false).await.unwrap_err();
-        assert!(away.starts_with("cannot reach http://127.0.0.1:1/modules: "), "{away}");
+        assert!(away.starts_with("cannot reach http://127.0.0.1:1/modules; is `transforms serve` running"), "{away}");
     }
 }

@@ -1,7 +1,9 @@
 //! A dead letter once more: as it was then, with the same modules, parameters and tables, counted in fuel instead of time
-//! ([`rerun`]); through the pipeline as it is now ([`now`]); and, once that takes it, back into its topic ([`send`]).
+//! ([`rerun`]); through the pipeline as it is now ([`now`]); and, once that takes it, back into its topic ([`send`]),
+//! unless the order was received again since ([`newer`]).
 
 pub mod letter;
+mod newer;
 pub mod now;
 pub mod rerun;
 pub mod send;
@@ -15,6 +17,8 @@ use schemas::registry::{Error, Registry};
 pub use self::state::state;
 use crate::record::writers::Source;
 
+/// What it calls itself at the broker.
+const CLIENT: &str = "transforms-replay";
 /// The broker must answer within this.
 const PATIENCE: Duration = Duration::from_secs(10);
 

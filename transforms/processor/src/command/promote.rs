@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use schemas::mark::{self, Mark};
 use serde_json::{Value, json};
 
 use super::client::{Client, Server};
 use super::file::File;
+use super::takeover::{self, Takeover};
 use super::{table, validate};
 use crate::names::key;
 use crate::pipeline::spec::Config;
@@ -141,6 +142,7 @@ impl Change {
         } else {
             self.file.replace(&new)?;
         }
+        let before = self.client.get(&format!("/connectors/{name}/status")).await?;
         let put = self.client.put(&format!("/connectors/{name}/config"), &json!(config)).await;
         let applied = match put {
             Ok(applied) => applied,
@@ -149,7 +151,15 @@ impl Change {
                 return Err(anyhow::Error::from(error).context(format!("{} is as it was", self.path())));
             }
         };
-        let _ = writeln!(out, "{name} runs {} from its next transaction on", pin(&applied, &self.alias));
+        let version = |info: &Value| info.get("version").and_then(Value::as_str).map(str::to_owned);
+        let given = version(&applied).context("the process does not say which version it was given; update it")?;
+        let held = takeover::held(&before).filter(|_| version(&self.running).as_ref() != Some(&given));
+        let pin = pin(&applied, &self.alias);
+        let taken = takeover::wait(&self.client, name, &given, held).await;
+        let _ = match taken.map_err(|error| anyhow!("{out}{error:#}"))? {
+            Takeover::Runs(slots) => writeln!(out, "{name} runs {pin}, {slots} slots have taken it over"),
+            Takeover::Held(why) => writeln!(out, "{name} was given {pin}: {why}"),
+        };
         Ok(out)
     }
 
@@ -175,7 +185,15 @@ impl Change {
                 let below = |version: &&&str| version::parts(version) < version::parts(from);
                 let earlier = known.iter().filter(below).max_by_key(|version| version::parts(version));
                 let Some(earlier) = earlier else {
-                    bail!("no version of {name} below {from} is here; there are {}", known.join(", "));
+                    bail!(
+                        "no version of {name} below {from} is here; there are {}. To run without it, take {} out of \
+                         {} and {}.* out of {}, and run `connectors apply`",
+                        known.join(", "),
+                        self.alias,
+                        key::TRANSFORMS,
+                        self.key.trim_end_matches(".type"),
+                        self.path()
+                    );
                 };
                 Ok(format!("{name}@{earlier}"))
             }

@@ -12,7 +12,7 @@ use crate::author::trial;
 use crate::config::Secret;
 use crate::names::key;
 use crate::pipeline::version::is_throw_away;
-use crate::push;
+use crate::push::{self, Pushed};
 
 /// The flags of `push`.
 #[derive(Debug, Clone, clap::Args)]
@@ -50,19 +50,20 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime.block_on(push::push(wasm, &args.url, &args.token, args.stateful))?;
-    print!("{}", if args.json { format!("{answer}\n") } else { shown(&answer, args.dev) });
+    let pushed = runtime.block_on(push::push(wasm, &args.url, &args.token, args.stateful))?;
+    print!("{}", if args.json { format!("{}\n", pushed.module) } else { shown(&pushed, args.dev) });
     Ok(())
 }
 
 /// What is there now, and what comes next.
-fn shown(answer: &Value, dev: bool) -> String {
+fn shown(Pushed { module: answer, is_new }: &Pushed, dev: bool) -> String {
     let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
     let trial = answer.get("trial").filter(|trial| trial.is_object());
     let (name, version) = (text("name"), text("version"));
     let size = answer.get("size").and_then(Value::as_u64).unwrap_or(0);
     let digest: String = text("digest").chars().take(12).collect();
-    let mut lines = format!("{name}@{version} is uploaded: sha256:{digest}, {size} bytes");
+    let done = if *is_new { "is uploaded" } else { "is here already, the same" };
+    let mut lines = format!("{name}@{version} {done}: sha256:{digest}, {size} bytes");
     if let Some(trial) = trial {
         let count = |name: &str| trial.get(name).and_then(Value::as_u64).unwrap_or(0);
         let _ = write!(
@@ -120,14 +121,17 @@ mod tests {
             "name": "my-rule", "version": "0.2.0", "digest": "0123456789abcdef", "size": 98141, "stateful": false,
             "trial": { "records": 512, "emitted": 500, "dropped": 4, "rejected": 8 },
         });
+        let pushed = |module: &Value, is_new| Pushed { module: module.clone(), is_new };
         assert_eq!(
-            shown(&answer, false),
+            shown(&pushed(&answer, true), false),
             "my-rule@0.2.0 is uploaded: sha256:0123456789ab, 98141 bytes; of 512 sample orders it emitted 500, dropped 4, \
              rejected 8\nit runs when a pipeline's file names it: \"transforms.my-rule.type\": \"my-rule@0.2.0\"\n"
         );
         (answer["trial"], answer["stateful"]) = (Value::Null, json!(true));
         let dev =
             "my-rule@0.2.0 is uploaded: sha256:0123456789ab, 98141 bytes; stateful: a fresh instance for each batch\n";
-        assert_eq!(shown(&answer, true), dev);
+        assert_eq!(shown(&pushed(&answer, true), true), dev);
+        let again = shown(&pushed(&answer, false), true);
+        assert!(again.starts_with("my-rule@0.2.0 is here already, the same: sha256:"), "{again}");
     }
 }

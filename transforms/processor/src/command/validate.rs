@@ -31,7 +31,7 @@ pub async fn run(args: &Args) -> anyhow::Result<String> {
     if faults.is_empty() {
         return Ok(format!("{path}: ok\n"));
     }
-    let mut told = format!("{path} has {} faults", faults.len());
+    let mut told = format!("{path} has {} fault{}", faults.len(), if faults.len() == 1 { "" } else { "s" });
     for (key, message) in &faults {
         let line = file.line(key).map(|line| format!(":{line}")).unwrap_or_default();
         // Writing to a String cannot fail.

@@ -12,11 +12,9 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::names::headers as names;
 
-use super::PATIENCE;
+use super::{CLIENT, PATIENCE};
 use crate::kafka::{Input, client};
 use crate::record::divert::Chain;
-
-const CLIENT: &str = "transforms-replay";
 
 /// Where a record lies: `TOPIC/PARTITION/OFFSET`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,14 @@
-//! A dead letter back into the topic that it came from, with the version that it was received with: a later POST of the
-//! same order, which may be stored by now, still wins.
+//! A dead letter back into the topic that it came from, with the version that it was received with; not where the same
+//! order was received again since, which may be stored by now.
 
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use schemas::names::headers as names;
 
-use super::Site;
 use super::letter::{Address, Letter};
+use super::newer::newer;
+use super::{CLIENT, Site};
 use crate::kafka::{Input, Outgoing};
 use crate::record::divert::add;
 use crate::state::write::Writer;
@@ -15,7 +16,8 @@ use crate::state::write::Writer;
 /// Writes the record again; gives where it lies now.
 ///
 /// # Errors
-/// When it was sent again `most` times already, or the broker did not say that it has it.
+/// When it was sent again `most` times already, when the order was received again since, or when the broker did not say
+/// that it has it.
 pub async fn again(site: &Site, letter: &Letter, most: u32) -> anyhow::Result<Address> {
     ensure!(
         letter.replays < most,
@@ -23,7 +25,13 @@ pub async fn again(site: &Site, letter: &Letter, most: u32) -> anyhow::Result<Ad
          or raise --max-replays",
         letter.replays
     );
-    let writer = Writer::new(&site.kafka, "transforms-replay").context("cannot make a Kafka producer")?;
+    if let Some(later) = tokio::task::block_in_place(|| newer(&site.kafka, letter))? {
+        bail!(
+            "not sent again: the order was received again since, at {later}, and the older one would go over it in a store \
+             that keeps no versions; `connectors dead-letters discard` closes the letter"
+        );
+    }
+    let writer = Writer::new(&site.kafka, CLIENT).context("cannot make a Kafka producer")?;
     let record = record(letter);
     let partition = letter.input.partition;
     let offset = writer.send(&record, partition).await?;

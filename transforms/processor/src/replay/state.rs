@@ -20,7 +20,7 @@ const TIME: Duration = Duration::from_secs(30);
 /// When that takes too long: the broker is away, or the topics are.
 pub async fn state(kafka: &str, engine: &Arc<Engine>, tasks: &Tasks) -> anyhow::Result<Arc<Catalog>> {
     let catalog = Arc::new(Catalog::new(Arc::clone(engine)));
-    follow::both(kafka, "transforms-replay", &catalog, tasks);
+    follow::both(kafka, super::CLIENT, &catalog, tasks);
     let until = Instant::now() + TIME;
     while !catalog.is_complete() {
         if Instant::now() > until {

@@ -131,7 +131,10 @@ async fn promote_and_rollback_change_one_line_of_the_file_and_apply_it() {
     let told = world.good(&[&promote[..], &dir].concat()).await;
     let (old, new) = (r#"    "transforms.x.type":"panic@0.1.0","#, r#"    "transforms.x.type":"panic@0.2.0","#);
     assert!(told.starts_with(&format!("--- ./p.json\n+++ ./p.json\n@@ line 8 @@\n-{old}\n+{new}\n")), "{told}");
-    assert!(told.contains("p runs panic@0.2.0 (sha256:"), "{told}");
+    assert!(told.contains("p runs panic@0.2.0 (sha256:") && told.contains(" slots have taken it over"), "{told}");
+    let (_, status) = world.process.call("GET", "/connectors/p/status", None).await;
+    let (_, info) = world.process.call("GET", "/connectors/p", None).await;
+    assert_eq!(status["version"]["id"], info["version"], "it is over when the command is");
     assert_eq!((world.file(), world.pinned().await), (line("0.2.0"), json!("panic@0.2.0")));
     let runs = world.settings().await;
     let mark = mark::of(&runs).unwrap();
@@ -144,6 +147,7 @@ async fn promote_and_rollback_change_one_line_of_the_file_and_apply_it() {
     assert_eq!((world.file(), world.pinned().await), (FILE.to_owned(), json!("panic@0.1.0")));
     let none = world.refused(&["rollback", "p", "x", "--file", "p.json"]).await;
     assert!(none.contains("no version of panic below 0.1.0 is here; there are 0.1.0, 0.2.0"), "{none}");
+    assert!(none.contains("take x out of transforms and transforms.x.* out of p.json"), "{none}");
     let told = world.good(&["rollback", "p", "x", "--to", "0.2.0", "--file", "p.json"]).await;
     assert!(told.contains("p runs panic@0.2.0"), "{told}");
     let again = world.good(&[&promote[..], &dir].concat()).await;

@@ -140,6 +140,11 @@ async fn a_dead_letter_ends_as_it_did_and_is_sent_again_once_the_pipeline_takes_
         let (_, _, value) = find(&brokers, "out", "o-2");
         assert_eq!(received(&value), (partition, offset), "the version is that of the first time");
 
+        holds(&world.replay(&blocked, &["--send"]), 0, &["sent again, as in/"]);
+        write(&brokers, "in", &[order("o-2", "rich")]);
+        let later = ["the order was received again since, at in/", "connectors dead-letters discard"];
+        holds(&world.replay(&blocked, &["--send"]), 1, &later);
+
         let (code, words) = world.replay("in/0/9999", &[]);
         assert!(code == 1 && words.contains("partition 0 of in has the offsets 0 to"), "{words}");
         let (partition, offset, _) = find(&brokers, "in", "o-1");

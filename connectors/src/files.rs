@@ -254,7 +254,9 @@ impl Folder {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(err) => {
-                self.unreadable(folder, &format!("cannot be read: {err}"), "look whether it is there and may be read");
+                let fix =
+                    "go to where it is, such as the checkout, or name another folder; and look whether it may be read";
+                self.unreadable(folder, &format!("cannot be read: {err}"), fix);
                 return Vec::new();
             }
         };

@@ -146,7 +146,9 @@ fn text(shown: &Value) -> String {
         }
         return out;
     }
-    line(format!("verdict: {} ({})", word(part(verdict, "/result")), word(part(verdict, "/decision"))));
+    let decision = part(verdict, "/decision").as_str().filter(|decision| *decision != "none");
+    let decision = decision.map_or_else(String::new, |decision| format!(" ({decision})"));
+    line(format!("verdict: {}{decision}", word(part(verdict, "/result"))));
     if let Some(failed) = part(verdict, "/failed").as_str() {
         line(format!("it failed: {failed}"));
     }
@@ -157,7 +159,11 @@ fn text(shown: &Value) -> String {
             line(format!("  {what} {name}: {count}"));
         }
     }
-    for example in part(verdict, "/examples").as_array().into_iter().flatten() {
+    let examples = part(verdict, "/examples").as_array().filter(|examples| !examples.is_empty());
+    if examples.is_some() {
+        line("examples; of each value only its shape is told, since it is a customer's:".to_owned());
+    }
+    for example in examples.into_iter().flatten() {
         line(format!(
             "  {}/{}/{}:",
             word(part(example, "/topic")),
@@ -193,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_verdict_is_told_in_words() {
-        let shown = json!({
+        let mut shown = json!({
             "module": "m@1.1.0", "alias": "m", "state": "DONE", "records": 10,
             "verdict": {
                 "result": "differs", "decision": "not promoted", "next": null, "failed": null, "compared": 10,
@@ -206,8 +212,12 @@ mod tests {
         assert_eq!(
             text(&shown),
             "m@1.1.0 as m: DONE\nverdict: differs (not promoted)\n2 of 10 records differ, 0 broke the candidate\n  \
-             field customer: 2\n  in/1/7:\n    customer: xx → XX\ntime a record: 1.5 µs live, 2.0 µs candidate\n\
+             field customer: 2\nexamples; of each value only its shape is told, since it is a customer's:\n  \
+             in/1/7:\n    customer: xx → XX\ntime a record: 1.5 µs live, 2.0 µs candidate\n\
              memory: 1 bytes live, 2 bytes candidate\n"
         );
+        (shown["verdict"]["decision"], shown["verdict"]["examples"]) = (json!("none"), json!([]));
+        let told = text(&shown);
+        assert!(told.contains("verdict: differs\n") && !told.contains("examples"), "{told}");
     }
 }

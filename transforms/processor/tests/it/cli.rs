@@ -191,7 +191,7 @@ async fn list_status_and_validate_tell_what_a_person_needs() {
     )
     .unwrap();
     let bad = world.refused(&["validate", "bad.json"]).await;
-    assert!(bad.contains("bad.json has 1 faults\nbad.json:4: tasks.max: is not a number from 1 to 64"), "{bad}");
+    assert!(bad.contains("bad.json has 1 fault\nbad.json:4: tasks.max: is not a number from 1 to 64"), "{bad}");
     std::fs::write(world.dir.join("bad.json"), FILE.replace("0.1.0", "9")).unwrap();
     let bad = world.refused(&["validate", "bad.json"]).await;
     assert!(bad.contains("bad.json:8: transforms.x.type: no module panic@9 is here"), "{bad}");

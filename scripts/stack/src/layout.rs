@@ -5,11 +5,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::{Service, StackError, user};
 
 /// Where root keeps a stack whose own place the servers' users cannot enter, as with a checkout in /root.
 const FALLBACK: &str = "/var/lib";
+
+/// How long somebody who runs no stack may hold its lock: a sweep's end, and the wait for a supervisor's.
+const MOMENT: Duration = Duration::from_secs(5);
 
 /// The paths of one stack.
 #[derive(Debug, Clone)]
@@ -149,6 +153,19 @@ impl Layout {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(StackError::file("lock", &path)(error)),
+        }
+    }
+
+    /// [`Layout::try_own`] for who starts a stack. Others have it for a moment, to look whether one runs or to sweep up after
+    /// one that has stopped: so it is asked for again before it counts as taken.
+    pub(crate) fn own(&self) -> Result<Option<File>, StackError> {
+        let end = Instant::now() + MOMENT;
+        loop {
+            let owned = self.try_own()?;
+            if owned.is_some() || end <= Instant::now() {
+                return Ok(owned);
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

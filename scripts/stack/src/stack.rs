@@ -56,7 +56,7 @@ impl Stack {
     /// If something is missing or taken.
     pub fn begin(mut options: Options) -> Result<Self, StackError> {
         let layout = Layout::prepare(&options.dir)?;
-        if layout.try_own()?.is_none() {
+        if layout.own()?.is_none() {
             return Err(StackError::AlreadyRunning(layout.dir().to_owned()));
         }
         disk::check(layout.dir(), disk::RUNNING_MB)?;
@@ -279,7 +279,7 @@ impl Stack {
     pub fn clear_leftovers(dir: &Path) -> Result<usize, StackError> {
         let Ok(layout) = Layout::open(dir) else { return Ok(0) };
         // Held meanwhile: what another start has just begun is no leftover.
-        let _held = match layout.try_own() {
+        let _held = match layout.own() {
             Ok(Some(lock)) => Some(lock),
             Ok(None) => return Err(StackError::AlreadyRunning(layout.dir().to_owned())),
             Err(StackError::NotRunning(_)) => None,

@@ -132,7 +132,7 @@ struct Prepared {
 
 fn prepare(dir: &Path) -> Result<Prepared, StackError> {
     let layout = Layout::open(dir)?;
-    let owned = layout.try_own()?.ok_or_else(|| StackError::AlreadyRunning(layout.dir().to_owned()))?;
+    let owned = layout.own()?.ok_or_else(|| StackError::AlreadyRunning(layout.dir().to_owned()))?;
     let options: Options = read_json(&layout.options())?;
     launch::check_tools()?;
     match processes::sweep(layout.dir(), None, SWEEP_DEADLINE) {

@@ -222,3 +222,23 @@ fn hash(dir: &Path) -> u64 {
     std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_somebody_has_for_a_moment_is_waited_for() {
+        let dir = std::env::temp_dir().join(format!("stack-layout-{}", std::process::id()));
+        let layout = Layout::prepare(&dir).unwrap();
+        let held = layout.try_own().unwrap().unwrap();
+        assert!(layout.try_own().unwrap().is_none());
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(held);
+        });
+        assert!(layout.own().unwrap().is_some());
+        other.join().unwrap();
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

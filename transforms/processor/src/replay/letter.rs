@@ -1,6 +1,7 @@
 //! A dead letter: fetched by its address, and taken apart into the record as it was received and what was said of it.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -85,19 +86,14 @@ impl fmt::Display for Said {
 /// # Errors
 /// When the broker does not answer, or there is no dead letter of `transforms` at the address.
 pub fn fetch(kafka: &str, at: &Address) -> anyhow::Result<Letter> {
-    let consumer: BaseConsumer<client::Log> =
-        client::reader(kafka, CLIENT).create_with_context(client::Log).context("cannot make a Kafka consumer")?;
-    let unreachable = || format!("cannot read {} at {kafka}; is Kafka up, and is there such a topic?", at.topic);
-    let (low, high) = consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE).with_context(unreachable)?;
+    let (consumer, Range { start, end }) = open(kafka, &at.topic, at.partition)?;
     ensure!(
-        (low..high).contains(&at.offset),
-        "partition {} of {} has the offsets {low} to {high}",
+        (start..end).contains(&at.offset),
+        "partition {} of {} has the offsets {start} to {end}",
         at.partition,
         at.topic
     );
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(&at.topic, at.partition, Offset::Offset(at.offset))?;
-    consumer.assign(&list)?;
+    read_from(&consumer, &at.topic, at.partition, at.offset)?;
     let until = Instant::now() + PATIENCE;
     let none = || format!("no committed record lies at {at}; a consumer shows which offsets have one");
     while Instant::now() < until {
@@ -113,6 +109,31 @@ pub fn fetch(kafka: &str, at: &Address) -> anyhow::Result<Letter> {
         }
     }
     bail!("the broker did not send {at} in {} s", PATIENCE.as_secs())
+}
+
+/// Who reads one partition, in no group, and the offsets that are there now.
+pub(super) fn open(
+    kafka: &str,
+    topic: &str,
+    partition: i32,
+) -> anyhow::Result<(BaseConsumer<client::Log>, Range<i64>)> {
+    let consumer: BaseConsumer<client::Log> =
+        client::reader(kafka, CLIENT).create_with_context(client::Log).context("cannot make a Kafka consumer")?;
+    let unreachable = || format!("cannot read {topic} at {kafka}; is Kafka up, and is there such a topic?");
+    let (low, high) = consumer.fetch_watermarks(topic, partition, PATIENCE).with_context(unreachable)?;
+    Ok((consumer, low..high))
+}
+
+/// From now on a poll gives what lies at `offset` and behind it.
+pub(super) fn read_from(
+    consumer: &BaseConsumer<client::Log>,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> anyhow::Result<()> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+    Ok(consumer.assign(&list)?)
 }
 
 impl Letter {

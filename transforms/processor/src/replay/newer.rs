@@ -1,17 +1,15 @@
 //! Whether an order was received again since: an older one must not go over it in a store that keeps no versions.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use anyhow::bail;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::letter::{Address, Letter};
-use super::{CLIENT, PATIENCE};
-use crate::kafka::{Input, client};
+use super::letter::{Address, Letter, open, read_from};
+use crate::kafka::Input;
 
 /// All that was received since is looked through within this.
 const TIME: Duration = Duration::from_secs(60);
@@ -25,20 +23,15 @@ pub(super) fn newer(kafka: &str, letter: &Letter) -> anyhow::Result<Option<Addre
     let (topic, partition) = (&letter.input.topic, letter.input.partition);
     let (_, version) = letter.input.received();
     let Some(key) = &letter.input.key else { return Ok(None) };
-    let consumer: BaseConsumer<client::Log> =
-        client::reader(kafka, CLIENT).create_with_context(client::Log).context("cannot make a Kafka consumer")?;
-    let unreachable = || format!("cannot read {topic} at {kafka}; is Kafka up?");
-    let (low, end) = consumer.fetch_watermarks(topic, partition, PATIENCE).with_context(unreachable)?;
-    let mut next = low.max(version + 1);
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(next))?;
-    consumer.assign(&list)?;
+    let (consumer, Range { start, end }) = open(kafka, topic, partition)?;
+    let mut next = start.max(version + 1);
+    read_from(&consumer, topic, partition, next)?;
     let until = Instant::now() + TIME;
     while next < end {
         if until < Instant::now() {
             bail!(
                 "{topic}/{partition} was searched for a later version of the order up to offset {next} of {end} in {} s; \
-                 `connectors dead-letters replay` searches longer",
+                 `connectors dead-letters replay --time-limit` searches for as long as you say",
                 TIME.as_secs()
             );
         }
@@ -46,7 +39,7 @@ pub(super) fn newer(kafka: &str, letter: &Letter) -> anyhow::Result<Option<Addre
             None => {}
             // What is left are markers of transactions.
             Some(Err(KafkaError::PartitionEOF(_))) => break,
-            Some(Err(error)) => return Err(error).with_context(unreachable),
+            Some(Err(error)) => bail!("cannot read {topic}: {error}"),
             Some(Ok(message)) => {
                 next = message.offset() + 1;
                 if message.key() != Some(key) {

@@ -3,8 +3,9 @@
 //! The queue is small in time, not only in count: what is accepted must still be answered fast, so at overload the queue
 //! holds what the broker takes in half a second and not what memory holds. Whoever was refused and comes back when it
 //! was told to finds a second more, which newcomers cannot use: the times are told in whole seconds, so up to a second's
-//! worth of promises comes back at once; and as much more as comes back while the broker pauses. And an order that would not be answered within its client's deadline is refused
-//! while that is still the whole truth, instead of being accepted into a 504.
+//! worth of promises comes back at once; and as much more as comes back while the broker pauses. And an order that would
+//! not be answered within its client's deadline is refused while that is still the whole truth, instead of being accepted
+//! into a 504.
 //!
 //! Orders of a client with a key: no one client may hold more of the queue than it leaves free (the dynamic threshold
 //! of Choudhury and Hahne, 1998, with a factor of 1). One that floods gets half, two that flood a third each, and

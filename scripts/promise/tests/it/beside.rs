@@ -10,6 +10,11 @@ use crate::clock::Clock;
 use crate::house::House;
 use crate::strikes::signal;
 
+/// Free when it was looked for: for who must come back to where others know it, or says nowhere where it listens.
+pub(crate) fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
 /// Killed with this value.
 pub(crate) struct Beside(Child);
 
@@ -66,11 +71,9 @@ impl<'h> Aside<'h> {
 
     pub(crate) fn start(self) -> Beside {
         let house = self.house;
-        let mut beside = Command::new(house.options.binaries.join(self.service.name()));
-        beside.args(self.arguments).envs(house.stack.endpoints().environment()).envs(self.environment);
-        let log = OpenOptions::new().create(true).append(true).open(self.log).unwrap();
-        beside.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        Beside(beside.spawn().unwrap())
+        let mut command = Command::new(house.options.binaries.join(self.service.name()));
+        command.args(self.arguments).envs(house.stack.endpoints().environment()).envs(self.environment);
+        Beside::run(command, &self.log)
     }
 
     /// At the address of the stack's own.
@@ -95,6 +98,13 @@ impl Beside {
     /// Beside the stack's own, at any port.
     pub(crate) fn start(house: &House, service: Service) -> Self {
         Aside::new(house, service).at("127.0.0.1:0").start()
+    }
+
+    /// Any command, its output in `log`.
+    pub(crate) fn run(mut command: Command, log: &Path) -> Self {
+        let log = OpenOptions::new().create(true).append(true).open(log).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        Self(command.spawn().unwrap())
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -18,9 +18,9 @@ use promise::report::Struck;
 use promise::schedule::{Strike, schedule};
 use stack::{Stack, State};
 
-use self::crew::{Crew, free_address};
+use self::crew::Crew;
 use self::victims::{Deed, VICTIMS, Victim, name, words};
-use crate::beside::Beside;
+use crate::beside::{Beside, free_address};
 use crate::faults::{BACK, LOOK, Load, moves_again};
 use crate::house::House;
 use crate::lab::setting;

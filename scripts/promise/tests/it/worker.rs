@@ -2,12 +2,13 @@
 
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use promise::world::Store;
 use serde_json::Value;
 use stack::Service;
 
+use crate::beside::{Beside, free_address};
 use crate::faults::{ASK, BACK, Load, wait_for};
 use crate::house::{House, scratch};
 use crate::sink::Sink;
@@ -20,7 +21,7 @@ const SINKS: [&str; 2] = ["orders-postgres", "orders-elasticsearch"];
 
 /// Killed with this value.
 struct Worker {
-    child: Child,
+    process: Beside,
     /// What Connect calls it.
     id: String,
 }
@@ -35,7 +36,7 @@ impl Worker {
         };
         let text = |word: Vec<u8>| std::ffi::OsString::from_vec(word).into_string().unwrap();
         let mut line: Vec<String> = words("cmdline").into_iter().map(text).collect();
-        let id = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let id = free_address();
         let settings = std::fs::read_to_string(line.pop().unwrap()).unwrap();
         let own = settings.lines().map(|setting| {
             if setting.starts_with("listeners=") { format!("listeners=http://{id}\n") } else { format!("{setting}\n") }
@@ -47,9 +48,7 @@ impl Worker {
         // Without the mark of the stack, which would take it for a leftover.
         let environment = words("environ").into_iter().map(text).filter(|pair| !pair.starts_with("ORDERFLOW_STACK_"));
         command.envs(environment.filter_map(|pair| pair.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()))));
-        let log = std::fs::File::create(folder.join("log")).unwrap();
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let worker = Self { child: command.spawn().unwrap(), id };
+        let worker = Self { process: Beside::run(command, &folder.join("log")), id };
         wait_for("tasks on the second worker", BACK, ASK, || worker.tasks(house).iter().all(|tasks| 0 < *tasks));
         worker
     }
@@ -65,13 +64,6 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// The first one takes over its tasks and goes on; what it has in hand it writes late, over newer ones. The table refuses
 /// that. The index cannot, so `verify` looks there and mends.
 pub(crate) fn old_batch(house: &House, load: &Load, hold: u32) -> String {
@@ -79,7 +71,7 @@ pub(crate) fn old_batch(house: &House, load: &Load, hold: u32) -> String {
     let tasks = worker.tasks(house);
     load.go_on(2);
     let sinks = Store::ALL.map(|store| positions(house, store).1);
-    let frozen = Frozen::process(worker.child.id());
+    let frozen = Frozen::process(worker.process.pid());
     // It had partitions of its own, which stand until its tasks have moved.
     wait_for("the first worker to take over", BACK, ASK, || {
         worker.tasks(house) == [0, 0] && SINKS.iter().all(|name| Sink { house, name }.runs())

@@ -1,19 +1,12 @@
 //! The processes beside the stack's own.
 
-use std::time::Instant;
-
 use stack::Service;
 
 use super::victims::BESIDE;
 use crate::beside::{Aside, Beside};
 use crate::clock::Clock;
-use crate::faults::{BACK, LOOK};
+use crate::faults::{BACK, LOOK, wait_for};
 use crate::house::House;
-
-/// Free when it was looked for: a process that is killed must come back to where its clients know it.
-pub(super) fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
 
 /// The processes beside the stack's own; none, while one is down.
 pub(super) struct Crew {
@@ -27,11 +20,8 @@ impl Crew {
     pub(super) fn new(house: &House, edge: &str) -> Self {
         let mut crew = Self { beside: [None, None, None], edge: edge.to_owned(), clock: Clock::right() };
         (0..BESIDE.len()).for_each(|nth| crew.start(house, nth));
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(edge).is_err() {
-            assert!(begun.elapsed() < BACK, "the second edge does not listen at {edge}");
-            std::thread::sleep(LOOK);
-        }
+        let listens = || std::net::TcpStream::connect(edge).is_ok();
+        wait_for(&format!("the second edge to listen at {edge}"), BACK, LOOK, listens);
         crew
     }
 

@@ -95,7 +95,8 @@ fn list<T>(
 }
 
 /// Two's complement, big-endian, with `scale` digits behind the point. `None` beyond 16 bytes.
-fn decimal_text(bytes: &[u8], scale: usize) -> Option<String> {
+#[must_use]
+pub fn decimal_text(bytes: &[u8], scale: usize) -> Option<String> {
     let mut wide = [if bytes.first().is_some_and(|first| *first >= 0x80) { 0xff } else { 0 }; 16];
     wide.get_mut(16_usize.checked_sub(bytes.len())?..)?.copy_from_slice(bytes);
     let unscaled = i128::from_be_bytes(wide);

@@ -212,13 +212,13 @@ impl Plan {
             let topic = self.spec.outputs.get(name).map(String::as_str).unwrap_or_default();
             let fault = |why: String| Fault::new(format!("{}.{name}.topic", key::OUTPUTS), format!("{topic}: {why}"));
             let output = Output::new(*id, schema).map_err(fault)?;
-            let resolver = match *schema == self.schema_text {
+            let reader = match *schema == self.schema_text {
                 true => None,
                 false => Some(writers::kept(&self.schema_text, schema).map_err(fault)?.map_err(|why| {
                     fault(format!("what {} has cannot be read as its schema: {why}", self.spec.output))
                 })?),
             };
-            outputs.insert(name.clone(), Named { route: self.route(topic), output, resolver });
+            outputs.insert(name.clone(), Named { route: self.route(topic), output, reader });
         }
         Ok(outputs)
     }

@@ -9,10 +9,11 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema::{NamesRef, ResolvedSchema};
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use schemas::{framing, json};
+use schemas::{codec, framing, json};
 
 use super::divert::{Reason, Stage};
 use super::read::text_at;
+use super::splice::Splice;
 use super::storable;
 use super::writers::short;
 use crate::kafka::Input;
@@ -32,6 +33,8 @@ pub const CLASS: &str = "orderflow.InvalidOutput";
 /// The output schema, prepared.
 pub struct Output {
     id: u32,
+    /// The short way, where it is known.
+    short: Option<Splice>,
     reader: GenericDatumReader<'static>,
     writer: GenericDatumWriter<'static>,
     names: NamesRef<'static>,
@@ -75,6 +78,7 @@ impl Output {
         let failed = |error: apache_avro::Error| short(&error.to_string());
         Ok(Self {
             id,
+            short: Splice::compile(text, text).inspect_err(|why| tracing::debug!(why, "no short way for outputs")).ok(),
             reader: GenericDatumReader::builder(schema).human_readable(false).build().map_err(failed)?,
             // What is written was read with the same schema, or is one of the fields that were checked above.
             writer: GenericDatumWriter::builder(schema)
@@ -114,6 +118,34 @@ impl Output {
     /// # Errors
     /// When it is not a datum of the schema, or the order's id was changed.
     pub fn framed(&self, datum: &[u8], input: &Input) -> Result<Vec<u8>, Reason> {
+        self.spliced(datum, input).map_or_else(|| self.framed_in_full(datum, input), Ok)
+    }
+
+    /// The same without decoding. `None` says nothing about the datum.
+    fn spliced(&self, datum: &[u8], input: &Input) -> Option<Vec<u8>> {
+        let fields = self.short.as_ref()?.read(datum)?;
+        if let Some(at) = self.order_id.filter(|_| self.is_versioned()) {
+            fields.text(at).filter(|id| input.key.as_deref() == Some(id.as_bytes()))?;
+        }
+        let items = match (self.items_json, self.items) {
+            (Some(slot), Some((at, _))) => Some((slot, fields.json(at)?)),
+            _ => None,
+        };
+        let (partition, offset) = input.received();
+        let mut framed = Vec::with_capacity(datum.len() + 256);
+        framed.extend_from_slice(&framing::header(self.id));
+        for (at, field) in fields.iter().enumerate() {
+            match &items {
+                Some((slot, text)) if slot.at == at => slot.put(text, &mut framed),
+                _ if self.partition == Some(at) => codec::put_long(&mut framed, partition.into()),
+                _ if self.offset == Some(at) => codec::put_long(&mut framed, offset),
+                _ => framed.extend_from_slice(field),
+            }
+        }
+        Some(framed)
+    }
+
+    fn framed_in_full(&self, datum: &[u8], input: &Input) -> Result<Vec<u8>, Reason> {
         let mut rest = datum;
         let mut value =
             self.reader.read_value(&mut rest).map_err(|error| invalid("is not a datum of the schema", &error))?;
@@ -188,6 +220,13 @@ impl Slot {
         }
     }
 
+    fn put(self, text: &str, out: &mut Vec<u8>) {
+        if let Some(branch) = self.branch {
+            codec::put_long(out, branch.into());
+        }
+        codec::put_bytes(out, text.as_bytes());
+    }
+
     fn value(self, text: String) -> Value {
         let text = Value::String(text);
         self.branch.map_or_else(|| text.clone(), |branch| Value::Union(branch, Box::new(text.clone())))
@@ -203,3 +242,6 @@ fn set(fields: &mut [(String, Value)], at: usize, value: Value) {
 fn invalid(what: &str, error: &apache_avro::Error) -> Reason {
     Reason::new(Stage::Transformation, CLASS, format!("output {what}: {}", short(&error.to_string())))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use schemas::order::OrderId;
 
 use super::divert::{Reason, Stage};
 use super::storable;
-use super::writers::{NoReader, Writers};
+use super::writers::{NoReader, Reader, Writers};
 use crate::kafka::Input;
 use crate::work::Hold;
 
@@ -63,17 +63,30 @@ pub fn datum(input: &Input, writers: &mut Writers, id_at: Option<usize>) -> Resu
             return Ok(Err(Reason::new(Stage::Value, class::AVRO, message)));
         }
     };
+    if let Some(datum) = spliced(reader, datum, input, id_at) {
+        return Ok(Ok(datum));
+    }
     let broken = |why: String| Reason::new(Stage::Value, class::AVRO, why);
     // The decoder meets bytes from anybody: should one of them make it panic, that costs this record, not the slot.
     let resolved = catch_unwind(AssertUnwindSafe(|| {
-        let value = reader.read(datum).map_err(|error| broken(error.to_string()))?;
+        let value = reader.full.read(datum).map_err(|error| broken(error.to_string()))?;
         identity(input, &value, id_at)?;
         if let Some(why) = storable::fault(&value) {
             return Err(Reason::new(Stage::Value, class::VALUE, why));
         }
-        reader.write(&value).map_err(|error| broken(error.to_string()))
+        reader.full.write(&value).map_err(|error| broken(error.to_string()))
     }));
     Ok(resolved.unwrap_or_else(|_| Err(broken(format!("the decoder of schema {id} broke on the value")))))
+}
+
+/// The same without decoding. `None` says nothing about the record.
+fn spliced(reader: &Reader, datum: &[u8], input: &Input, id_at: Option<usize>) -> Option<Vec<u8>> {
+    let fields = reader.short.as_ref()?.read(datum)?;
+    if let Some(at) = id_at {
+        let id = fields.text(at).filter(|id| input.key.as_deref() == Some(id.as_bytes()))?;
+        id.parse::<OrderId>().ok()?;
+    }
+    Some(fields.datum())
 }
 
 /// The order's id stands in URLs later and fixes the partition, whoever wrote the record.

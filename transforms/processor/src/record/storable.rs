@@ -19,15 +19,19 @@ pub(crate) fn fault(value: &Value) -> Option<String> {
 /// Fills `path` with the names that lead there, innermost first.
 fn find<'v>(value: &'v Value, path: &mut Vec<&'v str>) -> Option<&'static str> {
     match value {
-        Value::String(text) | Value::Enum(_, text) => text.contains('\0').then_some("holds U+0000"),
-        Value::TimestampMillis(at) | Value::LocalTimestampMillis(at) => out_of_range(*at),
-        Value::TimestampMicros(at) | Value::LocalTimestampMicros(at) => out_of_range(at.div_euclid(1_000)),
-        Value::Date(day) => (!(DAYS.0..=DAYS.1).contains(day)).then_some(YEARS),
+        Value::String(text) | Value::Enum(_, text) => (!is_text(text)).then_some("holds U+0000"),
+        Value::TimestampMillis(at) | Value::LocalTimestampMillis(at) => (!is_millis(*at)).then_some(YEARS),
+        Value::TimestampMicros(at) | Value::LocalTimestampMicros(at) => (!is_micros(*at)).then_some(YEARS),
+        Value::Date(day) => (!is_date(*day)).then_some(YEARS),
         Value::Union(_, value) => find(value, path),
         Value::Array(values) => values.iter().find_map(|value| find(value, path)),
-        Value::Map(values) => values.iter().find_map(|(key, value)| {
-            if key.contains('\0') { Some("has a key that holds U+0000") } else { find(value, path) }
-        }),
+        Value::Map(values) => {
+            values.iter().find_map(
+                |(key, value)| {
+                    if is_text(key) { find(value, path) } else { Some("has a key that holds U+0000") }
+                },
+            )
+        }
         Value::Record(fields) => fields.iter().find_map(|(name, value)| {
             let why = find(value, path)?;
             path.push(name);
@@ -39,8 +43,24 @@ fn find<'v>(value: &'v Value, path: &mut Vec<&'v str>) -> Option<&'static str> {
 
 const YEARS: &str = "is a time outside of the years 1 to 9999";
 
-fn out_of_range(millis: i64) -> Option<&'static str> {
-    (!(MILLIS.0..=MILLIS.1).contains(&millis)).then_some(YEARS)
+/// Whether both stores keep this text.
+pub(super) fn is_text(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+/// Whether both stores keep this time, in milliseconds since 1970.
+pub(super) fn is_millis(at: i64) -> bool {
+    (MILLIS.0..=MILLIS.1).contains(&at)
+}
+
+/// Whether both stores keep this time, in microseconds since 1970.
+pub(super) fn is_micros(at: i64) -> bool {
+    is_millis(at.div_euclid(1_000))
+}
+
+/// Whether both stores keep this day, counted from 1970.
+pub(super) fn is_date(day: i32) -> bool {
+    (DAYS.0..=DAYS.1).contains(&day)
 }
 
 #[cfg(test)]

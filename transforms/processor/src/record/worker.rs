@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use schemas::names::headers as names;
-use schemas::resolution::Resolver;
 use transform_host::{ChainError, FaultKind, Record, Rejection, Verdict};
 
 use super::divert::{self, Link, Module, Reason, Stage};
 use super::finish::{self, Output};
 use super::judge::{Judge, Unjudged};
 use super::read;
-use super::writers::Writers;
+use super::writers::{Reader, Writers};
 use crate::kafka::{Headers, Input, Outgoing};
 use crate::work::{Hold, Tally, Work};
 
@@ -48,7 +47,7 @@ pub struct Named {
     /// Its schema.
     pub output: Output,
     /// From the main output's schema, which all modules read and write, to its own; `None`: they are the same.
-    pub resolver: Option<&'static Resolver>,
+    pub reader: Option<&'static Reader>,
 }
 
 /// Where things go.
@@ -236,7 +235,7 @@ impl Worker {
         };
         // The chain has checked it already.
         let named = self.named.get(&**name).ok_or_else(|| broken(format!("the pipeline has no output {name}")))?;
-        let resolved = named.resolver.map(|resolver| resolver.resolve(&record.value)).transpose();
+        let resolved = named.reader.map(|reader| reader.full.resolve(&record.value)).transpose();
         let resolved = resolved.map_err(|error| broken(format!("output {name}: {error}")))?;
         let value = named.output.framed(resolved.as_deref().unwrap_or(&record.value), input)?;
         Ok((Some(value), &named.route))

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use schemas::registry::{Error, Registry};
 use schemas::resolution::Resolver;
 
+use super::splice::Splice;
 use crate::work::Hold;
 
 /// How long "no such id" is believed before it is asked about again.
@@ -59,6 +60,15 @@ impl Source for FromRegistry {
     }
 }
 
+/// A writer's schema, prepared to be read as the output's.
+#[derive(Debug)]
+pub struct Reader {
+    /// The full way, which is always right.
+    pub full: Resolver,
+    /// The short way, where it is known.
+    pub(crate) short: Option<Splice>,
+}
+
 /// The prepared readers of one slot.
 pub struct Writers {
     source: Arc<dyn Source>,
@@ -67,7 +77,7 @@ pub struct Writers {
 }
 
 enum Known {
-    Reader(&'static Resolver),
+    Reader(&'static Reader),
     /// The schema is there, but nothing that it wrote can be read as the output.
     Unreadable(String),
     Unknown(Instant),
@@ -93,7 +103,7 @@ impl Writers {
     ///
     /// # Errors
     /// [`Hold::Wait`] while nothing can be said about the id.
-    pub fn reader(&mut self, id: u32) -> Result<Result<&'static Resolver, NoReader>, Hold> {
+    pub fn reader(&mut self, id: u32) -> Result<Result<&'static Reader, NoReader>, Hold> {
         // The registry counts in 31 bits. It answers a larger number with an error that is no clear "no", and one such
         // record would hold its partition for ever.
         if i32::try_from(id).is_err() {
@@ -124,7 +134,7 @@ impl Writers {
 
     fn prepare(&self, writer: &str) -> Result<Known, Hold> {
         Ok(match kept(writer, &self.output).map_err(Hold::wait)? {
-            Ok(resolver) => Known::Reader(resolver),
+            Ok(reader) => Known::Reader(reader),
             Err(reason) => Known::Unreadable(reason),
         })
     }
@@ -132,23 +142,28 @@ impl Writers {
 
 /// The prepared pair of these schemas, kept for as long as the process runs and shared by all slots; or why the one
 /// cannot be read as the other.
-pub(crate) fn kept(writer: &str, output: &str) -> Result<Result<&'static Resolver, String>, String> {
-    type Pairs = HashMap<(String, String), &'static Resolver>;
+pub(crate) fn kept(writer: &str, output: &str) -> Result<Result<&'static Reader, String>, String> {
+    type Pairs = HashMap<(String, String), &'static Reader>;
     static KEPT: LazyLock<Mutex<Pairs>> = LazyLock::new(Mutex::default);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     let pair = (writer.to_owned(), output.to_owned());
-    if let Some(resolver) = kept.get(&pair) {
-        return Ok(Ok(resolver));
+    if let Some(reader) = kept.get(&pair) {
+        return Ok(Ok(reader));
     }
     if kept.len() >= MAX_SCHEMAS {
         return Err(format!("{MAX_SCHEMAS} different schemas were read, which is the limit; restart this process"));
     }
-    let resolver: &'static Resolver = match Resolver::new(writer, output) {
-        Ok(resolver) => Box::leak(Box::new(resolver)),
+    let full = match Resolver::new(writer, output) {
+        Ok(resolver) => resolver,
         Err(error) => return Ok(Err(short(&error.to_string()))),
     };
-    kept.insert(pair, resolver);
-    Ok(Ok(resolver))
+    let short = Splice::compile(writer, output);
+    if let Err(why) = &short {
+        tracing::info!(why, "records of a writer's schema take the full way, as safe and slower");
+    }
+    let reader: &'static Reader = Box::leak(Box::new(Reader { full, short: short.ok() }));
+    kept.insert(pair, reader);
+    Ok(Ok(reader))
 }
 
 /// The beginning of a text: errors of the Avro crate may hold a whole schema or a value.

@@ -14,6 +14,7 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
 use schemas::order::{Item, Order, Timestamp};
+use schemas::resolution::Resolver;
 use schemas::{Money, codec, framing};
 use serde_json::json;
 

@@ -14,8 +14,8 @@ fn to(output: &str, record: &Record) -> Record {
 fn what_goes_to_another_output_has_its_topic_its_schema_and_its_limit() {
     let (_, mut worker) = worker(|records| Ok(vec![Verdict::Emit(vec![judged(&records[0]), to("vip", &records[0])])]));
     let output = Output::new(21, BRIEF).unwrap();
-    let resolver = crate::record::writers::kept(ORDER_PLACED_AVSC, BRIEF).unwrap().unwrap();
-    let vip = Named { route: route("orders.vip"), output, resolver: Some(resolver) };
+    let reader = crate::record::writers::kept(ORDER_PLACED_AVSC, BRIEF).unwrap().unwrap();
+    let vip = Named { route: route("orders.vip"), output, reader: Some(reader) };
     worker.named.insert("vip".to_owned(), vip);
     let order = [input(41, Some(b"o-1"), Some(framed("o-1")))];
     let mut out = Vec::new();

@@ -11,7 +11,7 @@ pub(crate) const HOST: &str = "127.0.0.1";
 /// Addresses of a running stack.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Endpoints {
-    /// `host:port` of the broker.
+    /// `host:port` of the broker, or of several with a comma between them.
     pub kafka: String,
     /// The Confluent API of the registry.
     pub registry: String,

@@ -40,7 +40,7 @@ pub use control::{ServiceStatus, State};
 pub use endpoints::{Endpoints, PostgresEndpoint};
 pub use error::StackError;
 pub use options::{Options, PortChoice};
-pub use servers::{Identity, LOG4J, SecuredKafka, settings};
+pub use servers::{Identity, KafkaCluster, LOG4J, SecuredKafka, settings};
 pub use service::Service;
 pub use stack::{DOWN, Stack};
 pub use supervisor::supervise;

@@ -42,6 +42,9 @@ pub struct Options {
     /// that ask there to this port of loopback. [`Endpoints::kafka_doors`](crate::Endpoints) says where they listen.
     #[serde(default)]
     pub kafka_doors: Vec<u16>,
+    /// Bootstrap servers of a Kafka that runs elsewhere; the stack has none of its own then.
+    #[serde(default)]
+    pub kafka: Option<String>,
 }
 
 impl Options {
@@ -62,6 +65,7 @@ impl Options {
             heap_mb: 512,
             environment: Vec::new(),
             kafka_doors: Vec::new(),
+            kafka: None,
         })
     }
 
@@ -81,7 +85,15 @@ impl Options {
             heap_mb: 512,
             environment: Vec::new(),
             kafka_doors: Vec::new(),
+            kafka: None,
         }
+    }
+
+    /// For a Kafka that runs elsewhere, at these bootstrap servers.
+    #[must_use]
+    pub fn with_kafka_at(mut self, servers: String) -> Self {
+        self.services.retain(|service| *service != Service::Kafka);
+        Self { kafka: Some(servers), kafka_doors: Vec::new(), ..self }
     }
 
     /// Sets ports by name, as in `edge=18080`.

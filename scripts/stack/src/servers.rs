@@ -11,6 +11,8 @@ use crate::ports::{PortName, Ports};
 use crate::user::User;
 use crate::{Options, Service, StackError, user};
 
+mod alone;
+mod cluster;
 mod connect;
 mod elasticsearch;
 mod kafka;
@@ -19,6 +21,7 @@ pub(crate) mod postgres;
 mod registry;
 mod secured;
 
+pub use cluster::KafkaCluster;
 pub use secured::{Identity, SecuredKafka};
 
 /// All that a server's start depends on.

@@ -162,6 +162,9 @@ fn prepare(dir: &Path) -> Result<Prepared, StackError> {
         }
     };
     let mut endpoints = Endpoints::new(&ports, layout.password()?);
+    if let Some(elsewhere) = &options.kafka {
+        endpoints.kafka.clone_from(elsewhere);
+    }
     endpoints.open_doors(options.kafka_doors.len(), block.as_ref().map_or(&[], |block| &block.spare))?;
     let text = serde_json::to_string(&endpoints).map_err(|error| StackError::Setting(error.to_string()))?;
     write_private(&layout.endpoints(), &text)?;

@@ -76,12 +76,21 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
 
 impl House {
     pub(crate) fn start() -> Self {
+        Self::start_on(None)
+    }
+
+    /// On a Kafka that is none of the stack's, at these bootstrap servers.
+    pub(crate) fn start_on(kafka: Option<String>) -> Self {
         let dir = scratch("promise-stack");
         Stack::wipe(&dir).unwrap_or_else(|error| panic!("cannot clear {}: {error}", dir.display()));
         let runtime = Runtime::new().unwrap();
         let doors = [(), ()].map(|()| Link::open(runtime.handle(), Protocol::Kafka).unwrap());
         let kafka_doors = doors.iter().map(Link::port).collect();
         let options = Options { kafka_doors, ..Options::private(&dir, Service::ALL) };
+        let options = match kafka {
+            Some(servers) => options.with_kafka_at(servers),
+            None => options,
+        };
         let progress = Progress::default();
         progress.say("starting a private stack");
         let stack = Stack::begin(options.clone()).unwrap_or_else(|error| panic!("{error}"));
@@ -90,7 +99,7 @@ impl House {
         }
         // Beside the servers' start.
         deploy::build_modules(&options, &stack.layout().modules(), &progress).unwrap_or_else(|error| panic!("{error}"));
-        for server in Service::SERVERS {
+        for server in Service::SERVERS.into_iter().filter(|server| options.has(*server)) {
             stack.wait_ready(server, server.start_deadline()).unwrap_or_else(|error| panic!("{error}"));
             progress.say(&format!("{server} is ready"));
         }

@@ -158,7 +158,7 @@ fn strike(
 }
 
 /// Orders are taken again, and go all the way.
-fn moves(load: &Load, path: &[Positions]) {
+pub(crate) fn moves(load: &Load, path: &[Positions]) {
     let before = load.gauge.taken();
     wait_for("orders to be taken", BACK, ASK, || before + load.rate as usize <= load.gauge.taken());
     moves_again(path);

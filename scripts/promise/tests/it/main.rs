@@ -13,6 +13,7 @@
 
 mod beside;
 mod broken;
+mod brokers;
 mod clock;
 mod combined;
 mod commands;
@@ -34,6 +35,7 @@ mod poison;
 mod processes;
 mod rehearsal;
 mod remade;
+mod replicas;
 mod sink;
 mod small_disk;
 mod strikes;
@@ -50,6 +52,11 @@ type Stage = fn(&mut House);
 
 #[test]
 fn the_promise_is_kept_on_the_real_servers() {
+    // `scripts/faults` runs one of them, at length. Several parts of names stand with a | between them.
+    let only = std::env::var("PROMISE_STAGE").unwrap_or_default();
+    if only == brokers::STAGE {
+        return brokers::on_three_brokers();
+    }
     let mut house = House::start();
     let stages: [(&str, Stage); 22] = [
         ("one order", orders::one_order),
@@ -79,8 +86,6 @@ fn the_promise_is_kept_on_the_real_servers() {
         // Last: it breaks the promise.
         ("five deliberate defects are caught", defects::each_is_caught),
     ];
-    // `scripts/faults` runs one of them, at length. Several parts of names stand with a | between them.
-    let only = std::env::var("PROMISE_STAGE").unwrap_or_default();
     let chosen: Vec<_> = stages.iter().filter(|(name, _)| only.split('|').any(|part| name.contains(part))).collect();
     assert!(!chosen.is_empty(), "PROMISE_STAGE={only:?} names none of the stages {:?}", stages.map(|(name, _)| name));
     for (name, stage) in chosen {

@@ -45,9 +45,10 @@ group.id=connect
 config.storage.topic=connect-configs
 offset.storage.topic=connect-offsets
 status.storage.topic=connect-status
-config.storage.replication.factor=1
-offset.storage.replication.factor=1
-status.storage.replication.factor=1
+# as many as the brokers say
+config.storage.replication.factor=-1
+offset.storage.replication.factor=-1
+status.storage.replication.factor=-1
 listeners=http://{HOST}:{port}
 plugin.path={plugins}
 # every plugin has its manifest: written once after unpacking

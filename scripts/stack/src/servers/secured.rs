@@ -1,18 +1,15 @@
 //! One broker that asks everybody who they are: logins by SCRAM over TLS, certificates of both sides, and rights by an
 //! authorizer. For tests of those; no part of a stack. It ends when its value does, or with the thread that started it.
 
-use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use super::{Context, LOG4J, kafka};
-use crate::endpoints::{Endpoints, HOST};
-use crate::install::jdk;
-use crate::launch::{Launch, check_tools, unprivileged};
-use crate::layout::Layout;
+use super::alone::{wait_until_started, with_settings};
+use super::{Context, kafka};
+use crate::endpoints::HOST;
+use crate::launch::{Launch, unprivileged};
 use crate::ports::{Block, PortName, take_free_block};
 use crate::user::{self, User};
-use crate::{Options, Service, StackError, logs};
+use crate::{Service, StackError};
 
 /// What it shows and whom it knows.
 #[derive(Debug)]
@@ -33,8 +30,8 @@ pub struct SecuredKafka {
     _block: Block,
 }
 
-/// As long as a stack's broker may take.
-const START: Duration = Service::Kafka.start_deadline();
+/// Heap in MB.
+const HEAP_MB: u32 = 512;
 
 impl SecuredKafka {
     /// Starts it in a folder that is emptied first, and waits until it serves.
@@ -42,35 +39,15 @@ impl SecuredKafka {
     /// # Errors
     /// If something is missing, or it does not come up.
     pub fn start(dir: &Path, identity: &Identity<'_>) -> Result<Self, StackError> {
-        check_tools()?;
-        let layout = Layout::prepare(dir)?;
-        layout.wipe()?;
-        let layout = Layout::prepare(layout.dir())?;
-        let mut options = Options::private(layout.dir(), [Service::Kafka]);
-        options.resolve()?;
-        let java_home = Some(jdk::find(&options)?);
         let block = take_free_block()?;
-        let ports = block.ports.clone();
-        let endpoints = Endpoints::new(&ports, String::new());
-        let context = Context { options, layout, ports, endpoints, java_home };
+        let context = Context::alone(dir, HEAP_MB, block.ports.clone())?;
         let user = unprivileged()?;
         let launch = context.secured(identity, user.as_ref())?;
         let log = context.layout.log(Service::Kafka);
         let process = launch.spawn_here(context.layout.dir(), &log)?;
         let mut broker = Self { context, process, user, _block: block };
-        broker.wait(&log)?;
+        wait_until_started(&mut broker.process, &log)?;
         Ok(broker)
-    }
-
-    fn wait(&mut self, log: &Path) -> Result<(), StackError> {
-        let end = Instant::now() + START;
-        while !fs::read_to_string(log).unwrap_or_default().contains("Kafka Server started") {
-            if Instant::now() >= end || !matches!(self.process.try_wait(), Ok(None)) {
-                return Err(StackError::Supervisor(format!("the broker does not start: {}", logs::tail(log, 12))));
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Ok(())
     }
 
     /// Where everybody may do everything; for the test itself.
@@ -120,8 +97,6 @@ impl Drop for SecuredKafka {
 impl Context {
     /// Makes what is missing on disk and says how to start it.
     fn secured(&self, identity: &Identity<'_>, user: Option<&User>) -> Result<Launch, StackError> {
-        let config = self.layout.config(Service::Kafka);
-        fs::create_dir_all(&config).map_err(StackError::file("make", &config))?;
         let data = self.data_of(Service::Kafka, user)?;
         let write = |name: &str, text: &str| {
             let path = self.write_config(Service::Kafka, name, text)?;
@@ -138,13 +113,6 @@ impl Context {
         format.run(self.layout.dir())?;
         Ok(self.kafka_java(user.cloned(), "kafka.Kafka")?.arg(properties))
     }
-
-    fn kafka_java(&self, user: Option<User>, class: &str) -> Result<Launch, StackError> {
-        let logging = self.write_config(Service::Kafka, "log4j2.properties", LOG4J)?;
-        let launch = self.java(Service::Kafka, user)?;
-        let launch = launch.arg(format!("-Dlog4j2.configurationFile={}", logging.display()));
-        Ok(launch.arg("-cp").arg(self.options.servers.join("kafka/*")).arg(class))
-    }
 }
 
 /// The usual broker's, with other listeners in front of it. It needs no ports of Connect and the registry, so it takes
@@ -153,12 +121,8 @@ fn properties(ports: &crate::ports::Ports, data: &Path, keystore: &Path, clients
     let usual = kafka::properties(ports, &data.display().to_string());
     let [open, controller, login, certificate] =
         [PortName::Kafka, PortName::KafkaController, PortName::Connect, PortName::Registry].map(|name| ports.get(name));
-    let listeners = ["listeners=", "advertised.listeners=", "listener.security.protocol.map="];
-    let kept: Vec<&str> =
-        usual.lines().filter(|line| !listeners.iter().any(|listener| line.starts_with(listener))).collect();
-    format!(
+    let own = format!(
         "\
-{kept}
 listeners=OPEN://{HOST}:{open},CONTROLLER://{HOST}:{controller},LOGIN://{HOST}:{login},CERTIFICATE://{HOST}:{certificate}
 advertised.listeners=OPEN://{HOST}:{open},LOGIN://localhost:{login},CERTIFICATE://localhost:{certificate}
 listener.security.protocol.map=OPEN:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_SSL,CERTIFICATE:SSL
@@ -173,8 +137,8 @@ listener.name.certificate.ssl.client.auth=required
 listener.name.login.sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.login.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 ",
-        kept = kept.join("\n"),
         keystore = keystore.display(),
         clients = clients.display(),
-    )
+    );
+    with_settings(&usual, &own)
 }

@@ -23,9 +23,11 @@ use crate::{
 };
 
 mod client;
+mod noted;
 mod pace;
 
 pub use client::{Client, Reply};
+pub use noted::Noted;
 pub use pace::{Clock, Pace};
 
 /// A client waits so long for an answer; above the edge's own deadline, so that its 504 is heard.
@@ -142,6 +144,12 @@ impl Load {
     /// Begins; must be called on the runtime that is to run it.
     #[must_use]
     pub fn start(plan: &Plan, ids: &Arc<Ids>) -> Self {
+        Self::noting(plan, ids, None)
+    }
+
+    /// The same, and some of the orders that are accepted are noted.
+    #[must_use]
+    pub fn noting(plan: &Plan, ids: &Arc<Ids>, noted: Option<&Arc<Noted>>) -> Self {
         let (tally, clock) = (Arc::new(Tally::default()), Clock::start(plan.pace, plan.time));
         let request = Request::new(ids, plan.batch);
         let mut workers = JoinSet::new();
@@ -151,6 +159,7 @@ impl Load {
                 request: request.clone(),
                 ids: Arc::clone(ids),
                 tally: Arc::clone(&tally),
+                noted: noted.cloned(),
                 obey_retry_after: plan.obey_retry_after,
             };
             workers.spawn(worker.run(Arc::clone(&clock)));
@@ -158,17 +167,22 @@ impl Load {
         Self { tally, clock, workers, end: Instant::now() + plan.time }
     }
 
-    /// Waits for its end, then for the answers that are under way, never longer than a client's patience.
+    /// Waits for its end, then until what is due is sent and answered, never longer than a client's patience for each: no
+    /// request that was sent is forgotten.
     pub async fn finish(mut self) -> Arc<Tally> {
         tokio::time::sleep_until(self.end.into()).await;
-        let all = async { while self.workers.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(PATIENCE, all).await;
+        let _ = tokio::time::timeout(PATIENCE, self.workers_end()).await;
         for due in self.clock.close() {
             self.tally.unsent.fetch_add(1, Ordering::Relaxed);
             self.tally.late.add(due.elapsed());
             self.tally.accepted_after.add(due.elapsed());
         }
+        self.workers_end().await;
         Arc::clone(&self.tally)
+    }
+
+    async fn workers_end(&mut self) {
+        while self.workers.join_next().await.is_some() {}
     }
 
     /// Runs a plan from its beginning to its end.
@@ -183,6 +197,7 @@ struct Worker {
     request: Request,
     ids: Arc<Ids>,
     tally: Arc<Tally>,
+    noted: Option<Arc<Noted>>,
     obey_retry_after: bool,
 }
 
@@ -206,6 +221,9 @@ impl Worker {
         match tokio::time::timeout(PATIENCE, exchange).await {
             Ok(Ok(reply)) => {
                 self.tally.add(Try { intended, sent, is_second }, &reply, orders);
+                if let Some(noted) = self.noted.as_ref().filter(|_| reply.accepted == orders) {
+                    noted.add(first..first + orders as u64, intended);
+                }
                 reply.retry_after.filter(|_| reply.is_refused())
             }
             Ok(Err(_)) | Err(_) => {

@@ -39,6 +39,12 @@ impl Ids {
         self.next.fetch_add(count as u64, Ordering::Relaxed)
     }
 
+    /// The number that is taken next.
+    #[must_use]
+    pub fn peek(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
     /// The id with this number.
     #[must_use]
     pub fn id(&self, number: u64) -> String {

@@ -10,6 +10,10 @@ use std::{
 
 use anyhow::{Context, ensure};
 
+mod table;
+
+pub use table::Table;
+
 /// What `/proc` counts CPU time in, `USER_HZ`: the same on every Linux, whatever the kernel's own clock.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -108,42 +112,12 @@ pub fn cpu_of_self() -> anyhow::Result<Duration> {
     cpu(&stat).with_context(|| format!("cannot read {stat:?}"))
 }
 
-/// User and system time of a process of somebody else's and of all below it so far, with those that have ended and were
-/// waited for: PostgreSQL has a process for each connection.
+/// User and system time of a process of somebody else's and of all below it so far, with those that have ended.
 ///
 /// # Errors
 /// When the process has ended, or the kernel does not tell.
 pub fn cpu_of_tree(root: u32) -> anyhow::Result<Duration> {
-    let entries = fs::read_dir("/proc").context("cannot read /proc")?.flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    // What ends meanwhile is in its parent's time.
-    let read = |pid: u32| tree_member(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?).map(|it| (pid, it));
-    let all: Vec<(u32, Member)> = pids.filter_map(read).collect();
-    ensure!(all.iter().any(|(pid, _)| *pid == root), "process {root} has ended");
-    let (mut total, mut tree) = (Duration::ZERO, vec![root]);
-    while let Some(pid) = tree.pop() {
-        tree.extend(all.iter().filter(|(_, member)| member.parent == pid).map(|(pid, _)| *pid));
-        total += all.iter().filter(|(at, _)| *at == pid).map(|(_, member)| member.cpu).sum::<Duration>();
-    }
-    Ok(total)
-}
-
-/// A process as one of a tree.
-#[derive(Debug, Eq, PartialEq)]
-struct Member {
-    parent: u32,
-    /// Its own time and that of its children that have ended.
-    cpu: Duration,
-}
-
-/// From `/proc/PID/stat`: fields 4 and 14 to 17.
-fn tree_member(stat: &str) -> Option<Member> {
-    let (_, after_name) = stat.rsplit_once(") ")?;
-    let mut fields = after_name.split(' ').skip(1);
-    let parent = fields.next()?.parse().ok()?;
-    let ticks = fields.skip(9).take(4).map(|field| field.parse::<u64>().ok()).collect::<Option<Vec<_>>>()?;
-    let cpu = Duration::from_secs_f64(ticks.iter().sum::<u64>() as f64 / TICKS_PER_SECOND);
-    (ticks.len() == 4).then_some(Member { parent, cpu })
+    Table::now()?.cpu(root)
 }
 
 /// An address on loopback that is free now.
@@ -179,27 +153,6 @@ mod tests {
         let stat = "42 (a ) (b) S 1 2 3 4 5 6 7 8 9 10 250 50 7 8 20 0 1 0 99";
         assert_eq!(cpu(stat), Some(Duration::from_secs(3)));
         assert_eq!(cpu("42 (a) S 1"), None);
-    }
-
-    #[test]
-    fn a_tree_has_the_time_of_all_its_processes_and_of_those_that_have_ended() {
-        let stat = "42 (a ) (b) S 7 2 3 4 5 6 7 8 9 10 250 50 100 25 20 0 1 0 99";
-        assert_eq!(tree_member(stat), Some(Member { parent: 7, cpu: Duration::from_millis(4_250) }));
-        assert_eq!((tree_member("42 (a) S 1"), tree_member("42 (a) S 1 2 3 4 5 6 7 8 9 10 1 2")), (None, None));
-        // A child that has ended, one that runs, and the shell itself.
-        let script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
-        let args = vec!["-c".to_owned(), format!("({script}); ({script}; sleep 60) & sleep 60")];
-        let process = Process::start(Path::new("sh"), &args).unwrap();
-        let (pid, own) = (process.child.id(), || process.cpu().unwrap());
-        let begun = Instant::now();
-        let all = || cpu_of_tree(pid).unwrap();
-        while all() < own() + Duration::from_millis(100) && begun.elapsed() < Duration::from_secs(60) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        assert!(own() + Duration::from_millis(100) <= all(), "{:?} of all, {:?} of its own", all(), own());
-        // What the shell leaves behind ends with it or a minute later.
-        drop(process);
-        assert!(cpu_of_tree(pid).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use race::{
     floor,
     histogram::Histogram,
     load::{Load, Pace, Plan, Tally},
-    sinks, transforms,
+    pipeline, sinks, transforms,
 };
 
 /// Measures our programs beside their floors and peers
@@ -27,6 +27,8 @@ enum Command {
     Transforms(Transforms),
     /// The sinks beside their connectors' defaults and a native bulk loop, and how they come back after a store's death
     Sinks(Sinks),
+    /// An order's whole way, everything deployed: until it is answered, SELECTed and found, and what that costs
+    Pipeline(Pipeline),
     /// Sends orders to an edge that runs, and tells what came back
     Load(ByHand),
     /// Is a bare hyper server; `edge` starts it
@@ -80,6 +82,22 @@ struct Sinks {
     #[arg(long, value_name = "FILE")]
     beside: Vec<PathBuf>,
     /// Where the figures go as JSON; bench/sinks.json in the target folder if absent
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Pipeline {
+    /// Some three minutes in place of fifteen: one start, one short round of each rate
+    #[arg(long)]
+    quick: bool,
+    /// Orders a second
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 500, 1_000], value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    rates: Vec<u32>,
+    /// Rounds of each rate, and starts
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
+    rounds: u8,
+    /// Where the figures go as JSON; bench/pipeline.json in the target folder if absent
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -148,7 +166,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Floor(args) => return floor::serve(args),
         Command::Turn(args) => return transforms::turn(args),
-        Command::Edge(_) | Command::Transforms(_) | Command::Sinks(_) | Command::Load(_) => {}
+        Command::Edge(_) | Command::Transforms(_) | Command::Sinks(_) | Command::Pipeline(_) | Command::Load(_) => {}
     }
     // One thread: what it does not take is left to what is measured.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -158,6 +176,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Load(args) => runtime.block_on(by_hand(&args)),
         Command::Transforms(args) => runtime.block_on(bench_transforms(args)),
         Command::Sinks(args) => runtime.block_on(bench_sinks(args)),
+        Command::Pipeline(args) => runtime.block_on(bench_pipeline(args)),
         Command::Floor(_) | Command::Turn(_) => Ok(()),
     }
 }
@@ -210,6 +229,16 @@ async fn bench_sinks(args: Sinks) -> anyhow::Result<()> {
     let report = sinks::run(options).await?;
     println!("{report}");
     report.save(&json)
+}
+
+async fn bench_pipeline(args: Pipeline) -> anyhow::Result<()> {
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    let Pipeline { quick, rates, rounds, json } = args;
+    let options =
+        pipeline::Options { dir: own.with_file_name("../bench/pipeline"), rates, rounds: rounds.into(), quick };
+    let report = pipeline::run(options).await?;
+    println!("{report}");
+    report.save(&json.unwrap_or_else(|| own.with_file_name("../bench/pipeline.json")))
 }
 
 async fn by_hand(args: &ByHand) -> anyhow::Result<()> {

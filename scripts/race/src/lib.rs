@@ -3,7 +3,8 @@
 //! A figure is orders per CPU-second of the measured process, or a latency from the *intended* time of a request. A
 //! claim is a ratio of alternate runs with its range: on a shared machine one figure alone says little. The parts: what
 //! is sent ([`orders`], [`load`]), what is counted ([`histogram`], [`spread`], [`process`]), whom we measure beside
-//! ([`floor`], [`direct`], `peers`), one module for each thing that is measured ([`edge`], [`transforms`], [`sinks`]), and how it is told ([`report`]).
+//! ([`floor`], [`direct`], `peers`), one module for each thing that is measured ([`edge`], [`transforms`], [`sinks`],
+//! [`pipeline`]), and how it is told ([`report`]).
 
 pub mod orders;
 
@@ -30,6 +31,8 @@ pub mod edge;
 pub mod transforms;
 
 pub mod sinks;
+
+pub mod pipeline;
 
 pub mod machine;
 pub mod report;

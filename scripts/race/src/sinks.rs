@@ -28,7 +28,7 @@ mod orders;
 mod rates;
 mod servers;
 mod stall;
-mod stores;
+pub(crate) mod stores;
 
 use contestant::Contestant;
 use drain::Took;

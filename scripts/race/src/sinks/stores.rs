@@ -32,10 +32,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 2] = [Self::Postgres, Self::Elasticsearch];
+    pub(crate) const ALL: [Self; 2] = [Self::Postgres, Self::Elasticsearch];
 
     /// The server.
-    pub(super) fn service(self) -> Service {
+    pub(crate) fn service(self) -> Service {
         match self {
             Self::Postgres => Service::Postgres,
             Self::Elasticsearch => Service::Elasticsearch,
@@ -43,7 +43,7 @@ impl Kind {
     }
 
     /// In what its speed is counted.
-    pub(super) fn unit(self) -> &'static str {
+    pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Postgres => "rows/s",
             Self::Elasticsearch => "documents/s",
@@ -51,7 +51,7 @@ impl Kind {
     }
 
     /// The shipped sink that writes there.
-    pub(super) fn file(self) -> &'static str {
+    pub(crate) fn file(self) -> &'static str {
         match self {
             Self::Postgres => "orders-postgres.json",
             Self::Elasticsearch => "orders-elasticsearch.json",
@@ -69,9 +69,9 @@ impl fmt::Display for Kind {
 }
 
 /// Clients of both, and what both are made of.
-pub(super) struct Stores {
-    pub(super) postgres: Postgres,
-    pub(super) elastic: Elastic,
+pub(crate) struct Stores {
+    pub(crate) postgres: Postgres,
+    pub(crate) elastic: Elastic,
     config: tokio_postgres::Config,
     elastic_at: SocketAddr,
     tables: Vec<Table>,
@@ -79,7 +79,7 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    pub(super) fn new(endpoints: &Endpoints, deployment: Deployment) -> anyhow::Result<Self> {
+    pub(crate) fn new(endpoints: &Endpoints, deployment: Deployment) -> anyhow::Result<Self> {
         let at = &endpoints.postgres;
         let mut config = tokio_postgres::Config::new();
         config.host(&at.host).port(at.port).dbname(&at.database).user(&at.user).password(&at.password);
@@ -102,7 +102,7 @@ impl Stores {
     }
 
     /// Makes what is not there.
-    pub(super) async fn make(&self) -> anyhow::Result<()> {
+    pub(crate) async fn make(&self) -> anyhow::Result<()> {
         for table in &self.tables {
             self.postgres.apply(table).await.with_context(|| format!("table {}", table.name))?;
         }
@@ -113,7 +113,7 @@ impl Stores {
     }
 
     /// Empties one of them.
-    pub(super) async fn empty(&self, kind: Kind) -> anyhow::Result<()> {
+    pub(crate) async fn empty(&self, kind: Kind) -> anyhow::Result<()> {
         match kind {
             Kind::Postgres => self.sql().await?.batch_execute(&format!("truncate {NAME}")).await?,
             Kind::Elasticsearch => {
@@ -126,7 +126,7 @@ impl Stores {
 
     /// A connection to the database, which lasts as long as its client.
     #[expect(clippy::disallowed_methods, reason = "it ends with its client: there is nothing to drain")]
-    pub(super) async fn sql(&self) -> anyhow::Result<Client> {
+    pub(crate) async fn sql(&self) -> anyhow::Result<Client> {
         let (client, connection) = self.config.connect(NoTls).await.context("no connection to PostgreSQL")?;
         tokio::spawn(async move {
             // Whoever asks next is told that it broke.
@@ -136,12 +136,12 @@ impl Stores {
     }
 
     /// A connection to the index's server.
-    pub(super) fn elasticsearch(&self) -> Elasticsearch {
+    pub(crate) fn elasticsearch(&self) -> Elasticsearch {
         Elasticsearch(load::Client::new(self.elastic_at))
     }
 
     /// Asks again and again how much one of them has.
-    pub(super) async fn gauge(&self, kind: Kind) -> anyhow::Result<Gauge> {
+    pub(crate) async fn gauge(&self, kind: Kind) -> anyhow::Result<Gauge> {
         Ok(match kind {
             Kind::Postgres => Gauge::Rows(self.sql().await?),
             Kind::Elasticsearch => Gauge::Documents(self.elasticsearch()),
@@ -152,7 +152,7 @@ impl Stores {
     ///
     /// # Errors
     /// When an order is missing, doubled, or another one.
-    pub(super) async fn compare(&self, kind: Kind, expected: &Slices) -> anyhow::Result<()> {
+    pub(crate) async fn compare(&self, kind: Kind, expected: &Slices) -> anyhow::Result<()> {
         let found = match kind {
             Kind::Postgres => self.postgres.sums(NAME, Span::ALL, SLICE_MS).await?,
             Kind::Elasticsearch => {
@@ -166,14 +166,14 @@ impl Stores {
 }
 
 /// How much a store has.
-pub(super) enum Gauge {
+pub(crate) enum Gauge {
     Rows(Client),
     Documents(Elasticsearch),
 }
 
 impl Gauge {
     /// Orders that are stored now, visible to readers or not.
-    pub(super) async fn look(&mut self) -> anyhow::Result<u64> {
+    pub(crate) async fn look(&mut self) -> anyhow::Result<u64> {
         let count = match self {
             Self::Rows(client) => {
                 let row = client.query_one(&format!("select count(*) from {NAME}"), &[]).await?;
@@ -190,11 +190,11 @@ impl Gauge {
 }
 
 /// One connection to Elasticsearch, for bodies that are lines.
-pub(super) struct Elasticsearch(load::Client);
+pub(crate) struct Elasticsearch(load::Client);
 
 impl Elasticsearch {
     /// The answer to one request.
-    pub(super) async fn call(&mut self, method: Method, path: &str, body: &[u8]) -> anyhow::Result<Value> {
+    pub(crate) async fn call(&mut self, method: Method, path: &str, body: &[u8]) -> anyhow::Result<Value> {
         let asked = tokio::time::timeout(PATIENCE, self.ask(&method, path, body)).await;
         let (status, text) = asked.with_context(|| format!("{method} {path} is not answered in {PATIENCE:?}"))??;
         if !(200..300).contains(&status) {

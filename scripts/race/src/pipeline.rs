@@ -1,0 +1,150 @@
+//! `scripts/bench pipeline`: an order's whole way on one machine, with everything deployed as `scripts/up` deploys it. From
+//! the intended time of a POST: to its 202, to a row that another connection can SELECT, to a document that a search
+//! finds. And what each process takes for it: CPU time for an order, memory, and the time from `up` to the first order.
+//!
+//! Rates are run in turn, round by round. At the end the stores are compared with what was accepted; what is wrong fails
+//! the run.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, ensure};
+use http::Method;
+use schemas::names::topics;
+use serde_json::Value;
+
+use crate::{
+    load::{Load, Pace, Plan},
+    machine::Machine,
+    report::{Report, progress},
+};
+
+mod eye;
+mod house;
+mod round;
+mod rows;
+mod same;
+mod usage;
+mod watch;
+
+use house::House;
+
+/// Connections of the load, as in the edge's own bench.
+const CONNECTIONS: usize = 64;
+/// The load after which a JVM has compiled what it needs.
+const WARM_RATE: u32 = 500;
+
+/// What is measured, and with what.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the servers' data lies; emptied at the start.
+    pub dir: PathBuf,
+    /// Orders a second.
+    pub rates: Vec<u32>,
+    /// Rounds of each rate.
+    pub rounds: usize,
+    /// Whether runs are few and short.
+    pub quick: bool,
+}
+
+impl Options {
+    /// Starts from nothing; the last one is measured on.
+    fn starts(&self) -> usize {
+        if self.quick { 1 } else { self.rounds }
+    }
+
+    fn rounds(&self) -> usize {
+        if self.quick { 1 } else { self.rounds }
+    }
+
+    /// How long orders come at a rate before it counts.
+    fn warm_up(&self) -> Duration {
+        Duration::from_secs(if self.quick { 2 } else { 5 })
+    }
+
+    /// How long a rate counts.
+    fn window(&self) -> Duration {
+        Duration::from_secs(if self.quick { 10 } else { 30 })
+    }
+
+    /// How long nothing flows.
+    fn idle(&self) -> Duration {
+        Duration::from_secs(if self.quick { 3 } else { 15 })
+    }
+
+    /// How long orders come once before everything.
+    fn first_warm_up(&self) -> Duration {
+        Duration::from_secs(if self.quick { 15 } else { 60 })
+    }
+}
+
+/// Runs all of it.
+///
+/// # Errors
+/// When a store has something else than was accepted, or something cannot be measured at all.
+pub async fn run(options: Options) -> anyhow::Result<Report> {
+    ensure!(!options.rates.is_empty(), "no rate, nothing to measure");
+    let machine = Machine::now();
+    let (mut starts, mut house) = (Vec::new(), None);
+    for start in 1..=options.starts() {
+        progress(&format!("start {start} of {}", options.starts()));
+        if let Some(house) = house.take() {
+            House::leave(house).await?;
+        }
+        let (begun, took) = House::start(options.dir.clone()).await?;
+        house = Some(begun);
+        starts.push(took);
+    }
+    let mut house = house.context("nothing was started")?;
+    progress("warming up");
+    warm_up(&mut house, options.first_warm_up()).await?;
+    let idle = usage::idle(&house.services, options.idle()).await?;
+    let mut rounds = Vec::new();
+    for number in 1..=options.rounds() {
+        for rate in &options.rates {
+            progress(&format!("{rate}/s, round {number} of {}", options.rounds()));
+            rounds.push(round::run(&mut house, &options, *rate).await.with_context(|| format!("at {rate}/s"))?);
+        }
+    }
+    progress("comparing the stores with what was accepted");
+    let compared = same::check(&house).await.context("the stores are not as they should be")?;
+    let setting = setting(&house, &options).await?;
+    let mut found = rows::rows(&starts, &idle, &rounds, &options.rates)?;
+    found.notes.push(compared);
+    House::leave(house).await?;
+    Ok(Report { bench: "pipeline", machine, setting, rows: found.rows, notes: found.notes, samples: found.samples })
+}
+
+fn plan(house: &House, rate: u32, time: Duration) -> Plan {
+    Plan {
+        address: house.edge,
+        connections: CONNECTIONS,
+        pace: Pace::Open(f64::from(rate)),
+        time,
+        batch: 1,
+        obey_retry_after: false,
+    }
+}
+
+async fn warm_up(house: &mut House, time: Duration) -> anyhow::Result<()> {
+    let first = house.next_id();
+    let tally = Load::run(&plan(house, WARM_RATE, time), &house.ids).await;
+    let accepted = house.accepted(&tally)?;
+    house.until_stored(&first, accepted).await.map(drop)
+}
+
+async fn setting(house: &House, options: &Options) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let path = format!("/{}/_settings", topics::ORDER_PLACED);
+    let settings = house.stores.elasticsearch().call(Method::GET, &path, b"").await?;
+    let refresh = settings.pointer(&format!("/{}/settings/index/refresh_interval", topics::ORDER_PLACED));
+    let refresh = refresh.and_then(Value::as_str).context("the index has no refresh_interval of its own")?;
+    let (window, warm) = (options.window().as_secs(), options.warm_up().as_secs());
+    Ok(vec![
+        ("deployed", "all services and the shipped connector files, as by scripts/up, on free ports".to_owned()),
+        ("orders", format!("single ones of 353 bytes, open loop, {CONNECTIONS} connections")),
+        ("rates", format!("{:?} a second; {window} s each after {warm} s at the same rate", options.rates)),
+        ("rounds", format!("{}, the rates in turn", options.rounds())),
+        ("refresh_interval of the index", refresh.to_owned()),
+        ("start", house.archives.to_owned()),
+        ("length", if options.quick { "quick".to_owned() } else { "full".to_owned() }),
+    ])
+}

@@ -1,0 +1,77 @@
+//! Whether both stores hold what was accepted, all of it and nothing else.
+//!
+//! Every order of the load has the same text but for its id, so one row is written here as the documentation of the schema
+//! and of the modules makes it, and every row must be it. That the documents say the same is `connectors verify`'s, which
+//! holds topic, table and index against each other, field by field.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use connectors::verify::{self, Repair, Sources, slices::Span, stores};
+use http::Method;
+use schemas::{names::topics, registry::Registry};
+
+use super::{eye::Eye, house::House};
+use crate::sinks::stores::Kind;
+
+/// What becomes of the load's order, with the rates of the shipped pipeline.
+const RIGHT: &str = r#"
+    amount = 149.85 and customer = 'Zoe Berg' and currency = 'EUR' and email = 'zoe.b@example.com'
+    and items = '[{"sku":"SKU-0001","quantity":2,"unit_price":49.95},{"sku":"SKU-0002","quantity":1,"unit_price":24.95},
+                  {"sku":"SKU-0003","quantity":1,"unit_price":25.00}]'::jsonb
+    and country = 'DE' and channel = 'web' and created_at = '2026-05-06T07:08:09.123Z' and amount_home = 161.84
+    and home_currency = 'USD' and region = 'EMEA' and item_count = 4 and email_domain = 'example.com'
+    and value_band = 'mid' and received_partition between 0 and 11 and 0 <= received_offset
+    and transformed_by like 'clean@1.%+sha256:%,enrich@1.%+sha256:%'"#;
+
+/// What was compared, in words.
+pub(super) async fn check(house: &House) -> anyhow::Result<String> {
+    rows(house).await?;
+    house.stores.elasticsearch().call(Method::POST, &format!("/{}/_refresh", topics::ORDER_PLACED), b"").await?;
+    let documents = Eye::open(&house.stores, Kind::Elasticsearch).await?.found("").await?;
+    ensure!(documents == house.total, "{documents} documents of {} accepted orders", house.total);
+    let report = verified(house).await?;
+    ensure!(report.wrong() == 0 && report.orders == house.total, "connectors verify: {report:?}");
+    Ok(format!(
+        "every one of {} accepted orders is once in the table and once in the index, with every column as it must be; \
+         `connectors verify --deep` finds no difference between topic, table and index",
+        house.total
+    ))
+}
+
+async fn rows(house: &House) -> anyhow::Result<()> {
+    let question = format!(
+        "select count(*), count(*) filter (where {RIGHT}), coalesce(sum(right(order_id, 12)::bigint), 0)::bigint from {}",
+        topics::ORDER_PLACED
+    );
+    let row = house.stores.sql().await?.query_one(&question, &[]).await?;
+    let (count, right, sum): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let total = i64::try_from(house.total)?;
+    ensure!(count == total, "{count} rows of {total} accepted orders");
+    ensure!(right == count, "{} of {count} rows are not as they must be", count - right);
+    // Nothing was refused: so they are the orders from 0 on, without a gap.
+    if house.refused == 0 {
+        ensure!(sum == total * (total - 1) / 2, "the rows are not those of the orders that were sent");
+    }
+    Ok(())
+}
+
+async fn verified(house: &House) -> anyhow::Result<verify::Report> {
+    let endpoints = house.stack.endpoints();
+    let sources = Sources {
+        kafka: endpoints.kafka.clone(),
+        registry: Registry::new(&endpoints.registry)?,
+        stores: stores::Stores { postgres: house.stores.postgres.clone(), elastic: house.stores.elastic.clone() },
+    };
+    let options = verify::Options {
+        span: Span::ALL,
+        slice_ms: 300_000,
+        deep: true,
+        examples: 3,
+        repair: Repair::No,
+        wait: Duration::ZERO,
+        time_limit: Duration::from_secs(900),
+        pause: Duration::from_secs(2),
+    };
+    verify::verify(&sources, &options).await.context("connectors verify")
+}

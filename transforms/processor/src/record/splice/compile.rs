@@ -48,7 +48,6 @@ fn source(field: &RecordField, from: &RecordSchema, written: &[Shape]) -> Result
         let default = field.default.as_ref().and_then(|value| default(&field.schema, value));
         return default.map(Source::Default).ok_or_else(|| "has no default that is known here".to_owned());
     };
-    // What is written as bytes, a decimal is among them.
     if written.get(at) == Some(&shape(&field.schema, 0)?) {
         return Ok(Source::Writer(at));
     }
@@ -98,7 +97,7 @@ fn default(schema: &Schema, value: &Json) -> Option<Vec<u8>> {
             codec::put_long(&mut bytes, 0);
         }
         (Schema::Int, Json::Number(number)) => {
-            codec::put_long(&mut bytes, i32::try_from(number.as_i64()?).ok()?.into())
+            codec::put_long(&mut bytes, i32::try_from(number.as_i64()?).ok()?.into());
         }
         (Schema::Long, Json::Number(number)) => codec::put_long(&mut bytes, number.as_i64()?),
         (Schema::Array(_), Json::Array(items)) if items.is_empty() => codec::put_long(&mut bytes, 0),

@@ -81,6 +81,9 @@ struct Sinks {
     /// Another connector file that takes part in the rates, beside the shipped one of its store; may be given several times
     #[arg(long, value_name = "FILE")]
     beside: Vec<PathBuf>,
+    /// In place of all that: both our sinks beside a consumer in Spring that writes both stores
+    #[arg(long, conflicts_with_all = ["only", "store", "beside"])]
+    peers: bool,
     /// Where the figures go as JSON; bench/sinks.json in the target folder if absent
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -222,13 +225,13 @@ async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
 
 async fn bench_sinks(args: Sinks) -> anyhow::Result<()> {
     let own = std::env::current_exe().context("cannot find this program's own file")?;
-    let json = args.json.unwrap_or_else(|| own.with_file_name("../bench/sinks.json"));
-    let dir = own.with_file_name("../bench/sinks");
-    let Sinks { quick, only, store, orders, beside, .. } = args;
-    let options = sinks::Options { dir, orders, pairs: args.pairs.into(), quick, only, store, beside };
-    let report = sinks::run(options).await?;
+    let dir = own.with_file_name("../bench");
+    let Sinks { quick, only, store, orders, beside, peers, .. } = args;
+    let name = if peers { "sinks-peers" } else { "sinks" };
+    let options = sinks::Options { dir: dir.join(name), orders, pairs: args.pairs.into(), quick, only, store, beside };
+    let report = if peers { sinks::race(options, &sinks::Peer::ALL, &dir).await? } else { sinks::run(options).await? };
     println!("{report}");
-    report.save(&json)
+    report.save(&args.json.unwrap_or_else(|| dir.join(format!("{name}.json"))))
 }
 
 async fn bench_pipeline(args: Pipeline) -> anyhow::Result<()> {

@@ -63,6 +63,22 @@ impl Process {
         cpu_of_tree(self.child.id())
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal, by the signal's name: STOP holds it, CONT lets it go on.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let done = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status()?;
+        ensure!(done.success(), "{} took no signal {name} ({done})", self.name);
+        Ok(())
+    }
+
     /// Its standard output.
     pub fn output(&mut self) -> Option<std::process::ChildStdout> {
         self.child.stdout.take()
@@ -118,6 +134,16 @@ pub fn cpu_of_self() -> anyhow::Result<Duration> {
 /// When the process has ended, or the kernel does not tell.
 pub fn cpu_of_tree(root: u32) -> anyhow::Result<Duration> {
     Table::now()?.cpu(root)
+}
+
+/// The most memory that a process of somebody else's held, in KiB.
+///
+/// # Errors
+/// When it has ended.
+pub fn most_memory(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    kib(&status, "VmHWM:").with_context(|| format!("{path} has no VmHWM"))
 }
 
 /// An address on loopback that is free now.

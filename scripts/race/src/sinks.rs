@@ -25,6 +25,7 @@ mod drain;
 mod fill;
 mod floor;
 mod orders;
+mod peers;
 mod rates;
 mod servers;
 mod stall;
@@ -33,6 +34,7 @@ pub(crate) mod stores;
 use contestant::Contestant;
 use drain::Took;
 use fill::Filler;
+pub use peers::{Peer, run as race};
 use servers::Servers;
 pub use stores::Kind;
 

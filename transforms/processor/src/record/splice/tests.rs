@@ -71,9 +71,10 @@ fn times() -> impl Strategy<Value = i64> {
 }
 
 prop_compose! {
+    // What the stores cannot keep, in a field that the reader leaves out, is the one thing that only the full way takes.
     fn datum()(
         flag in any::<bool>(), int in any::<i32>(), day in -8_000_000..8_000_000, long in any::<i64>(), millis in times(),
-        gone in prop::option::of(".{0,3}"), micros in prop::option::of(times()), bytes in prop::collection::vec(any::<u8>(), 0..200),
+        gone in prop::option::of("[a-zé]{0,3}"), micros in prop::option::of(times()), bytes in prop::collection::vec(any::<u8>(), 0..200),
         price in prop::collection::vec(any::<u8>(), 1..17), text in "\\PC{0,90}|[a\0]{0,3}", maybe in prop::option::of(".{0,3}"),
         flags in prop::collection::vec(any::<bool>(), 0..4),
         items in prop::collection::vec((".{0,4}", prop::option::of(any::<i32>())), 0..70),

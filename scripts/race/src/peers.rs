@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use anyhow::Context;
+
 use crate::{
     report::{Row, Sample},
     spread::{Goal, Spread},
@@ -23,6 +25,13 @@ pub(crate) struct Settings {
     pub(crate) flags: Vec<&'static str>,
     /// What it reads from its environment, beside addresses.
     pub(crate) environment: Vec<(String, String)>,
+}
+
+impl Settings {
+    pub(crate) fn new(name: &'static str, flags: &[&'static str], variables: &[(&str, &str)]) -> Self {
+        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { name, flags: flags.to_vec(), environment }
+    }
 }
 
 impl Display for Settings {
@@ -48,6 +57,26 @@ pub(crate) fn claim(what: &str, ratio: Spread, goal: Option<Goal>) -> Row {
 /// The single runs of one figure.
 pub(crate) fn sample(what: impl Into<String>, unit: &'static str, runs: &[f64]) -> Sample {
     Sample { what: what.into(), unit, runs: runs.to_vec() }
+}
+
+/// What is told of a run: what it is, its unit, and where it stands.
+pub(crate) type Figure<R> = (&'static str, &'static str, fn(&R) -> f64);
+
+/// Each figure of each program, and the single runs behind it.
+pub(crate) fn told<R>(
+    names: &[&str],
+    runs: &[Vec<R>],
+    figures: &[Figure<R>],
+) -> anyhow::Result<(Vec<Row>, Vec<Sample>)> {
+    let (mut rows, mut samples) = (Vec::new(), Vec::new());
+    for (what, unit, figure) in figures {
+        for (name, runs) in names.iter().zip(runs) {
+            let (what, runs) = (format!("{name}, {what}"), runs.iter().map(figure).collect::<Vec<f64>>());
+            rows.push(Row::new(what.clone(), Spread::of(&runs).context("a run without a figure")?, unit));
+            samples.push(sample(what, unit, &runs));
+        }
+    }
+    Ok((rows, samples))
 }
 
 #[cfg(test)]

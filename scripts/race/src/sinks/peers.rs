@@ -38,13 +38,11 @@ impl Peer {
     /// As it comes; and with more threads, larger batches, statements of many rows, and the collector for throughput.
     fn settings(self) -> [Settings; 2] {
         let Self::Spring = self;
-        let set = |name, flags: &[&'static str], variables: &[(&str, &str)]| Settings {
-            name,
-            flags: flags.to_vec(),
-            environment: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        };
         let tuned = [("CONCURRENCY", "2"), ("MAX_POLL_RECORDS", "2000"), ("REWRITE_BATCHES", "true")];
-        [set("Spring, plain", &["-Xmx512m"], &[]), set("Spring, tuned", &["-Xmx512m", "-XX:+UseParallelGC"], &tuned)]
+        [
+            Settings::new("Spring, plain", &["-Xmx512m"], &[]),
+            Settings::new("Spring, tuned", &["-Xmx512m", "-XX:+UseParallelGC"], &tuned),
+        ]
     }
 }
 

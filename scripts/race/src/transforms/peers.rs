@@ -44,11 +44,6 @@ impl Peer {
     /// and at least once.
     fn settings(self) -> Vec<Settings> {
         let Self::Streams = self;
-        let set = |name, flags: &[&'static str], variables: &[(&str, &str)]| Settings {
-            name,
-            flags: flags.to_vec(),
-            environment: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        };
         let tuned = ["-Xmx512m", "-XX:+UseParallelGC"];
         let equal = |guarantee| {
             [
@@ -61,9 +56,9 @@ impl Peer {
             ]
         };
         vec![
-            set("Streams exactly once, plain", &["-Xmx512m"], &[("GUARANTEE", "exactly_once_v2")]),
-            set("Streams exactly once, tuned, 20 ms", &tuned, &equal("exactly_once_v2")),
-            set("Streams at least once, tuned, 20 ms", &tuned, &equal("at_least_once")),
+            Settings::new("Streams exactly once, plain", &["-Xmx512m"], &[("GUARANTEE", "exactly_once_v2")]),
+            Settings::new("Streams exactly once, tuned, 20 ms", &tuned, &equal("exactly_once_v2")),
+            Settings::new("Streams at least once, tuned, 20 ms", &tuned, &equal("at_least_once")),
         ]
     }
 }

@@ -50,23 +50,22 @@ impl Peer {
             Self::Spring => {
                 let threads = [("VIRTUAL_THREADS", "true"), ("SERVER_TOMCAT_MAXKEEPALIVEREQUESTS", "-1")];
                 [
-                    set("Spring, plain", &["-Xmx512m"], &[]),
-                    set("Spring, tuned", &["-Xmx512m", "-XX:+UseParallelGC"], &[ours, threads].concat()),
+                    Settings::new("Spring, plain", &["-Xmx512m"], &[]),
+                    Settings::new("Spring, tuned", &["-Xmx512m", "-XX:+UseParallelGC"], &[ours, threads].concat()),
                 ]
             }
             // What lives as long as a request is not to be copied out of the young generation.
-            Self::Fastify => {
-                [set("Fastify, plain", &[], &[]), set("Fastify, tuned", &["--max-semi-space-size=64"], &ours)]
-            }
+            Self::Fastify => [
+                Settings::new("Fastify, plain", &[], &[]),
+                Settings::new("Fastify, tuned", &["--max-semi-space-size=64"], &ours),
+            ],
             Self::Fastapi => {
                 let python = [("POLL", "loop"), ("GC_THRESHOLD", "50000")];
-                [set("FastAPI, plain", &[], &[]), set("FastAPI, tuned", &[], &[ours, python].concat())]
+                [
+                    Settings::new("FastAPI, plain", &[], &[]),
+                    Settings::new("FastAPI, tuned", &[], &[ours, python].concat()),
+                ]
             }
         }
     }
-}
-
-fn set(name: &'static str, flags: &[&'static str], variables: &[(&str, &str)]) -> Settings {
-    let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Settings { name, flags: flags.to_vec(), environment }
 }

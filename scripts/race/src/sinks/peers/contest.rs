@@ -6,9 +6,9 @@ use anyhow::{Context, ensure};
 
 use super::{Field, Held, Who};
 use crate::{
-    peers::{claim, sample},
+    peers::{self, claim, told},
     process,
-    report::{Row, progress},
+    report::progress,
     sinks::{Bench, Found, fill, orders, stores::Kind},
     spread::Spread,
 };
@@ -119,7 +119,7 @@ type Figure = fn(&Run) -> f64;
 fn rows(all: &[Who], runs: &[Vec<Run>]) -> anyhow::Result<Found> {
     let mut found = Found::default();
     let of = |runs: &[Run], figure: Figure| runs.iter().map(figure).collect::<Vec<_>>();
-    let figures: [(&str, &str, Figure); 6] = [
+    let figures: [peers::Figure<Run>; 6] = [
         ("into the table", "rows/s", |run| run.rates[0]),
         ("into the index", "documents/s", |run| run.rates[1]),
         ("CPU of the writer", "µs/order", |run| run.writer * 1e6),
@@ -127,13 +127,8 @@ fn rows(all: &[Who], runs: &[Vec<Run>]) -> anyhow::Result<Found> {
         ("CPU of Elasticsearch", "µs/order", |run| run.stores[1] * 1e6),
         ("the most RSS of the writer", "MiB", |run| run.most),
     ];
-    for (what, unit, figure) in figures {
-        for (who, runs) in all.iter().zip(runs) {
-            let (what, runs) = (format!("{}, {what}", who.name()), of(runs, figure));
-            found.rows.push(Row::new(what.clone(), Spread::of(&runs).context("a run without a figure")?, unit));
-            found.samples.push(sample(what, unit, &runs));
-        }
-    }
+    let names: Vec<&str> = all.iter().map(Who::name).collect();
+    (found.rows, found.samples) = told(&names, runs, &figures)?;
     let (ours, theirs) = runs.split_first().context("nobody ran")?;
     let claims: [(&str, bool, Figure); 4] = [
         ("rows/s, of those of", true, |run| run.rates[0]),

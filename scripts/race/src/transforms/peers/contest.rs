@@ -13,7 +13,7 @@ use schemas::names::topics;
 
 use super::{Field, Who, orders, same};
 use crate::{
-    peers::{claim, sample},
+    peers::{self, claim, told},
     report::{Row, Sample, progress},
     spread::{Goal, Spread},
 };
@@ -153,20 +153,15 @@ type Figure = fn(&Run) -> f64;
 fn rows(all: &[Who], runs: &[Vec<Run>]) -> anyhow::Result<Found> {
     let mut found = Found::default();
     let of = |runs: &[Run], figure: Figure| runs.iter().map(figure).collect::<Vec<_>>();
-    let figures: [(&str, &str, Figure); 5] = [
+    let figures: [peers::Figure<Run>; 5] = [
         ("warm", "records/CPU-s", |run| run.per_cpu),
         ("cold: from the start to the end of the warm-up", "records/CPU-s", |run| run.cold),
         ("warm, one thread or task", "records/s", |run| run.per_second),
         ("from start to the first commit", "ms", |run| run.first_after),
         ("the most RSS", "MiB", |run| run.most_mib),
     ];
-    for (what, unit, figure) in figures {
-        for (who, runs) in all.iter().zip(runs) {
-            let (what, runs) = (format!("{}, {what}", who.name()), of(runs, figure));
-            found.rows.push(Row::new(what.clone(), Spread::of(&runs).context("a run without a figure")?, unit));
-            found.samples.push(sample(what, unit, &runs));
-        }
-    }
+    let names: Vec<&str> = all.iter().map(Who::name).collect();
+    (found.rows, found.samples) = told(&names, runs, &figures)?;
     let (ours, theirs) = runs.split_first().context("nobody ran")?;
     for (who, theirs) in all.iter().skip(1).zip(theirs) {
         let ratio = |ours: &[f64], theirs: &[f64]| Spread::of_ratios(ours, theirs).context("no ratio");

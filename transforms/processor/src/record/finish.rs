@@ -78,7 +78,7 @@ impl Output {
         let failed = |error: apache_avro::Error| short(&error.to_string());
         Ok(Self {
             id,
-            short: Splice::compile(text, text).inspect_err(|why| tracing::debug!(why, "no short way for outputs")).ok(),
+            short: Splice::of(record, record).inspect_err(|why| tracing::debug!(why, "no short way for outputs")).ok(),
             reader: GenericDatumReader::builder(schema).human_readable(false).build().map_err(failed)?,
             // What is written was read with the same schema, or is one of the fields that were checked above.
             writer: GenericDatumWriter::builder(schema)

@@ -20,14 +20,19 @@ impl Splice {
     /// # Errors
     /// The first thing that is not covered.
     pub(crate) fn compile(writer: &str, reader: &str) -> Result<Self, String> {
-        let (from, to) = (record(writer)?, record(reader)?);
+        Self::of(&record(writer)?, &record(reader)?)
+    }
+
+    /// The same of schemas that are parsed.
+    ///
+    /// # Errors
+    /// The first thing that is not covered.
+    pub(crate) fn of(from: &RecordSchema, to: &RecordSchema) -> Result<Self, String> {
         let written =
             from.fields.iter().map(|field| shape(&field.schema, 0).map_err(|why| format!("{}: {why}", field.name)));
         let written = written.collect::<Result<Vec<Shape>, String>>()?;
-        let read = to
-            .fields
-            .iter()
-            .map(|field| source(field, &from, &written).map_err(|why| format!("{}: {why}", field.name)));
+        let read =
+            to.fields.iter().map(|field| source(field, from, &written).map_err(|why| format!("{}: {why}", field.name)));
         Ok(Self { read: read.collect::<Result<_, _>>()?, written })
     }
 }

@@ -102,6 +102,11 @@ impl<'a> Reader<'a> {
     /// A long.
     pub fn long(&mut self) -> Result<i64, DatumError> {
         let at = self.at;
+        // Lengths, branches and counts are a byte, nearly all of them.
+        if let Some(byte @ ..0x80) = self.bytes.get(at).copied() {
+            self.at += 1;
+            return Ok(i64::from(byte >> 1) ^ -i64::from(byte & 1));
+        }
         let mut zigzag = 0_u64;
         for shift in (0..64).step_by(7) {
             let [byte] = self.array_of::<1>("a long")?;
@@ -231,6 +236,10 @@ impl<'a> Reader<'a> {
 /// The number that big-endian two's complement bytes are; none or more than 16 bytes are refused.
 fn unscaled(bytes: &[u8]) -> Option<i128> {
     let first = *bytes.first()?;
+    if bytes.len() <= 8 {
+        let sign = if first & 0x80 == 0 { 0 } else { -1 };
+        return Some(bytes.iter().fold(sign, |number: i64, byte| number << 8 | i64::from(*byte)).into());
+    }
     let mut wide = [if first & 0x80 == 0 { 0 } else { 0xff }; 16];
     let start = wide.len().checked_sub(bytes.len())?;
     wide.get_mut(start..)?.copy_from_slice(bytes);
@@ -304,6 +313,12 @@ impl Writer<'_> {
     ) -> Result<(), DatumError> {
         let number = Self::exact(value, precision, scale, field)?;
         // As few bytes as hold the number and its sign.
+        if let Ok(number) = i64::try_from(number) {
+            let sign_bits = if number < 0 { number.leading_ones() } else { number.leading_zeros() };
+            let spare = ((sign_bits - 1) / 8) as usize;
+            self.bytes(number.to_be_bytes().get(spare..).unwrap_or_default());
+            return Ok(());
+        }
         let sign_bits = if number < 0 { number.leading_ones() } else { number.leading_zeros() };
         let spare = ((sign_bits - 1) / 8) as usize;
         self.bytes(number.to_be_bytes().get(spare..).unwrap_or_default());

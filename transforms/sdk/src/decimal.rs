@@ -71,16 +71,19 @@ impl Decimal {
 
     /// The exact product; its scale is the sum of both.
     pub fn checked_mul(self, other: Self) -> Result<Self, DecimalError> {
-        let unscaled = self.unscaled.checked_mul(other.unscaled).ok_or(DecimalError::Overflow)?;
+        let unscaled = product(self.unscaled, other.unscaled).ok_or(DecimalError::Overflow)?;
         let scale = self.scale.checked_add(other.scale).ok_or(DecimalError::Overflow)?;
         Ok(Self { unscaled, scale })
     }
 
     /// The same number with this many decimals, if it has one.
     pub fn with_scale(self, scale: u32) -> Result<Self, DecimalError> {
+        if scale == self.scale {
+            return Ok(self);
+        }
         let unscaled = match scale.checked_sub(self.scale) {
             Some(more) => {
-                power_of_ten(more).and_then(|power| self.unscaled.checked_mul(power)).ok_or(DecimalError::Overflow)?
+                power_of_ten(more).and_then(|power| product(self.unscaled, power)).ok_or(DecimalError::Overflow)?
             }
             None => match self.split(self.scale.saturating_sub(scale)) {
                 (quotient, 0, _) => quotient,
@@ -99,7 +102,7 @@ impl Decimal {
         let away = match rest.cmp(&half) {
             Ordering::Greater => true,
             Ordering::Less => false,
-            Ordering::Equal => quotient % 2 != 0,
+            Ordering::Equal => quotient & 1 != 0,
         };
         let step = if away { self.unscaled.signum() } else { 0 };
         let unscaled = quotient.checked_add(step).ok_or(DecimalError::Overflow)?;
@@ -108,21 +111,43 @@ impl Decimal {
 
     /// How many digits its unscaled number has: what Avro calls precision.
     pub fn precision(&self) -> u32 {
-        self.unscaled.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1)
+        let size = self.unscaled.unsigned_abs();
+        let log = match u64::try_from(size) {
+            Ok(size) => size.checked_ilog10(),
+            Err(_) => size.checked_ilog10(),
+        };
+        log.map_or(1, |log| log + 1)
     }
 
     /// Quotient (towards zero), size of the rest, and half of the divisor, for a division by `10^digits`. All three are
     /// exact; where the divisor is beyond 128 bits, the quotient is zero and the half is above every rest.
     fn split(self, digits: u32) -> (i128, u128, u128) {
-        match power_of_ten(digits) {
-            Some(power) => ((self.unscaled / power), (self.unscaled % power).unsigned_abs(), power.unsigned_abs() / 2),
-            None => (0, self.unscaled.unsigned_abs(), u128::MAX),
+        let Some(power) = power_of_ten(digits) else { return (0, self.unscaled.unsigned_abs(), u128::MAX) };
+        match (i64::try_from(self.unscaled), i64::try_from(power)) {
+            (Ok(number), Ok(power)) => {
+                ((number / power).into(), (number % power).unsigned_abs().into(), (power.unsigned_abs() / 2).into())
+            }
+            _ => (self.unscaled / power, (self.unscaled % power).unsigned_abs(), power.unsigned_abs() / 2),
         }
     }
 }
 
+/// Most numbers have 64 bits, and WebAssembly has no instruction for a product or quotient of 128, only long code.
+fn product(left: i128, right: i128) -> Option<i128> {
+    match (i64::try_from(left), i64::try_from(right)) {
+        (Ok(left), Ok(right)) => match left.checked_mul(right) {
+            Some(product) => Some(product.into()),
+            None => i128::from(left).checked_mul(right.into()),
+        },
+        _ => left.checked_mul(right),
+    }
+}
+
 fn power_of_ten(exponent: u32) -> Option<i128> {
-    10_i128.checked_pow(exponent)
+    match 10_i64.checked_pow(exponent) {
+        Some(power) => Some(power.into()),
+        None => 10_i128.checked_pow(exponent),
+    }
 }
 
 impl Ord for Decimal {

@@ -163,6 +163,19 @@ prop_compose! {
     }
 }
 
+/// Numbers of every width, and most of all around the ends of 64 bits.
+fn wide() -> impl Strategy<Value = i128> {
+    let near = |end: i128| (-3_i128..4).prop_map(move |off| end + off);
+    prop_oneof![
+        any::<i64>().prop_map(i128::from),
+        (any::<i128>(), 0_u32..127).prop_map(|(number, shift)| number >> shift),
+        near(i64::MAX.into()),
+        near(i64::MIN.into()),
+        near(u64::MAX.into()),
+        near(0),
+    ]
+}
+
 proptest! {
     #[test]
     fn a_record_reads_back_as_it_was_written(record in everything()) {
@@ -184,6 +197,28 @@ proptest! {
         prop_assert_eq!(left.checked_mul(right), Ok(Decimal::new(a * b, 4)));
         prop_assert_eq!(left.cmp(&right), a.cmp(&b));
         prop_assert_eq!(Decimal::new(a, 2).cmp(&Decimal::new(b, 4)), (a * 100).cmp(&b));
+    }
+
+    // Around 64 bits another code takes over.
+    #[test]
+    fn wide_numbers_are_as_exact_as_narrow_ones(
+        a in wide(), b in wide(), digits in 0_u32..39, bytes in prop::collection::vec(any::<u8>(), 0..18),
+    ) {
+        let product = Decimal::new(a, 2).checked_mul(Decimal::new(b, 2)).ok().map(|product| product.unscaled());
+        prop_assert_eq!(product, a.checked_mul(b));
+        let scaled = Decimal::new(a, 0).with_scale(digits).ok().map(|scaled| scaled.unscaled());
+        prop_assert_eq!(scaled, 10_i128.checked_pow(digits).and_then(|power| a.checked_mul(power)));
+        let power = 10_i128.checked_pow(digits).unwrap_or(i128::MAX);
+        let floor = Decimal::new(a, digits).with_scale(0).ok().map(|whole| whole.unscaled());
+        prop_assert_eq!(floor, (a % power == 0).then_some(a / power));
+        prop_assert_eq!(Decimal::new(a, 0).precision() as usize, a.unsigned_abs().to_string().len());
+        let (mut wrote, mut long) = (Vec::new(), Vec::new());
+        crate::Writer(&mut wrote).decimal(Decimal::new(a, 0), 39, 0, "a").unwrap();
+        prop_assert_eq!(crate::Reader::new(&wrote).decimal(0).unwrap().unscaled(), a);
+        crate::Writer(&mut long).bytes(&bytes);
+        let sign = if bytes.first().is_some_and(|first| first & 0x80 != 0) { -1 } else { 0 };
+        let expected = (1..=16).contains(&bytes.len()).then(|| bytes.iter().fold(sign, |all, byte| all << 8 | i128::from(*byte)));
+        prop_assert_eq!(crate::Reader::new(&long).decimal(0).ok().map(|read| read.unscaled()), expected);
     }
 
     #[test]

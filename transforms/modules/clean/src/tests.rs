@@ -37,6 +37,19 @@ fn the_customer_is_tidied() {
 }
 
 #[test]
+fn what_is_taken_for_tidy_is() {
+    let letters = [' ', '\t', '\u{0}', '!', 'a', '~', '\u{7f}', '\u{a0}', '\u{e9}', '\u{301}'];
+    for number in 0..10_000_usize {
+        let text: String = (0..4).map(|place| letters[number / 10_usize.pow(place) % 10]).collect();
+        for text in [text.as_str(), text.trim_end_matches('\t')] {
+            let by_rule = text::by_rule(text);
+            assert_eq!(text::tidy(text), by_rule, "{text:?}");
+        }
+    }
+    assert_eq!(text::tidy(""), "");
+}
+
+#[test]
 fn a_customer_of_nothing_is_rejected() {
     for typed in ["", " ", "\u{0}\u{1b}", "\u{2003}\u{7}\u{a0}"] {
         assert_eq!(clean(order(typed), &IGNORE), reject("customer is empty after cleaning"), "{typed:?}");

@@ -36,12 +36,12 @@ impl Config {
 
 #[transform(schema = "../../../schemas/versions/order_placed.v1.avsc")]
 pub(crate) fn enrich(mut order: Order, config: &Config) -> Verdict<Order> {
-    let currency = order.currency.get_or_insert_with(|| config.home.to_string());
+    let currency = order.currency.get_or_insert_with(|| config.home.as_str().to_owned());
     order.amount_home = match amount_home(order.amount, currency, config) {
         Ok(amount) => amount,
         Err(reason) => return reject(reason),
     };
-    order.home_currency = Some(config.home.to_string());
+    order.home_currency = Some(config.home.as_str().to_owned());
     order.region = order.country.as_deref().and_then(region::of).map(str::to_owned);
     let count: i64 = order.items.iter().map(|item| i64::from(item.quantity)).sum();
     order.item_count = match i32::try_from(count) {

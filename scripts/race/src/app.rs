@@ -1,174 +1,34 @@
 //! What can be asked of the command.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
+use clap::Parser;
 use race::{
-    edge::{self, Options, Stage},
+    edge::{self, Options},
     floor,
     histogram::Histogram,
     load::{Load, Pace, Plan, Tally},
-    pipeline, sinks, transforms,
+    page, pipeline,
+    report::Report,
+    sinks, transforms,
 };
 
-/// Measures our programs beside their floors and peers
-#[derive(Debug, clap::Parser)]
-#[command(name = "race", version, max_term_width = 110)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
+mod args;
 
-#[derive(Debug, clap::Subcommand)]
-enum Command {
-    /// The edge beside a bare hyper server and a direct produce
-    Edge(Edge),
-    /// The transforms beside the same code without a sandbox, and exactly once beside at least once
-    Transforms(Transforms),
-    /// The sinks beside their connectors' defaults and a native bulk loop, and how they come back after a store's death
-    Sinks(Sinks),
-    /// An order's whole way, everything deployed: until it is answered, SELECTed and found, and what that costs
-    Pipeline(Pipeline),
-    /// Sends orders to an edge that runs, and tells what came back
-    Load(ByHand),
-    /// Is a bare hyper server; `edge` starts it
-    #[command(hide = true)]
-    Floor(floor::Args),
-    /// Transforms so many records; `transforms` starts it
-    #[command(hide = true)]
-    Turn(transforms::TurnArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct Transforms {
-    /// Some three minutes in place of twenty; ranges are wider
-    #[arg(long)]
-    quick: bool,
-    /// Only these parts
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<transforms::Stage>,
-    /// In place of all that: our transforms beside Kafka Streams with the same rules, on a real broker and registry
-    #[arg(long, conflicts_with = "only")]
-    peers: bool,
-    /// The same with these peers only
-    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "only")]
-    peer: Vec<transforms::Peer>,
-    /// Pairs of runs
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
-    pairs: u8,
-    /// Where the figures go as JSON; bench/transforms.json in the target folder if absent
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-struct Sinks {
-    /// Some eight minutes in place of an hour; ranges are wider
-    #[arg(long)]
-    quick: bool,
-    /// Only these parts
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<sinks::Stage>,
-    /// Of the rates, only those of this store
-    #[arg(long, value_enum)]
-    store: Option<sinks::Kind>,
-    /// Orders of one drain into Elasticsearch, five times as many into PostgreSQL; 100,000 if absent, 20,000 when quick
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
-    orders: Option<u32>,
-    /// Pairs of runs
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
-    pairs: u8,
-    /// Another connector file that takes part in the rates, beside the shipped one of its store; may be given several times
-    #[arg(long, value_name = "FILE")]
-    beside: Vec<PathBuf>,
-    /// In place of all that: both our sinks beside a consumer in Spring that writes both stores
-    #[arg(long, conflicts_with_all = ["only", "store", "beside"])]
-    peers: bool,
-    /// Where the figures go as JSON; bench/sinks.json in the target folder if absent
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-struct Pipeline {
-    /// Some three minutes in place of fifteen: one start, one short round of each rate
-    #[arg(long)]
-    quick: bool,
-    /// Orders a second
-    #[arg(long, value_delimiter = ',', default_values_t = [100, 500, 1_000], value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    rates: Vec<u32>,
-    /// Rounds of each rate, and starts
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
-    rounds: u8,
-    /// Where the figures go as JSON; bench/pipeline.json in the target folder if absent
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-struct Edge {
-    /// A real broker in place of librdkafka's mock one; millions of orders are written to its topic orders.received. For
-    /// the part "overload" give it a quota for the client edge-race, below what this machine can send
-    #[arg(long, value_name = "HOST:PORT")]
-    kafka: Option<String>,
-    /// About a minute in place of several; ranges are wider
-    #[arg(long)]
-    quick: bool,
-    /// Only these parts
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Stage>,
-    /// Pairs of runs
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
-    pairs: u8,
-    /// Connections of the closed loops
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=4000))]
-    connections: u16,
-    /// In place of all that: our edge beside the same edge in other tools, on a real broker and registry of its own
-    #[arg(long, conflicts_with_all = ["kafka", "only"])]
-    peers: bool,
-    /// The same with these peers only
-    #[arg(long, value_enum, value_delimiter = ',', conflicts_with_all = ["kafka", "only"])]
-    peer: Vec<edge::Peer>,
-    /// The edge's program; the one beside this program if absent
-    #[arg(long, value_name = "FILE")]
-    edge: Option<PathBuf>,
-    /// A flag for the edge, such as --edge-arg=--max-body-bytes=65536; may be given several times
-    #[arg(long = "edge-arg", value_name = "FLAG", allow_hyphen_values = true)]
-    edge_args: Vec<String>,
-    /// Where the figures go as JSON; bench/edge.json in the target folder if absent
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-struct ByHand {
-    /// Where the edge listens
-    #[arg(default_value = "127.0.0.1:8080")]
-    address: SocketAddr,
-    /// Requests a second, at times that do not move when the edge is slow
-    #[arg(long, default_value_t = 500.0)]
-    rate: f64,
-    /// In place of a rate: each connection sends when it has its answer
-    #[arg(long, conflicts_with = "rate")]
-    closed: bool,
-    /// Connections, and requests under way at once
-    #[arg(long, default_value_t = 64)]
-    connections: usize,
-    /// How long
-    #[arg(long, default_value_t = 10.0)]
-    seconds: f64,
-    /// Orders in one request
-    #[arg(long, default_value_t = 1)]
-    batch: usize,
-    /// A refused client waits as long as it is told and sends its order once more
-    #[arg(long)]
-    obey_retry_after: bool,
-}
+pub(crate) use args::Args;
+use args::{ByHand, Command, Edge, Pipeline, Sinks, Transforms};
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Floor(args) => return floor::serve(args),
         Command::Turn(args) => return transforms::turn(args),
+        Command::All { quick } => return all(*quick),
+        Command::Report { plots } => return page(plots.as_deref()),
         Command::Edge(_) | Command::Transforms(_) | Command::Sinks(_) | Command::Pipeline(_) | Command::Load(_) => {}
     }
     // One thread: what it does not take is left to what is measured.
@@ -180,8 +40,56 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Transforms(args) => runtime.block_on(bench_transforms(args)),
         Command::Sinks(args) => runtime.block_on(bench_sinks(args)),
         Command::Pipeline(args) => runtime.block_on(bench_pipeline(args)),
-        Command::Floor(_) | Command::Turn(_) => Ok(()),
+        Command::Floor(_) | Command::Turn(_) | Command::All { .. } | Command::Report { .. } => Ok(()),
     }
+}
+
+/// In the order of an order's way.
+const ALL: [&[&str]; 7] = [
+    &["edge"],
+    &["edge", "--peers"],
+    &["transforms"],
+    &["transforms", "--peers"],
+    &["sinks"],
+    &["sinks", "--peers"],
+    &["pipeline"],
+];
+
+/// One that fails does not keep the others from being measured.
+fn all(quick: bool) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    for bench in ALL {
+        let name = bench.join(" ");
+        eprintln!("race: === {name}");
+        let words = std::iter::once("race").chain(bench.iter().copied()).chain(quick.then_some("--quick"));
+        if let Err(error) = run(Args::try_parse_from(words)?) {
+            eprintln!("race: {name}: {error:#}");
+            failed.push(name);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("not measured: {}; why stands above", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// Where benches leave what they found: beside the folder of the profile.
+fn bench_dir() -> anyhow::Result<PathBuf> {
+    Ok(std::env::current_exe().context("cannot find this program's own file")?.with_file_name("../bench"))
+}
+
+fn page(plots: Option<&Path>) -> anyhow::Result<()> {
+    let dir = bench_dir()?;
+    page::write(&dir)?;
+    plots.map_or(Ok(()), |to| page::write_plots(&dir, to))
+}
+
+/// Shows what was found, and leaves it for the page.
+fn tell(report: &Report, json: Option<PathBuf>, name: &str) -> anyhow::Result<()> {
+    println!("{report}");
+    let dir = bench_dir()?;
+    report.save(&json.unwrap_or_else(|| dir.join(format!("{name}.json"))))?;
+    page::write(&dir)
 }
 
 async fn bench(args: Edge) -> anyhow::Result<()> {
@@ -191,15 +99,13 @@ async fn bench(args: Edge) -> anyhow::Result<()> {
     let (pairs, connections) = (args.pairs.into(), args.connections.into());
     let Edge { kafka, quick, only, edge_args, peers, peer, json, .. } = args;
     let options = Options { kafka, edge, edge_args, pairs, connections, quick, only };
-    // Beside the folder of the profile.
-    let dir = own.with_file_name("../bench");
+    let dir = bench_dir()?;
     let peer = if peers && peer.is_empty() { edge::Peer::ALL.to_vec() } else { peer };
     let (report, name) = match peer.as_slice() {
-        [] => (edge::run(options).await?, "edge.json"),
-        peers => (edge::race(options, peers, &dir).await?, "edge-peers.json"),
+        [] => (edge::run(options).await?, "edge"),
+        peers => (edge::race(options, peers, &dir).await?, "edge-peers"),
     };
-    println!("{report}");
-    report.save(&json.unwrap_or_else(|| dir.join(name)))
+    tell(&report, json, name)
 }
 
 async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
@@ -210,7 +116,7 @@ async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
         "{} is not there; `cargo build --release --workspace` makes it",
         transforms.display()
     );
-    let all = own.with_file_name("../bench");
+    let all = bench_dir()?;
     let Transforms { quick, only, peers, peer, json, .. } = args;
     let peer = if peers && peer.is_empty() { transforms::Peer::ALL.to_vec() } else { peer };
     let name = if peer.is_empty() { "transforms" } else { "transforms-peers" };
@@ -219,29 +125,22 @@ async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
         [] => transforms::run(options).await?,
         peers => transforms::race(options, peers, &all).await?,
     };
-    println!("{report}");
-    report.save(&json.unwrap_or_else(|| all.join(format!("{name}.json"))))
+    tell(&report, json, name)
 }
 
 async fn bench_sinks(args: Sinks) -> anyhow::Result<()> {
-    let own = std::env::current_exe().context("cannot find this program's own file")?;
-    let dir = own.with_file_name("../bench");
+    let dir = bench_dir()?;
     let Sinks { quick, only, store, orders, beside, peers, .. } = args;
     let name = if peers { "sinks-peers" } else { "sinks" };
     let options = sinks::Options { dir: dir.join(name), orders, pairs: args.pairs.into(), quick, only, store, beside };
     let report = if peers { sinks::race(options, &sinks::Peer::ALL, &dir).await? } else { sinks::run(options).await? };
-    println!("{report}");
-    report.save(&args.json.unwrap_or_else(|| dir.join(format!("{name}.json"))))
+    tell(&report, args.json, name)
 }
 
 async fn bench_pipeline(args: Pipeline) -> anyhow::Result<()> {
-    let own = std::env::current_exe().context("cannot find this program's own file")?;
     let Pipeline { quick, rates, rounds, json } = args;
-    let options =
-        pipeline::Options { dir: own.with_file_name("../bench/pipeline"), rates, rounds: rounds.into(), quick };
-    let report = pipeline::run(options).await?;
-    println!("{report}");
-    report.save(&json.unwrap_or_else(|| own.with_file_name("../bench/pipeline.json")))
+    let options = pipeline::Options { dir: bench_dir()?.join("pipeline"), rates, rounds: rounds.into(), quick };
+    tell(&pipeline::run(options).await?, json, "pipeline")
 }
 
 async fn by_hand(args: &ByHand) -> anyhow::Result<()> {
@@ -258,11 +157,11 @@ async fn by_hand(args: &ByHand) -> anyhow::Result<()> {
         obey_retry_after: args.obey_retry_after,
     };
     let tally = Load::run(&plan, &Arc::default()).await;
-    tell(&tally, args);
+    tell_load(&tally, args);
     Ok(())
 }
 
-fn tell(tally: &Tally, args: &ByHand) {
+fn tell_load(tally: &Tally, args: &ByHand) {
     let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     println!("accepted: {} orders, {:.0}/s", tally.accepted(), tally.accepted() as f64 / args.seconds);
     println!(

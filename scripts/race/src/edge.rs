@@ -18,10 +18,11 @@ use crate::{
     machine::Machine,
     orders::Ids,
     process::{Process, free_address},
-    report::{Report, Row, progress},
+    report::{Found, Report, progress},
 };
 
 mod encode;
+mod growth;
 mod latency;
 mod memory;
 mod overload;
@@ -66,6 +67,13 @@ pub enum Stage {
     Memory,
     /// Three times as many orders as the broker takes.
     Overload,
+    /// How costs grow with an order's size and with connections.
+    Growth,
+}
+
+impl Stage {
+    /// In the order in which they are run.
+    const ALL: [Self; 6] = [Self::Encode, Self::Throughput, Self::Latency, Self::Memory, Self::Overload, Self::Growth];
 }
 
 /// What all stages share.
@@ -86,13 +94,6 @@ struct Edge {
     ready_after: Duration,
 }
 
-/// What a stage found.
-#[derive(Debug, Default)]
-struct Found {
-    rows: Vec<Row>,
-    notes: Vec<String>,
-}
-
 /// Runs all of it.
 ///
 /// # Errors
@@ -108,23 +109,22 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let bench = Bench { options, kafka, registry, ids: Arc::default(), _tasks: tasks };
     progress("comparing outputs");
     let compared = same::check(&bench).await.context("the outputs differ, so nothing is measured")?;
-    let mut found = Found { rows: Vec::new(), notes: vec![compared] };
-    for stage in [Stage::Encode, Stage::Throughput, Stage::Latency, Stage::Memory, Stage::Overload] {
+    let mut found = Found { notes: vec![compared], ..Found::default() };
+    for stage in Stage::ALL {
         if !bench.options.only.is_empty() && !bench.options.only.contains(&stage) {
             continue;
         }
-        let Found { rows, notes } = match stage {
+        found.extend(match stage {
             Stage::Encode => encode::measure(&bench)?,
             Stage::Throughput => throughput::measure(&bench).await?,
             Stage::Latency => latency::measure(&bench).await?,
             Stage::Memory => memory::measure(&bench).await?,
             Stage::Overload => overload::measure(&bench).await?,
-        };
-        found.rows.extend(rows);
-        found.notes.extend(notes);
+            Stage::Growth => growth::measure(&bench).await?,
+        });
     }
     let setting = bench.setting();
-    Ok(Report { bench: "edge", machine, setting, rows: found.rows, notes: found.notes, samples: Vec::new() })
+    Ok(Report::new("edge", machine, setting, found))
 }
 
 impl Bench {

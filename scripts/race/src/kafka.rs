@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,9 +15,9 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::RDKafkaErrorCode,
-    message::BorrowedMessage,
+    message::{BorrowedMessage, ToBytes},
     mocking::MockCluster,
-    producer::DefaultProducerContext,
+    producer::{BaseRecord, DefaultProducerContext, ThreadedProducer},
 };
 use schemas::{Order, codec, framing, names::topics};
 use serde_json::json;
@@ -31,6 +32,25 @@ pub const PARTITIONS: i32 = 12;
 pub const SCHEMA_ID: u32 = 77;
 const TOPIC: &str = topics::ORDERS_RECEIVED;
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Gives a record to a producer, and waits for room in its queue, which is bounded, while the broker empties it.
+///
+/// # Errors
+/// When there is no room within `patience`, or the record is not taken for another reason.
+pub(crate) fn enqueue<K: ToBytes + ?Sized, V: ToBytes + ?Sized>(
+    producer: &ThreadedProducer<DefaultProducerContext>,
+    mut record: BaseRecord<'_, K, V>,
+    patience: Duration,
+) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while let Err((error, refused)) = producer.send(record) {
+        let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+        ensure!(full && begun.elapsed() < patience, "a record could not be written: {error}");
+        thread::sleep(Duration::from_millis(1));
+        record = refused;
+    }
+    Ok(())
+}
 
 /// A broker with the topic of orders.
 pub struct Kafka {

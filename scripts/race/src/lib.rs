@@ -2,9 +2,10 @@
 //!
 //! A figure is orders per CPU-second of the measured process, or a latency from the *intended* time of a request. A
 //! claim is a ratio of alternate runs with its range: on a shared machine one figure alone says little. The parts: what
-//! is sent ([`orders`], [`load`]), what is counted ([`histogram`], [`spread`], [`process`]), whom we measure beside
+//! is sent ([`orders`], [`load`]), what is counted ([`histogram`], [`spread`], [`curve`], [`process`]), whom we measure beside
 //! ([`floor`], [`direct`], `peers`), one module for each thing that is measured ([`edge`], [`transforms`], [`sinks`],
-//! [`pipeline`]), and how it is told ([`report`]).
+//! [`pipeline`]), and how it is told
+//! ([`report`], [`page`]).
 
 pub mod orders;
 
@@ -15,6 +16,8 @@ pub mod load;
 pub mod histogram;
 
 pub mod spread;
+
+pub mod curve;
 
 pub mod process;
 
@@ -36,3 +39,5 @@ pub mod pipeline;
 
 pub mod machine;
 pub mod report;
+
+pub mod page;

@@ -24,16 +24,31 @@ const ORDER: &str = concat!(
 pub struct Ids {
     prefix: String,
     next: AtomicU64,
+    /// An order with [`PLACE`] for its id.
+    text: String,
 }
 
 impl Default for Ids {
     fn default() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        Self { prefix: format!("race-{:08x}-", now as u32), next: AtomicU64::new(0) }
+        Self { prefix: format!("race-{:08x}-", now as u32), next: AtomicU64::new(0), text: ORDER.to_owned() }
     }
 }
 
 impl Ids {
+    /// For orders of so many items, each of 110 bytes or so: 0.2 KB without any, 55 KB with the most that the contract
+    /// allows, which are 500.
+    #[must_use]
+    pub fn with_items(count: usize) -> Self {
+        let item = |number| format!(r#"{{"sku":"SKU-{number:060}","quantity":2,"unitPrice":49.95}}"#);
+        let items: Vec<String> = (0..count).map(item).collect();
+        let text = format!(
+            r#"{{"orderId":"{PLACE}","amount":149.85,"customer":"Zoe Berg","currency":"EUR","items":[{}],"country":"DE","createdAt":"2026-05-06T07:08:09.123Z"}}"#,
+            items.join(",")
+        );
+        Self { text, ..Self::default() }
+    }
+
     /// So many numbers, the first of them.
     pub fn take(&self, count: usize) -> u64 {
         self.next.fetch_add(count as u64, Ordering::Relaxed)
@@ -54,7 +69,7 @@ impl Ids {
     /// The order with this number.
     #[must_use]
     pub fn order(&self, number: u64) -> String {
-        ORDER.replacen(PLACE, &self.id(number), 1)
+        self.text.replacen(PLACE, &self.id(number), 1)
     }
 }
 

@@ -3,10 +3,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use anyhow::Context;
-
 use crate::{
-    report::{Row, Sample},
+    report::{Found, Row},
     spread::{Goal, Spread},
 };
 
@@ -54,29 +52,18 @@ pub(crate) fn claim(what: &str, ratio: Spread, goal: Option<Goal>) -> Row {
     }
 }
 
-/// The single runs of one figure.
-pub(crate) fn sample(what: impl Into<String>, unit: &'static str, runs: &[f64]) -> Sample {
-    Sample { what: what.into(), unit, runs: runs.to_vec() }
-}
-
 /// What is told of a run: what it is, its unit, and where it stands.
 pub(crate) type Figure<R> = (&'static str, &'static str, fn(&R) -> f64);
 
 /// Each figure of each program, and the single runs behind it.
-pub(crate) fn told<R>(
-    names: &[&str],
-    runs: &[Vec<R>],
-    figures: &[Figure<R>],
-) -> anyhow::Result<(Vec<Row>, Vec<Sample>)> {
-    let (mut rows, mut samples) = (Vec::new(), Vec::new());
+pub(crate) fn told<R>(names: &[&str], runs: &[Vec<R>], figures: &[Figure<R>]) -> anyhow::Result<Found> {
+    let mut found = Found::default();
     for (what, unit, figure) in figures {
         for (name, runs) in names.iter().zip(runs) {
-            let (what, runs) = (format!("{name}, {what}"), runs.iter().map(figure).collect::<Vec<f64>>());
-            rows.push(Row::new(what.clone(), Spread::of(&runs).context("a run without a figure")?, unit));
-            samples.push(sample(what, unit, &runs));
+            found.add(format!("{name}, {what}"), unit, &runs.iter().map(figure).collect::<Vec<f64>>())?;
         }
     }
-    Ok((rows, samples))
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let mut found = rows::rows(&starts, &idle, &rounds, &options.rates)?;
     found.notes.push(compared);
     House::leave(house).await?;
-    Ok(Report { bench: "pipeline", machine, setting, rows: found.rows, notes: found.notes, samples: found.samples })
+    Ok(Report::new("pipeline", machine, setting, found))
 }
 
 fn plan(house: &House, rate: u32, time: Duration) -> Plan {

@@ -10,6 +10,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::{
+    curve::Curve,
     machine::Machine,
     spread::{Goal, Spread, Verdict},
 };
@@ -35,6 +36,38 @@ pub struct Report {
     /// The single runs behind the figures, where a bench keeps them; in the JSON only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,
+    /// How costs grow.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
+}
+
+/// What a part of a bench found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) curves: Vec<Curve>,
+}
+
+impl Found {
+    /// A figure with the runs behind it.
+    pub(crate) fn add(&mut self, what: impl Into<String>, unit: &'static str, runs: &[f64]) -> anyhow::Result<()> {
+        let what = what.into();
+        let figure = Spread::of(runs).with_context(|| format!("{what}: a run without a figure"))?;
+        self.samples.push(Sample { what: what.clone(), unit, runs: runs.to_vec() });
+        self.rows.push(Row::new(what, figure, unit));
+        Ok(())
+    }
+
+    /// What another part found, behind this.
+    pub(crate) fn extend(&mut self, other: Self) {
+        let Self { rows, notes, samples, curves } = other;
+        self.rows.extend(rows);
+        self.notes.extend(notes);
+        self.samples.extend(samples);
+        self.curves.extend(curves);
+    }
 }
 
 /// Every run of one thing, in the order in which they were run: runs of one pair have the same place.
@@ -124,7 +157,7 @@ impl Display for Spread {
 }
 
 /// Three digits and more, but no more than help.
-struct Number(f64);
+pub(crate) struct Number(pub(crate) f64);
 
 impl Display for Number {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -163,6 +196,7 @@ impl Display for Report {
             let beside = beside.as_ref().map(|(what, figure)| format!("{what}: {figure}")).unwrap_or_default();
             writeln!(f, "| {what} | {figure} | {unit} | {goal} | {verdict} | {beside} |")?;
         }
+        self.curves.iter().try_for_each(|curve| curve.fmt(f))?;
         for note in &self.notes {
             write!(f, "\n- {note}")?;
         }
@@ -171,6 +205,17 @@ impl Display for Report {
 }
 
 impl Report {
+    /// Of everything that was found.
+    pub(crate) fn new(
+        bench: &'static str,
+        machine: Machine,
+        setting: Vec<(&'static str, String)>,
+        found: Found,
+    ) -> Self {
+        let Found { rows, notes, samples, curves } = found;
+        Self { bench, machine, setting, rows, notes, samples, curves }
+    }
+
     /// Writes it as JSON.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use connectors::{names::sink_group, retry::Transient};
 
 use crate::{
     machine::Machine,
-    report::{Report, Row, Sample, progress},
+    report::{Found, Report, progress},
 };
 
 mod backlog;
@@ -78,14 +78,6 @@ struct Bench {
     deployed: AtomicU64,
 }
 
-/// What a stage found.
-#[derive(Debug, Default)]
-struct Found {
-    rows: Vec<Row>,
-    notes: Vec<String>,
-    samples: Vec<Sample>,
-}
-
 /// Runs all of it.
 ///
 /// # Errors
@@ -104,17 +96,14 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
         if !bench.options.only.is_empty() && !bench.options.only.contains(&stage) {
             continue;
         }
-        let Found { rows, notes, samples } = match stage {
+        found.extend(match stage {
             Stage::Rates => rates::measure(&bench).await?,
             Stage::Drain => backlog::measure(&bench).await?,
             Stage::Stall => stall::measure(&bench).await?,
-        };
-        found.rows.extend(rows);
-        found.notes.extend(notes);
-        found.samples.extend(samples);
+        });
     }
     let setting = bench.setting();
-    Ok(Report { bench: "sinks", machine, setting, rows: found.rows, notes: found.notes, samples: found.samples })
+    Ok(Report::new("sinks", machine, setting, found))
 }
 
 impl Bench {

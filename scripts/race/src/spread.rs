@@ -1,9 +1,9 @@
 //! What several runs of the same thing say together: the median and the range, never a mean that hides one bad run.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The middle and the ends.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The middle run; between the two in the middle if there are two.
     pub median: f64,

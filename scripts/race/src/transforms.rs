@@ -10,12 +10,13 @@ use service_kit::Tasks;
 
 use crate::{
     machine::Machine,
-    report::{Report, Row, progress},
+    report::{Found, Report, progress},
 };
 
 mod at_least_once;
 mod counting;
 mod flow;
+mod growth;
 mod judges;
 mod latency;
 mod peers;
@@ -62,9 +63,14 @@ pub enum Stage {
     Swaps,
     /// kill -9 under load.
     Recovery,
+    /// How costs grow with a chain's modules, with partitions and with a backlog.
+    Growth,
 }
 
 impl Stage {
+    /// In the order in which they are run.
+    const ALL: [Self; 6] = [Self::Sandbox, Self::Throughput, Self::Latency, Self::Swaps, Self::Recovery, Self::Growth];
+
     /// Whether the whole command is measured, with the records' way through it.
     fn runs_service(self) -> bool {
         matches!(self, Self::Latency | Self::Swaps | Self::Recovery)
@@ -79,13 +85,6 @@ struct Bench {
     _tasks: Tasks,
 }
 
-/// What a stage found.
-#[derive(Debug, Default)]
-struct Found {
-    rows: Vec<Row>,
-    notes: Vec<String>,
-}
-
 /// Runs all of it.
 ///
 /// # Errors
@@ -98,9 +97,9 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let bench = Bench { options, servers, _tasks: tasks };
     progress("comparing outputs");
     let compared = judges::compare(&bench.servers.modules).context("the outputs differ, so nothing is measured")?;
-    let mut found = Found { rows: Vec::new(), notes: vec![compared] };
+    let mut found = Found { notes: vec![compared], ..Found::default() };
     let mut is_warm = false;
-    for stage in [Stage::Sandbox, Stage::Throughput, Stage::Latency, Stage::Swaps, Stage::Recovery] {
+    for stage in Stage::ALL {
         if !bench.options.only.is_empty() && !bench.options.only.contains(&stage) {
             continue;
         }
@@ -109,18 +108,17 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
             service::warm_up(&bench).await?;
             is_warm = true;
         }
-        let Found { rows, notes } = match stage {
+        found.extend(match stage {
             Stage::Sandbox => sandbox::measure(&bench)?,
             Stage::Throughput => throughput::measure(&bench).await?,
             Stage::Latency => latency::measure(&bench).await?,
             Stage::Swaps => swaps::measure(&bench).await?,
             Stage::Recovery => recovery::measure(&bench).await?,
-        };
-        found.rows.extend(rows);
-        found.notes.extend(notes);
+            Stage::Growth => growth::measure(&bench).await?,
+        });
     }
     let setting = bench.setting();
-    Ok(Report { bench: "transforms", machine, setting, rows: found.rows, notes: found.notes, samples: Vec::new() })
+    Ok(Report::new("transforms", machine, setting, found))
 }
 
 impl Bench {

@@ -37,7 +37,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let full = || encode_in_full(&both.rules, black_box(&order), SCHEMA_ID, RECEIVED_AT).ok();
     let full = spread(bench, || full().is_some())?;
     let row = Row::new("one order from bytes to Avro", spread(bench, || fast().is_some())?, "µs");
-    Ok(Found { rows: vec![row.beside("the full way", full)], notes: vec![compared] })
+    Ok(Found { rows: vec![row.beside("the full way", full)], notes: vec![compared], ..Found::default() })
 }
 
 fn spread(bench: &Bench, encode: impl Fn() -> bool) -> anyhow::Result<Spread> {

@@ -19,7 +19,7 @@ use crate::{
     orders::{Ids, Request},
     peers::{Built, Program, Servers, Settings},
     process::{Process, free_address},
-    report::{Report, progress},
+    report::{Found, Report, progress},
 };
 
 mod bodies;
@@ -78,8 +78,9 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
     }
     let notes = compared(&field, &runners).await?;
     let setting = field.setting(&runners);
-    let found = contest::measure(&field, peers, runners).await?;
-    Ok(Report { bench: "edge-peers", machine, setting, rows: found.rows, notes, samples: found.samples })
+    let mut found = Found { notes, ..Found::default() };
+    found.extend(contest::measure(&field, peers, runners).await?);
+    Ok(Report::new("edge-peers", machine, setting, found))
 }
 
 /// What each took, refused and stored, compared with ours, which is the first.

@@ -1,7 +1,7 @@
 //! Orders per CPU-second of the process, which other processes on the machine disturb less than orders per second. The
 //! floor and the edge run by turns; each round gives one ratio.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 
@@ -9,6 +9,7 @@ use super::{Bench, Found, progress};
 use crate::{
     floor::{self, Parse},
     load::{Load, Pace, Plan},
+    orders::Ids,
     process::Process,
     report::Row,
     spread::{Goal, Spread},
@@ -77,7 +78,7 @@ fn rows(floors: &[Run], singles: &[Run], batches: &[Run]) -> anyhow::Result<Foun
             .beside(beside, spread(&rate(floors))?),
         Row::new("batches of 100, closed loop", spread(&rate(batches))?, "orders/s"),
     ];
-    Ok(Found { rows, notes: Vec::new() })
+    Ok(Found { rows, ..Found::default() })
 }
 
 fn spread(runs: &[f64]) -> anyhow::Result<Spread> {
@@ -86,12 +87,23 @@ fn spread(runs: &[f64]) -> anyhow::Result<Spread> {
 
 /// One closed loop, counted after its warm-up.
 pub(super) async fn run(bench: &Bench, process: &Process, address: SocketAddr, batch: usize) -> anyhow::Result<Run> {
+    run_of(bench, &bench.ids, process, address, batch).await
+}
+
+/// The same with these orders.
+pub(super) async fn run_of(
+    bench: &Bench,
+    ids: &Arc<Ids>,
+    process: &Process,
+    address: SocketAddr,
+    batch: usize,
+) -> anyhow::Result<Run> {
     let (warm_up, time) = (bench.time(WARM_UP), bench.time(RUN));
     // A batch has a hundred orders under way, so fewer connections keep the edge as busy.
     let connections = if batch == 1 { bench.options.connections } else { (bench.options.connections / 8).max(1) };
     let pace = Pace::Closed;
     let plan = Plan { address, connections, pace, time: warm_up + time, batch, obey_retry_after: false };
-    let load = Load::start(&plan, &bench.ids);
+    let load = Load::start(&plan, ids);
     tokio::time::sleep(warm_up).await;
     let (cpu, accepted, begun) = (process.cpu_of_tree()?, load.tally.accepted(), std::time::Instant::now());
     tokio::time::sleep(time.saturating_sub(Duration::from_millis(50))).await;

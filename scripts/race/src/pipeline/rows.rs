@@ -1,6 +1,5 @@
 //! How it is told: a row for each figure, and for a store that fell behind its rate in place of a latency.
 
-use anyhow::Context;
 use stack::Service;
 
 use super::{
@@ -10,28 +9,9 @@ use super::{
     watch::pause,
 };
 use crate::{
-    peers::sample,
-    report::{Row, Sample},
+    report::{Found, Sample},
     sinks::stores::Kind,
-    spread::Spread,
 };
-
-/// What was found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) rows: Vec<Row>,
-    pub(super) notes: Vec<String>,
-    pub(super) samples: Vec<Sample>,
-}
-
-impl Found {
-    fn row(&mut self, what: String, unit: &'static str, runs: &[f64]) -> anyhow::Result<()> {
-        let spread = Spread::of(runs).with_context(|| format!("{what} has no figure"))?;
-        self.samples.push(sample(what.clone(), unit, runs));
-        self.rows.push(Row::new(what, spread, unit));
-        Ok(())
-    }
-}
 
 /// In the order of the services, as `stack status` shows them.
 const SERVICES: [Service; 8] = Service::ALL;
@@ -50,7 +30,7 @@ pub(super) fn rows(starts: &[Start], idle: &Used, rounds: &[Round], rates: &[u32
         cpu(&mut found, *rate, &rounds)?;
     }
     for (service, used) in SERVICES.iter().zip(&idle.services) {
-        found.row(format!("CPU while nothing flows, {service}"), "% of a core", &[used * 100.0])?;
+        found.add(format!("CPU while nothing flows, {service}"), "% of a core", &[used * 100.0])?;
     }
     memory(&mut found, rounds)?;
     let figures: [(&str, Moment); 5] = [
@@ -61,20 +41,20 @@ pub(super) fn rows(starts: &[Start], idle: &Used, rounds: &[Round], rates: &[u32
         ("the first document that a search finds", |start| start.stored[1]),
     ];
     for (what, figure) in figures {
-        found.row(format!("from the start to {what}"), "s", &starts.iter().map(figure).collect::<Vec<_>>())?;
+        found.add(format!("from the start to {what}"), "s", &starts.iter().map(figure).collect::<Vec<_>>())?;
     }
     Ok(found)
 }
 
 fn latencies(found: &mut Found, rate: u32, rounds: &[&Round]) -> anyhow::Result<()> {
     let all = |figure: fn(&Round) -> f64| rounds.iter().map(|round| figure(round)).collect::<Vec<f64>>();
-    found.row(format!("POST to 202 at {rate}/s, p50"), "ms", &all(|round| round.answered.p50))?;
-    found.row(format!("POST to 202 at {rate}/s, p99"), "ms", &all(|round| round.answered.p99))?;
+    found.add(format!("POST to 202 at {rate}/s, p50"), "ms", &all(|round| round.answered.p50))?;
+    found.add(format!("POST to 202 at {rate}/s, p99"), "ms", &all(|round| round.answered.p99))?;
     if rounds.iter().any(|round| 0.0 < round.refused) {
-        found.row(format!("refused at {rate}/s"), "orders", &all(|round| round.refused))?;
+        found.add(format!("refused at {rate}/s"), "orders", &all(|round| round.refused))?;
     }
     if rounds.iter().any(|round| 0.0 < round.unsent) {
-        found.row(format!("not sent at {rate}/s, as no connection was free"), "orders", &all(|round| round.unsent))?;
+        found.add(format!("not sent at {rate}/s, as no connection was free"), "orders", &all(|round| round.unsent))?;
     }
     for (at, kind) in Kind::ALL.into_iter().enumerate() {
         let stores: Vec<&InStore> = rounds.iter().filter_map(|round| round.stores.get(at)).collect();
@@ -96,12 +76,13 @@ fn in_store(found: &mut Found, rate: u32, kind: Kind, stores: &[&InStore]) -> an
     let stored = all(|store| store.flow.per_second());
     let behind = stores.iter().filter(|store| !store.flow.keeps_up()).count();
     if behind == 0 {
-        found.row(format!("{what} at {rate}/s, p50"), "ms", &all(|store| store.seen.p50))?;
-        found.row(format!("{what} at {rate}/s, p99"), "ms", &all(|store| store.seen.p99))?;
-        found.samples.push(sample(format!("{kind} stored at {rate}/s"), kind.unit(), &stored));
+        found.add(format!("{what} at {rate}/s, p50"), "ms", &all(|store| store.seen.p50))?;
+        found.add(format!("{what} at {rate}/s, p99"), "ms", &all(|store| store.seen.p99))?;
+        let what = format!("{kind} stored at {rate}/s");
+        found.samples.push(Sample { what, unit: kind.unit(), runs: stored });
     } else {
-        found.row(format!("{what} at {rate}/s: FALLS BEHIND, stores"), kind.unit(), &stored)?;
-        found.row(
+        found.add(format!("{what} at {rate}/s: FALLS BEHIND, stores"), kind.unit(), &stored)?;
+        found.add(
             format!("{kind} at {rate}/s: has all of them after the last by"),
             "s",
             &all(|store| store.drained),
@@ -128,18 +109,18 @@ fn cpu(found: &mut Found, rate: u32, rounds: &[&Round]) -> anyhow::Result<()> {
     let millis =
         |figure: &dyn Fn(&Used) -> f64| rounds.iter().map(|round| figure(&round.cpu) * 1000.0).collect::<Vec<_>>();
     let all = millis(&|used| used.services.iter().sum());
-    found.row(format!("CPU of an order at {rate}/s, all services"), "CPU-ms", &all)?;
+    found.add(format!("CPU of an order at {rate}/s, all services"), "CPU-ms", &all)?;
     for (at, service) in SERVICES.iter().enumerate() {
         let each = millis(&|used| used.services.get(at).copied().unwrap_or_default());
-        found.row(format!("CPU of an order at {rate}/s, {service}"), "CPU-ms", &each)?;
+        found.add(format!("CPU of an order at {rate}/s, {service}"), "CPU-ms", &each)?;
     }
-    found.row(format!("CPU of an order at {rate}/s, this bench beside them"), "CPU-ms", &millis(&|used| used.own))
+    found.add(format!("CPU of an order at {rate}/s, this bench beside them"), "CPU-ms", &millis(&|used| used.own))
 }
 
 fn memory(found: &mut Found, rounds: &[Round]) -> anyhow::Result<()> {
     let mut most = |what: String, figure: &dyn Fn(&Round) -> f64| {
         let highest = rounds.iter().map(figure).fold(0.0, f64::max);
-        found.row(format!("the most RSS, {what}"), "MiB", &[highest])
+        found.add(format!("the most RSS, {what}"), "MiB", &[highest])
     };
     for (at, service) in SERVICES.iter().enumerate() {
         most(service.to_string(), &|round| round.most.services.get(at).copied().unwrap_or_default())?;

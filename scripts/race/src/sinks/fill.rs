@@ -2,13 +2,12 @@
 
 use std::{ops::Range, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer},
-    error::RDKafkaErrorCode,
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
     topic_partition_list::{Offset, TopicPartitionList},
@@ -16,7 +15,7 @@ use rdkafka::{
 use schemas::names::{headers, topics};
 
 use super::orders::{MODULES, Placed};
-use crate::kafka::PARTITIONS;
+use crate::kafka::{PARTITIONS, enqueue};
 
 /// Records of one transaction.
 const BATCH: u64 = 5_000;
@@ -61,20 +60,12 @@ impl Filler {
             .insert(header(headers::REQUEST_ID, placed.key()))
             .insert(header(headers::TRACEPARENT, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))
             .insert(header(headers::MODULES, MODULES));
-        let mut record = BaseRecord::to(topics::ORDER_PLACED)
+        let record = BaseRecord::to(topics::ORDER_PLACED)
             .partition(placed.partition)
             .key(placed.key())
             .payload(&value)
             .headers(written);
-        // The queue is bounded; the broker empties it.
-        let begun = std::time::Instant::now();
-        while let Err((error, back)) = self.producer.send(record) {
-            let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-            ensure!(full && begun.elapsed() < PATIENCE, "{} could not be written: {error}", placed.key());
-            std::thread::sleep(Duration::from_millis(1));
-            record = back;
-        }
-        Ok(())
+        enqueue(&self.producer, record, PATIENCE)
     }
 }
 

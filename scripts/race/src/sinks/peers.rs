@@ -97,7 +97,7 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
     let mut found = contest::measure(&field, &all).await?;
     found.notes.insert(0, compared);
     let setting = field.setting(&all);
-    Ok(Report { bench: "sinks-peers", machine, setting, rows: found.rows, notes: found.notes, samples: found.samples })
+    Ok(Report::new("sinks-peers", machine, setting, found))
 }
 
 impl Field {

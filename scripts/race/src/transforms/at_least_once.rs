@@ -11,17 +11,16 @@ use anyhow::{Context, ensure};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
-    error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Header, Headers, OwnedHeaders},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
-use schemas::names::topics;
 use transforms::{
     kafka::{Identity, Input, Outgoing, client},
     work::Work,
 };
 
-use crate::kafka::PARTITIONS;
+use super::turn::Args;
+use crate::kafka::{PARTITIONS, enqueue};
 
 /// As the processor's.
 const BATCH: usize = 5_000;
@@ -30,17 +29,18 @@ const GATHER: Duration = Duration::from_millis(20);
 const POLL: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Transforms `count` records from the beginning of the topic.
+/// Transforms as many records as it is told from the beginning of the topic.
 ///
 /// # Errors
 /// When it does not come to its end.
-pub(super) fn run(brokers: &str, name: &str, count: u64, work: &mut dyn Work) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, work: &mut dyn Work) -> anyhow::Result<()> {
+    let Args { kafka: brokers, name, input, count, .. } = args;
     let identity = Identity::new(name, "race", 0);
     let consumer: BaseConsumer =
         client::consumer(brokers, &identity, client::Protocol::default()).create().context("no consumer")?;
     let mut all = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
-        all.add_partition_offset(topics::ORDERS_RECEIVED, partition, Offset::Beginning)?;
+        all.add_partition_offset(input, partition, Offset::Beginning)?;
     }
     consumer.assign(&all)?;
     let producer: ThreadedProducer<DefaultProducerContext> = client::base(brokers, name)
@@ -51,9 +51,9 @@ pub(super) fn run(brokers: &str, name: &str, count: u64, work: &mut dyn Work) ->
         .set("queue.buffering.max.kbytes", "262144")
         .create()
         .context("no producer")?;
-    let (topic, until) = (Arc::<str>::from(topics::ORDERS_RECEIVED), Instant::now() + PATIENCE);
+    let (topic, until) = (Arc::<str>::from(input.as_str()), Instant::now() + PATIENCE);
     let (mut done, mut batch, mut out) = (0, Vec::new(), Vec::new());
-    while done < count {
+    while done < *count {
         ensure!(Instant::now() < until, "{done} of {count} records in {PATIENCE:?}");
         gather(&consumer, &topic, &mut batch)?;
         let mut rest = batch.as_slice();
@@ -112,14 +112,7 @@ fn produce(producer: &ThreadedProducer<DefaultProducerContext>, output: &Outgoin
     record.key = output.key.as_deref();
     record.payload = output.value.as_deref();
     record.timestamp = output.timestamp_ms;
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => record = back,
-            Err((error, _)) => return Err(error.into()),
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
+    enqueue(producer, record, PATIENCE)
 }
 
 fn commit(consumer: &BaseConsumer, batch: &[Input]) -> anyhow::Result<()> {

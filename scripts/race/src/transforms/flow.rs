@@ -15,13 +15,16 @@ use anyhow::{Context, anyhow, ensure};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    error::RDKafkaErrorCode,
     message::Headers,
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
 use schemas::names::{headers, topics};
 
-use crate::{direct, kafka::PARTITIONS, orders::Ids};
+use crate::{
+    direct,
+    kafka::{PARTITIONS, enqueue},
+    orders::Ids,
+};
 
 /// What is not there after this long does not come any more.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,28 +112,12 @@ fn write(kafka: &str, rate: f64, stop: &AtomicBool) -> anyhow::Result<BTreeMap<S
             break;
         }
         let (key, value) = direct::record(&ids.id(number))?;
-        enqueue(&producer, &key, &value)?;
+        // Where the broker takes less than is due the record is late, and its latency says so.
+        enqueue(&producer, BaseRecord::to(topics::ORDERS_RECEIVED).key(&key).payload(&value), PATIENCE)?;
         due.insert(key, intended);
     }
     producer.flush(PATIENCE).context("not every record was delivered")?;
     Ok(due)
-}
-
-/// Waits for room where the broker takes less than is due: the record is late then, and its latency says so.
-fn enqueue(producer: &ThreadedProducer<DefaultProducerContext>, key: &str, value: &[u8]) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    let mut record = BaseRecord::to(topics::ORDERS_RECEIVED).key(key).payload(value);
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((error, back)) => {
-                let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-                ensure!(full && begun.elapsed() < PATIENCE, "{key} could not be written: {error}");
-                record = back;
-            }
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// Stands at the end of every partition before it returns.

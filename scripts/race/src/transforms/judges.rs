@@ -1,6 +1,6 @@
 //! Who judges records in a measured loop: the chain in its sandbox, or the same code without one.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use anyhow::{Context, ensure};
 use race_native::{Module, Native};
@@ -23,13 +23,24 @@ pub(super) fn parameters() -> BTreeMap<String, String> {
 
 /// The chain in its sandbox, from the files in `modules`.
 pub(super) fn sandboxed(modules: &Path) -> anyhow::Result<Chain> {
+    chain(modules, 2)
+}
+
+/// So many steps in a sandbox: `clean` and `enrich` in turn.
+pub(super) fn chain(modules: &Path, count: usize) -> anyhow::Result<Chain> {
     let engine = Engine::new(Limits::default())?;
-    let step = |name: &str, parameters| {
+    let load = |name: &str| {
         let path = modules.join(format!("{name}.wasm"));
         let wasm = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        anyhow::Ok(Step::new(name, engine.load(&wasm)?, parameters))
+        anyhow::Ok(engine.load(&wasm)?)
     };
-    let steps = vec![step("clean", BTreeMap::new())?, step("enrich", parameters())?];
+    let (clean, enrich) = (load("clean")?, load("enrich")?);
+    let alias = |name: &str, at| if at < 2 { name.to_owned() } else { format!("{name}{at}") };
+    let step = |at: usize| match at % 2 {
+        0 => Step::new(alias("clean", at), Arc::clone(&clean), BTreeMap::new()),
+        _ => Step::new(alias("enrich", at), Arc::clone(&enrich), parameters()),
+    };
+    let steps = (0..count).map(step).collect();
     let options = Options { single_output: true, ..Options::default() };
     Ok(Chain::with_options(&engine, steps, contracts::ORDER_PLACED_AVSC, options)?)
 }

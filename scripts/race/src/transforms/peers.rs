@@ -16,7 +16,7 @@ use crate::{
     machine::Machine,
     peers::{self, Built, Program, Settings},
     process::Process,
-    report::{Report, progress},
+    report::{Found, Report, progress},
 };
 
 mod contest;
@@ -135,11 +135,11 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
         peers.iter().flat_map(|peer| peer.settings().into_iter().map(move |settings| Who::Peer(*peer, settings)));
     let all: Vec<Who> = std::iter::once(Who::Ours).chain(peers).collect();
     progress("comparing outputs");
-    let mut notes = same::check(&field, &all).await.context("the outputs differ, so nothing is measured")?;
-    let found = contest::measure(&field, &all).await?;
-    notes.extend(found.notes);
+    let notes = same::check(&field, &all).await.context("the outputs differ, so nothing is measured")?;
+    let mut found = Found { notes, ..Found::default() };
+    found.extend(contest::measure(&field, &all).await?);
     let setting = field.setting(&all);
-    Ok(Report { bench: "transforms-peers", machine, setting, rows: found.rows, notes, samples: found.samples })
+    Ok(Report::new("transforms-peers", machine, setting, found))
 }
 
 impl Field {

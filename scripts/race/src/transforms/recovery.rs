@@ -28,7 +28,8 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
         Row::new("records flow again after a restart in place", spread(&restarted)?, "s").goal(Goal::AtMost(2.0)),
         Row::new("all records flow again on another process", spread(&never)?, "s").goal(Goal::AtMost(10.0)),
     ];
-    Ok(Found { rows, notes: vec!["after every kill -9 each record came out once".to_owned()] })
+    let note = "after every kill -9 each record came out once".to_owned();
+    Ok(Found { rows, notes: vec![note], ..Found::default() })
 }
 
 /// From the new process's start to the first record behind it, in seconds.

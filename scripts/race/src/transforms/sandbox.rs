@@ -45,7 +45,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Found> {
         Row::new("clean and enrich in the sandbox", spread(&boxed)?, "ns/record").beside(beside, spread(&unboxed)?),
         Row::new("added by the sandbox", added, "ns/record").goal(Goal::AtMost(150.0)),
     ];
-    Ok(Found { rows, notes: Vec::new() })
+    Ok(Found { rows, ..Found::default() })
 }
 
 /// The best of the rounds, since whatever else runs only ever adds to one.

@@ -24,10 +24,7 @@ use service_kit::{
 use stack::{Service, Stack, deploy, progress::Progress};
 
 use super::Options;
-use crate::{
-    kafka::{PARTITIONS, SCHEMA_ID},
-    machine::as_shipped,
-};
+use crate::{kafka::SCHEMA_ID, machine::as_shipped};
 
 /// The id under which the stub registry knows `order_placed`.
 pub(super) const PLACED_ID: u32 = 78;
@@ -67,9 +64,9 @@ impl Servers {
         Self { kafka, registry, modules, _stack: None }
     }
 
-    /// A topic for outputs of one run.
-    pub(super) async fn output(&self, name: &str) -> anyhow::Result<()> {
-        make_topics(&self.kafka, &[NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1))]).await
+    /// A topic of one run.
+    pub(super) async fn topic(&self, name: &str, partitions: i32) -> anyhow::Result<()> {
+        make_topics(&self.kafka, &[NewTopic::new(name, partitions, TopicReplication::Fixed(1))]).await
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     direct,
-    kafka::PARTITIONS,
+    kafka::{PARTITIONS, enqueue},
     orders::Ids,
     process::Process,
     report::Row,
@@ -36,7 +36,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let count = bench.count(RECORDS);
     progress(&format!("writing {count} records"));
     let kafka = bench.servers.kafka.clone();
-    tokio::task::spawn_blocking(move || fill(&kafka, count)).await??;
+    tokio::task::spawn_blocking(move || fill(&kafka, topics::ORDERS_RECEIVED, count)).await??;
     let loops = [
         (By::Native, Delivery::ExactlyOnce),
         (By::Sandbox, Delivery::ExactlyOnce),
@@ -48,18 +48,38 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
         for ((judge, delivery), runs) in loops.into_iter().zip(&mut runs) {
             progress(&format!("throughput, {judge:?} {delivery:?}, {pair} of {}", bench.pairs()));
             let name = format!("race-{judge:?}-{delivery:?}-{pair}").to_lowercase();
-            bench.servers.output(&name).await?;
-            let (own, args) = (bench.options.own.clone(), args(bench, &name, judge, delivery, count));
-            runs.push(tokio::task::spawn_blocking(move || turn(&own, &args)).await??);
-            let (kafka, topic) = (bench.servers.kafka.clone(), name.clone());
-            let sum = tokio::task::spawn_blocking(move || sum(&kafka, &topic, count)).await??;
+            let (took, sum) =
+                lap(bench, &Lap { name: &name, input: topics::ORDERS_RECEIVED, judge, delivery, count }).await?;
+            runs.push(took);
             ensure!(*wrote.get_or_insert(sum) == sum, "{name} wrote other records than the runs before");
         }
     }
     rows(&runs, count)
 }
 
-fn args(bench: &Bench, name: &str, judge: By, delivery: Delivery, count: usize) -> Vec<String> {
+/// One measured loop over a topic of so many records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lap<'a> {
+    /// Its group's name and its output topic's.
+    pub(super) name: &'a str,
+    pub(super) input: &'a str,
+    pub(super) judge: By,
+    pub(super) delivery: Delivery,
+    pub(super) count: usize,
+}
+
+/// What it took, and the sum over what it wrote, of which each record must be there.
+pub(super) async fn lap(bench: &Bench, lap: &Lap<'_>) -> anyhow::Result<(Took, u64)> {
+    bench.servers.topic(lap.name, PARTITIONS).await?;
+    let (own, args) = (bench.options.own.clone(), args(bench, lap));
+    let took = tokio::task::spawn_blocking(move || turn(&own, &args)).await??;
+    let (kafka, topic, count) = (bench.servers.kafka.clone(), lap.name.to_owned(), lap.count);
+    let sum = tokio::task::spawn_blocking(move || sum(&kafka, &topic, count)).await??;
+    Ok((took, sum))
+}
+
+fn args(bench: &Bench, lap: &Lap<'_>) -> Vec<String> {
+    let Lap { name, input, judge, delivery, count } = lap;
     let word = |value: &dyn std::fmt::Debug| match format!("{value:?}").as_str() {
         "Native" => "native",
         "Sandbox" => "sandbox",
@@ -71,9 +91,10 @@ fn args(bench: &Bench, name: &str, judge: By, delivery: Delivery, count: usize) 
         format!("--kafka={}", bench.servers.kafka),
         format!("--modules={}", bench.servers.modules.display()),
         format!("--name={name}"),
+        format!("--input={input}"),
         format!("--output={name}"),
-        format!("--judge={}", word(&judge)),
-        format!("--delivery={}", word(&delivery)),
+        format!("--judge={}", word(judge)),
+        format!("--delivery={}", word(delivery)),
         format!("--count={count}"),
     ]
 }
@@ -85,8 +106,8 @@ fn turn(own: &std::path::Path, args: &[String]) -> anyhow::Result<Took> {
     serde_json::from_str(&text).with_context(|| format!("the loop does not say what it took: {text:?}"))
 }
 
-/// Writes the records that every loop reads.
-fn fill(kafka: &str, count: usize) -> anyhow::Result<()> {
+/// Writes the records that loops read.
+pub(super) fn fill(kafka: &str, topic: &str, count: usize) -> anyhow::Result<()> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", kafka).set("linger.ms", "20").set("partitioner", "murmur2_random");
     config.set("queue.buffering.max.messages", "1000000").set("queue.buffering.max.kbytes", "1048576");
@@ -94,8 +115,7 @@ fn fill(kafka: &str, count: usize) -> anyhow::Result<()> {
     let ids = Ids::default();
     for number in 0..count {
         let (key, value) = direct::record(&ids.id(number as u64))?;
-        let record = BaseRecord::to(topics::ORDERS_RECEIVED).key(&key).payload(&value);
-        producer.send(record).map_err(|(error, _)| error)?;
+        enqueue(&producer, BaseRecord::to(topic).key(&key).payload(&value), PATIENCE)?;
     }
     Ok(producer.flush(PATIENCE)?)
 }
@@ -145,5 +165,5 @@ fn rows([native, sandbox, at_least_once]: &[Vec<Took>; 3], count: usize) -> anyh
             .beside("at least once", spread(&rate(at_least_once))?),
     ];
     let note = format!("every run's {count} outputs were read back as committed and were equal, native or not");
-    Ok(Found { rows, notes: vec![note] })
+    Ok(Found { rows, notes: vec![note], ..Found::default() })
 }

@@ -36,10 +36,10 @@ use super::{
     judges,
     servers::PLACED_ID,
 };
-use crate::kafka::SCHEMA_ID;
+use crate::{kafka::SCHEMA_ID, process::most_memory};
 
 /// A loop that takes longer than this does not end any more.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 const MAX_BYTES: usize = 1 << 20;
 
 /// Who judges.
@@ -72,6 +72,9 @@ pub struct Args {
     /// Name of the pipeline, which is the group's
     #[arg(long)]
     pub name: String,
+    /// What to read
+    #[arg(long, default_value = topics::ORDERS_RECEIVED)]
+    pub input: String,
     /// Where to write
     #[arg(long)]
     pub output: String,
@@ -92,6 +95,8 @@ pub(super) struct Took {
     pub(super) records: u64,
     pub(super) cpu_seconds: f64,
     pub(super) seconds: f64,
+    /// The most memory of the whole process, in MiB.
+    pub(super) most_mib: f64,
 }
 
 /// Runs one loop, and prints what it took as JSON.
@@ -103,11 +108,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match args.delivery {
         Delivery::ExactlyOnce => exactly_once(args, &passed)?,
         Delivery::AtLeastOnce => {
-            at_least_once::run(&args.kafka, &args.name, args.count, &mut *counted(args, &passed)?)?;
+            at_least_once::run(args, &mut *counted(args, &passed)?)?;
         }
     }
     let (time, cpu) = passed.since_first().context("no record came")?;
-    let took = Took { records: passed.records(), cpu_seconds: cpu.as_secs_f64(), seconds: time.as_secs_f64() };
+    let most_mib = most_memory(std::process::id())? as f64 / 1024.0;
+    let (records, cpu_seconds, seconds) = (passed.records(), cpu.as_secs_f64(), time.as_secs_f64());
+    let took = Took { records, cpu_seconds, seconds, most_mib };
     println!("{}", serde_json::to_string(&took)?);
     Ok(())
 }
@@ -121,7 +128,7 @@ fn exactly_once(args: &Args, passed: &Arc<Passed>) -> anyhow::Result<()> {
     let slot = Slot {
         kafka: Arc::new(Cluster::new(&args.kafka)),
         identity: Identity::new(&args.name, "race", 0),
-        topics: vec![topics::ORDERS_RECEIVED.to_owned()],
+        topics: vec![args.input.clone()],
         control: Arc::clone(&control),
         status: Arc::clone(&status),
         metrics: metrics.slot(&args.name, 0),

@@ -8,8 +8,8 @@ use super::{Field, Peer, Runner};
 use crate::{
     edge::throughput::{self, Run},
     load::{Load, Pace, Plan},
-    peers::{Settings, claim, sample},
-    report::{Row, Sample, progress},
+    peers::{Settings, claim},
+    report::{Found, progress},
     spread::{Goal, Spread},
 };
 
@@ -20,23 +20,6 @@ const RATES: [f64; 2] = [100.0, 500.0];
 const RUN: Duration = Duration::from_secs(6);
 const CONNECTIONS: usize = 64;
 const STARTS: usize = 3;
-
-/// What was found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) rows: Vec<Row>,
-    pub(super) samples: Vec<Sample>,
-}
-
-impl Found {
-    /// A figure with its runs.
-    fn add(&mut self, what: String, unit: &'static str, runs: &[f64]) -> anyhow::Result<()> {
-        let spread = Spread::of(runs).with_context(|| format!("{what}: a run without a figure"))?;
-        self.samples.push(sample(what.clone(), unit, runs));
-        self.rows.push(Row::new(what, spread, unit));
-        Ok(())
-    }
-}
 
 pub(super) async fn measure(field: &Field, peers: &[Peer], runners: Vec<Runner>) -> anyhow::Result<Found> {
     let mut found = Found::default();

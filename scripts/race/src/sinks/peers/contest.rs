@@ -117,7 +117,6 @@ pub(super) async fn until_stored(bench: &Bench, count: u64) -> anyhow::Result<[f
 type Figure = fn(&Run) -> f64;
 
 fn rows(all: &[Who], runs: &[Vec<Run>]) -> anyhow::Result<Found> {
-    let mut found = Found::default();
     let of = |runs: &[Run], figure: Figure| runs.iter().map(figure).collect::<Vec<_>>();
     let figures: [peers::Figure<Run>; 6] = [
         ("into the table", "rows/s", |run| run.rates[0]),
@@ -128,7 +127,7 @@ fn rows(all: &[Who], runs: &[Vec<Run>]) -> anyhow::Result<Found> {
         ("the most RSS of the writer", "MiB", |run| run.most),
     ];
     let names: Vec<&str> = all.iter().map(Who::name).collect();
-    (found.rows, found.samples) = told(&names, runs, &figures)?;
+    let mut found = told(&names, runs, &figures)?;
     let (ours, theirs) = runs.split_first().context("nobody ran")?;
     let claims: [(&str, bool, Figure); 4] = [
         ("rows/s, of those of", true, |run| run.rates[0]),

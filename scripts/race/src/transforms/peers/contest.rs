@@ -14,7 +14,7 @@ use schemas::names::topics;
 use super::{Field, Who, orders, same};
 use crate::{
     peers::{self, claim, told},
-    report::{Row, Sample, progress},
+    report::{Found, progress},
     spread::{Goal, Spread},
 };
 
@@ -26,14 +26,6 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How much better than Kafka Streams ours is to be at exactly-once, per CPU-second, and in memory.
 const GOAL: f64 = 3.0;
 const MEMORY_GOAL: f64 = 8.0;
-
-/// What was found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) rows: Vec<Row>,
-    pub(super) notes: Vec<String>,
-    pub(super) samples: Vec<Sample>,
-}
 
 /// Records that a group has committed.
 pub(super) struct Committed {
@@ -151,7 +143,6 @@ fn sum(kafka: &str, since: &[i64]) -> anyhow::Result<(u64, usize)> {
 type Figure = fn(&Run) -> f64;
 
 fn rows(all: &[Who], runs: &[Vec<Run>]) -> anyhow::Result<Found> {
-    let mut found = Found::default();
     let of = |runs: &[Run], figure: Figure| runs.iter().map(figure).collect::<Vec<_>>();
     let figures: [peers::Figure<Run>; 5] = [
         ("warm", "records/CPU-s", |run| run.per_cpu),
@@ -161,7 +152,7 @@ fn rows(all: &[Who], runs: &[Vec<Run>]) -> anyhow::Result<Found> {
         ("the most RSS", "MiB", |run| run.most_mib),
     ];
     let names: Vec<&str> = all.iter().map(Who::name).collect();
-    (found.rows, found.samples) = told(&names, runs, &figures)?;
+    let mut found = told(&names, runs, &figures)?;
     let (ours, theirs) = runs.split_first().context("nobody ran")?;
     for (who, theirs) in all.iter().skip(1).zip(theirs) {
         let ratio = |ours: &[f64], theirs: &[f64]| Spread::of_ratios(ours, theirs).context("no ratio");

@@ -2,7 +2,7 @@
 //! JSON. Asks Kafka Connect, `transforms`, Kafka and the supervisor side by side; whoever is away is named.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use http::Method;
@@ -15,7 +15,11 @@ use crate::kafka::KafkaError;
 use crate::kafka::lag::{Looked, Place, Reader};
 use crate::names::sink_group;
 use crate::serve::admin::HEALING;
-use crate::serve::trials;
+use crate::serve::{duty, trials};
+
+mod show;
+
+pub use show::table;
 
 /// The supervisor is on the same machine; a status must not wait for it.
 const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,8 +46,20 @@ pub struct Report {
     pub ok: bool,
     /// One row a connector or pipeline.
     pub connectors: Vec<Row>,
+    /// Every `connectors serve` that takes part; nothing where Kafka did not tell.
+    pub healers: Option<Vec<Healer>>,
     /// Who could not be asked, and why.
     pub unreachable: Vec<String>,
+}
+
+/// One `connectors serve`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Healer {
+    /// The name of its instance.
+    pub name: String,
+    /// It is the one that acts.
+    pub on_duty: bool,
 }
 
 /// One connector or pipeline.
@@ -108,8 +124,11 @@ pub async fn gather_with(sources: &Sources, readers: Readers) -> (Report, Reader
             Err(reason) => report.unreachable.push(reason),
         }
     }
-    let (lags, readers) = match lags(&sources.kafka, &asked, readers).await {
-        Ok(found) => found,
+    let (lags, readers) = match positions(&sources.kafka, &asked, readers).await {
+        Ok((lags, healers, readers)) => {
+            report.healers = healers;
+            (lags, readers)
+        }
         Err(err) => {
             report.unreachable.push(format!("Kafka: {err}"));
             (Lags::new(), Readers::new())
@@ -189,12 +208,12 @@ struct Waits {
     partitions: Vec<Partition>,
 }
 
-/// Kafka's client blocks; all groups are asked in one blocking piece of work.
-async fn lags(
+/// What waits before each, and who heals. Kafka's client blocks; all groups are asked in one blocking piece of work.
+async fn positions(
     servers: &str,
     asked: &[(&'static str, Status, Settings)],
     mut readers: Readers,
-) -> Result<(Lags, Readers), KafkaError> {
+) -> Result<(Lags, Option<Vec<Healer>>, Readers), KafkaError> {
     let groups: Vec<(String, String, Vec<String>)> = asked
         .iter()
         .map(|(kind, status, settings)| {
@@ -204,19 +223,27 @@ async fn lags(
         .collect();
     let servers = servers.to_owned();
     let work = tokio::task::spawn_blocking(move || {
-        readers.retain(|known, _| groups.iter().any(|(_, group, _)| group == known));
+        readers.retain(|known, _| known == duty::GROUP || groups.iter().any(|(_, group, _)| group == known));
         let mut lags = Lags::new();
         for (name, group, topics) in groups {
-            let reader = match readers.remove(&group) {
-                Some(reader) => reader,
-                None => Reader::new(&servers, &group)?,
-            };
-            lags.insert(name, waits(&reader, &topics)?);
-            readers.insert(group, reader);
+            lags.insert(name, waits(reader(&mut readers, &servers, group)?, &topics)?);
         }
-        Ok((lags, readers))
+        // Who may not see the group still sees the rest.
+        let healers = reader(&mut readers, &servers, duty::GROUP.to_owned())?.instances().ok();
+        let healer = |(name, on_duty)| Healer { name, on_duty };
+        Ok((lags, healers.map(|all| all.into_iter().map(healer).collect()), readers))
     });
     work.await.map_err(|_| KafkaError::Cut)?
+}
+
+fn reader<'r>(readers: &'r mut Readers, servers: &str, group: String) -> Result<&'r Reader, KafkaError> {
+    Ok(match readers.entry(group) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place) => {
+            let reader = Reader::new(servers, place.key())?;
+            place.insert(reader)
+        }
+    })
 }
 
 /// A partition where only markers of transactions are left counts nothing; with one that nobody could look into, the
@@ -239,46 +266,11 @@ fn waits(reader: &Reader, topics: &[String]) -> Result<Waits, KafkaError> {
     Ok(Waits { lag: partitions.iter().map(|one| one.lag).sum(), partitions })
 }
 
-/// The report as a table for people.
-#[must_use]
-pub fn table(report: &Report) -> String {
-    let head = ["NAME", "KIND", "STATE", "TASKS", "LAG"].map(str::to_owned);
-    let cells: Vec<[String; 5]> = std::iter::once(head).chain(report.connectors.iter().map(cells)).collect();
-    let mut widths = [0_usize; 5];
-    for row in &cells {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut text = String::new();
-    for (row, line) in std::iter::once(None).chain(report.connectors.iter().map(Some)).zip(&cells) {
-        let padded: Vec<String> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        let _ = writeln!(text, "{}", padded.join("  ").trim_end());
-        for (label, words) in row.into_iter().flat_map(|row| [("failure", &row.failure), ("healing", &row.healing)]) {
-            if let Some(words) = words {
-                let _ = writeln!(text, "  {label}: {words}");
-            }
-        }
-    }
-    if report.connectors.is_empty() {
-        let _ = writeln!(text, "nothing is deployed; run `connectors apply`");
-    }
-    for reason in &report.unreachable {
-        let _ = writeln!(text, "cannot ask {reason}");
-    }
-    text
-}
-
-fn cells(row: &Row) -> [String; 5] {
-    let lag = row.lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string());
-    [row.name.clone(), row.kind.to_owned(), row.state.clone(), format!("{}/{}", row.running, row.tasks), lag]
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn sink(name: &str, state: &str, running: usize, tasks: usize) -> Row {
+    pub(crate) fn sink(name: &str, state: &str, running: usize, tasks: usize) -> Row {
         Row {
             name: name.to_owned(),
             kind: "sink",
@@ -301,18 +293,5 @@ mod tests {
         ] {
             assert!(!row.is_well(), "{row:?}");
         }
-    }
-
-    #[test]
-    fn the_table_has_a_line_a_connector_and_names_failures() {
-        let failed = Row { failure: Some("Y: no".to_owned()), lag: None, ..sink("orders-postgres", "RUNNING", 0, 2) };
-        let report = Report { connectors: vec![sink("a", "RUNNING", 6, 6), failed], ..Report::default() };
-        let expected = "\
-NAME             KIND  STATE    TASKS  LAG
-a                sink  RUNNING  6/6    7
-orders-postgres  sink  RUNNING  0/2    ?
-  failure: Y: no
-";
-        assert_eq!(table(&report), expected);
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError as ClientError;
+use rdkafka::groups::GroupMemberInfo;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 use super::KafkaError;
@@ -120,14 +121,22 @@ impl Reader {
     /// # Errors
     /// [`KafkaError`].
     pub fn owners(&self) -> Result<BTreeMap<Spot, String>, KafkaError> {
-        let list = self.consumer.fetch_group_list(Some(&self.group), TIMEOUT).map_err(|e| self.failed(e))?;
-        let members = list.groups().iter().flat_map(|group| group.members());
-        Ok(members
-            .flat_map(|member| {
-                let spots = member.assignment().and_then(assigned).unwrap_or_default();
-                spots.into_iter().map(|spot| (spot, member.client_id().to_owned()))
-            })
-            .collect())
+        let owned = self.described(|member| {
+            let spots = member.assignment().and_then(assigned).unwrap_or_default();
+            spots.into_iter().map(|spot| (spot, member.client_id().to_owned())).collect::<Vec<_>>()
+        })?;
+        Ok(owned.into_iter().flatten().collect())
+    }
+
+    /// The group's static members (KIP-345) by their names, and whether each has a partition. Nothing for other protocols.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn instances(&self) -> Result<BTreeMap<String, bool>, KafkaError> {
+        let has_any = |bytes: &[u8]| assigned(bytes).is_some_and(|spots| !spots.is_empty());
+        let all =
+            self.described(|member| (instance(member.id()).to_owned(), member.assignment().is_some_and(has_any)))?;
+        Ok(all.into_iter().collect())
     }
 
     /// The ids of the group's members. A member that comes back has another id. Nothing for other protocols.
@@ -135,9 +144,12 @@ impl Reader {
     /// # Errors
     /// [`KafkaError`].
     pub fn members(&self) -> Result<BTreeSet<String>, KafkaError> {
+        Ok(self.described(|member| member.id().to_owned())?.into_iter().collect())
+    }
+
+    fn described<T>(&self, of: impl Fn(&GroupMemberInfo) -> T) -> Result<Vec<T>, KafkaError> {
         let list = self.consumer.fetch_group_list(Some(&self.group), TIMEOUT).map_err(|e| self.failed(e))?;
-        let members = list.groups().iter().flat_map(|group| group.members());
-        Ok(members.map(|member| member.id().to_owned()).collect())
+        Ok(list.groups().iter().flat_map(|group| group.members()).map(of).collect())
     }
 
     /// Which of the places have a record at or after the committed offset, and of which that could not be seen in time.
@@ -198,6 +210,12 @@ fn offset(offset: Offset) -> i64 {
     }
 }
 
+/// The broker makes the id of a static member of its name, a hyphen and a UUID of 36 characters.
+fn instance(id: &str) -> &str {
+    let name = id.len().checked_sub(37).and_then(|end| id.split_at_checked(end));
+    name.filter(|(_, uuid)| uuid.starts_with('-')).map_or(id, |(name, _)| name)
+}
+
 /// The classic protocol's assignment: version i16, then topics with their partitions; the rest is not ours.
 fn assigned(bytes: &[u8]) -> Option<Vec<Spot>> {
     let mut read = bytes.get(2..)?;
@@ -229,6 +247,19 @@ mod tests {
         assert_eq!(assigned(&bytes), Some(vec![spot("ab", 5), spot("ab", 7)]));
         for cut in 0..bytes.len() - 4 {
             assert_eq!(assigned(&bytes[..cut]), None, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_static_members_name_is_its_id_without_the_brokers_part() {
+        for (id, name) in [
+            ("healer-b-5d3f1a52-8c4b-4f0e-9a43-5f6c1d2e3f40", "healer-b"),
+            ("é-5d3f1a52-8c4b-4f0e-9a43-5f6c1d2e3f40", "é"),
+            ("5d3f1a52-8c4b-4f0e-9a43-5f6c1d2e3f40", "5d3f1a52-8c4b-4f0e-9a43-5f6c1d2e3f40"),
+            ("healer", "healer"),
+            ("", ""),
+        ] {
+            assert_eq!(instance(id), name);
         }
     }
 

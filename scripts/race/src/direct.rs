@@ -79,7 +79,15 @@ impl Direct {
 /// # Errors
 /// When the order is none.
 pub fn record(id: &str) -> anyhow::Result<(String, Vec<u8>)> {
-    let mut value = framing::header(SCHEMA_ID).to_vec();
+    record_by(id, SCHEMA_ID)
+}
+
+/// The same where the registry knows the schema by another number.
+///
+/// # Errors
+/// When the order is none.
+pub fn record_by(id: &str, schema_id: u32) -> anyhow::Result<(String, Vec<u8>)> {
+    let mut value = framing::header(schema_id).to_vec();
     codec::encode(&order(id)?, &mut value);
     Ok((id.to_owned(), value))
 }

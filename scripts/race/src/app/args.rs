@@ -55,11 +55,12 @@ pub(super) struct Transforms {
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(super) only: Vec<transforms::Stage>,
-    /// In place of all that: our transforms beside Kafka Streams with the same rules, on a real broker and registry
-    #[arg(long, conflicts_with = "only")]
+    /// In place of all that: our transforms beside Kafka Streams with the same rules, on a real broker and registry; of the
+    /// parts there are throughput and latency, which has kill -9 in it
+    #[arg(long)]
     pub(super) peers: bool,
     /// The same with these peers only
-    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "only")]
+    #[arg(long, value_enum, value_delimiter = ',')]
     pub(super) peer: Vec<transforms::Peer>,
     /// Pairs of runs
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]

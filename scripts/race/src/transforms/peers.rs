@@ -11,7 +11,7 @@ use schemas::names::topics;
 use service_kit::Tasks;
 use stack::{deploy, progress::Progress};
 
-use super::{Bench, Options, judges, servers, service};
+use super::{Bench, Options, Stage, judges, servers, service};
 use crate::{
     machine::Machine,
     peers::{self, Built, Program, Settings},
@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod contest;
+mod life;
 mod orders;
 mod same;
 
@@ -53,6 +54,9 @@ impl Peer {
                 ("STREAMS_PRODUCER_RETRY_BACKOFF_MS", "5"),
                 ("STREAMS_PRODUCER_BATCH_SIZE", "131072"),
                 ("STREAMS_MAX_POLL_RECORDS", "5000"),
+                // As ours: a process that comes back is the same member, one that does not is missed within six seconds.
+                ("STREAMS_CONSUMER_GROUP_INSTANCE_ID", "race"),
+                ("STREAMS_CONSUMER_SESSION_TIMEOUT_MS", "6000"),
             ]
         };
         vec![
@@ -76,6 +80,10 @@ impl Who {
             Self::Ours => "ours, exactly once",
             Self::Peer(_, settings) => settings.name,
         }
+    }
+
+    fn is_exactly_once(&self) -> bool {
+        self.name().contains("exactly once")
     }
 }
 
@@ -137,7 +145,15 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
     progress("comparing outputs");
     let notes = same::check(&field, &all).await.context("the outputs differ, so nothing is measured")?;
     let mut found = Found { notes, ..Found::default() };
-    found.extend(contest::measure(&field, &all).await?);
+    let only = &field.bench.options.only;
+    let wants = |stages: &[Stage]| only.is_empty() || stages.iter().any(|stage| only.contains(stage));
+    // First: each of them begins with the first record of the topic, and the contest writes many.
+    if wants(&[Stage::Latency, Stage::Recovery]) {
+        found.extend(life::measure(&field, &all).await?);
+    }
+    if wants(&[Stage::Throughput]) {
+        found.extend(contest::measure(&field, &all).await?);
+    }
     let setting = field.setting(&all);
     Ok(Report::new("transforms-peers", machine, setting, found))
 }
@@ -170,6 +186,17 @@ impl Field {
                 let process = self.built.start(peer.program(), settings, &addresses, &log)?;
                 Ok(Running { ours: None, peer: Some(process), group })
             }
+        }
+    }
+
+    /// Starts it again in its place: it knows what it has to do.
+    async fn restart(&self, who: &Who, group: &str) -> anyhow::Result<Running> {
+        match who {
+            Who::Ours => {
+                let service = service::Service::start(&self.bench, group).await?;
+                Ok(Running { ours: Some(service), peer: None, group: group.to_owned() })
+            }
+            Who::Peer(..) => self.start(who, group).await,
         }
     }
 

@@ -59,6 +59,7 @@ async fn longest(bench: &Bench, service: &mut Service, swaps: usize) -> anyhow::
         tokio::time::sleep(bench.time(Duration::from_secs(10))).await;
     }
     let flow = tokio::task::spawn_blocking(move || running.finish()).await??;
+    ensure!(flow.seen.values().all(|(_, modules)| !modules.is_empty()), "a record does not say which modules made it");
     let latencies = flow.latencies();
     let settled = latencies.get((RATE * WARM_UP.as_secs_f64()) as usize..).unwrap_or_default();
     ensure!(!settled.is_empty(), "no record came in time");

@@ -235,7 +235,7 @@ impl Worker {
         };
         // The chain has checked it already.
         let named = self.named.get(&**name).ok_or_else(|| broken(format!("the pipeline has no output {name}")))?;
-        let resolved = named.reader.map(|reader| reader.full.resolve(&record.value)).transpose();
+        let resolved = named.reader.map(|reader| reader.resolve(&record.value)).transpose();
         let resolved = resolved.map_err(|error| broken(format!("output {name}: {error}")))?;
         let value = named.output.framed(resolved.as_deref().unwrap_or(&record.value), input)?;
         Ok((Some(value), &named.route))

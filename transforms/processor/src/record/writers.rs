@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use schemas::registry::{Error, Registry};
-use schemas::resolution::Resolver;
+use schemas::resolution::{DatumError, Resolver};
 
 use super::splice::Splice;
 use crate::work::Hold;
@@ -67,6 +67,16 @@ pub struct Reader {
     pub full: Resolver,
     /// The short way, where it is known.
     pub(crate) short: Option<Splice>,
+}
+
+impl Reader {
+    /// The datum of the output's schema; the short way where it takes the datum, which has the same bytes then.
+    pub(crate) fn resolve(&self, datum: &[u8]) -> Result<Vec<u8>, DatumError> {
+        match self.short.as_ref().and_then(|short| short.read(datum)) {
+            Some(fields) => Ok(fields.datum()),
+            None => self.full.resolve(datum),
+        }
+    }
 }
 
 /// The prepared readers of one slot.

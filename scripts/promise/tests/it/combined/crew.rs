@@ -5,8 +5,9 @@ use stack::Service;
 use super::victims::BESIDE;
 use crate::beside::{Aside, Beside};
 use crate::clock::Clock;
-use crate::faults::{BACK, LOOK, wait_for};
+use crate::faults::{ASK, BACK, LOOK, wait_for};
 use crate::house::House;
+use crate::sink::connectors;
 
 /// The processes beside the stack's own; none, while one is down.
 pub(super) struct Crew {
@@ -22,6 +23,12 @@ impl Crew {
         (0..BESIDE.len()).for_each(|nth| crew.start(house, nth));
         let listens = || std::net::TcpStream::connect(edge).is_ok();
         wait_for(&format!("the second edge to listen at {edge}"), BACK, LOOK, listens);
+        wait_for("`connectors status` to show both healers, one of them on duty", BACK, ASK, || {
+            let status = connectors(house, &["status", "--format", "json"]).json();
+            let healers = status["healers"].as_array().cloned().unwrap_or_default();
+            let on_duty = healers.iter().filter(|healer| healer["onDuty"] == true).count();
+            healers.len() == 2 && on_duty == 1 && healers.iter().any(|healer| healer["name"] == "beside")
+        });
         crew
     }
 

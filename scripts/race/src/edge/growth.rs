@@ -77,12 +77,10 @@ async fn connections(bench: &Bench) -> anyhow::Result<[Curve; 2]> {
         costs.push(Point { at: count.into(), figure: micros(&cpu)? });
         memory.push(Point { at: count.into(), figure: Spread::of(&most).context("a run without memory")? });
     }
-    let (orders, against) = (format!("{RATE} orders/s"), "connections, each of which posts in its turn");
+    let against = format!("connections, each in its turn; {RATE} orders/s over all");
     Ok([
-        Curve::new(format!("Connections: CPU time of the edge for an order, at {orders}"), "µs", against)
-            .line("edge", costs),
-        Curve::new(format!("Connections: the most memory of the edge, at {orders}"), "MiB", against)
-            .line("edge", memory),
+        Curve::new("Connections: CPU time of the edge for an order", "µs", &against).line("edge", costs),
+        Curve::new("Connections: the most memory of the edge", "MiB", against).line("edge", memory),
     ])
 }
 

@@ -30,8 +30,8 @@ struct Scale {
 }
 
 impl Scale {
-    /// Around all values; never without a length.
-    fn around(values: impl Iterator<Item = f64>, room: f64) -> Self {
+    /// Around all values, and so wide that one end is at least `least` times the other: what hardly grows shall look so.
+    fn around(values: impl Iterator<Item = f64>, least: f64) -> Self {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for log in values.map(f64::ln).filter(|log| log.is_finite()) {
             (low, high) = (low.min(log), high.max(log));
@@ -39,13 +39,15 @@ impl Scale {
         if high < low {
             (low, high) = (0.0, 1.0);
         }
-        Self { from: low - room, until: high + room.max(1e-6) }
+        let room = (least.ln() - (high - low)).max(0.0) / 2.0 + 0.05 * (high - low);
+        Self { from: low - room, until: high + room }
     }
 
     /// From 0 to 1.
     fn share(&self, value: f64) -> f64 {
-        // `max` and not `clamp`: what is no number lies at the edge.
-        ((value.ln() - self.from) / (self.until - self.from)).max(0.0).min(1.0)
+        let share = (value.ln() - self.from) / (self.until - self.from);
+        // What has no logarithm lies at the edge.
+        if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) }
     }
 
     /// 1, 2 and 5 of each power of ten that lies on it.
@@ -78,8 +80,8 @@ pub(super) fn sheet(curves: &[&Curve]) -> String {
 
 fn drawn(curve: &Curve) -> String {
     let points = || curve.lines.iter().flat_map(|line| &line.points);
-    let across = Scale::around(points().map(|point| point.at), 0.2);
-    let up = Scale::around(points().flat_map(|point| [point.figure.min, point.figure.max]), 0.3);
+    let across = Scale::around(points().map(|point| point.at), 1.5);
+    let up = Scale::around(points().flat_map(|point| [point.figure.min, point.figure.max]), 20.0);
     let x = |value: f64| LEFT + across.share(value) * (WIDTH - LEFT - RIGHT);
     let y = |value: f64| HEIGHT - BOTTOM - up.share(value) * (HEIGHT - TOP - BOTTOM);
     let mut out = format!(

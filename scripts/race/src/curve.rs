@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::{report::Number, spread::Spread};
@@ -35,6 +36,16 @@ pub struct Point {
     pub at: f64,
     /// The runs.
     pub figure: Spread,
+}
+
+impl Point {
+    /// Of these runs at one size.
+    ///
+    /// # Errors
+    /// Without any, or with one that is no number.
+    pub fn of(at: impl Into<f64>, runs: &[f64]) -> anyhow::Result<Self> {
+        Ok(Self { at: at.into(), figure: Spread::of(runs).context("a run without a figure")? })
+    }
 }
 
 /// The powers of the size with which a cost grows.

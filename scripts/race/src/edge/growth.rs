@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 
 use super::{Bench, Found, progress, throughput};
 use crate::{
@@ -12,7 +12,6 @@ use crate::{
     load::{Load, Pace, Plan},
     orders::Ids,
     process::Process,
-    spread::Spread,
 };
 
 /// Items of an order: 0.2, 1, 4, 16 and 55 KB of JSON.
@@ -37,9 +36,9 @@ fn rounds(bench: &Bench) -> usize {
     if bench.options.quick { 1 } else { bench.options.pairs.min(3) }
 }
 
-fn micros(runs: &[f64]) -> anyhow::Result<Spread> {
-    let costs: Vec<f64> = runs.iter().map(|per_cpu| 1e6 / per_cpu).collect();
-    Spread::of(&costs).context("a run without a figure")
+/// From orders per CPU-second.
+fn micros(runs: &[f64]) -> Vec<f64> {
+    runs.iter().map(|per_cpu| 1e6 / per_cpu).collect()
 }
 
 async fn size(bench: &Bench) -> anyhow::Result<Curve> {
@@ -55,8 +54,8 @@ async fn size(bench: &Bench) -> anyhow::Result<Curve> {
             floor_runs.push(throughput::run_of(bench, &ids, &floor, floor_address, 1).await?.per_cpu);
             edge_runs.push(throughput::run_of(bench, &ids, &edge.process, edge.address, 1).await?.per_cpu);
         }
-        ours.push(Point { at: bytes as f64, figure: micros(&edge_runs)? });
-        floors.push(Point { at: bytes as f64, figure: micros(&floor_runs)? });
+        ours.push(Point::of(bytes as f64, &micros(&edge_runs))?);
+        floors.push(Point::of(bytes as f64, &micros(&floor_runs))?);
     }
     Ok(Curve::new("An order's size: CPU time of the edge for one", "µs", "bytes of JSON")
         .line("edge", ours)
@@ -74,8 +73,8 @@ async fn connections(bench: &Bench) -> anyhow::Result<[Curve; 2]> {
             cpu.push(over(bench, &edge.process, edge.address, count).await?);
             most.push(edge.process.memory()?.1 as f64 / 1024.0);
         }
-        costs.push(Point { at: count.into(), figure: micros(&cpu)? });
-        memory.push(Point { at: count.into(), figure: Spread::of(&most).context("a run without memory")? });
+        costs.push(Point::of(count, &micros(&cpu))?);
+        memory.push(Point::of(count, &most)?);
     }
     let against = format!("connections, each in its turn; {RATE} orders/s over all");
     Ok([

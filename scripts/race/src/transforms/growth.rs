@@ -1,28 +1,19 @@
 //! How the cost of a record grows: with the modules in its chain, with the partitions of its topic, and with the backlog
 //! that it lies in.
 
-use std::time::Instant;
-
-use anyhow::{Context, ensure};
-
 use super::{
-    Bench, Found, judges, progress,
+    Bench, Found, judges, progress, sandbox,
     throughput::{Lap, fill, lap},
     turn::{By, Delivery, Took},
 };
-use crate::{
-    curve::{Curve, Point},
-    spread::Spread,
-};
+use crate::curve::{Curve, Point};
 
 const MODULES: [usize; 4] = [1, 2, 4, 8];
 const PARTITIONS: [i32; 5] = [1, 3, 6, 12, 48];
 /// Of each topic, whatever its partitions.
 const RECORDS: usize = 200_000;
 const BACKLOGS: [usize; 4] = [10_000, 100_000, 1_000_000, 5_000_000];
-/// Of the chain alone: as the host's, and enough of them that each round takes some milliseconds.
-const BATCH: usize = 240;
-const JUDGED: u64 = 2_400;
+/// Of the chain alone.
 const ROUNDS: usize = 100;
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
@@ -37,31 +28,18 @@ fn rounds(bench: &Bench) -> usize {
     if bench.options.quick { 1 } else { bench.options.pairs.min(3) }
 }
 
-fn point(at: f64, runs: &[f64]) -> anyhow::Result<Point> {
-    Ok(Point { at, figure: Spread::of(runs).context("a run without a figure")? })
-}
-
 /// The chain alone, without Kafka: `clean` and `enrich` in turn, since both leave alone what they made themselves.
 fn modules(bench: &Bench) -> anyhow::Result<Curve> {
-    let records = judges::records(JUDGED)?;
+    let records = judges::records(sandbox::RECORDS)?;
     let mut points = Vec::new();
     for count in MODULES {
         progress(&format!("a chain of {count} modules"));
         let mut chain = judges::chain(&bench.servers.modules, count)?;
         let mut runs = Vec::new();
         for _ in 0..rounds(bench) {
-            let mut best = f64::INFINITY;
-            for _ in 0..bench.count(ROUNDS) {
-                let begun = Instant::now();
-                for batch in records.chunks(BATCH) {
-                    chain.begin();
-                    ensure!(chain.apply(batch)?.len() == batch.len(), "the chain stopped early");
-                }
-                best = best.min(begun.elapsed().as_secs_f64());
-            }
-            runs.push(best * 1e6 / JUDGED as f64);
+            runs.push(sandbox::nanoseconds(bench.count(ROUNDS), || sandbox::judge(&mut chain, &records))? / 1000.0);
         }
-        points.push(point(count as f64, &runs)?);
+        points.push(Point::of(count as f64, &runs)?);
     }
     Ok(Curve::new("A chain's length: time of a record in the chain alone", "µs", "modules").line("transforms", points))
 }
@@ -76,8 +54,8 @@ async fn partitions(bench: &Bench) -> anyhow::Result<[Curve; 2]> {
     for partitions in PARTITIONS {
         progress(&format!("{partitions} partitions"));
         let took = backlog_of(bench, &format!("growth-{partitions}"), partitions, bench.count(RECORDS)).await?;
-        costs.push(point(partitions.into(), &took.iter().map(cost).collect::<Vec<_>>())?);
-        memory.push(point(partitions.into(), &took.iter().map(|took| took.most_mib).collect::<Vec<_>>())?);
+        costs.push(Point::of(partitions, &took.iter().map(cost).collect::<Vec<_>>())?);
+        memory.push(Point::of(partitions, &took.iter().map(|took| took.most_mib).collect::<Vec<_>>())?);
     }
     let against = "partitions of the input, one task";
     Ok([
@@ -92,8 +70,8 @@ async fn backlog(bench: &Bench) -> anyhow::Result<[Curve; 2]> {
     for count in BACKLOGS.into_iter().map(|count| bench.count(count)) {
         progress(&format!("a backlog of {count} records"));
         let took = backlog_of(bench, &format!("growth-backlog-{count}"), crate::kafka::PARTITIONS, count).await?;
-        costs.push(point(count as f64, &took.iter().map(cost).collect::<Vec<_>>())?);
-        times.push(point(count as f64, &took.iter().map(|took| took.seconds).collect::<Vec<_>>())?);
+        costs.push(Point::of(count as f64, &took.iter().map(cost).collect::<Vec<_>>())?);
+        times.push(Point::of(count as f64, &took.iter().map(|took| took.seconds).collect::<Vec<_>>())?);
     }
     let against = "records of the backlog";
     Ok([

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
+use transform_host::{Chain, Record};
 
 use super::{Bench, Found, judges, progress};
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 
 /// As the host's.
 const BATCH: usize = 240;
-const RECORDS: u64 = 2_400;
+pub(super) const RECORDS: u64 = 2_400;
 const ROUNDS: usize = 250;
 
 pub(super) fn measure(bench: &Bench) -> anyhow::Result<Found> {
@@ -23,13 +24,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let (mut boxed, mut unboxed) = (Vec::new(), Vec::new());
     for pair in 1..=bench.options.pairs {
         progress(&format!("the chain alone, pair {pair} of {}", bench.options.pairs));
-        boxed.push(nanoseconds(rounds, || {
-            for batch in records.chunks(BATCH) {
-                chain.begin();
-                ensure!(chain.apply(batch)?.len() == batch.len(), "the chain stopped early");
-            }
-            Ok(())
-        })?);
+        boxed.push(nanoseconds(rounds, || judge(&mut chain, &records))?);
         unboxed.push(nanoseconds(rounds, || {
             for batch in records.chunks(BATCH) {
                 let verdicts = native.apply(batch).map_err(anyhow::Error::msg)?;
@@ -48,8 +43,17 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Found> {
     Ok(Found { rows, ..Found::default() })
 }
 
-/// The best of the rounds, since whatever else runs only ever adds to one.
-fn nanoseconds(rounds: usize, mut round: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+/// One round of the chain in its sandbox.
+pub(super) fn judge(chain: &mut Chain, records: &[Record]) -> anyhow::Result<()> {
+    for batch in records.chunks(BATCH) {
+        chain.begin();
+        ensure!(chain.apply(batch)?.len() == batch.len(), "the chain stopped early");
+    }
+    Ok(())
+}
+
+/// Of a record, the best of the rounds, since whatever else runs only ever adds to one.
+pub(super) fn nanoseconds(rounds: usize, mut round: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
     let mut best = f64::INFINITY;
     for _ in 0..rounds.max(1) {
         let begun = Instant::now();

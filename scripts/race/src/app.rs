@@ -45,7 +45,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// In the order of an order's way.
-const ALL: [&[&str]; 7] = [
+const ALL: [&[&str]; 8] = [
     &["edge"],
     &["edge", "--peers"],
     &["transforms"],
@@ -53,6 +53,7 @@ const ALL: [&[&str]; 7] = [
     &["sinks"],
     &["sinks", "--peers"],
     &["pipeline"],
+    &["pipeline", "--peers"],
 ];
 
 /// One that fails does not keep the others from being measured.
@@ -138,9 +139,14 @@ async fn bench_sinks(args: Sinks) -> anyhow::Result<()> {
 }
 
 async fn bench_pipeline(args: Pipeline) -> anyhow::Result<()> {
-    let Pipeline { quick, rates, rounds, json } = args;
-    let options = pipeline::Options { dir: bench_dir()?.join("pipeline"), rates, rounds: rounds.into(), quick };
-    tell(&pipeline::run(options).await?, json, "pipeline")
+    let Pipeline { quick, peers, mut rates, rounds, json } = args;
+    if rates.is_empty() {
+        rates = if peers { vec![500] } else { vec![100, 500, 1_000] };
+    }
+    let (dir, name) = (bench_dir()?, if peers { "pipeline-peers" } else { "pipeline" });
+    let options = pipeline::Options { dir: dir.join(name), rates, rounds: rounds.into(), quick };
+    let report = if peers { pipeline::race(options, &dir).await? } else { pipeline::run(options).await? };
+    tell(&report, json, name)
 }
 
 async fn by_hand(args: &ByHand) -> anyhow::Result<()> {

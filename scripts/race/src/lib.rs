@@ -27,6 +27,8 @@ pub mod direct;
 
 mod peers;
 
+mod contract;
+
 pub mod kafka;
 
 pub mod edge;

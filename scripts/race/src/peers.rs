@@ -12,7 +12,7 @@ mod build;
 mod servers;
 
 pub(crate) use build::{Built, Program};
-pub(crate) use servers::Servers;
+pub(crate) use servers::{Servers, registry_api};
 
 /// How one program is started.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ use crate::{
     report::{Report, progress},
 };
 
+mod beside;
 mod eye;
 mod house;
 mod round;
@@ -25,8 +26,11 @@ mod rows;
 mod same;
 mod usage;
 mod watch;
+mod way;
 
+pub use beside::run as race;
 use house::House;
+use way::Way;
 
 /// Connections of the load, as in the edge's own bench.
 const CONNECTIONS: usize = 64;
@@ -90,14 +94,14 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
         if let Some(house) = house.take() {
             House::leave(house).await?;
         }
-        let (begun, took) = House::start(options.dir.clone()).await?;
+        let (begun, took) = House::start(options.dir.clone(), &Way::Ours).await?;
         house = Some(begun);
         starts.push(took);
     }
     let mut house = house.context("nothing was started")?;
     progress("warming up");
     warm_up(&mut house, options.first_warm_up()).await?;
-    let idle = usage::idle(&house.services, options.idle()).await?;
+    let idle = usage::idle(&house.parts, options.idle()).await?;
     let mut rounds = Vec::new();
     for number in 1..=options.rounds() {
         for rate in &options.rates {
@@ -106,9 +110,9 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
         }
     }
     progress("comparing the stores with what was accepted");
-    let compared = same::check(&house).await.context("the stores are not as they should be")?;
+    let compared = same::check(&house, &Way::Ours).await?;
     let setting = setting(&house, &options).await?;
-    let mut found = rows::rows(&starts, &idle, &rounds, &options.rates)?;
+    let mut found = rows::rows(&house.parts, &starts, &idle, &rounds, &options.rates)?;
     found.notes.push(compared);
     House::leave(house).await?;
     Ok(Report::new("pipeline", machine, setting, found))

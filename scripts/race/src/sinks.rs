@@ -31,9 +31,10 @@ mod servers;
 mod stall;
 pub(crate) mod stores;
 
-use contestant::Contestant;
+pub(crate) use contestant::Contestant;
 use drain::Took;
 use fill::Filler;
+pub(crate) use peers::addresses as peer_addresses;
 pub use peers::{Peer, run as race};
 use servers::Servers;
 pub use stores::Kind;
@@ -156,19 +157,18 @@ impl Bench {
         let (kafka, group) = (self.servers.kafka().to_owned(), sink_group(connector));
         tokio::task::spawn_blocking(move || fill::begin_at_the_end(&kafka, &group)).await?
     }
+}
 
-    /// Asks again while a worker shares its work out.
-    async fn retried<E: Transient + std::error::Error + Send + Sync + 'static>(
-        &self,
-        mut ask: impl AsyncFnMut() -> Result<(), E>,
-    ) -> anyhow::Result<()> {
-        const PAUSE: Duration = Duration::from_millis(200);
-        for _ in 0..100 {
-            match ask().await {
-                Err(error) if error.is_transient() => tokio::time::sleep(PAUSE).await,
-                answer => return Ok(answer?),
-            }
+/// Asks again while a worker shares its work out.
+pub(crate) async fn retried<E: Transient + std::error::Error + Send + Sync + 'static>(
+    mut ask: impl AsyncFnMut() -> Result<(), E>,
+) -> anyhow::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(200);
+    for _ in 0..100 {
+        match ask().await {
+            Err(error) if error.is_transient() => tokio::time::sleep(PAUSE).await,
+            answer => return Ok(answer?),
         }
-        ask().await.context("Kafka Connect did not take it in 20 s")
     }
+    ask().await.context("Kafka Connect did not take it in 20 s")
 }

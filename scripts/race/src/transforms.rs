@@ -28,6 +28,8 @@ mod swaps;
 mod throughput;
 mod turn;
 
+pub(crate) use judges::parameters;
+pub(crate) use peers::addresses as peer_addresses;
 pub use peers::{Peer, run as race};
 pub use turn::{Args as TurnArgs, run as turn};
 

@@ -38,6 +38,9 @@ pub struct Options {
     pub heap_mb: u32,
     /// Handed to our three commands only, after everything else.
     pub environment: Vec<(String, String)>,
+    /// Folders of plugins that Kafka Connect finds beside the shipped ones.
+    #[serde(default)]
+    pub plugins: Vec<PathBuf>,
     /// For tests that stand between the broker and its clients: for each of these ports a listener more, which sends all
     /// that ask there to this port of loopback. [`Endpoints::kafka_doors`](crate::Endpoints) says where they listen.
     #[serde(default)]
@@ -64,6 +67,7 @@ impl Options {
             fast_jvm: false,
             heap_mb: 512,
             environment: Vec::new(),
+            plugins: Vec::new(),
             kafka_doors: Vec::new(),
             kafka: None,
         })
@@ -84,6 +88,7 @@ impl Options {
             fast_jvm: true,
             heap_mb: 512,
             environment: Vec::new(),
+            plugins: Vec::new(),
             kafka_doors: Vec::new(),
             kafka: None,
         }

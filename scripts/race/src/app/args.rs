@@ -103,8 +103,12 @@ pub(super) struct Pipeline {
     /// Some three minutes in place of fifteen: one start, one short round of each rate
     #[arg(long)]
     pub(super) quick: bool,
-    /// Orders a second
-    #[arg(long, value_delimiter = ',', default_values_t = [100, 500, 1_000], value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    /// In place of that: our whole way beside Spring Boot with Kafka Streams, and beside our rules as a transform inside
+    /// both sinks, each on servers of its own
+    #[arg(long)]
+    pub(super) peers: bool,
+    /// Orders a second; 100, 500 and 1,000 if absent, 500 beside peers
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(super) rates: Vec<u32>,
     /// Rounds of each rate, and starts
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]

@@ -91,6 +91,11 @@ impl Built {
         })
     }
 
+    /// Copies what the build of the jars made in one of its folders.
+    pub(crate) fn copy_java(&self, folder: &str, to: &Path) -> anyhow::Result<()> {
+        copy(&self.dir.join("java").join(folder), to)
+    }
+
     fn jdk(&self) -> anyhow::Result<&Path> {
         self.jdk.as_deref().context("no JDK was looked for")
     }

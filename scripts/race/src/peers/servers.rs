@@ -2,12 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use connectors::kafka::Admin;
-use schemas::{contracts, names::subjects, registry::Registry};
 use stack::{Service, Stack};
 
-use crate::machine::as_shipped;
+use crate::{contract, machine::as_shipped};
 
 /// The two servers.
 pub(crate) struct Servers {
@@ -28,16 +25,15 @@ impl Servers {
         let stack = tokio::task::spawn_blocking(move || started(&dir)).await??;
         let endpoints = stack.endpoints();
         let (kafka, registry) = (endpoints.kafka.clone(), endpoints.registry.clone());
-        let admin = Admin::new(&kafka)?;
-        for topic in contracts::topics()? {
-            admin.create(&topic).await.with_context(|| format!("topic {}", topic.name))?;
-        }
-        let client = Registry::new(&registry)?;
-        let received_id = client.register(subjects::ORDERS_RECEIVED_VALUE, contracts::ORDERS_RECEIVED_AVSC).await?;
-        client.register(subjects::ORDER_PLACED_VALUE, contracts::ORDER_PLACED_AVSC).await?;
-        let registry_api = registry.replace("/apis/ccompat/v7", "/apis/registry/v3");
+        let received_id = contract::make(&kafka, &registry, |_| ()).await?.received;
+        let registry_api = registry_api(&registry);
         Ok(Self { kafka, registry, registry_api, received_id, _stack: stack })
     }
+}
+
+/// The address of the registry's own API, of that of its Confluent API.
+pub(crate) fn registry_api(registry: &str) -> String {
+    registry.replace("/apis/ccompat/v7", "/apis/registry/v3")
 }
 
 fn started(dir: &Path) -> anyhow::Result<Stack> {

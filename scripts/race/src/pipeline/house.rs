@@ -8,14 +8,19 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use connectors::files;
 use stack::{Service, Stack, deploy, layout::Layout, progress::Progress};
+use tokio::net::TcpStream;
 
-use super::eye::Eye;
+use super::{
+    eye::Eye,
+    usage::Part,
+    way::{Deployed, Way},
+};
 use crate::{
     load::{Client, Tally},
     machine::as_shipped,
     orders::{Ids, Request},
+    process::Process,
     report::progress,
     sinks::stores::{Kind, Stores},
 };
@@ -31,14 +36,15 @@ pub(super) struct House {
     pub(super) stores: Stores,
     pub(super) edge: SocketAddr,
     pub(super) ids: Arc<Ids>,
-    /// The process of each service.
-    pub(super) services: Vec<(Service, u32)>,
+    /// All processes.
+    pub(super) parts: Vec<Part>,
     /// Whether the JVMs started with class archives, in words.
     pub(super) archives: &'static str,
     /// Orders that were accepted.
     pub(super) total: u64,
     /// Orders that were refused, and are stored nowhere.
     pub(super) refused: u64,
+    _peers: Vec<Process>,
 }
 
 /// What a start took, in seconds from its beginning.
@@ -56,20 +62,16 @@ pub(super) struct Start {
 
 impl House {
     /// Starts it in an empty folder and sends the first order.
-    pub(super) async fn start(dir: PathBuf) -> anyhow::Result<(Self, Start)> {
-        let (stack, begun, ready) = tokio::task::spawn_blocking(move || started(&dir)).await??;
+    pub(super) async fn start(dir: PathBuf, way: &Way) -> anyhow::Result<(Self, Start)> {
+        let (to, of) = (dir.clone(), way.clone());
+        let (stack, begun, ready) = tokio::task::spawn_blocking(move || started(&to, &of)).await??;
+        let stores = Stores::shipped(&stack)?;
+        let Deployed { edge, parts, peers } = way.deploy(&stack, &stores, &dir).await?;
         let deployed = begun.elapsed().as_secs_f64();
-        let endpoints = stack.endpoints();
-        let edge = endpoints.edge.trim_start_matches("http://").parse().context("the edge has no address")?;
-        let deployment = files::read(&stack.options().root.join("connectors"))
-            .map_err(|found| anyhow::anyhow!("{}", connectors::lint::human(&found)))?;
-        let stores = Stores::new(endpoints, deployment)?;
-        let services = Service::ALL.into_iter().map(|service| Ok((service, stack.pid(service)?)));
-        let services = services.collect::<anyhow::Result<_>>()?;
         let has_archives = stack.options().servers.with_file_name("cds").join("kafka.jsa").is_file();
         let archives = if has_archives { "the JVMs have class archives" } else { "the JVMs have no class archives" };
         let (ids, total, refused) = (Arc::default(), 0, 0);
-        let mut house = Self { stack, stores, edge, ids, services, archives, total, refused };
+        let mut house = Self { stack, stores, edge, ids, parts, archives, total, refused, _peers: peers };
         let (accepted, stored) = house.first(begun).await.context("the first order")?;
         Ok((house, Start { ready, deployed, accepted, stored }))
     }
@@ -120,8 +122,27 @@ impl House {
         tokio::try_join!(wait(Kind::Postgres), wait(Kind::Elasticsearch)).map(|(table, index)| [table, index])
     }
 
+    /// A peer that was only started, or an edge that only now found its topic, takes nothing yet.
+    async fn until_it_listens(&self, begun: Instant) -> anyhow::Result<()> {
+        let admin = &self.stack.endpoints().edge_admin;
+        let is_ready = async || {
+            if !self.stack.options().has(Service::Edge) {
+                return TcpStream::connect(self.edge).await.is_ok();
+            }
+            let Ok(address) = admin.trim_start_matches("http://").parse() else { return false };
+            let asked = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+            Client::new(address).ask(asked, |answer| answer.status).await.ok() == Some(200)
+        };
+        while !is_ready().await {
+            ensure!(begun.elapsed() < PATIENCE * 3, "nobody takes orders at {}", self.edge);
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
     /// Sends one order and waits until it can be found; seconds since the beginning.
     async fn first(&mut self, begun: Instant) -> anyhow::Result<(f64, [f64; 2])> {
+        self.until_it_listens(begun).await?;
         let mut request = Request::new(&self.ids, 1);
         let number = self.ids.take(1);
         let reply = Client::new(self.edge).exchange(request.numbered(number), 1).await?;
@@ -142,18 +163,23 @@ impl House {
     }
 }
 
-/// As `scripts/up` does it on a machine where everything is fetched and built.
-fn started(dir: &Path) -> anyhow::Result<(Stack, Instant, f64)> {
+/// As `scripts/up` does it on a machine where everything is fetched and built; for another way only what it needs of that.
+fn started(dir: &Path, way: &Way) -> anyhow::Result<(Stack, Instant, f64)> {
     Stack::wipe(dir)?;
-    let (mut options, say) = (as_shipped(dir, Service::ALL), Progress::default());
+    let (mut options, say) = (as_shipped(dir, way.services()), Progress::default());
     let layout = Layout::prepare(dir)?;
     options.dir = layout.dir().to_owned();
-    deploy::build_modules(&options, &layout.modules(), &say)?;
+    options.plugins = way.plugins(layout.dir())?;
+    if way.is_ours() {
+        deploy::build_modules(&options, &layout.modules(), &say)?;
+    }
     let begun = Instant::now();
     let stack = Stack::begin(options.clone())?;
     stack.wait_all_ready(|status| progress(&format!("{} is {}", status.service, status.state.word())))?;
     let ready = begun.elapsed().as_secs_f64();
-    deploy::apply(&options, &stack, &say)?;
-    deploy::wait_for_path(&options, &stack, &say)?;
+    if way.is_ours() {
+        deploy::apply(&options, &stack, &say)?;
+        deploy::wait_for_path(&options, &stack, &say)?;
+    }
     Ok((stack, begun, ready))
 }

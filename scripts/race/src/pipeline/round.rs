@@ -12,7 +12,7 @@ use super::{
     eye::{Eye, Taken},
     house::House,
     plan,
-    usage::{Cpu, Memory, Most, Used},
+    usage::{Cpu, Memory, Most, Part, Used},
     watch::{Seen, watch},
 };
 use crate::{
@@ -28,6 +28,8 @@ const LOOKED_FOR: u32 = 100;
 #[derive(Debug)]
 pub(super) struct Round {
     pub(super) rate: u32,
+    /// Of whom CPU time and memory are told.
+    pub(super) parts: Vec<Part>,
     /// From the intended time to the 202.
     pub(super) answered: Quantiles,
     /// Orders that were refused, of those that count.
@@ -102,14 +104,14 @@ struct Window {
 
 pub(super) async fn run(house: &mut House, options: &Options, rate: u32) -> anyhow::Result<Round> {
     let first = house.next_id();
-    let (before, memory) = (Cpu::now(&house.services).await?, Memory::watch(&house.services));
+    let (before, memory) = (Cpu::now(&house.parts).await?, Memory::watch(&house.parts));
     let warm_up = Load::run(&plan(house, rate, options.warm_up()), &house.ids).await;
     let warmed = house.accepted(&warm_up)?;
     let window = window(house, options, rate, (&first, warmed)).await?;
     let accepted = warmed + house.accepted(&window.tally)?;
-    let cpu = Cpu::now(&house.services).await?.since(&before, accepted as f64);
+    let cpu = Cpu::now(&house.parts).await?.since(&before, accepted as f64);
     let most = memory.end()?;
-    told(rate, &window, cpu, most)
+    told(rate, &house.parts, &window, (cpu, most))
 }
 
 /// Sends the orders that count and watches both stores for them; `warm` are the orders before: the first one's id, and how
@@ -142,7 +144,7 @@ async fn window(house: &House, options: &Options, rate: u32, warm: (&str, u64)) 
     Ok(Window { flows: [flow(before.0, after.0), flow(before.1, after.1)], seen: [rows, documents], drained, tally })
 }
 
-fn told(rate: u32, window: &Window, cpu: Used, most: Most) -> anyhow::Result<Round> {
+fn told(rate: u32, parts: &[Part], window: &Window, (cpu, most): (Used, Most)) -> anyhow::Result<Round> {
     let [table, index] = &window.seen;
     let [row_flow, document_flow] = window.flows;
     let [table_drained, index_drained] = window.drained;
@@ -159,6 +161,7 @@ fn told(rate: u32, window: &Window, cpu: Used, most: Most) -> anyhow::Result<Rou
     };
     Ok(Round {
         rate,
+        parts: parts.to_vec(),
         answered: Quantiles::of(&window.tally.accepted_after).context("no order was accepted")?,
         refused: window.tally.others().values().sum::<u64>() as f64,
         unsent: window.tally.unsent.load(Ordering::Relaxed) as f64,

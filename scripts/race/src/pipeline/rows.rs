@@ -1,11 +1,9 @@
 //! How it is told: a row for each figure, and for a store that fell behind its rate in place of a latency.
 
-use stack::Service;
-
 use super::{
     house::Start,
     round::{InStore, Round},
-    usage::Used,
+    usage::{Part, Used},
     watch::pause,
 };
 use crate::{
@@ -13,13 +11,17 @@ use crate::{
     sinks::stores::Kind,
 };
 
-/// In the order of the services, as `stack status` shows them.
-const SERVICES: [Service; 8] = Service::ALL;
-
 /// What is told of a start.
 type Moment = fn(&Start) -> f64;
 
-pub(super) fn rows(starts: &[Start], idle: &Used, rounds: &[Round], rates: &[u32]) -> anyhow::Result<Found> {
+/// `parts` are the services, as `stack status` shows them.
+pub(super) fn rows(
+    parts: &[Part],
+    starts: &[Start],
+    idle: &Used,
+    rounds: &[Round],
+    rates: &[u32],
+) -> anyhow::Result<Found> {
     let mut found = Found::default();
     for rate in rates {
         let rounds: Vec<&Round> = rounds.iter().filter(|round| round.rate == *rate).collect();
@@ -27,12 +29,12 @@ pub(super) fn rows(starts: &[Start], idle: &Used, rounds: &[Round], rates: &[u32
     }
     for rate in rates {
         let rounds: Vec<&Round> = rounds.iter().filter(|round| round.rate == *rate).collect();
-        cpu(&mut found, *rate, &rounds)?;
+        cpu(&mut found, parts, *rate, &rounds)?;
     }
-    for (service, used) in SERVICES.iter().zip(&idle.services) {
-        found.add(format!("CPU while nothing flows, {service}"), "% of a core", &[used * 100.0])?;
+    for (part, used) in parts.iter().zip(&idle.parts) {
+        found.add(format!("CPU while nothing flows, {}", part.name), "% of a core", &[used * 100.0])?;
     }
-    memory(&mut found, rounds)?;
+    memory(&mut found, parts, rounds)?;
     let figures: [(&str, Moment); 5] = [
         ("all services ready", |start| start.ready),
         ("deployed", |start| start.deployed),
@@ -105,32 +107,34 @@ fn in_store(found: &mut Found, rate: u32, kind: Kind, stores: &[&InStore]) -> an
     Ok(())
 }
 
-fn cpu(found: &mut Found, rate: u32, rounds: &[&Round]) -> anyhow::Result<()> {
+fn cpu(found: &mut Found, parts: &[Part], rate: u32, rounds: &[&Round]) -> anyhow::Result<()> {
     let millis =
         |figure: &dyn Fn(&Used) -> f64| rounds.iter().map(|round| figure(&round.cpu) * 1000.0).collect::<Vec<_>>();
-    let all = millis(&|used| used.services.iter().sum());
+    let all = millis(&|used| used.parts.iter().sum());
     found.add(format!("CPU of an order at {rate}/s, all services"), "CPU-ms", &all)?;
-    for (at, service) in SERVICES.iter().enumerate() {
-        let each = millis(&|used| used.services.get(at).copied().unwrap_or_default());
-        found.add(format!("CPU of an order at {rate}/s, {service}"), "CPU-ms", &each)?;
+    for (at, part) in parts.iter().enumerate() {
+        let each = millis(&|used| used.parts.get(at).copied().unwrap_or_default());
+        found.add(format!("CPU of an order at {rate}/s, {}", part.name), "CPU-ms", &each)?;
     }
     found.add(format!("CPU of an order at {rate}/s, this bench beside them"), "CPU-ms", &millis(&|used| used.own))
 }
 
-fn memory(found: &mut Found, rounds: &[Round]) -> anyhow::Result<()> {
+fn memory(found: &mut Found, parts: &[Part], rounds: &[Round]) -> anyhow::Result<()> {
     let mut most = |what: String, figure: &dyn Fn(&Round) -> f64| {
         let highest = rounds.iter().map(figure).fold(0.0, f64::max);
         found.add(format!("the most RSS, {what}"), "MiB", &[highest])
     };
-    for (at, service) in SERVICES.iter().enumerate() {
-        most(service.to_string(), &|round| round.most.services.get(at).copied().unwrap_or_default())?;
+    for (at, part) in parts.iter().enumerate() {
+        most(part.name.to_owned(), &|round| round.most.parts.get(at).copied().unwrap_or_default())?;
     }
-    most("edge, transforms and connectors at one moment".to_owned(), &|round| round.most.ours)?;
+    most("edge, transforms and connectors at one moment".to_owned(), &|round| round.most.programs)?;
     most("all services at one moment".to_owned(), &|round| round.most.all)
 }
 
 #[cfg(test)]
 mod tests {
+    use stack::Service;
+
     use super::*;
     use crate::pipeline::{
         round::{Flow, Quantiles},
@@ -149,22 +153,24 @@ mod tests {
         };
         Round {
             rate,
+            parts: Vec::new(),
             answered: Quantiles { p50: 2.0, p99: 6.0 },
             refused: 0.0,
             unsent: 0.0,
             late: 0.3,
             stores: [store(u64::from(rate) * 30), store(stored)],
-            cpu: Used { services: vec![0.001; 8], own: 0.0002 },
-            most: Most { services: vec![100.0; 8], ours: 300.0, all: 800.0 },
+            cpu: Used { parts: vec![0.001; 8], own: 0.0002 },
+            most: Most { parts: vec![100.0; 8], programs: 300.0, with_writers: 400.0, all: 800.0 },
         }
     }
 
     #[test]
     fn a_store_that_fell_behind_has_a_rate_and_no_latency() {
-        let idle = Used { services: vec![0.01; 8], own: 0.0 };
+        let idle = Used { parts: vec![0.01; 8], own: 0.0 };
         let start = Start { ready: 20.0, deployed: 30.0, accepted: 30.1, stored: [31.0, 32.0] };
         let rounds = [round(100, 3_000), round(1_000, 30_000), round(100, 3_000), round(1_000, 18_000)];
-        let found = rows(&[start], &idle, &rounds, &[100, 1_000]).unwrap();
+        let parts = Service::ALL.map(|service| Part::of_service(service, 1));
+        let found = rows(&parts, &[start], &idle, &rounds, &[100, 1_000]).unwrap();
         let row = |what: &str| found.rows.iter().find(|row| row.what == what).map(|row| row.figure.median);
         assert_eq!(
             (row("POST to searchable at 100/s, p99"), row("POST to SELECT at 1000/s, p99")),

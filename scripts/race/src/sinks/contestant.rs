@@ -24,18 +24,18 @@ const TUNING: [&str; 10] = [
 
 /// A sink that takes part.
 #[derive(Clone, Debug)]
-pub(super) struct Contestant {
+pub(crate) struct Contestant {
     /// What it is called in the figures.
     pub(super) name: String,
     /// Where it writes.
     pub(super) kind: Kind,
     /// As Connect takes them.
-    pub(super) settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 impl Contestant {
     /// A sink as a file has it. The file is held to lint's rules, as a deployed one is.
-    pub(super) fn of_file(path: &Path, name: &str) -> anyhow::Result<Self> {
+    pub(crate) fn of_file(path: &Path, name: &str) -> anyhow::Result<Self> {
         let (connector, _) = files::one(path).map_err(|found| refused(&found))?;
         let kind = match connector.setting("connector.class") {
             names::JDBC_CLASS => Kind::Postgres,
@@ -65,7 +65,7 @@ impl Contestant {
     }
 
     /// Tasks that it runs in.
-    pub(super) fn tasks(&self) -> usize {
+    pub(crate) fn tasks(&self) -> usize {
         self.settings.get("tasks.max").and_then(|tasks| tasks.parse().ok()).unwrap_or(1)
     }
 }

@@ -10,7 +10,7 @@ use schemas::names::topics;
 use super::{
     Bench,
     contestant::Contestant,
-    fill, orders,
+    fill, orders, retried,
     stores::{Gauge, Kind},
 };
 use crate::{kafka::PARTITIONS, process};
@@ -65,10 +65,10 @@ impl<'b> Poised<'b> {
         let poised = Self { bench, name, kind: contestant.kind };
         bench.begin_at_the_end(&poised.name).await?;
         let connect = &bench.servers.connect;
-        bench.retried(async || connect.put_settings(&poised.name, &contestant.settings).await).await?;
+        retried(async || connect.put_settings(&poised.name, &contestant.settings).await).await?;
         poised.until("RUNNING", contestant.tasks()).await?;
         poised.until_assigned().await?;
-        bench.retried(async || connect.pause(&poised.name).await).await?;
+        retried(async || connect.pause(&poised.name).await).await?;
         poised.until("PAUSED", contestant.tasks()).await?;
         Ok(poised)
     }
@@ -106,7 +106,7 @@ impl<'b> Poised<'b> {
     /// Lets it have what is there.
     pub(super) async fn go(&self) -> anyhow::Result<()> {
         let connect = &self.bench.servers.connect;
-        self.bench.retried(async || connect.resume(&self.name).await).await
+        retried(async || connect.resume(&self.name).await).await
     }
 
     /// How many orders were stored when the first were seen, and when that was.
@@ -178,6 +178,6 @@ impl<'b> Poised<'b> {
     /// Removes it. Its group stays, and nobody reads on.
     pub(super) async fn remove(self) -> anyhow::Result<()> {
         let connect = &self.bench.servers.connect;
-        self.bench.retried(async || connect.delete(&self.name).await).await
+        retried(async || connect.delete(&self.name).await).await
     }
 }

@@ -6,11 +6,12 @@ use std::{path::Path, sync::Arc, sync::atomic::AtomicU64};
 use anyhow::Context;
 use connectors::names::sink_group;
 use schemas::names::topics;
+use stack::Endpoints;
 
 use super::{Bench, Options, contestant::Contestant, drain::Poised, fill::Filler, servers::Servers, stores::Kind};
 use crate::{
     machine::Machine,
-    peers::{Built, Program, Settings},
+    peers::{Built, Program, Settings, registry_api},
     process::Process,
     report::{Report, progress},
 };
@@ -29,14 +30,14 @@ impl Peer {
     /// All of them.
     pub const ALL: [Self; 1] = [Self::Spring];
 
-    fn program(self) -> Program {
+    pub(crate) fn program(self) -> Program {
         match self {
             Self::Spring => Program::Java("sinks-spring/sinks-spring.jar"),
         }
     }
 
     /// As it comes; and with more threads, larger batches, statements of many rows, and the collector for throughput.
-    fn settings(self) -> [Settings; 2] {
+    pub(crate) fn settings(self) -> [Settings; 2] {
         let Self::Spring = self;
         let tuned = [("CONCURRENCY", "2"), ("MAX_POLL_RECORDS", "2000"), ("REWRITE_BATCHES", "true")];
         [
@@ -134,17 +135,8 @@ impl Field {
     }
 
     fn start(&self, peer: Peer, settings: &Settings, name: &str) -> anyhow::Result<Process> {
-        let endpoints = self.bench.servers.stack.endpoints();
-        let addresses = [
-            ("KAFKA", endpoints.kafka.clone()),
-            ("REGISTRY", endpoints.registry.replace("/apis/ccompat/v7", "/apis/registry/v3")),
-            ("ELASTICSEARCH", endpoints.elasticsearch.clone()),
-            ("JDBC_URL", endpoints.postgres.jdbc_url()),
-            ("POSTGRES_USER", endpoints.postgres.user.clone()),
-            ("POSTGRES_PASSWORD", endpoints.postgres.password.clone()),
-            ("TOPIC", topics::ORDER_PLACED.to_owned()),
-            ("GROUP", sink_group(name)),
-        ];
+        let mut addresses = addresses(self.bench.servers.stack.endpoints());
+        addresses.push(("GROUP", sink_group(name)));
         let log = self.bench.options.dir.join(format!("{name}.log"));
         self.built.start(peer.program(), settings, &addresses, &log)
     }
@@ -157,6 +149,20 @@ impl Field {
         }));
         setting
     }
+}
+
+/// Where a peer of the sinks finds all that it needs.
+pub(crate) fn addresses(endpoints: &Endpoints) -> Vec<(&'static str, String)> {
+    let postgres = &endpoints.postgres;
+    vec![
+        ("KAFKA", endpoints.kafka.clone()),
+        ("REGISTRY", registry_api(&endpoints.registry)),
+        ("ELASTICSEARCH", endpoints.elasticsearch.clone()),
+        ("JDBC_URL", postgres.jdbc_url()),
+        ("POSTGRES_USER", postgres.user.clone()),
+        ("POSTGRES_PASSWORD", postgres.password.clone()),
+        ("TOPIC", topics::ORDER_PLACED.to_owned()),
+    ]
 }
 
 impl Held<'_> {

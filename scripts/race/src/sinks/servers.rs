@@ -2,17 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use connectors::{connect::Connect, files, finding::Finding, kafka::Admin};
-use schemas::{
-    contracts,
-    names::{subjects, topics},
-    registry::Registry,
-};
+use connectors::{connect::Connect, finding::Finding};
+use schemas::names::topics;
 use stack::{Service, Stack};
 
 use super::stores::Stores;
-use crate::{machine::as_shipped, report::progress};
+use crate::{contract, machine::as_shipped, report::progress};
 
 /// Small enough that what was drained can be thrown away while the bench runs.
 const SEGMENT: &str = "16777216";
@@ -34,19 +29,14 @@ impl Servers {
     pub(super) async fn start(dir: PathBuf) -> anyhow::Result<Self> {
         let stack = tokio::task::spawn_blocking(move || started(&dir)).await??;
         let endpoints = stack.endpoints();
-        let admin = Admin::new(&endpoints.kafka)?;
-        for mut topic in contracts::topics()? {
+        let ids = contract::make(&endpoints.kafka, &endpoints.registry, |topic| {
             if topic.name == topics::ORDER_PLACED {
                 topic.config.insert("segment.bytes".to_owned(), SEGMENT.to_owned());
             }
-            admin.create(&topic).await.with_context(|| format!("topic {}", topic.name))?;
-        }
-        let registry = Registry::new(&endpoints.registry)?;
-        registry.register(subjects::ORDERS_RECEIVED_VALUE, contracts::ORDERS_RECEIVED_AVSC).await?;
-        let schema_id = registry.register(subjects::ORDER_PLACED_VALUE, contracts::ORDER_PLACED_AVSC).await?;
-        let files = stack.options().root.join("connectors");
-        let deployment = files::read(&files).map_err(|found| refused(&found))?;
-        let stores = Stores::new(endpoints, deployment)?;
+        })
+        .await?;
+        let (schema_id, files) = (ids.placed, stack.options().root.join("connectors"));
+        let stores = Stores::shipped(&stack)?;
         stores.make().await?;
         Ok(Self { connect: Connect::new(&endpoints.connect)?, stores, files, schema_id, stack })
     }
@@ -58,7 +48,7 @@ impl Servers {
 }
 
 /// What lint has against a file, as an error.
-pub(super) fn refused(found: &[Finding]) -> anyhow::Error {
+pub(crate) fn refused(found: &[Finding]) -> anyhow::Error {
     anyhow::anyhow!("{}", connectors::lint::human(found).trim_end())
 }
 

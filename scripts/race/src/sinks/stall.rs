@@ -20,6 +20,7 @@ use super::{
     contestant::Contestant,
     fill::Filler,
     orders::{self, Placed},
+    retried,
     stores::Kind,
 };
 use crate::{
@@ -58,7 +59,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
         let sink = Contestant::of_file(&bench.servers.files.join(kind.file()), "our settings")?;
         let (connect, name) = (&bench.servers.connect, kind.file().trim_end_matches(".json"));
         bench.begin_at_the_end(name).await?;
-        bench.retried(async || connect.put_settings(name, &sink.settings).await).await?;
+        retried(async || connect.put_settings(name, &sink.settings).await).await?;
     }
     bench.servers.stack.start_again(Service::Connectors)?;
     bench.servers.stack.wait_ready(Service::Connectors, PATIENCE)?;

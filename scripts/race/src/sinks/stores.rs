@@ -5,17 +5,17 @@ use std::{fmt, net::SocketAddr, time::Duration};
 use anyhow::{Context, bail, ensure};
 use connectors::{
     elastic::Elastic,
-    files::{Deployment, Index, Table},
+    files::{self, Deployment, Index, Table},
     postgres::Postgres,
     verify::slices::{Slices, Span},
 };
 use http::Method;
 use schemas::names::topics;
 use serde_json::Value;
-use stack::{Endpoints, Service};
+use stack::{Endpoints, Service, Stack};
 use tokio_postgres::{Client, NoTls};
 
-use super::orders::SLICE_MS;
+use super::{orders::SLICE_MS, servers::refused};
 use crate::load;
 
 /// The one table and the one index.
@@ -79,7 +79,7 @@ pub(crate) struct Stores {
 }
 
 impl Stores {
-    pub(crate) fn new(endpoints: &Endpoints, deployment: Deployment) -> anyhow::Result<Self> {
+    fn new(endpoints: &Endpoints, deployment: Deployment) -> anyhow::Result<Self> {
         let at = &endpoints.postgres;
         let mut config = tokio_postgres::Config::new();
         config.host(&at.host).port(at.port).dbname(&at.database).user(&at.user).password(&at.password);
@@ -99,6 +99,12 @@ impl Stores {
             tables: deployment.tables,
             indexes: deployment.indexes,
         })
+    }
+
+    /// With the tables and indexes of a stack's shipped connector files.
+    pub(crate) fn shipped(stack: &Stack) -> anyhow::Result<Self> {
+        let deployment = files::read(&stack.options().root.join("connectors")).map_err(|found| refused(&found))?;
+        Self::new(stack.endpoints(), deployment)
     }
 
     /// Makes what is not there.

@@ -17,7 +17,7 @@ const RATES: &str = "EUR:1.08,GBP:1.27,JPY:0.0067";
 const COMPARED: u64 = 2_000;
 
 /// The parameters of `enrich`.
-pub(super) fn parameters() -> BTreeMap<String, String> {
+pub(crate) fn parameters() -> BTreeMap<String, String> {
     BTreeMap::from([("home.currency".to_owned(), "USD".to_owned()), ("rates".to_owned(), RATES.to_owned())])
 }
 

@@ -35,7 +35,7 @@ impl Peer {
     /// All of them.
     pub const ALL: [Self; 1] = [Self::Streams];
 
-    fn program(self) -> Program {
+    pub(crate) fn program(self) -> Program {
         match self {
             Self::Streams => Program::Java("transforms-streams/transforms-streams.jar"),
         }
@@ -43,7 +43,7 @@ impl Peer {
 
     /// As its documentation has it; then with our commit interval and linger and the collector for throughput, exactly
     /// and at least once.
-    fn settings(self) -> Vec<Settings> {
+    pub(crate) fn settings(self) -> Vec<Settings> {
         let Self::Streams = self;
         let tuned = ["-Xmx512m", "-XX:+UseParallelGC"];
         let equal = |guarantee| {
@@ -158,6 +158,21 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
     Ok(Report::new("transforms-peers", machine, setting, found))
 }
 
+/// Where a peer of the transforms finds all that it needs, and what it makes of orders.
+pub(crate) fn addresses(kafka: &str, registry_api: &str, dir: &Path) -> Vec<(&'static str, String)> {
+    let parameters = judges::parameters();
+    let of = |name: &str| parameters.get(name).cloned().unwrap_or_default();
+    vec![
+        ("KAFKA", kafka.to_owned()),
+        ("REGISTRY", registry_api.to_owned()),
+        ("INPUT", topics::ORDERS_RECEIVED.to_owned()),
+        ("OUTPUT", topics::ORDER_PLACED.to_owned()),
+        ("STREAMS_STATE_DIR", dir.join("state").display().to_string()),
+        ("HOME_CURRENCY", of("home.currency")),
+        ("RATES", of("rates")),
+    ]
+}
+
 impl Field {
     /// Starts it with this group, from the first record on.
     async fn start(&self, who: &Who, group: &str) -> anyhow::Result<Running> {
@@ -171,17 +186,8 @@ impl Field {
             }
             Who::Peer(peer, settings) => {
                 let dir = &self.bench.options.dir;
-                let mut addresses = vec![
-                    ("KAFKA", self.servers.kafka.clone()),
-                    ("REGISTRY", self.servers.registry_api.clone()),
-                    ("APPLICATION_ID", group.clone()),
-                    ("INPUT", topics::ORDERS_RECEIVED.to_owned()),
-                    ("OUTPUT", topics::ORDER_PLACED.to_owned()),
-                    ("STREAMS_STATE_DIR", dir.join("state").display().to_string()),
-                ];
-                let parameters = judges::parameters();
-                let of = |name: &str| parameters.get(name).cloned().unwrap_or_default();
-                addresses.extend([("HOME_CURRENCY", of("home.currency")), ("RATES", of("rates"))]);
+                let mut addresses = addresses(&self.servers.kafka, &self.servers.registry_api, dir);
+                addresses.push(("APPLICATION_ID", group.clone()));
                 let log = dir.join(format!("{group}.log"));
                 let process = self.built.start(peer.program(), settings, &addresses, &log)?;
                 Ok(Running { ours: None, peer: Some(process), group })

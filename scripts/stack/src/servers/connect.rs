@@ -13,8 +13,10 @@ const ALLOWED_ENVIRONMENT: [&str; 4] =
 pub(super) fn launch(context: &Context) -> Result<Launch, StackError> {
     let user = unprivileged()?;
     context.data_of(Service::Connect, user.as_ref())?;
-    let plugins = context.options.servers.join("plugins").display().to_string();
-    let text = properties(&context.endpoints, context.ports.get(PortName::Connect), &plugins);
+    let shipped = context.options.servers.join("plugins");
+    let plugins: Vec<String> =
+        std::iter::once(&shipped).chain(&context.options.plugins).map(|folder| folder.display().to_string()).collect();
+    let text = properties(&context.endpoints, context.ports.get(PortName::Connect), &plugins.join(","));
     let properties = context.write_config(Service::Connect, "worker.properties", &text)?;
     let logging = context.write_config(Service::Connect, "log4j2.properties", LOG4J)?;
     let mut launch = context

@@ -17,7 +17,7 @@ impl Peer {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Spring, Self::Fastify, Self::Fastapi];
 
-    pub(super) fn program(self) -> Program {
+    pub(crate) fn program(self) -> Program {
         match self {
             Self::Spring => Program::Java("edge-spring/edge-spring.jar"),
             Self::Fastify => Program::Node("edge-fastify"),
@@ -43,7 +43,7 @@ impl Peer {
     }
 
     /// As its documentation has it, and as an expert would set it for this job with our linger and compression.
-    pub(super) fn settings(self) -> [Settings; 2] {
+    pub(crate) fn settings(self) -> [Settings; 2] {
         let linger = edge::publish::settings::config("", "").get("linger.ms").unwrap_or("1").to_owned();
         let ours = [("LINGER_MS", linger.as_str()), ("COMPRESSION", "none")];
         match self {

@@ -5,7 +5,8 @@ use std::{path::Path, process::Command};
 use anyhow::bail;
 
 /// What it reads, below the peers' sources.
-pub(super) const SOURCES: &[&str] = &["pom.xml", "edge-spring", "sinks-spring", "transforms-streams"];
+pub(super) const SOURCES: &[&str] =
+    &["pom.xml", "edge-spring", "rules", "sinks-smt", "sinks-spring", "transforms-streams"];
 
 pub(super) fn build(sources: &Path, into: &Path, jdk: &Path) -> anyhow::Result<()> {
     let log = into.join("maven.log");

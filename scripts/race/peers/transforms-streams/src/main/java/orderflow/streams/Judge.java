@@ -4,7 +4,12 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.util.Arrays;
 import java.util.regex.Pattern;
+import orderflow.Item;
 import orderflow.Order;
+import orderflow.rules.Clean;
+import orderflow.rules.Enrich;
+import orderflow.rules.ItemsJson;
+import orderflow.rules.Rejected;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.streams.processor.api.ContextualFixedKeyProcessor;
@@ -30,9 +35,8 @@ final class Judge extends ContextualFixedKeyProcessor<byte[], byte[], Judged> {
         RecordMetadata at = context().recordMetadata().orElseThrow();
         try {
             Order order = read(record, at.topic());
-            clean.apply(order);
-            enrich.apply(order);
-            order.setItemsJson(ItemsJson.of(order.getItems()));
+            clean(order);
+            enrich(order);
             order.setReceivedPartition(at.partition());
             order.setReceivedOffset(at.offset());
             context().forward(record.withValue(new Judged(order, null)));
@@ -59,6 +63,31 @@ final class Judge extends ContextualFixedKeyProcessor<byte[], byte[], Judged> {
             throw new Rejected("KEY_CONVERTER", "key differs from order_id");
         }
         return order;
+    }
+
+    private void clean(Order order) throws Rejected {
+        order.setCustomer(clean.customer(order.getCustomer()));
+        order.setCurrency(clean.currency(order.getCurrency()));
+        order.setCountry(clean.country(order.getCountry()));
+        order.setEmail(clean.email(order.getEmail()));
+        order.setChannel(clean.channel(order.getChannel()));
+    }
+
+    private void enrich(Order order) throws Rejected {
+        order.setCurrency(enrich.currency(order.getCurrency()));
+        order.setAmountHome(enrich.amountHome(order.getAmount(), order.getCurrency()));
+        order.setHomeCurrency(enrich.homeCurrency());
+        order.setRegion(enrich.region(order.getCountry()));
+        order.setEmailDomain(enrich.emailDomain(order.getEmail()));
+        order.setValueBand(enrich.valueBand(order.getAmountHome()));
+        long count = 0;
+        var items = new ItemsJson();
+        for (Item item : order.getItems()) {
+            count += item.getQuantity();
+            items.add(item.getSku(), item.getQuantity(), item.getUnitPrice());
+        }
+        order.setItemCount(enrich.itemCount(count));
+        order.setItemsJson(items.finish());
     }
 
     private static void explain(Headers headers, RecordMetadata at, Rejected rejected) {

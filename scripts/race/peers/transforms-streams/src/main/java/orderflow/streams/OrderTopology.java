@@ -5,6 +5,8 @@ import io.apicurio.registry.serde.avro.AvroKafkaSerializer;
 import java.util.HashMap;
 import java.util.Map;
 import orderflow.Order;
+import orderflow.rules.Clean;
+import orderflow.rules.Enrich;
 import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.serialization.Serializer;

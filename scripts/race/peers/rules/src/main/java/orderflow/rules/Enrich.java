@@ -1,4 +1,4 @@
-package orderflow.streams;
+package orderflow.rules;
 
 import java.math.BigDecimal;
 import java.math.RoundingMode;
@@ -6,11 +6,9 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import orderflow.Item;
-import orderflow.Order;
 
-/** The rules of the module enrich: transforms/modules/README.md. */
-final class Enrich {
+/** The rules of the module enrich, field by field: transforms/modules/README.md. */
+public final class Enrich {
     private static final BigDecimal LIMIT = new BigDecimal("9999999999999.99");
 
     private record Band(String name, BigDecimal bound) {}
@@ -20,7 +18,7 @@ final class Enrich {
     private final List<Band> bands = new ArrayList<>();
     private final Map<String, String> regions = new HashMap<>();
 
-    Enrich(String home, String rates, String bands) {
+    public Enrich(String home, String rates, String bands) {
         this.home = home;
         for (String[] pair : pairs(rates)) {
             this.rates.put(pair[0], new BigDecimal(pair[1]));
@@ -46,48 +44,44 @@ final class Enrich {
         return pairs;
     }
 
-    void apply(Order order) throws Rejected {
-        if (order.getCurrency() == null) {
-            order.setCurrency(home);
-        }
-        BigDecimal amount = amountHome(order);
-        order.setAmountHome(amount);
-        order.setHomeCurrency(home);
-        order.setRegion(order.getCountry() == null ? null : regions.get(order.getCountry()));
-        order.setItemCount(itemCount(order));
-        order.setEmailDomain(domain(order.getEmail()));
-        order.setValueBand(band(amount));
+    public String homeCurrency() {
+        return home;
     }
 
-    private BigDecimal amountHome(Order order) throws Rejected {
-        BigDecimal rate = rates.get(order.getCurrency());
+    public String currency(String currency) {
+        return currency == null ? home : currency;
+    }
+
+    public String region(String country) {
+        return country == null ? null : regions.get(country);
+    }
+
+    /** None where there is no rate. */
+    public BigDecimal amountHome(BigDecimal amount, String currency) throws Rejected {
+        BigDecimal rate = rates.get(currency);
         if (rate == null) {
             return null;
         }
-        BigDecimal amount = order.getAmount().multiply(rate).setScale(2, RoundingMode.HALF_EVEN);
-        if (amount.abs().compareTo(LIMIT) > 0) {
-            throw Rejected.byRule("amount_home would be " + amount.toPlainString() + ", outside of " + LIMIT);
+        BigDecimal home = amount.multiply(rate).setScale(2, RoundingMode.HALF_EVEN);
+        if (home.abs().compareTo(LIMIT) > 0) {
+            throw Rejected.byRule("amount_home would be " + home.toPlainString() + ", outside of " + LIMIT);
         }
-        return amount;
+        return home;
     }
 
-    private static int itemCount(Order order) throws Rejected {
-        long count = 0;
-        for (Item item : order.getItems()) {
-            count += item.getQuantity();
-        }
+    public int itemCount(long count) throws Rejected {
         if (count != (int) count) {
             throw Rejected.byRule("item_count would be " + count + ", outside of " + Integer.MAX_VALUE);
         }
         return (int) count;
     }
 
-    private static String domain(String email) {
+    public String emailDomain(String email) {
         int at = email == null ? -1 : email.lastIndexOf('@');
         return at < 0 || at == email.length() - 1 ? null : email.substring(at + 1);
     }
 
-    private String band(BigDecimal amount) {
+    public String valueBand(BigDecimal amount) {
         if (amount != null) {
             for (Band band : bands) {
                 if (band.bound().compareTo(amount) <= 0) {

@@ -1,4 +1,4 @@
-package orderflow.streams;
+package orderflow.rules;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 

@@ -1,4 +1,4 @@
-package orderflow.streams;
+package orderflow.rules;
 
 /** Upper and lower case of ASCII letters only. */
 final class Ascii {

@@ -1,0 +1,161 @@
+//! `scripts/bench pipeline --peers`: the whole way beside the same job in other tools, at the same rates and on the same
+//! servers, each on empty ones of its own, by turns. What is told is of processes that are warm.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context;
+
+use super::{
+    Options,
+    house::{House, Start},
+    round::{self, InStore, Round},
+    same, setting,
+    usage::Role,
+    warm_up,
+    way::Way,
+};
+use crate::{
+    edge,
+    machine::Machine,
+    peers::{Built, claim},
+    report::{Found, Report, progress},
+    sinks,
+    spread::{Goal, Spread},
+    transforms,
+};
+
+/// One rate, once, by one of them.
+struct Run {
+    start: Start,
+    round: Round,
+}
+
+/// What is told of a run.
+type Figure = fn(&Run) -> f64;
+
+/// Runs all of it.
+///
+/// # Errors
+/// When a peer cannot be built, a store has something else than was accepted, or something cannot be measured at all.
+pub async fn run(options: Options, dir: &Path) -> anyhow::Result<Report> {
+    let machine = Machine::now();
+    progress("building the peers");
+    let into = dir.join("peers");
+    let programs = [edge::Peer::Spring.program(), transforms::Peer::Streams.program(), sinks::Peer::Spring.program()];
+    let built = tokio::task::spawn_blocking(move || Built::ensure(&into, &programs)).await??;
+    let ways = Way::all(&Arc::new(built));
+    let mut runs: Vec<Vec<Run>> = ways.iter().map(|_| Vec::new()).collect();
+    let (mut notes, mut told) = (Vec::new(), None);
+    for number in 1..=options.rounds() {
+        for (way, runs) in ways.iter().zip(&mut runs) {
+            progress(&format!("{}, round {number} of {}", way.name(), options.rounds()));
+            let (house, compared) = one(&options, way, runs).await.with_context(|| way.name())?;
+            if number == 1 {
+                notes.push(format!("{}: {compared}", way.name()));
+            }
+            if told.is_none() {
+                told = Some(setting(&house, &options).await?);
+            }
+            House::leave(house).await?;
+        }
+    }
+    let mut found = Found { notes, ..Found::default() };
+    for rate in &options.rates {
+        found.extend(rows(&ways, &runs, *rate)?);
+    }
+    let mut setting = told.unwrap_or_default();
+    setting.retain(|(name, _)| *name != "deployed");
+    setting.extend(ways.iter().map(|way| (way.name(), way.setting())));
+    Ok(Report::new("pipeline-peers", machine, setting, found))
+}
+
+/// All rates by one of them, on servers of its own; what was compared afterwards, in words.
+async fn one(options: &Options, way: &Way, runs: &mut Vec<Run>) -> anyhow::Result<(House, String)> {
+    let (mut house, start) = House::start(options.dir.clone(), way).await?;
+    warm_up(&mut house, options.first_warm_up()).await?;
+    for rate in &options.rates {
+        let round = round::run(&mut house, options, *rate).await.with_context(|| format!("at {rate}/s"))?;
+        runs.push(Run { start, round });
+    }
+    let compared = same::check(&house, way).await?;
+    Ok((house, compared))
+}
+
+fn rows(ways: &[Way], runs: &[Vec<Run>], rate: u32) -> anyhow::Result<Found> {
+    let of_rate = |run: &&Run| run.round.rate == rate;
+    let runs: Vec<Vec<&Run>> = runs.iter().map(|runs| runs.iter().filter(of_rate).collect()).collect();
+    let mut found = Found::default();
+    let mut tell = |what: &str, unit, figure: Figure, counts: fn(&Run) -> bool| {
+        for (way, runs) in ways.iter().zip(&runs).filter(|(_, runs)| runs.iter().all(|run| counts(run))) {
+            let all: Vec<f64> = runs.iter().map(|run| figure(run)).collect();
+            found.add(format!("{}, {what} at {rate}/s", way.name()), unit, &all)?;
+        }
+        anyhow::Ok(())
+    };
+    tell("POST to 202, p50", "ms", |run| run.round.answered.p50, |_| true)?;
+    tell("POST to 202, p99", "ms", |run| run.round.answered.p99, |_| true)?;
+    // A store that falls behind has no latency.
+    tell("POST to SELECT, p50", "ms", |run| table(run).seen.p50, |run| table(run).flow.keeps_up())?;
+    tell("POST to SELECT, p99", "ms", |run| table(run).seen.p99, |run| table(run).flow.keeps_up())?;
+    tell("POST to searchable, p50", "ms", |run| index(run).seen.p50, |run| index(run).flow.keeps_up())?;
+    tell("POST to searchable, p99", "ms", |run| index(run).seen.p99, |run| index(run).flow.keeps_up())?;
+    tell("CPU of an order, programs", "CPU-ms", programs, |_| true)?;
+    tell("CPU of an order, what writes the stores", "CPU-ms", |run| cpu(run, Role::Writer), |_| true)?;
+    tell("CPU of an order, servers", "CPU-ms", |run| cpu(run, Role::Server), |_| true)?;
+    tell("the most RSS, programs", "MiB", |run| run.round.most.programs, |_| true)?;
+    tell("the most RSS, with what writes the stores", "MiB", |run| run.round.most.with_writers, |_| true)?;
+    tell("start to the first order in both stores", "s", |run| run.start.stored[0].max(run.start.stored[1]), |_| true)?;
+    for (way, runs) in ways.iter().zip(&runs) {
+        let behind = runs.iter().filter(|run| run.round.stores.iter().any(|store| !store.flow.keeps_up())).count();
+        if 0 < behind {
+            found.notes.push(format!(
+                "{}: a store fell behind at {rate}/s in {behind} of {} rounds",
+                way.name(),
+                runs.len()
+            ));
+        }
+    }
+    found.extend(claims(ways, &runs, rate)?);
+    Ok(found)
+}
+
+fn claims(ways: &[Way], runs: &[Vec<&Run>], rate: u32) -> anyhow::Result<Found> {
+    let mut found = Found::default();
+    let (ours, theirs) = runs.split_first().context("nobody ran")?;
+    let quarter = Some(Goal::AtMost(0.25));
+    let eighth = Some(Goal::AtMost(0.125));
+    let figures: [(&str, Figure, Option<Goal>); 4] = [
+        ("CPU of programs, of that of", programs, quarter),
+        ("memory of programs, of that of", |run| run.round.most.programs, eighth),
+        ("CPU of programs and what writes the stores, of that of", |run| programs(run) + cpu(run, Role::Writer), None),
+        ("CPU of everything, of that of", |run| run.round.cpu.parts.iter().sum(), None),
+    ];
+    for (way, theirs) in ways.iter().skip(1).zip(theirs) {
+        for (what, figure, goal) in figures {
+            // With the rules in the sinks nothing stands between the edge and them.
+            if matches!(way, Way::Smt(_)) && goal.is_some() {
+                continue;
+            }
+            let of = |runs: &[&Run]| runs.iter().map(|run| figure(run)).collect::<Vec<f64>>();
+            let ratio = Spread::of_ratios(&of(ours), &of(theirs)).context("no ratio")?;
+            found.rows.push(claim(&format!("our {what} {} at {rate}/s", way.name()), ratio, goal));
+        }
+    }
+    Ok(found)
+}
+
+fn table(run: &Run) -> &InStore {
+    &run.round.stores[0]
+}
+
+fn index(run: &Run) -> &InStore {
+    &run.round.stores[1]
+}
+
+fn cpu(run: &Run, role: Role) -> f64 {
+    run.round.cpu.of(&run.round.parts, role) * 1000.0
+}
+
+fn programs(run: &Run) -> f64 {
+    cpu(run, Role::Program)
+}

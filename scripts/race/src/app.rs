@@ -27,7 +27,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Floor(args) => return floor::serve(args),
         Command::Turn(args) => return transforms::turn(args),
-        Command::All { quick } => return all(*quick),
+        Command::Judge(args) => return transforms::judge(args),
+        Command::Encode { way, count } => return edge::encode(*way, *count),
+        Command::All { quick } => return each_of(&ALL, *quick),
+        Command::Recovery { quick } => return each_of(&RECOVERY, *quick),
         Command::Report { plots } => return page(plots.as_deref()),
         Command::Edge(_) | Command::Transforms(_) | Command::Sinks(_) | Command::Pipeline(_) | Command::Load(_) => {}
     }
@@ -40,7 +43,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Transforms(args) => runtime.block_on(bench_transforms(args)),
         Command::Sinks(args) => runtime.block_on(bench_sinks(args)),
         Command::Pipeline(args) => runtime.block_on(bench_pipeline(args)),
-        Command::Floor(_) | Command::Turn(_) | Command::All { .. } | Command::Report { .. } => Ok(()),
+        Command::Floor(_)
+        | Command::Turn(_)
+        | Command::Judge(_)
+        | Command::Encode { .. }
+        | Command::All { .. }
+        | Command::Recovery { .. }
+        | Command::Report { .. } => Ok(()),
     }
 }
 
@@ -56,13 +65,26 @@ const ALL: [&[&str]; 8] = [
     &["pipeline", "--peers"],
 ];
 
-/// One that fails does not keep the others from being measured.
-fn all(quick: bool) -> anyhow::Result<()> {
+/// What comes back after kill -9: the parts of the benches that kill. Their figures lie beside those of the whole ones.
+const RECOVERY: [&[&str]; 3] = [
+    &["transforms", "--only", "recovery"],
+    &["transforms", "--peers", "--only", "recovery"],
+    &["sinks", "--only", "stall"],
+];
+
+/// One that fails does not keep the others from being measured. Of a bench in part the figures go to a file of its own.
+fn each_of(benches: &[&[&str]], quick: bool) -> anyhow::Result<()> {
     let mut failed = Vec::new();
-    for bench in ALL {
+    for bench in benches {
         let name = bench.join(" ");
         eprintln!("race: === {name}");
-        let words = std::iter::once("race").chain(bench.iter().copied()).chain(quick.then_some("--quick"));
+        let json =
+            bench.contains(&"--only").then(|| bench_dir().map(|dir| dir.join(format!("{}.json", file_name(bench)))));
+        let json = json.transpose()?.map(|path| format!("--json={}", path.display()));
+        let words = std::iter::once("race")
+            .chain(bench.iter().copied())
+            .chain(quick.then_some("--quick"))
+            .chain(json.as_deref());
         if let Err(error) = run(Args::try_parse_from(words)?) {
             eprintln!("race: {name}: {error:#}");
             failed.push(name);
@@ -72,6 +94,12 @@ fn all(quick: bool) -> anyhow::Result<()> {
         bail!("not measured: {}; why stands above", failed.join(", "));
     }
     Ok(())
+}
+
+/// As in `transforms-peers-recovery`.
+fn file_name(bench: &[&str]) -> String {
+    let words = bench.iter().map(|word| word.trim_start_matches('-')).filter(|word| *word != "only");
+    words.collect::<Vec<_>>().join("-")
 }
 
 /// Where benches leave what they found: beside the folder of the profile.

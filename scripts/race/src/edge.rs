@@ -5,6 +5,7 @@
 use std::{
     net::SocketAddr,
     path::PathBuf,
+    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,6 +24,7 @@ use crate::{
 
 mod encode;
 mod growth;
+mod instructions;
 mod latency;
 mod memory;
 mod overload;
@@ -30,6 +32,7 @@ mod peers;
 mod same;
 mod throughput;
 
+pub use instructions::{Way, turn as encode};
 pub use peers::{Peer, run as race};
 
 /// An edge must be ready within this, or something is wrong.
@@ -69,11 +72,14 @@ pub enum Stage {
     Overload,
     /// How costs grow with an order's size and with connections.
     Growth,
+    /// Instructions of one order, counted by callgrind.
+    Instructions,
 }
 
 impl Stage {
     /// In the order in which they are run.
-    const ALL: [Self; 6] = [Self::Encode, Self::Throughput, Self::Latency, Self::Memory, Self::Overload, Self::Growth];
+    const ALL: [Self; 7] =
+        [Self::Encode, Self::Throughput, Self::Latency, Self::Memory, Self::Overload, Self::Growth, Self::Instructions];
 }
 
 /// What all stages share.
@@ -121,6 +127,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
             Stage::Memory => memory::measure(&bench).await?,
             Stage::Overload => overload::measure(&bench).await?,
             Stage::Growth => growth::measure(&bench).await?,
+            Stage::Instructions => instructions::measure(&bench).await?,
         });
     }
     let setting = bench.setting();
@@ -151,6 +158,11 @@ impl Bench {
     }
 
     async fn edge_for(&self, kafka: &Kafka) -> anyhow::Result<Edge> {
+        self.edge_as(Command::new(&self.options.edge), kafka).await
+    }
+
+    /// The same by a command to which the edge's arguments are added.
+    async fn edge_as(&self, mut command: Command, kafka: &Kafka) -> anyhow::Result<Edge> {
         let (address, admin) = (free_address()?, free_address()?);
         let mut args = vec!["--log=warn".to_owned(), "--instance=race".to_owned()];
         args.push(format!("--listen={address}"));
@@ -158,7 +170,8 @@ impl Bench {
         args.push(format!("--kafka={}", kafka.servers));
         args.push(format!("--registry={}", self.registry));
         args.extend(self.options.edge_args.iter().cloned());
-        let mut process = Process::start(&self.options.edge, &args)?;
+        command.args(&args).stdout(Stdio::piped());
+        let mut process = Process::spawn(command)?;
         let mut client = Client::new(admin);
         let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
         while client.ask(request, |answer| answer.status).await.ok() != Some(200) {

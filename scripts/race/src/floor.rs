@@ -8,7 +8,7 @@ use std::{
     convert::Infallible,
     hint::black_box,
     io::{BufRead, BufReader, Write},
-    path::Path,
+    process::{Command, Stdio},
     sync::Arc,
 };
 
@@ -98,15 +98,18 @@ impl Parse {
 /// # Errors
 /// When it does not start.
 pub fn start(args: &Args) -> anyhow::Result<(Process, std::net::SocketAddr)> {
+    start_as(Command::new(std::env::current_exe().context("cannot find this program's own file")?), args)
+}
+
+/// The same by a command to which the floor's arguments are added.
+pub(crate) fn start_as(mut command: Command, args: &Args) -> anyhow::Result<(Process, std::net::SocketAddr)> {
     let parse = match args.parse {
         Parse::Value => "value",
         Parse::Typed => "typed",
     };
-    let own = std::env::current_exe().context("cannot find this program's own file")?;
-    let kafka = args.kafka.as_ref().map(|servers| format!("--kafka={servers}"));
-    let mut args = vec!["floor".to_owned(), format!("--parse={parse}"), format!("--threads={}", args.threads)];
-    args.extend(kafka);
-    let mut process = Process::start(Path::new(&own), &args)?;
+    command.args(["floor".to_owned(), format!("--parse={parse}"), format!("--threads={}", args.threads)]);
+    command.args(args.kafka.as_ref().map(|servers| format!("--kafka={servers}"))).stdout(Stdio::piped());
+    let mut process = Process::spawn(command)?;
     let output = process.output().context("the floor has no output")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line).context("the floor did not tell its address")?;

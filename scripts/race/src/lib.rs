@@ -21,6 +21,8 @@ pub mod curve;
 
 pub mod process;
 
+mod callgrind;
+
 pub mod floor;
 
 pub mod direct;

@@ -17,6 +17,7 @@ mod at_least_once;
 mod counting;
 mod flow;
 mod growth;
+mod instructions;
 mod judges;
 mod latency;
 mod peers;
@@ -28,6 +29,7 @@ mod swaps;
 mod throughput;
 mod turn;
 
+pub use instructions::{Judge, judge};
 pub(crate) use judges::parameters;
 pub(crate) use peers::addresses as peer_addresses;
 pub use peers::{Peer, run as race};
@@ -67,11 +69,14 @@ pub enum Stage {
     Recovery,
     /// How costs grow with a chain's modules, with partitions and with a backlog.
     Growth,
+    /// Instructions of one record, counted by callgrind.
+    Instructions,
 }
 
 impl Stage {
     /// In the order in which they are run.
-    const ALL: [Self; 6] = [Self::Sandbox, Self::Throughput, Self::Latency, Self::Swaps, Self::Recovery, Self::Growth];
+    const ALL: [Self; 7] =
+        [Self::Sandbox, Self::Throughput, Self::Latency, Self::Swaps, Self::Recovery, Self::Growth, Self::Instructions];
 
     /// Whether the whole command is measured, with the records' way through it.
     fn runs_service(self) -> bool {
@@ -117,6 +122,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
             Stage::Swaps => swaps::measure(&bench).await?,
             Stage::Recovery => recovery::measure(&bench).await?,
             Stage::Growth => growth::measure(&bench).await?,
+            Stage::Instructions => instructions::measure(&bench)?,
         });
     }
     let setting = bench.setting();

@@ -45,6 +45,23 @@ pub(super) enum Command {
     /// Transforms so many records; `transforms` starts it
     #[command(hide = true)]
     Turn(transforms::TurnArgs),
+    /// Judges the same records so many times; `transforms` starts it under callgrind
+    #[command(hide = true)]
+    Judge(transforms::Judge),
+    /// Brings an order from bytes to Avro so many times; `edge` starts it under callgrind
+    #[command(hide = true)]
+    Encode {
+        #[arg(long, value_enum)]
+        way: edge::Way,
+        #[arg(long)]
+        count: u32,
+    },
+    /// How each comes back after kill -9: the transforms, also beside Kafka Streams, and the sinks after their stores
+    Recovery {
+        /// Each in its quick form
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]

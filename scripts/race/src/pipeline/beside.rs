@@ -49,7 +49,16 @@ pub async fn run(options: Options, dir: &Path) -> anyhow::Result<Report> {
     for number in 1..=options.rounds() {
         for (way, runs) in ways.iter().zip(&mut runs) {
             progress(&format!("{}, round {number} of {}", way.name(), options.rounds()));
-            let (house, compared) = one(&options, way, runs).await.with_context(|| way.name())?;
+            let house = match one(&options, way, runs).await.with_context(|| way.name()) {
+                // A peer that stands still is a finding, and no reason to lose what was measured.
+                Err(error) if !way.is_ours() => {
+                    progress(&format!("once more: {error:#}"));
+                    notes.push(format!("once more, since in round {number} it stood still: {error:#}"));
+                    one(&options, way, runs).await.with_context(|| way.name())?
+                }
+                ended => ended?,
+            };
+            let compared = same::check(&house, way).await?;
             if number == 1 {
                 notes.push(format!("{}: {compared}", way.name()));
             }
@@ -69,16 +78,17 @@ pub async fn run(options: Options, dir: &Path) -> anyhow::Result<Report> {
     Ok(Report::new("pipeline-peers", machine, setting, found))
 }
 
-/// All rates by one of them, on servers of its own; what was compared afterwards, in words.
-async fn one(options: &Options, way: &Way, runs: &mut Vec<Run>) -> anyhow::Result<(House, String)> {
+/// All rates by one of them, on servers of its own.
+async fn one(options: &Options, way: &Way, runs: &mut Vec<Run>) -> anyhow::Result<House> {
     let (mut house, start) = House::start(options.dir.clone(), way).await?;
     warm_up(&mut house, options.first_warm_up()).await?;
+    let mut all = Vec::new();
     for rate in &options.rates {
         let round = round::run(&mut house, options, *rate).await.with_context(|| format!("at {rate}/s"))?;
-        runs.push(Run { start, round });
+        all.push(Run { start, round });
     }
-    let compared = same::check(&house, way).await?;
-    Ok((house, compared))
+    runs.append(&mut all);
+    Ok(house)
 }
 
 fn rows(ways: &[Way], runs: &[Vec<Run>], rate: u32) -> anyhow::Result<Found> {

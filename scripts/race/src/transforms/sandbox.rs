@@ -25,13 +25,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Found> {
     for pair in 1..=bench.options.pairs {
         progress(&format!("the chain alone, pair {pair} of {}", bench.options.pairs));
         boxed.push(nanoseconds(rounds, || judge(&mut chain, &records))?);
-        unboxed.push(nanoseconds(rounds, || {
-            for batch in records.chunks(BATCH) {
-                let verdicts = native.apply(batch).map_err(anyhow::Error::msg)?;
-                ensure!(verdicts.len() == batch.len(), "the native code stopped early");
-            }
-            Ok(())
-        })?);
+        unboxed.push(nanoseconds(rounds, || judge_natively(&native, &records))?);
     }
     let spread = |runs: &[f64]| Spread::of(runs).context("a run without a figure");
     let added = Spread::of_differences(&boxed, &unboxed).context("no difference")?;
@@ -48,6 +42,15 @@ pub(super) fn judge(chain: &mut Chain, records: &[Record]) -> anyhow::Result<()>
     for batch in records.chunks(BATCH) {
         chain.begin();
         ensure!(chain.apply(batch)?.len() == batch.len(), "the chain stopped early");
+    }
+    Ok(())
+}
+
+/// One round of the same code without a sandbox.
+pub(super) fn judge_natively(native: &judges::Unboxed, records: &[Record]) -> anyhow::Result<()> {
+    for batch in records.chunks(BATCH) {
+        let verdicts = native.apply(batch).map_err(anyhow::Error::msg)?;
+        ensure!(verdicts.len() == batch.len(), "the native code stopped early");
     }
     Ok(())
 }

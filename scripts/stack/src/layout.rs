@@ -64,6 +64,22 @@ impl Layout {
         Ok(Self { dir })
     }
 
+    /// Taken by whoever brings this stack up, for as long as the file is open; `None` while another has it.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn try_up(&self) -> Result<Option<File>, StackError> {
+        // Beside what a wipe removes: else two could have a lock of that name.
+        let path = self.dir.join("up.lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(StackError::file("make", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(StackError::file("lock", &path)(error)),
+        }
+    }
+
     /// The folder itself, without links.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::{
     Options,
     house::{House, Start},
-    round::{self, InStore, Round},
+    round::{self, Round},
     same, setting,
     usage::Role,
     warm_up,
@@ -19,7 +19,7 @@ use crate::{
     machine::Machine,
     peers::{Built, claim},
     report::{Found, Report, progress},
-    sinks,
+    sinks::{self, stores::Kind},
     spread::{Goal, Spread},
     transforms,
 };
@@ -49,15 +49,7 @@ pub async fn run(options: Options, dir: &Path) -> anyhow::Result<Report> {
     for number in 1..=options.rounds() {
         for (way, runs) in ways.iter().zip(&mut runs) {
             progress(&format!("{}, round {number} of {}", way.name(), options.rounds()));
-            let house = match one(&options, way, runs).await.with_context(|| way.name()) {
-                // A peer that stands still is a finding, and no reason to lose what was measured.
-                Err(error) if !way.is_ours() => {
-                    progress(&format!("once more: {error:#}"));
-                    notes.push(format!("once more, since in round {number} it stood still: {error:#}"));
-                    one(&options, way, runs).await.with_context(|| way.name())?
-                }
-                ended => ended?,
-            };
+            let house = patient(&options, way, runs, &mut notes).await?;
             let compared = same::check(&house, way).await?;
             if number == 1 {
                 notes.push(format!("{}: {compared}", way.name()));
@@ -78,6 +70,19 @@ pub async fn run(options: Options, dir: &Path) -> anyhow::Result<Report> {
     Ok(Report::new("pipeline-peers", machine, setting, found))
 }
 
+/// A peer that stands still is a finding, and no reason to lose what was measured: it is started once more.
+async fn patient(options: &Options, way: &Way, runs: &mut Vec<Run>, notes: &mut Vec<String>) -> anyhow::Result<House> {
+    let first = one(options, way, runs).await.with_context(|| way.name());
+    let Err(error) = first else { return first };
+    if way.is_ours() {
+        return Err(error);
+    }
+    let note = format!("started once more, since it came to nothing: {error:#}");
+    progress(&note);
+    notes.push(note);
+    one(options, way, runs).await.with_context(|| way.name())
+}
+
 /// All rates by one of them, on servers of its own.
 async fn one(options: &Options, way: &Way, runs: &mut Vec<Run>) -> anyhow::Result<House> {
     let (mut house, start) = House::start(options.dir.clone(), way).await?;
@@ -91,42 +96,47 @@ async fn one(options: &Options, way: &Way, runs: &mut Vec<Run>) -> anyhow::Resul
     Ok(house)
 }
 
+/// What is told, and of which store it is a latency: one that falls behind has none.
+const FIGURES: [(&str, &str, Figure, Option<usize>); 12] = [
+    ("POST to 202, p50", "ms", |run| run.round.answered.p50, None),
+    ("POST to 202, p99", "ms", |run| run.round.answered.p99, None),
+    ("POST to SELECT, p50", "ms", |run| run.round.stores[0].seen.p50, Some(0)),
+    ("POST to SELECT, p99", "ms", |run| run.round.stores[0].seen.p99, Some(0)),
+    ("POST to searchable, p50", "ms", |run| run.round.stores[1].seen.p50, Some(1)),
+    ("POST to searchable, p99", "ms", |run| run.round.stores[1].seen.p99, Some(1)),
+    ("CPU of an order, programs", "CPU-ms", programs, None),
+    ("CPU of an order, what writes the stores", "CPU-ms", |run| cpu(run, Role::Writer), None),
+    ("CPU of an order, servers", "CPU-ms", |run| cpu(run, Role::Server), None),
+    ("the most RSS, programs", "MiB", |run| run.round.most.programs, None),
+    ("the most RSS, with what writes the stores", "MiB", |run| run.round.most.with_writers, None),
+    ("start to the first order in both stores", "s", |run| run.start.stored[0].max(run.start.stored[1]), None),
+];
+
 fn rows(ways: &[Way], runs: &[Vec<Run>], rate: u32) -> anyhow::Result<Found> {
     let of_rate = |run: &&Run| run.round.rate == rate;
     let runs: Vec<Vec<&Run>> = runs.iter().map(|runs| runs.iter().filter(of_rate).collect()).collect();
     let mut found = Found::default();
-    let mut tell = |what: &str, unit, figure: Figure, counts: fn(&Run) -> bool| {
-        for (way, runs) in ways.iter().zip(&runs).filter(|(_, runs)| runs.iter().all(|run| counts(run))) {
-            let all: Vec<f64> = runs.iter().map(|run| figure(run)).collect();
-            found.add(format!("{}, {what} at {rate}/s", way.name()), unit, &all)?;
+    for (what, unit, figure, store) in FIGURES {
+        for (way, runs) in ways.iter().zip(&runs) {
+            if store.is_none_or(|store| behind(runs, store) == 0) {
+                let all: Vec<f64> = runs.iter().map(|run| figure(run)).collect();
+                found.add(format!("{}, {what} at {rate}/s", way.name()), unit, &all)?;
+            }
         }
-        anyhow::Ok(())
-    };
-    tell("POST to 202, p50", "ms", |run| run.round.answered.p50, |_| true)?;
-    tell("POST to 202, p99", "ms", |run| run.round.answered.p99, |_| true)?;
-    // A store that falls behind has no latency.
-    tell("POST to SELECT, p50", "ms", |run| table(run).seen.p50, |run| table(run).flow.keeps_up())?;
-    tell("POST to SELECT, p99", "ms", |run| table(run).seen.p99, |run| table(run).flow.keeps_up())?;
-    tell("POST to searchable, p50", "ms", |run| index(run).seen.p50, |run| index(run).flow.keeps_up())?;
-    tell("POST to searchable, p99", "ms", |run| index(run).seen.p99, |run| index(run).flow.keeps_up())?;
-    tell("CPU of an order, programs", "CPU-ms", programs, |_| true)?;
-    tell("CPU of an order, what writes the stores", "CPU-ms", |run| cpu(run, Role::Writer), |_| true)?;
-    tell("CPU of an order, servers", "CPU-ms", |run| cpu(run, Role::Server), |_| true)?;
-    tell("the most RSS, programs", "MiB", |run| run.round.most.programs, |_| true)?;
-    tell("the most RSS, with what writes the stores", "MiB", |run| run.round.most.with_writers, |_| true)?;
-    tell("start to the first order in both stores", "s", |run| run.start.stored[0].max(run.start.stored[1]), |_| true)?;
+    }
     for (way, runs) in ways.iter().zip(&runs) {
-        let behind = runs.iter().filter(|run| run.round.stores.iter().any(|store| !store.flow.keeps_up())).count();
-        if 0 < behind {
-            found.notes.push(format!(
-                "{}: a store fell behind at {rate}/s in {behind} of {} rounds",
-                way.name(),
-                runs.len()
-            ));
+        for (store, kind) in Kind::ALL.into_iter().enumerate().filter(|(store, _)| 0 < behind(runs, *store)) {
+            let (times, of) = (behind(runs, store), runs.len());
+            found.notes.push(format!("{}: {kind} fell behind at {rate}/s in {times} of {of} rounds", way.name()));
         }
     }
     found.extend(claims(ways, &runs, rate)?);
     Ok(found)
+}
+
+/// In how many of them a store fell behind.
+fn behind(runs: &[&Run], store: usize) -> usize {
+    runs.iter().filter(|run| run.round.stores.get(store).is_some_and(|store| !store.flow.keeps_up())).count()
 }
 
 fn claims(ways: &[Way], runs: &[Vec<&Run>], rate: u32) -> anyhow::Result<Found> {
@@ -152,14 +162,6 @@ fn claims(ways: &[Way], runs: &[Vec<&Run>], rate: u32) -> anyhow::Result<Found> 
         }
     }
     Ok(found)
-}
-
-fn table(run: &Run) -> &InStore {
-    &run.round.stores[0]
-}
-
-fn index(run: &Run) -> &InStore {
-    &run.round.stores[1]
 }
 
 fn cpu(run: &Run, role: Role) -> f64 {

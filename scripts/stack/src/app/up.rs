@@ -1,6 +1,7 @@
 //! `stack up`: from whatever is there to orders that flow. A first start that fails leaves nothing running; a stack that
 //! has data runs on where only the deploy step fails.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,11 +16,38 @@ use stack::{Options, Service, Stack, StackError, State, install};
 use super::{stop, words};
 use crate::cli::UpArgs;
 
+/// How long another `up` is waited for; a first one fetches the servers and builds the modules.
+const ANOTHER: Duration = Duration::from_secs(20 * 60);
+
 pub(super) fn up(options: Options, arguments: &UpArgs) -> anyhow::Result<ExitCode> {
     let progress = Progress::default();
+    let _alone = alone(&options.dir, ANOTHER, &progress)?;
     match running(&options.dir, &progress)? {
         Some(stack) => up_again(&options, &stack, arguments, &progress),
         None => start(options, arguments, &progress),
+    }
+}
+
+/// Waits until no other `up` works on the stack: the one that comes second finds what the first has started.
+fn alone(dir: &Path, within: Duration, progress: &Progress) -> anyhow::Result<File> {
+    let (layout, end) = (Layout::prepare(dir)?, Instant::now() + within);
+    let mut said = false;
+    loop {
+        if let Some(lock) = layout.try_up()? {
+            return Ok(lock);
+        }
+        if Instant::now() >= end {
+            bail!(
+                "another scripts/up still works on {} after {} s; wait for it or end it",
+                dir.display(),
+                within.as_secs()
+            );
+        }
+        if !said {
+            progress.say("another scripts/up works on this stack, waiting for it");
+            said = true;
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
@@ -176,4 +204,27 @@ fn goodbye(stack: &Stack, held: &[Held]) -> anyhow::Result<()> {
         writeln!(out, "  curl -X PUT {connect}/connectors/{sink}/resume")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_second_waits_for_the_first_and_not_for_ever() {
+        let dir = std::env::temp_dir().join(format!("stack-up-{}", std::process::id()));
+        let (progress, short) = (Progress::default(), Duration::from_millis(200));
+        let first = alone(&dir, short, &progress).unwrap();
+        let late = alone(&dir, short, &progress).unwrap_err().to_string();
+        assert!(late.contains("another scripts/up still works on"), "{late}");
+        let ends = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            drop(first);
+        });
+        let begun = Instant::now();
+        drop(alone(&dir, Duration::from_secs(30), &progress).unwrap());
+        assert!(Duration::from_millis(200) < begun.elapsed(), "it went before the first had ended");
+        ends.join().unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use race::{
     edge::{self, Options},
     floor,
@@ -65,26 +65,20 @@ const ALL: [&[&str]; 8] = [
     &["pipeline", "--peers"],
 ];
 
-/// What comes back after kill -9: the parts of the benches that kill. Their figures lie beside those of the whole ones.
+/// What comes back after kill -9: the parts of the benches that kill.
 const RECOVERY: [&[&str]; 3] = [
     &["transforms", "--only", "recovery"],
     &["transforms", "--peers", "--only", "recovery"],
     &["sinks", "--only", "stall"],
 ];
 
-/// One that fails does not keep the others from being measured. Of a bench in part the figures go to a file of its own.
+/// One that fails does not keep the others from being measured.
 fn each_of(benches: &[&[&str]], quick: bool) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     for bench in benches {
         let name = bench.join(" ");
         eprintln!("race: === {name}");
-        let json =
-            bench.contains(&"--only").then(|| bench_dir().map(|dir| dir.join(format!("{}.json", file_name(bench)))));
-        let json = json.transpose()?.map(|path| format!("--json={}", path.display()));
-        let words = std::iter::once("race")
-            .chain(bench.iter().copied())
-            .chain(quick.then_some("--quick"))
-            .chain(json.as_deref());
+        let words = std::iter::once("race").chain(bench.iter().copied()).chain(quick.then_some("--quick"));
         if let Err(error) = run(Args::try_parse_from(words)?) {
             eprintln!("race: {name}: {error:#}");
             failed.push(name);
@@ -96,10 +90,10 @@ fn each_of(benches: &[&[&str]], quick: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As in `transforms-peers-recovery`.
-fn file_name(bench: &[&str]) -> String {
-    let words = bench.iter().map(|word| word.trim_start_matches('-')).filter(|word| *word != "only");
-    words.collect::<Vec<_>>().join("-")
+/// Of what a bench found; in part it must not go over the whole: `transforms-peers-recovery`.
+fn name_of<S: ValueEnum>(bench: &str, only: &[S]) -> String {
+    let parts = only.iter().filter_map(ValueEnum::to_possible_value).map(|part| part.get_name().to_owned());
+    std::iter::once(bench.to_owned()).chain(parts).collect::<Vec<_>>().join("-")
 }
 
 /// Where benches leave what they found: beside the folder of the profile.
@@ -127,14 +121,16 @@ async fn bench(args: Edge) -> anyhow::Result<()> {
     ensure!(edge.is_file(), "{} is not there; `cargo build --release --workspace` makes it", edge.display());
     let (pairs, connections) = (args.pairs.into(), args.connections.into());
     let Edge { kafka, quick, only, edge_args, peers, peer, json, .. } = args;
-    let options = Options { kafka, edge, edge_args, pairs, connections, quick, only };
-    let dir = bench_dir()?;
+    let all = bench_dir()?;
     let peer = if peers && peer.is_empty() { edge::Peer::ALL.to_vec() } else { peer };
-    let (report, name) = match peer.as_slice() {
-        [] => (edge::run(options).await?, "edge"),
-        peers => (edge::race(options, peers, &dir).await?, "edge-peers"),
+    let name = if peer.is_empty() { "edge" } else { "edge-peers" };
+    let file = name_of(name, &only);
+    let options = Options { dir: all.join(name), kafka, edge, edge_args, own, pairs, connections, quick, only };
+    let report = match peer.as_slice() {
+        [] => edge::run(options).await?,
+        peers => edge::race(options, peers, &all).await?,
     };
-    tell(&report, json, name)
+    tell(&report, json, &file)
 }
 
 async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
@@ -149,21 +145,23 @@ async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
     let Transforms { quick, only, peers, peer, json, .. } = args;
     let peer = if peers && peer.is_empty() { transforms::Peer::ALL.to_vec() } else { peer };
     let name = if peer.is_empty() { "transforms" } else { "transforms-peers" };
+    let file = name_of(name, &only);
     let options = transforms::Options { dir: all.join(name), transforms, own, pairs: args.pairs.into(), quick, only };
     let report = match peer.as_slice() {
         [] => transforms::run(options).await?,
         peers => transforms::race(options, peers, &all).await?,
     };
-    tell(&report, json, name)
+    tell(&report, json, &file)
 }
 
 async fn bench_sinks(args: Sinks) -> anyhow::Result<()> {
     let dir = bench_dir()?;
     let Sinks { quick, only, store, orders, beside, peers, .. } = args;
     let name = if peers { "sinks-peers" } else { "sinks" };
+    let file = name_of(name, &only);
     let options = sinks::Options { dir: dir.join(name), orders, pairs: args.pairs.into(), quick, only, store, beside };
     let report = if peers { sinks::race(options, &sinks::Peer::ALL, &dir).await? } else { sinks::run(options).await? };
-    tell(&report, args.json, name)
+    tell(&report, args.json, &file)
 }
 
 async fn bench_pipeline(args: Pipeline) -> anyhow::Result<()> {

@@ -41,10 +41,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What is measured, and with what.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Where logs lie.
+    pub dir: PathBuf,
     /// A real broker in place of the mock one.
     pub kafka: Option<String>,
     /// The edge's program.
     pub edge: PathBuf,
+    /// This program, which is also the floors.
+    pub own: PathBuf,
     /// Flags for the edge beside those that it needs.
     pub edge_args: Vec<String>,
     /// Pairs of runs.

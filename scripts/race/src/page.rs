@@ -1,7 +1,7 @@
 //! `target/bench/report.html`: what every bench found last, in tables and plots. Made from the JSON files that the benches
 //! leave, so a figure of a week ago stands beside one of today, each with its own commit and machine.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, time::SystemTime};
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -14,7 +14,11 @@ mod plot;
 /// A report as it was saved; what an older one did not have is absent.
 #[derive(Debug, Deserialize)]
 struct Saved {
-    bench: String,
+    /// Its file's, since a bench in part has one of its own.
+    #[serde(skip)]
+    name: String,
+    #[serde(skip)]
+    at: Option<SystemTime>,
     machine: BTreeMap<String, Value>,
     setting: Vec<(String, String)>,
     rows: Vec<Row>,
@@ -65,13 +69,19 @@ pub fn write(dir: &Path) -> anyhow::Result<()> {
 /// When a report cannot be read, none has a curve, or the file cannot be written.
 pub fn write_plots(dir: &Path, to: &Path) -> anyhow::Result<()> {
     let reports = saved(dir)?;
-    let curves: Vec<&Curve> = reports.iter().flat_map(|report| &report.curves).collect();
+    let curves: Vec<&Curve> = reports.iter().flat_map(|report| newest(report, &reports)).collect();
     anyhow::ensure!(
         !curves.is_empty(),
         "no report in {} has curves; a bench with `--only growth` finds some",
         dir.display()
     );
     fs::write(to, plot::sheet(&curves)).with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// Its curves, but for those that a later report has as well: of a bench and of its part alone.
+fn newest<'r>(report: &'r Saved, all: &'r [Saved]) -> impl Iterator<Item = &'r Curve> {
+    let has = |other: &Saved, curve: &Curve| other.curves.iter().any(|its| its.what == curve.what);
+    report.curves.iter().filter(move |curve| !all.iter().any(|other| report.at < other.at && has(other, curve)))
 }
 
 /// By name.
@@ -82,10 +92,13 @@ fn saved(dir: &Path) -> anyhow::Result<Vec<Saved>> {
         if path.extension().is_some_and(|extension| extension == "json") {
             let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let why = || format!("{} is no report of a bench; take it away, or run its bench anew", path.display());
-            reports.push(serde_json::from_slice::<Saved>(&text).with_context(why)?);
+            let report = serde_json::from_slice::<Saved>(&text).with_context(why)?;
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let at = fs::metadata(&path).and_then(|of| of.modified()).ok();
+            reports.push(Saved { name, at, ..report });
         }
     }
-    reports.sort_by(|a, b| a.bench.cmp(&b.bench));
+    reports.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(reports)
 }
 
@@ -96,19 +109,16 @@ fn page(reports: &[Saved]) -> String {
          <p class=faint>Medians with their range; a latency counts from the intended time of its request. A bar goes from 0 \
          to the larger of the two figures: green is ours, grey the floor or the peer beside it, and the lines are the ranges.\n<p>"
     );
-    for Saved { bench, .. } in reports {
-        let _ = write!(out, "<a href=#{0}>{0}</a> ", escape(bench));
+    for Saved { name, .. } in reports {
+        let _ = write!(out, "<a href=#{0}>{0}</a> ", escape(name));
     }
     reports.iter().for_each(|report| section(&mut out, report));
     out + "\n</html>\n"
 }
 
 fn section(out: &mut String, report: &Saved) {
-    let _ = write!(
-        out,
-        "\n<h2 id={0}>{0}</h2><details open><summary>where and how</summary><table>",
-        escape(&report.bench)
-    );
+    let _ =
+        write!(out, "\n<h2 id={0}>{0}</h2><details open><summary>where and how</summary><table>", escape(&report.name));
     let machine = report.machine.iter().map(|(name, value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         (name.as_str(), value)

@@ -70,14 +70,7 @@ impl Layout {
     /// If the file cannot be made.
     pub fn try_up(&self) -> Result<Option<File>, StackError> {
         // Beside what a wipe removes: else two could have a lock of that name.
-        let path = self.dir.join("up.lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(StackError::file("make", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(StackError::file("lock", &path)(error)),
-        }
+        try_lock(&self.dir.join("up.lock"))
     }
 
     /// The folder itself, without links.
@@ -160,16 +153,10 @@ impl Layout {
     /// # Errors
     /// If the lock file cannot be used; `Ok(None)` if another process holds it.
     pub(crate) fn try_own(&self) -> Result<Option<File>, StackError> {
-        let path = self.run().join("lock");
         if !self.run().is_dir() {
             return Err(StackError::NotRunning(self.dir.clone()));
         }
-        let file = File::options().create(true).append(true).open(&path).map_err(StackError::file("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(StackError::file("lock", &path)(error)),
-        }
+        try_lock(&self.run().join("lock"))
     }
 
     /// [`Layout::try_own`] for who starts a stack. Others have it for a moment, to look whether one runs or to sweep up after
@@ -208,6 +195,16 @@ impl Layout {
             }
         }
         Ok(())
+    }
+}
+
+/// The locked file, made if need be; `None` if another process holds it.
+fn try_lock(path: &Path) -> Result<Option<File>, StackError> {
+    let file = File::options().create(true).append(true).open(path).map_err(StackError::file("open", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(StackError::file("lock", path)(error)),
     }
 }
 

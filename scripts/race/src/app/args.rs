@@ -25,7 +25,7 @@ pub(super) enum Command {
     Sinks(Sinks),
     /// An order's whole way, everything deployed: until it is answered, SELECTed and found, and what that costs
     Pipeline(Pipeline),
-    /// Every bench, beside floors and beside peers, one after the other; hours, or with --quick some forty minutes
+    /// Every bench, beside floors and beside peers, one after the other; hours, or with --quick some fifty minutes
     All {
         /// Each in its quick form
         #[arg(long)]
@@ -82,7 +82,7 @@ pub(super) struct Transforms {
     /// Pairs of runs
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(super) pairs: u8,
-    /// Where the figures go as JSON; bench/transforms.json in the target folder if absent
+    /// Where the figures go as JSON; bench/transforms.json in the target folder if absent, in part under that name
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
 }
@@ -110,14 +110,14 @@ pub(super) struct Sinks {
     /// In place of all that: both our sinks beside a consumer in Spring that writes both stores
     #[arg(long, conflicts_with_all = ["only", "store", "beside"])]
     pub(super) peers: bool,
-    /// Where the figures go as JSON; bench/sinks.json in the target folder if absent
+    /// Where the figures go as JSON; bench/sinks.json in the target folder if absent, in part under that name
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Pipeline {
-    /// Some three minutes in place of fifteen: one start, one short round of each rate
+    /// Some three minutes in place of fifteen, beside peers five in place of thirty: one start, one short round of each rate
     #[arg(long)]
     pub(super) quick: bool,
     /// In place of that: our whole way beside Spring Boot with Kafka Streams, and beside our rules as a transform inside
@@ -130,7 +130,7 @@ pub(super) struct Pipeline {
     /// Rounds of each rate, and starts
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(super) rounds: u8,
-    /// Where the figures go as JSON; bench/pipeline.json in the target folder if absent
+    /// Where the figures go as JSON; bench/pipeline.json in the target folder if absent, in part under that name
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
 }
@@ -141,7 +141,7 @@ pub(super) struct Edge {
     /// the part "overload" give it a quota for the client edge-race, below what this machine can send
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) kafka: Option<String>,
-    /// About a minute in place of several; ranges are wider
+    /// Some four minutes in place of twelve; ranges are wider
     #[arg(long)]
     pub(super) quick: bool,
     /// Only these parts
@@ -165,7 +165,7 @@ pub(super) struct Edge {
     /// A flag for the edge, such as --edge-arg=--max-body-bytes=65536; may be given several times
     #[arg(long = "edge-arg", value_name = "FLAG", allow_hyphen_values = true)]
     pub(super) edge_args: Vec<String>,
-    /// Where the figures go as JSON; bench/edge.json in the target folder if absent
+    /// Where the figures go as JSON; bench/edge.json in the target folder if absent, in part under that name
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
 }

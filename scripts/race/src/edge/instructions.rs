@@ -1,12 +1,12 @@
 //! Instructions of one order, of the edge and of both floors; and of the way from bytes to Avro alone.
 
-use std::{hint::black_box, net::SocketAddr, path::Path, time::Duration};
+use std::{hint::black_box, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, ensure};
 use edge::differential::Both;
 use schemas::contracts::ORDER_SCHEMA_JSON;
 
-use super::{Bench, Found, encode, progress};
+use super::{Bench, Found, Options, encode, progress};
 use crate::{
     callgrind::{self, Counting},
     floor::{self, Parse},
@@ -49,20 +49,24 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     if let Err(missing) = callgrind::is_there() {
         return Ok(Found { notes: vec![format!("instructions were not counted: {missing}")], ..Found::default() });
     }
-    let own = std::env::current_exe().context("cannot find this program's own file")?;
-    let dir = own.with_file_name("../bench/edge");
     let mut found = Found::default();
-    let (fast, full) = (encoded(&own, &dir, "fast")?, encoded(&own, &dir, "full")?);
-    let single = |figure: f64| Spread::of(&[figure]).context("no figure");
-    let row = Row::new("instructions, one order from bytes to Avro", single(fast)?, "instructions");
-    found.rows.push(row.beside("the full way", single(full)?));
-    let edge = of_an_order(bench, Server::Edge, &dir).await?;
-    let floor = of_an_order(bench, Server::Floor { produces: false }, &dir).await?;
-    let producing = of_an_order(bench, Server::Floor { produces: true }, &dir).await?;
-    let row = |what, figure| anyhow::Ok(Row::new(what, single(figure)?, "instructions"));
+    let spread = |runs: &[f64]| Spread::of(runs).context("no run");
+    let [fast, full] = ["fast", "full"].map(|way| encoded(bench, way));
+    let row = Row::new("instructions, one order from bytes to Avro", spread(&[fast?])?, "instructions");
+    found.rows.push(row.beside("the full way", spread(&[full?])?));
+    let servers = [Server::Edge, Server::Floor { produces: false }, Server::Floor { produces: true }];
+    let mut runs = [const { Vec::new() }; 3];
+    for round in 1..=if bench.options.quick { 1 } else { bench.options.pairs.min(3) } {
+        for (server, runs) in servers.into_iter().zip(&mut runs) {
+            progress(&format!("instructions: {}, round {round}", server.name()));
+            runs.push(of_an_order(bench, server).await?);
+        }
+    }
+    let [edge, floor, producing] = runs.map(|runs| spread(&runs));
+    let row = |what, figure| Row::new(what, figure, "instructions");
     found.rows.extend([
-        row("instructions of a single order, closed loop", edge)?.beside("bare hyper, into a Value", single(floor)?),
-        row("the same of bare hyper that also produces", producing)?,
+        row("instructions of a single order, closed loop", edge?).beside("bare hyper, into a Value", floor?),
+        row("the same of bare hyper that also produces", producing?),
     ]);
     let note = "instructions are those of user space, as callgrind counts them: threads run one at a time and slowly there, so \
                 requests to the broker have other sizes than at full speed";
@@ -70,9 +74,9 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     Ok(found)
 }
 
-fn encoded(own: &Path, dir: &Path, way: &str) -> anyhow::Result<f64> {
+fn encoded(bench: &Bench, way: &str) -> anyhow::Result<f64> {
     progress(&format!("instructions: from bytes to Avro, {way}"));
-    let counting = Counting::new(own, dir, way)?;
+    let counting = Counting::new(&bench.options.own, &bench.options.dir, way)?;
     let of = |count: u32| {
         let args = ["encode".to_owned(), format!("--way={way}"), format!("--count={count}")];
         anyhow::Ok((counting.run(&args)?, u64::from(count)))
@@ -97,16 +101,16 @@ impl Server {
         }
     }
 
-    async fn start(self, bench: &Bench, dir: &Path) -> anyhow::Result<(Counting, Process, SocketAddr)> {
+    async fn start(self, bench: &Bench) -> anyhow::Result<(Counting, Process, SocketAddr)> {
+        let Options { dir, edge, own, .. } = &bench.options;
         match self {
             Self::Edge => {
-                let counting = Counting::new(&bench.options.edge, dir, self.name())?;
+                let counting = Counting::new(edge, dir, self.name())?;
                 let edge = bench.edge_as(counting.command(), &bench.kafka).await?;
                 Ok((counting, edge.process, edge.address))
             }
             Self::Floor { produces } => {
-                let own = std::env::current_exe().context("cannot find this program's own file")?;
-                let counting = Counting::new(&own, dir, self.name())?;
+                let counting = Counting::new(own, dir, self.name())?;
                 let kafka = produces.then(|| bench.kafka.servers.clone());
                 let args = floor::Args { parse: Parse::Value, threads: 0, kafka };
                 let (process, address) = floor::start_as(counting.command(), &args)?;
@@ -116,11 +120,10 @@ impl Server {
     }
 }
 
-async fn of_an_order(bench: &Bench, server: Server, dir: &Path) -> anyhow::Result<f64> {
+async fn of_an_order(bench: &Bench, server: Server) -> anyhow::Result<f64> {
     let mut runs = Vec::new();
     for time in TIMES {
-        progress(&format!("instructions: {}, {time:?}", server.name()));
-        let (counting, process, address) = server.start(bench, dir).await?;
+        let (counting, process, address) = server.start(bench).await?;
         let connections = bench.options.connections;
         let plan = Plan { address, connections, pace: Pace::Closed, time, batch: 1, obey_retry_after: false };
         let tally = Load::run(&plan, &bench.ids).await;

@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::{
     Options,
-    house::{House, Start},
+    house::{House, Start, StoodStill},
     round::{self, Round},
     same, setting,
     usage::Role,
@@ -51,9 +51,7 @@ pub async fn run(options: Options, dir: &Path) -> anyhow::Result<Report> {
             progress(&format!("{}, round {number} of {}", way.name(), options.rounds()));
             let house = patient(&options, way, runs, &mut notes).await?;
             let compared = same::check(&house, way).await?;
-            if number == 1 {
-                notes.push(format!("{}: {compared}", way.name()));
-            }
+            notes.push(format!("{}, round {number}: {compared}", way.name()));
             if told.is_none() {
                 told = Some(setting(&house, &options).await?);
             }
@@ -72,12 +70,11 @@ pub async fn run(options: Options, dir: &Path) -> anyhow::Result<Report> {
 
 /// A peer that stands still is a finding, and no reason to lose what was measured: it is started once more.
 async fn patient(options: &Options, way: &Way, runs: &mut Vec<Run>, notes: &mut Vec<String>) -> anyhow::Result<House> {
-    let first = one(options, way, runs).await.with_context(|| way.name());
-    let Err(error) = first else { return first };
-    if way.is_ours() {
-        return Err(error);
-    }
-    let note = format!("started once more, since it came to nothing: {error:#}");
+    let error = match one(options, way, runs).await.with_context(|| way.name()) {
+        Err(error) if !way.is_ours() && error.is::<StoodStill>() => error,
+        ended => return ended,
+    };
+    let note = format!("started once more: {error:#}");
     progress(&note);
     notes.push(note);
     one(options, way, runs).await.with_context(|| way.name())
@@ -122,6 +119,15 @@ fn rows(ways: &[Way], runs: &[Vec<Run>], rate: u32) -> anyhow::Result<Found> {
                 let all: Vec<f64> = runs.iter().map(|run| figure(run)).collect();
                 found.add(format!("{}, {what} at {rate}/s", way.name()), unit, &all)?;
             }
+        }
+    }
+    // Whoever takes less has less to do.
+    let lost: [(&str, Figure); 2] =
+        [("refused", |run| run.round.refused), ("not sent in time", |run| run.round.unsent)];
+    for (what, figure) in lost {
+        for (way, runs) in ways.iter().zip(&runs).filter(|(_, runs)| runs.iter().any(|run| 0.0 < figure(run))) {
+            let all: Vec<f64> = runs.iter().map(|run| figure(run)).collect();
+            found.add(format!("{}, {what} at {rate}/s", way.name()), "orders", &all)?;
         }
     }
     for (way, runs) in ways.iter().zip(&runs) {

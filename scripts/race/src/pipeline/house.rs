@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -44,7 +44,17 @@ pub(super) struct House {
     pub(super) total: u64,
     /// Orders that were refused, and are stored nowhere.
     pub(super) refused: u64,
-    _peers: Vec<Process>,
+    /// Those that run in place of services.
+    peers: Mutex<Vec<Process>>,
+}
+
+/// Orders were accepted, and for a long time none of them came on.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind} stands at {found} of {count} orders for {PATIENCE:?}")]
+pub(super) struct StoodStill {
+    kind: Kind,
+    found: u64,
+    count: u64,
 }
 
 /// What a start took, in seconds from its beginning.
@@ -71,7 +81,7 @@ impl House {
         let has_archives = stack.options().servers.with_file_name("cds").join("kafka.jsa").is_file();
         let archives = if has_archives { "the JVMs have class archives" } else { "the JVMs have no class archives" };
         let (ids, total, refused) = (Arc::default(), 0, 0);
-        let mut house = Self { stack, stores, edge, ids, parts, archives, total, refused, _peers: peers };
+        let mut house = Self { stack, stores, edge, ids, parts, archives, total, refused, peers: Mutex::new(peers) };
         let (accepted, stored) = house.first(begun).await.context("the first order")?;
         Ok((house, Start { ready, deployed, accepted, stored }))
     }
@@ -115,11 +125,18 @@ impl House {
                 if found != before {
                     (before, moved) = (found, Instant::now());
                 }
-                ensure!(moved.elapsed() < PATIENCE, "{kind} stands at {found} of {count} orders for {PATIENCE:?}");
+                self.ensure_peers_run()?;
+                if PATIENCE < moved.elapsed() {
+                    return Err(StoodStill { kind, found, count }.into());
+                }
                 tokio::time::sleep(LOOK_AT_COUNTS).await;
             }
         };
         tokio::try_join!(wait(Kind::Postgres), wait(Kind::Elasticsearch)).map(|(table, index)| [table, index])
+    }
+
+    fn ensure_peers_run(&self) -> anyhow::Result<()> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().try_for_each(Process::ensure_runs)
     }
 
     /// A peer that was only started, or an edge that only now found its topic, takes nothing yet.
@@ -134,6 +151,7 @@ impl House {
             Client::new(address).ask(asked, |answer| answer.status).await.ok() == Some(200)
         };
         while !is_ready().await {
+            self.ensure_peers_run()?;
             ensure!(begun.elapsed() < PATIENCE * 3, "nobody takes orders at {}", self.edge);
             tokio::time::sleep(LOOK).await;
         }
@@ -153,6 +171,7 @@ impl House {
         let wait = async |kind: Kind| {
             let mut eye = Eye::open(&self.stores, kind).await?;
             while eye.which(&[&id]).await?.is_empty() {
+                self.ensure_peers_run()?;
                 ensure!(begun.elapsed() < PATIENCE * 3, "{kind} does not have it");
                 tokio::time::sleep(LOOK).await;
             }

@@ -1,8 +1,9 @@
 //! Whether both stores hold what was accepted, all of it and nothing else.
 //!
 //! Every order of the load has the same text but for its id, so one row and one document are written here as the
-//! documentation of the schema and of the modules makes them, and every one must be it. What else a topic, a table and an
-//! index may differ in is `connectors verify`'s, which holds them against each other, field by field.
+//! documentation of the schema and of the modules makes them, and every one must be it. Where and when each was
+//! received is told by sums and bounds of both stores, and by offsets without a gap. For our own way `connectors verify`
+//! holds topic, table and index against each other as well, field by field.
 
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ async fn all_right(house: &House, way: &Way) -> anyhow::Result<String> {
     ensure!(documents == house.total, "{documents} documents of {} accepted orders", house.total);
     let right = right_documents(house).await?;
     ensure!(right == documents, "{right} of {documents} documents are as they must be");
+    let (table, index) = (places_in_table(house).await?, places_in_index(house).await?);
+    ensure!(table == index, "the index says of where and when orders were received {index:?}, the table {table:?}");
     let every = format!(
         "every one of {} accepted orders is once in the table and once in the index, with every field as it must be",
         house.total
@@ -90,6 +93,63 @@ async fn right_documents(house: &House) -> anyhow::Result<u64> {
     let path = format!("/{}/_count", topics::ORDER_PLACED);
     let answer = house.stores.elasticsearch().call(Method::POST, &path, asked.as_bytes()).await?;
     answer.get("count").and_then(Value::as_u64).context("Elasticsearch does not count")
+}
+
+/// Where and when orders were received, as sums and bounds that both stores can tell; and their items.
+#[derive(Debug, PartialEq)]
+struct Places {
+    partitions: i64,
+    offsets: i64,
+    first_ms: i64,
+    last_ms: i64,
+    items: i64,
+}
+
+/// Each order has an offset of its own, without a gap, as nothing else is in the topic.
+async fn places_in_table(house: &House) -> anyhow::Result<Places> {
+    let client = house.stores.sql().await?;
+    let gaps = format!(
+        "select count(*) from (select count(distinct received_offset) as own, max(received_offset) + 1 as most from {} \
+         group by received_partition) as of_each where own <> most",
+        topics::ORDER_PLACED
+    );
+    let gaps: i64 = client.query_one(&gaps, &[]).await?.try_get(0)?;
+    ensure!(gaps == 0, "in {gaps} partitions the offsets of the rows are not those of the records");
+    let question = format!(
+        "select sum(received_partition)::bigint, sum(received_offset)::bigint, \
+         (extract(epoch from min(received_at)) * 1000)::bigint, (extract(epoch from max(received_at)) * 1000)::bigint, \
+         sum(jsonb_array_length(items))::bigint from {}",
+        topics::ORDER_PLACED
+    );
+    let row = client.query_one(&question, &[]).await?;
+    Ok(Places {
+        partitions: row.try_get(0)?,
+        offsets: row.try_get(1)?,
+        first_ms: row.try_get(2)?,
+        last_ms: row.try_get(3)?,
+        items: row.try_get(4)?,
+    })
+}
+
+async fn places_in_index(house: &House) -> anyhow::Result<Places> {
+    let of = |how: &str, field: &str| json!({ how: { "field": field } });
+    let asked = json!({ "size": 0, "aggs": {
+        "partitions": of("sum", "received_partition"), "offsets": of("sum", "received_offset"),
+        "first": of("min", "received_at"), "last": of("max", "received_at"), "items": { "nested": { "path": "items" } }
+    } });
+    let path = format!("/{}/_search", topics::ORDER_PLACED);
+    let answer = house.stores.elasticsearch().call(Method::POST, &path, asked.to_string().as_bytes()).await?;
+    let found = |what: &str| {
+        let number = answer.pointer(&format!("/aggregations/{what}")).and_then(Value::as_f64);
+        number.map(|number| number as i64).with_context(|| format!("Elasticsearch does not tell {what}"))
+    };
+    Ok(Places {
+        partitions: found("partitions/value")?,
+        offsets: found("offsets/value")?,
+        first_ms: found("first/value")?,
+        last_ms: found("last/value")?,
+        items: found("items/doc_count")?,
+    })
 }
 
 async fn verified(house: &House) -> anyhow::Result<verify::Report> {

@@ -1,6 +1,7 @@
 //! Who brings an order from its POST into both stores: ours as it is deployed, or peers in place of a part of it or of all.
 
 use std::{
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -185,7 +186,9 @@ fn start_peers(
     ];
     let mut peers = Vec::new();
     for ((name, role, program, addresses), settings) in all.into_iter().zip(settings) {
-        let log = dir.join(format!("{}.log", name.replace([' ', '\''], "-")));
+        let log = dir.join(format!("{}.log", format!("{name}, {}", settings.name).replace([' ', ',', '\''], "-")));
+        // Of the one before, which may have stood still.
+        let _ = fs::rename(&log, log.with_extension("before.log"));
         let process = built.start(program, settings, &addresses, &log)?;
         parts.push(Part { name, role, pid: process.id() });
         peers.push(process);

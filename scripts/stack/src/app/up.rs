@@ -16,8 +16,9 @@ use stack::{Options, Service, Stack, StackError, State, install};
 use super::{stop, words};
 use crate::cli::UpArgs;
 
-/// How long another `up` is waited for; a first one fetches the servers and builds the modules.
-const ANOTHER: Duration = Duration::from_secs(20 * 60);
+/// How long another `up` is waited for: a first one fetches a JDK and the servers and builds the modules, each with a
+/// deadline of its own, and this is above their sum.
+const ANOTHER: Duration = Duration::from_secs(60 * 60);
 
 pub(super) fn up(options: Options, arguments: &UpArgs) -> anyhow::Result<ExitCode> {
     let progress = Progress::default();
@@ -217,11 +218,11 @@ mod tests {
         let first = alone(&dir, short, &progress).unwrap();
         let late = alone(&dir, short, &progress).unwrap_err().to_string();
         assert!(late.contains("another scripts/up still works on"), "{late}");
+        let begun = Instant::now();
         let ends = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(300));
             drop(first);
         });
-        let begun = Instant::now();
         drop(alone(&dir, Duration::from_secs(30), &progress).unwrap());
         assert!(Duration::from_millis(200) < begun.elapsed(), "it went before the first had ended");
         ends.join().unwrap();

@@ -45,6 +45,15 @@ fn a_new_version_goes_with_the_first_error_above_its_budget() {
 }
 
 #[test]
+fn the_first_word_stands_whatever_is_found_later() {
+    let guard = guard(policy(), true);
+    let (_, first) = tell(&guard, [Some(Failed::Error); 20]).unwrap();
+    // Another slot runs out of the budget for rejects before it has heard.
+    let later = (10..20).find_map(|at| guard.failed((0, address(at)), Failed::Reject, "no", false).err());
+    assert_eq!((later, guard.word()), (Some(first.clone()), Some(first)));
+}
+
+#[test]
 fn rejects_have_a_budget_of_their_own() {
     let (after, word) = tell(&guard(policy(), true), [Some(Failed::Reject); 20]).unwrap();
     assert_eq!((after, word.action), (6, Action::RollBack));

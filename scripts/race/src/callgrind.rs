@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use crate::process::Process;
+use crate::{process::Process, report::Found};
 
 /// Callgrind sums up what all threads ran before it ends.
 const END: Duration = Duration::from_secs(60);
@@ -25,14 +25,12 @@ pub(crate) struct Counting {
     log: PathBuf,
 }
 
-/// Whether there is one. Else what to do about it.
-pub(crate) fn is_there() -> Result<(), &'static str> {
+/// What is told where there is none.
+pub(crate) fn missing() -> Option<Found> {
     let found = Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
-    if found {
-        Ok(())
-    } else {
-        Err("valgrind is missing, which counts instructions; `scripts/stack/install race` brings it")
-    }
+    let note =
+        "instructions were not counted: valgrind is missing, which counts them; `scripts/stack/install race` brings it";
+    (!found).then(|| Found { notes: vec![note.to_owned()], ..Found::default() })
 }
 
 impl Counting {
@@ -53,8 +51,15 @@ impl Counting {
         command
     }
 
+    /// Instructions for one of what it is told to do so many times, in a short run and in a long one.
+    pub(crate) fn each(&self, counts: [u64; 2], args: impl Fn(u64) -> Vec<String>) -> anyhow::Result<f64> {
+        let [short, long] = counts;
+        let of = |count| anyhow::Ok((self.run(&args(count))?, count));
+        of_each(of(short)?, of(long)?).context("the longer run took less")
+    }
+
     /// Runs it to its end; the instructions that it took.
-    pub(crate) fn run(&self, args: &[String]) -> anyhow::Result<u64> {
+    fn run(&self, args: &[String]) -> anyhow::Result<u64> {
         let output = self.command().args(args).output().context("cannot start valgrind")?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{} failed under callgrind: {}", self.program.display(), said.trim());

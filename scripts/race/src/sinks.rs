@@ -33,6 +33,7 @@ pub(crate) mod stores;
 
 pub(crate) use contestant::Contestant;
 use drain::Took;
+pub(crate) use drain::until;
 use fill::Filler;
 pub(crate) use peers::addresses as peer_addresses;
 pub use peers::{Peer, run as race};

@@ -54,7 +54,7 @@ pub(super) enum Command {
         #[arg(long, value_enum)]
         way: edge::Way,
         #[arg(long)]
-        count: u32,
+        count: u64,
     },
     /// How each comes back after kill -9: the transforms, also beside Kafka Streams, and the sinks after their stores
     Recovery {

@@ -19,7 +19,7 @@ use crate::{
 
 /// How long orders come in the short run and in the long one; not less when quick: there are few of them.
 const TIMES: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(9)];
-const ENCODED: [u32; 2] = [200, 1_200];
+const ENCODED: [u64; 2] = [200, 1_200];
 
 /// What is counted of the way from bytes to Avro.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -34,7 +34,7 @@ pub enum Way {
 ///
 /// # Errors
 /// When the order is not taken.
-pub fn turn(way: Way, count: u32) -> anyhow::Result<()> {
+pub fn turn(way: Way, count: u64) -> anyhow::Result<()> {
     let both = Both::compile(ORDER_SCHEMA_JSON).context("there is no fast path for the shipped schema")?;
     let order = Ids::default().order(0).into_bytes();
     let taken = || match way {
@@ -46,8 +46,8 @@ pub fn turn(way: Way, count: u32) -> anyhow::Result<()> {
 }
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
-    if let Err(missing) = callgrind::is_there() {
-        return Ok(Found { notes: vec![format!("instructions were not counted: {missing}")], ..Found::default() });
+    if let Some(missing) = callgrind::missing() {
+        return Ok(missing);
     }
     let mut found = Found::default();
     let spread = |runs: &[f64]| Spread::of(runs).context("no run");
@@ -77,12 +77,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
 fn encoded(bench: &Bench, way: &str) -> anyhow::Result<f64> {
     progress(&format!("instructions: from bytes to Avro, {way}"));
     let counting = Counting::new(&bench.options.own, &bench.options.dir, way)?;
-    let of = |count: u32| {
-        let args = ["encode".to_owned(), format!("--way={way}"), format!("--count={count}")];
-        anyhow::Ok((counting.run(&args)?, u64::from(count)))
-    };
-    let [short, long] = ENCODED;
-    callgrind::of_each(of(short)?, of(long)?).context("the longer run took less")
+    counting.each(ENCODED, |count| vec!["encode".to_owned(), format!("--way={way}"), format!("--count={count}")])
 }
 
 /// Who answers.

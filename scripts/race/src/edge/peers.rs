@@ -62,7 +62,7 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
     let programs: Vec<Program> = peers.iter().map(|peer| peer.program()).collect();
     let built = tokio::task::spawn_blocking(move || Built::ensure(&into, &programs)).await??;
     progress("starting Kafka and the registry");
-    let dir = dir.join("edge-peers");
+    let dir = options.dir.clone();
     let servers = Servers::start(dir.join("stack")).await?;
     let kafka = Kafka::real(&servers.kafka).await?;
     let (registry, ids) = (servers.registry.clone(), std::sync::Arc::default());

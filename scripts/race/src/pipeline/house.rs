@@ -202,3 +202,15 @@ fn started(dir: &Path, way: &Way) -> anyhow::Result<(Stack, Instant, f64)> {
     }
     Ok((stack, begun, ready))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_orders_stood_still_is_known_whatever_is_said_around_it() {
+        let still = anyhow::Error::from(StoodStill { kind: Kind::Postgres, found: 1, count: 30 });
+        assert!(still.context("at 500/s").context("Spring, plain").is::<StoodStill>());
+        assert!(!anyhow::anyhow!("an order is there twice").context("Spring, plain").is::<StoodStill>());
+    }
+}

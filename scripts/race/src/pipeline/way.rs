@@ -5,10 +5,9 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use connectors::connect::{Connect, Settings as Connector};
 use schemas::names::topics;
 use stack::{Service, Stack};
@@ -28,9 +27,6 @@ use crate::{
 /// The plugin's folder below what Maven makes, and the class in it.
 const PLUGIN: &str = "sinks-smt/plugin";
 const TRANSFORM: &str = "orderflow.smt.PlaceOrder";
-/// How long a sink may take to run.
-const PATIENCE: Duration = Duration::from_secs(90);
-const LOOK: Duration = Duration::from_millis(100);
 
 /// A way through the house.
 #[derive(Clone, Debug)]
@@ -140,17 +136,7 @@ async fn deploy_sinks(stack: &Stack) -> anyhow::Result<()> {
         let (tasks, settings) = (sink.tasks(), with_rules(sink.settings));
         let name = kind.file().trim_end_matches(".json");
         retried(async || connect.put_settings(name, &settings).await).await?;
-        let begun = Instant::now();
-        loop {
-            if let Ok(Some(status)) = connect.status(name).await {
-                ensure!(status.failed() == 0, "{name} failed: {}", status.failure().unwrap_or_default());
-                if status.all_running(tasks) {
-                    break;
-                }
-            }
-            ensure!(begun.elapsed() < PATIENCE, "{name} does not run after {PATIENCE:?}");
-            tokio::time::sleep(LOOK).await;
-        }
+        sinks::until(&connect, name, "RUNNING", tasks).await?;
     }
     Ok(())
 }

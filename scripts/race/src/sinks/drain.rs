@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use connectors::{kafka::lag, names::sink_group};
+use connectors::{connect::Connect, kafka::lag, names::sink_group};
 use schemas::names::topics;
 
 use super::{
@@ -66,10 +66,10 @@ impl<'b> Poised<'b> {
         bench.begin_at_the_end(&poised.name).await?;
         let connect = &bench.servers.connect;
         retried(async || connect.put_settings(&poised.name, &contestant.settings).await).await?;
-        poised.until("RUNNING", contestant.tasks()).await?;
+        until(connect, &poised.name, "RUNNING", contestant.tasks()).await?;
         poised.until_assigned().await?;
         retried(async || connect.pause(&poised.name).await).await?;
-        poised.until("PAUSED", contestant.tasks()).await?;
+        until(connect, &poised.name, "PAUSED", contestant.tasks()).await?;
         Ok(poised)
     }
 
@@ -138,24 +138,6 @@ impl<'b> Poised<'b> {
         Ok(())
     }
 
-    async fn until(&self, state: &str, tasks: usize) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        loop {
-            // A worker that shares its work out answers later.
-            if let Ok(Some(status)) = self.bench.servers.connect.status(&self.name).await {
-                if let Some(reason) = status.failure() {
-                    bail!("{} failed at once: {reason}", self.name);
-                }
-                let all = status.parts().all(|part| part.state == state);
-                if all && status.tasks.len() == tasks {
-                    return Ok(());
-                }
-            }
-            ensure!(begun.elapsed() < PATIENCE, "{} is not {state} in {tasks} tasks after {PATIENCE:?}", self.name);
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
     /// Until every partition of the topic is some task's.
     async fn until_assigned(&self) -> anyhow::Result<()> {
         let (kafka, group) = (self.bench.servers.kafka().to_owned(), sink_group(&self.name));
@@ -179,5 +161,24 @@ impl<'b> Poised<'b> {
     pub(super) async fn remove(self) -> anyhow::Result<()> {
         let connect = &self.bench.servers.connect;
         retried(async || connect.delete(&self.name).await).await
+    }
+}
+
+/// Waits until a connector and all of its tasks are in this state.
+pub(crate) async fn until(connect: &Connect, name: &str, state: &str, tasks: usize) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        // A worker that shares its work out answers later.
+        if let Ok(Some(status)) = connect.status(name).await {
+            if let Some(reason) = status.failure() {
+                bail!("{name} failed at once: {reason}");
+            }
+            let all = status.parts().all(|part| part.state == state);
+            if all && status.tasks.len() == tasks {
+                return Ok(());
+            }
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{name} is not {state} in {tasks} tasks after {PATIENCE:?}");
+        tokio::time::sleep(LOOK).await;
     }
 }

@@ -44,8 +44,8 @@ pub fn judge(args: &Judge) -> anyhow::Result<()> {
 }
 
 pub(super) fn measure(bench: &Bench) -> anyhow::Result<Found> {
-    if let Err(missing) = callgrind::is_there() {
-        return Ok(Found { notes: vec![format!("instructions were not counted: {missing}")], ..Found::default() });
+    if let Some(missing) = callgrind::missing() {
+        return Ok(missing);
     }
     let Bench { options, servers, .. } = bench;
     let modules = format!("--modules={}", servers.modules.display());
@@ -60,11 +60,9 @@ fn counted(own: &Path, dir: &Path, modules: Option<&String>) -> anyhow::Result<f
     let name = if modules.is_some() { "sandbox" } else { "native" };
     progress(&format!("instructions: the chain, {name}"));
     let counting = Counting::new(own, dir, name)?;
-    let of = |rounds: u64| {
-        let mut args = vec!["judge".to_owned(), format!("--rounds={rounds}")];
-        args.extend(modules.cloned());
-        anyhow::Ok((counting.run(&args)?, rounds * sandbox::RECORDS))
-    };
-    let [short, long] = ROUNDS;
-    callgrind::of_each(of(short)?, of(long)?).context("the longer run took less")
+    let round = counting.each(ROUNDS, |rounds| {
+        let rounds = format!("--rounds={rounds}");
+        ["judge".to_owned(), rounds].into_iter().chain(modules.cloned()).collect()
+    })?;
+    Ok(round / sandbox::RECORDS as f64)
 }

@@ -17,6 +17,12 @@ pub(crate) struct Mismatch {
     path: Vec<String>,
 }
 
+impl Mismatch {
+    fn new(expected: &'static str, at: usize) -> Self {
+        Self { expected, at, path: Vec::new() }
+    }
+}
+
 impl std::fmt::Display for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "expected {} at byte {}", self.expected, self.at)?;
@@ -31,42 +37,65 @@ impl std::fmt::Display for Mismatch {
 /// Checks one datum; nothing may stand behind it.
 pub(crate) fn check(shape: &Shape, bytes: &[u8]) -> Result<(), Mismatch> {
     let mut walk = Walk::new(shape, bytes);
-    walk.value(0, 0)?;
-    if walk.at == bytes.len() { Ok(()) } else { Err(walk.expected("the end of the datum")) }
+    let whole =
+        walk.value(0, 0).and_then(|()| if walk.rest.is_empty() { Some(()) } else { walk.not("the end of the datum") });
+    // No step fails without saying why.
+    whole.ok_or_else(|| walk.mismatch.unwrap_or_else(|| Mismatch::new("a datum", bytes.len())))
 }
 
 /// How many bytes the datum takes that `bytes` begin with.
 pub(crate) fn len(shape: &Shape, bytes: &[u8]) -> Option<usize> {
     let mut walk = Walk::new(shape, bytes);
-    walk.value(0, 0).ok().map(|()| walk.at)
+    walk.value(0, 0).map(|()| walk.at())
 }
 
+/// Every output of every module is walked over, so a step returns no more than whether it went well: what did not, which
+/// is more than fits into registers, is left here.
 struct Walk<'a> {
     shape: &'a Shape,
-    bytes: &'a [u8],
-    at: usize,
+    len: usize,
+    rest: &'a [u8],
     steps: usize,
+    mismatch: Option<Mismatch>,
 }
 
 impl<'a> Walk<'a> {
     fn new(shape: &'a Shape, bytes: &'a [u8]) -> Self {
         // Every step but those of empty types takes a byte; the schema's own size pays for the empty ones.
         let steps = bytes.len().saturating_mul(4).saturating_add(shape.nodes.len()).saturating_add(64);
-        Self { shape, bytes, at: 0, steps }
+        Self { shape, len: bytes.len(), rest: bytes, steps, mismatch: None }
     }
 
-    fn expected(&self, expected: &'static str) -> Mismatch {
-        Mismatch { expected, at: self.at, path: Vec::new() }
+    fn at(&self) -> usize {
+        self.len - self.rest.len()
     }
 
-    fn value(&mut self, id: Id, depth: usize) -> Result<(), Mismatch> {
-        self.steps = self.steps.checked_sub(1).ok_or_else(|| self.expected("fewer empty values"))?;
-        if depth > MAX_DEPTH {
-            return Err(self.expected("less nesting"));
-        }
+    fn not<T>(&mut self, expected: &'static str) -> Option<T> {
+        self.not_at(expected, self.at())
+    }
+
+    #[cold]
+    fn not_at<T>(&mut self, expected: &'static str, at: usize) -> Option<T> {
+        self.mismatch = Some(Mismatch::new(expected, at));
+        None
+    }
+
+    fn value(&mut self, mut id: Id, mut depth: usize) -> Option<()> {
         let shape = self.shape;
-        match shape.node(id).unwrap_or(&Node::Null) {
-            Node::Null => Ok(()),
+        let node = loop {
+            let Some(steps) = self.steps.checked_sub(1) else { return self.not("fewer empty values") };
+            self.steps = steps;
+            if depth > MAX_DEPTH {
+                return self.not("less nesting");
+            }
+            let node = shape.node(id).unwrap_or(&Node::Null);
+            let Node::Union(branches) = node else { break node };
+            let branch = self.index(branches.len(), "a branch of the union")?;
+            (id, depth) = (branches.get(branch).copied().unwrap_or(id), depth + 1);
+        };
+        match node {
+            // A union's branch is followed above.
+            Node::Null | Node::Union(_) => Some(()),
             Node::Boolean => self.boolean(),
             Node::Int(_) => self.int("an int").map(|_| ()),
             Node::Long(_) => self.long("a long").map(|_| ()),
@@ -82,119 +111,122 @@ impl<'a> Walk<'a> {
                 walk.text()?;
                 walk.value(*value, depth + 1)
             }),
-            Node::Union(branches) => {
-                let branch = self.index(branches.len(), "a branch of the union")?;
-                branches.get(branch).map_or(Ok(()), |id| self.value(*id, depth + 1))
-            }
             Node::Record(fields) => fields.iter().try_for_each(|(name, id)| {
-                self.value(*id, depth + 1).map_err(|mut mismatch| {
+                let read = self.value(*id, depth + 1);
+                if let (None, Some(mismatch)) = (read, &mut self.mismatch) {
                     mismatch.path.push(name.clone());
-                    mismatch
-                })
+                }
+                read
             }),
         }
     }
 
-    fn take(&mut self, len: usize, expected: &'static str) -> Result<&'a [u8], Mismatch> {
-        let part = self.at.checked_add(len).and_then(|end| self.bytes.get(self.at..end));
-        let part = part.ok_or_else(|| self.expected(expected))?;
-        self.at += len;
-        Ok(part)
+    #[inline]
+    fn take(&mut self, len: usize, expected: &'static str) -> Option<&'a [u8]> {
+        let Some((part, rest)) = self.rest.split_at_checked(len) else { return self.not(expected) };
+        self.rest = rest;
+        Some(part)
     }
 
-    fn byte(&mut self, expected: &'static str) -> Result<u8, Mismatch> {
-        let byte = self.bytes.get(self.at).copied().ok_or_else(|| self.expected(expected))?;
-        self.at += 1;
-        Ok(byte)
+    fn boolean(&mut self) -> Option<()> {
+        let Some((0 | 1, rest)) = self.rest.split_first() else { return self.not("a boolean") };
+        self.rest = rest;
+        Some(())
     }
 
-    fn boolean(&mut self) -> Result<(), Mismatch> {
-        match self.byte("a boolean")? {
-            0 | 1 => Ok(()),
-            _ => {
-                self.at -= 1;
-                Err(self.expected("a boolean"))
-            }
+    #[inline]
+    fn long(&mut self, expected: &'static str) -> Option<i64> {
+        // Lengths, branches and counts are a byte, nearly all of them.
+        if let Some((byte @ ..0x80, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            return Some(i64::from(byte >> 1) ^ -i64::from(byte & 1));
         }
+        self.long_of_several(expected)
     }
 
-    fn long(&mut self, expected: &'static str) -> Result<i64, Mismatch> {
-        let start = self.at;
+    #[inline(never)]
+    fn long_of_several(&mut self, expected: &'static str) -> Option<i64> {
         let mut zigzag = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte(expected)?;
+        for (place, byte) in self.rest.iter().enumerate().take(10) {
             let part = u64::from(byte & 0x7f);
-            if shift == 63 && part > 1 {
+            if place == 9 && part > 1 {
                 break;
             }
-            zigzag |= part << shift;
+            zigzag |= part << (7 * place);
             if byte & 0x80 == 0 {
-                return Ok((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed());
+                self.rest = self.rest.get(place + 1..).unwrap_or_default();
+                return Some((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed());
             }
         }
-        Err(Mismatch { expected, at: start, path: Vec::new() })
+        self.not(expected)
     }
 
-    fn int(&mut self, expected: &'static str) -> Result<i32, Mismatch> {
-        let at = self.at;
-        i32::try_from(self.long(expected)?).map_err(|_| Mismatch { expected, at, path: Vec::new() })
+    #[inline]
+    fn int(&mut self, expected: &'static str) -> Option<i32> {
+        let at = self.at();
+        let long = self.long(expected)?;
+        i32::try_from(long).ok().or_else(|| self.not_at(expected, at))
     }
 
-    fn index(&mut self, count: usize, expected: &'static str) -> Result<usize, Mismatch> {
-        let at = self.at;
-        let index = usize::try_from(self.int(expected)?).ok().filter(|index| *index < count);
-        index.ok_or(Mismatch { expected, at, path: Vec::new() })
+    #[inline]
+    fn index(&mut self, count: usize, expected: &'static str) -> Option<usize> {
+        let at = self.at();
+        let index = self.int(expected)?;
+        usize::try_from(index).ok().filter(|index| *index < count).or_else(|| self.not_at(expected, at))
     }
 
-    fn sized(&mut self, expected: &'static str) -> Result<&'a [u8], Mismatch> {
-        let at = self.at;
-        let len = usize::try_from(self.long(expected)?);
-        let len = len.map_err(|_| Mismatch { expected, at, path: Vec::new() })?;
-        self.take(len, expected)
-    }
-
-    fn text(&mut self) -> Result<(), Mismatch> {
-        let at = self.at;
-        match std::str::from_utf8(self.sized("a string")?) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Mismatch { expected: "a string in UTF-8", at, path: Vec::new() }),
+    #[inline]
+    fn sized(&mut self, expected: &'static str) -> Option<&'a [u8]> {
+        let at = self.at();
+        let len = self.long(expected)?;
+        match usize::try_from(len) {
+            Ok(len) => self.take(len, expected),
+            Err(_) => self.not_at(expected, at),
         }
     }
 
-    fn decimal(&mut self, precision: u32, fixed: Option<usize>) -> Result<(), Mismatch> {
-        let at = self.at;
+    #[inline]
+    fn text(&mut self) -> Option<()> {
+        let at = self.at();
+        let bytes = self.sized("a string")?;
+        // The question that is asked faster, of what most texts are.
+        if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+            return Some(());
+        }
+        self.not_at("a string in UTF-8", at)
+    }
+
+    fn decimal(&mut self, precision: u32, fixed: Option<usize>) -> Option<()> {
+        let at = self.at();
         let bytes = match fixed {
             Some(size) => self.take(size, "a decimal")?,
             None => self.sized("a decimal")?,
         };
-        match fits(bytes, precision) {
-            true => Ok(()),
-            false => Err(Mismatch { expected: "a decimal within its precision", at, path: Vec::new() }),
-        }
+        if fits(bytes, precision) { Some(()) } else { self.not_at("a decimal within its precision", at) }
     }
 
     /// The blocks of an array or a map.
-    fn blocks(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Mismatch>) -> Result<(), Mismatch> {
+    fn blocks(&mut self, mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         loop {
-            let at = self.at;
+            let at = self.at();
             let count = self.long("a block")?;
             let mut end = None;
             if count < 0 {
                 // A negative count is followed by the block's size in bytes, which must be true.
                 let size = usize::try_from(self.long("the size of a block")?).ok();
-                end = size.and_then(|size| self.at.checked_add(size));
+                end = size.and_then(|size| self.at().checked_add(size));
                 if end.is_none() {
-                    return Err(Mismatch { expected: "the size of a block", at, path: Vec::new() });
+                    return self.not_at("the size of a block", at);
                 }
             }
             for _ in 0..count.unsigned_abs() {
                 item(self)?;
             }
-            if end.is_some_and(|end| end != self.at) {
-                return Err(Mismatch { expected: "a block of the size that it says", at, path: Vec::new() });
+            if end.is_some_and(|end| end != self.at()) {
+                return self.not_at("a block of the size that it says", at);
             }
             if count == 0 {
-                return Ok(());
+                return Some(());
             }
         }
     }
@@ -204,6 +236,11 @@ impl<'a> Walk<'a> {
 fn fits(bytes: &[u8], precision: u32) -> bool {
     let Some(first) = bytes.first() else { return false };
     let fill = if first & 0x80 == 0 { 0 } else { 0xff };
+    if bytes.len() <= 8 {
+        let sign = if fill == 0 { 0 } else { -1 };
+        let number = bytes.iter().fold(sign, |number: i64, byte| number << 8 | i64::from(*byte));
+        return 10_u64.checked_pow(precision).is_none_or(|limit| number.unsigned_abs() < limit);
+    }
     // A fixed may be wider than its number; what is more than 16 bytes must be nothing but the sign.
     let (wide, narrow) = bytes.split_at(bytes.len().saturating_sub(16));
     let sign_kept = wide.is_empty() || narrow.first().is_some_and(|first| first & 0x80 == fill & 0x80);

@@ -12,8 +12,8 @@ pub trait Datum: Sized {
     /// The schema, as the file says it.
     const SCHEMA: &'static str;
 
-    /// Reads one datum.
-    fn read(input: &mut Reader<'_>) -> Result<Self, DatumError>;
+    /// Reads one datum. It counts only when [`Reader::finish`] says so.
+    fn read(input: &mut Reader<'_>) -> Self;
 
     /// Appends one datum. After an error the writer's bytes are not to be used.
     fn write(&self, out: &mut Writer<'_>) -> Result<(), DatumError>;
@@ -50,186 +50,242 @@ impl std::fmt::Display for DatumError {
 impl std::error::Error for DatumError {}
 
 /// Reads a datum from bytes.
+///
+/// A step that fails is remembered, and it and all after it read zeros and nothing: what was read counts only when
+/// [`Reader::finish`] says so. So no step returns more than its value, which in WebAssembly is most of what reading costs.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    len: usize,
+    rest: &'a [u8],
+    failed: Option<DatumError>,
 }
 
 impl<'a> Reader<'a> {
     /// Begins at the first byte.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { len: bytes.len(), rest: bytes, failed: None }
     }
 
-    /// Nothing may be left.
-    pub fn finish(&self) -> Result<(), DatumError> {
-        if self.at == self.bytes.len() { Ok(()) } else { Err(self.expected("the end")) }
+    /// Everything was there, and nothing is left.
+    pub fn finish(self) -> Result<(), DatumError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None if self.rest.is_empty() => Ok(()),
+            None => Err(DatumError::Read { expected: "the end", at: self.at() }),
+        }
     }
 
-    fn expected(&self, expected: &'static str) -> DatumError {
-        DatumError::Read { expected, at: self.at }
+    fn at(&self) -> usize {
+        self.len - self.rest.len()
     }
 
-    fn take(&mut self, len: usize, expected: &'static str) -> Result<&'a [u8], DatumError> {
-        let part = self.at.checked_add(len).and_then(|end| self.bytes.get(self.at..end));
-        let part = part.ok_or_else(|| self.expected(expected))?;
-        self.at += len;
-        Ok(part)
+    /// The first failure counts. Without bytes whatever follows fails as well, but for an empty type.
+    #[cold]
+    fn fail(&mut self, expected: &'static str, at: usize) {
+        self.failed.get_or_insert(DatumError::Read { expected, at });
+        self.len = 0;
+        self.rest = &[];
     }
 
-    fn array_of<const N: usize>(&mut self, expected: &'static str) -> Result<[u8; N], DatumError> {
-        let at = self.at;
-        self.take(N, expected)?.try_into().map_err(|_| DatumError::Read { expected, at })
+    fn take(&mut self, len: usize, expected: &'static str) -> &'a [u8] {
+        let Some((part, rest)) = self.rest.split_at_checked(len) else {
+            self.fail(expected, self.at());
+            return &[];
+        };
+        self.rest = rest;
+        part
+    }
+
+    fn array_of<const N: usize>(&mut self, expected: &'static str) -> [u8; N] {
+        let Some((part, rest)) = self.rest.split_first_chunk() else {
+            self.fail(expected, self.at());
+            return [0; N];
+        };
+        self.rest = rest;
+        *part
     }
 
     /// A boolean.
-    pub fn boolean(&mut self) -> Result<bool, DatumError> {
-        let at = self.at;
-        match self.array_of::<1>("a boolean")? {
-            [0] => Ok(false),
-            [1] => Ok(true),
-            _ => Err(DatumError::Read { expected: "a boolean", at }),
+    pub fn boolean(&mut self) -> bool {
+        let at = self.at();
+        let [byte] = self.array_of("a boolean");
+        if byte > 1 {
+            self.fail("a boolean", at);
         }
+        byte == 1
     }
 
     /// An int.
-    pub fn int(&mut self) -> Result<i32, DatumError> {
-        let at = self.at;
-        i32::try_from(self.long()?).map_err(|_| DatumError::Read { expected: "an int", at })
+    pub fn int(&mut self) -> i32 {
+        let at = self.at();
+        i32::try_from(self.long()).unwrap_or_else(|_| {
+            self.fail("an int", at);
+            0
+        })
     }
 
     /// A long.
-    pub fn long(&mut self) -> Result<i64, DatumError> {
-        let at = self.at;
+    #[inline]
+    pub fn long(&mut self) -> i64 {
         // Lengths, branches and counts are a byte, nearly all of them.
-        if let Some(byte @ ..0x80) = self.bytes.get(at).copied() {
-            self.at += 1;
-            return Ok(i64::from(byte >> 1) ^ -i64::from(byte & 1));
+        if let Some((byte @ ..0x80, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            return i64::from(byte >> 1) ^ -i64::from(byte & 1);
         }
+        self.long_of_several()
+    }
+
+    #[inline(never)]
+    fn long_of_several(&mut self) -> i64 {
         let mut zigzag = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let [byte] = self.array_of::<1>("a long")?;
+        for (place, byte) in self.rest.iter().enumerate().take(10) {
             let part = u64::from(byte & 0x7f);
-            if shift == 63 && part > 1 {
+            if place == 9 && part > 1 {
                 break;
             }
-            zigzag |= part << shift;
+            zigzag |= part << (7 * place);
             if byte & 0x80 == 0 {
-                return Ok((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed());
+                self.rest = self.rest.get(place + 1..).unwrap_or_default();
+                return (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
             }
         }
-        Err(DatumError::Read { expected: "a long", at })
+        self.fail("a long", self.at());
+        0
     }
 
     /// A float.
-    pub fn float(&mut self) -> Result<f32, DatumError> {
-        self.array_of("a float").map(f32::from_le_bytes)
+    pub fn float(&mut self) -> f32 {
+        f32::from_le_bytes(self.array_of("a float"))
     }
 
     /// A double.
-    pub fn double(&mut self) -> Result<f64, DatumError> {
-        self.array_of("a double").map(f64::from_le_bytes)
+    pub fn double(&mut self) -> f64 {
+        f64::from_le_bytes(self.array_of("a double"))
     }
 
-    fn sized(&mut self, expected: &'static str) -> Result<&'a [u8], DatumError> {
-        let at = self.at;
-        let len = usize::try_from(self.long()?).map_err(|_| DatumError::Read { expected, at })?;
-        self.take(len, expected)
+    fn sized(&mut self, expected: &'static str) -> &'a [u8] {
+        let at = self.at();
+        match usize::try_from(self.long()) {
+            Ok(len) => self.take(len, expected),
+            Err(_) => {
+                self.fail(expected, at);
+                &[]
+            }
+        }
     }
 
     /// Bytes.
-    pub fn bytes(&mut self) -> Result<Vec<u8>, DatumError> {
-        self.sized("bytes").map(<[u8]>::to_vec)
+    pub fn bytes(&mut self) -> Vec<u8> {
+        self.sized("bytes").to_vec()
     }
 
     /// A fixed.
-    pub fn fixed<const N: usize>(&mut self) -> Result<[u8; N], DatumError> {
+    pub fn fixed<const N: usize>(&mut self) -> [u8; N] {
         self.array_of("a fixed")
     }
 
     /// A string.
-    pub fn string(&mut self) -> Result<String, DatumError> {
-        let at = self.at;
-        let text = std::str::from_utf8(self.sized("a string")?);
-        text.map(str::to_owned).map_err(|_| DatumError::Read { expected: "a string in UTF-8", at })
+    pub fn string(&mut self) -> String {
+        let at = self.at();
+        let bytes = self.sized("a string");
+        // The question that is asked faster, of what most texts are.
+        if bytes.is_ascii() {
+            // SAFETY: ASCII is UTF-8.
+            return unsafe { String::from_utf8_unchecked(bytes.to_vec()) };
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => {
+                self.fail("a string in UTF-8", at);
+                String::new()
+            }
+        }
     }
 
     /// A decimal in bytes.
-    pub fn decimal(&mut self, scale: u32) -> Result<Decimal, DatumError> {
-        let at = self.at;
-        let bytes = self.sized("a decimal")?;
-        unscaled(bytes).map(|number| Decimal::new(number, scale)).ok_or(DatumError::Read { expected: "a decimal", at })
+    pub fn decimal(&mut self, scale: u32) -> Decimal {
+        let at = self.at();
+        let bytes = self.sized("a decimal");
+        self.unscaled(bytes, scale, at)
     }
 
     /// A decimal in a fixed.
-    pub fn fixed_decimal(&mut self, size: usize, scale: u32) -> Result<Decimal, DatumError> {
-        let at = self.at;
-        let bytes = self.take(size, "a decimal")?;
-        unscaled(bytes).map(|number| Decimal::new(number, scale)).ok_or(DatumError::Read { expected: "a decimal", at })
+    pub fn fixed_decimal(&mut self, size: usize, scale: u32) -> Decimal {
+        let at = self.at();
+        let bytes = self.take(size, "a decimal");
+        self.unscaled(bytes, scale, at)
+    }
+
+    fn unscaled(&mut self, bytes: &[u8], scale: u32, at: usize) -> Decimal {
+        let number = unscaled(bytes).unwrap_or_else(|| {
+            self.fail("a decimal", at);
+            0
+        });
+        Decimal::new(number, scale)
     }
 
     /// The index of an enum's symbol.
-    pub fn symbol(&mut self, symbols: usize) -> Result<usize, DatumError> {
-        let at = self.at;
-        let index = usize::try_from(self.int()?).ok().filter(|index| *index < symbols);
-        index.ok_or(DatumError::Read { expected: "a symbol of the enum", at })
+    pub fn symbol(&mut self, symbols: usize) -> usize {
+        let at = self.at();
+        match usize::try_from(self.int()) {
+            Ok(index) if index < symbols => index,
+            _ => {
+                self.fail("a symbol of the enum", at);
+                0
+            }
+        }
     }
 
     /// A union of null and one type; `null` is the branch of null.
-    pub fn option<T>(
-        &mut self,
-        null: i64,
-        read: impl FnOnce(&mut Self) -> Result<T, DatumError>,
-    ) -> Result<Option<T>, DatumError> {
-        let at = self.at;
-        match self.long()? {
-            branch if branch == null => Ok(None),
-            0 | 1 => read(self).map(Some),
-            _ => Err(DatumError::Read { expected: "null or a value", at }),
+    #[inline]
+    pub fn option<T>(&mut self, null: i64, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let at = self.at();
+        match self.long() {
+            branch if branch == null => None,
+            0 | 1 => Some(read(self)),
+            _ => {
+                self.fail("null or a value", at);
+                None
+            }
         }
     }
 
     /// The blocks of an array or a map; `item` reads one item.
-    fn blocks(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), DatumError>) -> Result<(), DatumError> {
+    fn blocks(&mut self, mut item: impl FnMut(&mut Self)) {
         loop {
-            let count = match self.long()? {
-                0 => return Ok(()),
+            let count = match self.long() {
+                0 => return,
                 // A negative count is followed by the block's size in bytes.
                 negative @ ..0 => {
-                    self.long()?;
+                    self.long();
                     negative.unsigned_abs()
                 }
                 count => count.unsigned_abs(),
             };
             for _ in 0..count {
-                item(self)?;
+                item(self);
+                if self.failed.is_some() {
+                    return;
+                }
             }
         }
     }
 
     /// An array.
-    pub fn array<T>(&mut self, mut read: impl FnMut(&mut Self) -> Result<T, DatumError>) -> Result<Vec<T>, DatumError> {
+    pub fn array<T>(&mut self, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
         let mut items = Vec::new();
-        self.blocks(|input| {
-            items.push(read(input)?);
-            Ok(())
-        })?;
-        Ok(items)
+        self.blocks(|input| items.push(read(input)));
+        items
     }
 
     /// A map.
-    pub fn map<T>(
-        &mut self,
-        mut read: impl FnMut(&mut Self) -> Result<T, DatumError>,
-    ) -> Result<BTreeMap<String, T>, DatumError> {
+    pub fn map<T>(&mut self, mut read: impl FnMut(&mut Self) -> T) -> BTreeMap<String, T> {
         let mut entries = BTreeMap::new();
         self.blocks(|input| {
-            let key = input.string()?;
-            entries.insert(key, read(input)?);
-            Ok(())
-        })?;
-        Ok(entries)
+            let key = input.string();
+            entries.insert(key, read(input));
+        });
+        entries
     }
 }
 
@@ -257,8 +313,16 @@ impl Writer<'_> {
     }
 
     /// An int or a long.
+    #[inline]
     pub fn long(&mut self, value: i64) {
-        let mut zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
+        match ((value << 1) ^ (value >> 63)).cast_unsigned() {
+            byte @ ..0x80 => self.0.push(byte as u8),
+            zigzag => self.several(zigzag),
+        }
+    }
+
+    #[inline(never)]
+    fn several(&mut self, mut zigzag: u64) {
         while zigzag > 0x7f {
             self.0.push((zigzag & 0x7f) as u8 | 0x80);
             zigzag >>= 7;
@@ -312,17 +376,17 @@ impl Writer<'_> {
         field: &'static str,
     ) -> Result<(), DatumError> {
         let number = Self::exact(value, precision, scale, field)?;
-        // As few bytes as hold the number and its sign.
-        if let Ok(number) = i64::try_from(number) {
-            let sign_bits = if number < 0 { number.leading_ones() } else { number.leading_zeros() };
-            let spare = ((sign_bits - 1) / 8) as usize;
-            self.bytes(number.to_be_bytes().get(spare..).unwrap_or_default());
-            return Ok(());
+        match i64::try_from(number) {
+            Ok(number) => self.shortest(&number.to_be_bytes(), (number ^ (number >> 63)).leading_zeros()),
+            Err(_) => self.shortest(&number.to_be_bytes(), (number ^ (number >> 127)).leading_zeros()),
         }
-        let sign_bits = if number < 0 { number.leading_ones() } else { number.leading_zeros() };
-        let spare = ((sign_bits - 1) / 8) as usize;
-        self.bytes(number.to_be_bytes().get(spare..).unwrap_or_default());
         Ok(())
+    }
+
+    /// As few of these bytes as hold the number and its sign; so many of its first bits are the sign.
+    fn shortest(&mut self, number: &[u8], sign_bits: u32) {
+        let spare = ((sign_bits - 1) / 8) as usize;
+        self.bytes(number.get(spare..).unwrap_or_default());
     }
 
     /// A decimal in a fixed: the number must fit exactly.

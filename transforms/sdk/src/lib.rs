@@ -34,6 +34,9 @@ pub mod testing;
 #[cfg(target_arch = "wasm32")]
 pub mod guest;
 
+#[cfg(any(target_arch = "wasm32", test))]
+mod heap;
+
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +54,11 @@ pub use process::{Transform, process};
 pub use transform_frame as frame;
 pub use transform_macros::{Parameters, transform};
 pub use verdict::{Emitted, Input, Verdict, drop_record, emit, emit_all, emit_to, reject};
+
+/// Not natively: there an author's tests have their own.
+#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
+#[global_allocator]
+static HEAP: heap::Heap = heap::Heap::new();
 
 /// Everything that a transform usually needs.
 pub mod prelude {

@@ -116,9 +116,8 @@ fn all(table: &str, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LookupErro
 
 fn read<T: Datum>(bytes: &[u8]) -> Result<T, DatumError> {
     let mut input = Reader::new(bytes);
-    let value = T::read(&mut input)?;
-    input.finish()?;
-    Ok(value)
+    let value = T::read(&mut input);
+    input.finish().map(|()| value)
 }
 
 /// A datum is written to `scratch` first: a field that does not fit must leave nothing in the frame.

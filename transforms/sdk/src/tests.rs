@@ -5,7 +5,7 @@ mod lookups;
 use proptest::prelude::*;
 use transform_frame::{BatchWriter, RecordParts, Verdict as Framed, Verdicts};
 
-use crate::{Datum as _, DecimalError, Transform as _, prelude::*};
+use crate::{Datum as _, DatumError, DecimalError, Transform as _, prelude::*};
 
 /// What a pipeline may set on the transform of these tests.
 #[derive(Debug, PartialEq, Parameters)]
@@ -181,13 +181,27 @@ proptest! {
     fn a_record_reads_back_as_it_was_written(record in everything()) {
         let bytes = bytes_of(&record);
         let mut input = crate::Reader::new(&bytes);
-        prop_assert_eq!(Everything::read(&mut input), Ok(record));
+        prop_assert_eq!(Everything::read(&mut input), record);
         prop_assert_eq!(input.finish(), Ok(()));
     }
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         let _ = Everything::read(&mut crate::Reader::new(&bytes));
+    }
+
+    #[test]
+    fn a_record_that_is_cut_short_or_goes_on_does_not_count(record in everything(), cut in any::<prop::sample::Index>()) {
+        let mut bytes = bytes_of(&record);
+        let finished = |bytes: &[u8]| {
+            let mut input = crate::Reader::new(bytes);
+            let _ = Everything::read(&mut input);
+            input.finish()
+        };
+        prop_assert!(finished(&bytes[..cut.index(bytes.len())]).is_err());
+        bytes.push(0);
+        let at = bytes.len() - 1;
+        prop_assert_eq!(finished(&bytes), Err(DatumError::Read { expected: "the end", at }));
     }
 
     #[test]
@@ -214,11 +228,16 @@ proptest! {
         prop_assert_eq!(Decimal::new(a, 0).precision() as usize, a.unsigned_abs().to_string().len());
         let (mut wrote, mut long) = (Vec::new(), Vec::new());
         crate::Writer(&mut wrote).decimal(Decimal::new(a, 0), 39, 0, "a").unwrap();
-        prop_assert_eq!(crate::Reader::new(&wrote).decimal(0).unwrap().unscaled(), a);
+        let read = |bytes: &[u8]| {
+            let mut input = crate::Reader::new(bytes);
+            let number = input.decimal(0).unscaled();
+            input.finish().map(|()| number).ok()
+        };
+        prop_assert_eq!(read(&wrote), Some(a));
         crate::Writer(&mut long).bytes(&bytes);
         let sign = if bytes.first().is_some_and(|first| first & 0x80 != 0) { -1 } else { 0 };
         let expected = (1..=16).contains(&bytes.len()).then(|| bytes.iter().fold(sign, |all, byte| all << 8 | i128::from(*byte)));
-        prop_assert_eq!(crate::Reader::new(&long).decimal(0).ok().map(|read| read.unscaled()), expected);
+        prop_assert_eq!(read(&long), expected);
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(crate) fn one_order(house: &mut House) {
     for found in [&row, &document] {
         assert_eq!(found.differences(&expected, None), Vec::<String>::new());
         let Value::Text(modules) = found.get("transformed_by") else { panic!("no modules: {found:?}") };
-        assert!(modules.starts_with("clean@1.0.0+sha256:") && modules.contains(",enrich@1.0.0+sha256:"), "{modules}");
+        assert!(modules.starts_with("clean@1.0.1+sha256:") && modules.contains(",enrich@1.0.1+sha256:"), "{modules}");
     }
     println!("transformed_by {:?}", row.get("transformed_by"));
 }

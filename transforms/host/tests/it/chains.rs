@@ -63,7 +63,7 @@ fn the_header_names_the_modules_in_order() {
     let chain = configured(vec![step(&engine(), "enrich", &[]), step(&engine(), "clean", &[])], ORDER_SCHEMA).unwrap();
     let labels: Vec<_> = chain.header().split(',').collect();
     assert!(
-        labels[0].starts_with("enrich@1.0.0+sha256:") && labels[1].starts_with("clean@1.0.0+sha256:"),
+        labels[0].starts_with("enrich@1.0.1+sha256:") && labels[1].starts_with("clean@1.0.1+sha256:"),
         "{labels:?}"
     );
 }

@@ -109,11 +109,11 @@ fn a_module_that_never_starts_is_refused_in_time() {
 fn a_good_module_tells_who_it_is() {
     let clean = module(&engine(), "clean");
     let description = clean.description();
-    assert_eq!((description.name.as_str(), description.version.as_str()), ("clean", "1.0.0"));
+    assert_eq!((description.name.as_str(), description.version.as_str()), ("clean", "1.0.1"));
     assert_eq!(description.payload, Payload::Avro);
     assert!(description.schema.as_deref().is_some_and(|schema| schema.contains("orderflow")));
     assert_eq!(clean.digest().len(), 64);
-    assert_eq!(clean.label(), format!("clean@1.0.0+sha256:{}", &clean.digest()[..12]));
+    assert_eq!(clean.label(), format!("clean@1.0.1+sha256:{}", &clean.digest()[..12]));
     let names: Vec<_> = description.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     assert_eq!(names, ["items.sum"]);
     let enrich = module(&engine(), "enrich");

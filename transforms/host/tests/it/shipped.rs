@@ -194,7 +194,7 @@ fn rejections_carry_the_module_and_its_words() {
         .iter()
         .map(|verdict| match verdict {
             Verdict::Reject(rejection) => {
-                assert!(rejection.module.starts_with("clean@1.0.0+sha256:"), "{rejection:?}");
+                assert!(rejection.module.starts_with("clean@1.0.1+sha256:"), "{rejection:?}");
                 rejection.reason.as_str()
             }
             other => {

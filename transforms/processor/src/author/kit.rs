@@ -29,6 +29,7 @@ pub const KIT: &[File] = carried![
     "sdk/src/datum.rs",
     "sdk/src/decimal.rs",
     "sdk/src/guest.rs",
+    "sdk/src/heap.rs",
     "sdk/src/host.rs",
     "sdk/src/lib.rs",
     "sdk/src/parameters.rs",

@@ -205,7 +205,7 @@ async fn orders_are_judged_by_a_table_and_go_to_the_outputs_that_the_module_name
     put(&process, "p", one_task).await;
     let out = read(&brokers, "out", "orderflow.modules", 3);
     assert_eq!(keys(&out), [("o-1", 1), ("o-3", 1), ("o-4", 1)]);
-    assert!(out.values().all(|seen| seen.schema == PLACED && seen.header.starts_with("customer-tier@1.0.0+sha256:")));
+    assert!(out.values().all(|seen| seen.schema == PLACED && seen.header.starts_with("customer-tier@1.0.1+sha256:")));
     let vip = read(&brokers, "vip", "orderflow.modules", 1);
     assert_eq!(keys(&vip), [("o-1", 1)]);
     assert_eq!((vip["o-1"].schema, &vip["o-1"].header), (BRIEF, &out["o-1"].header));

@@ -109,7 +109,7 @@ async fn a_dead_letter_ends_as_it_did_and_is_sent_again_once_the_pipeline_takes_
 
         // The customer is one of the best by now. Then she was not, and that is what a replay shows.
         tiers(&brokers, &[("bad", "gold")]);
-        let same = ["customer-tier@1.0.0+sha256:", "orderflow.Rejected", "the customer is blocked", "the same as then"];
+        let same = ["customer-tier@1.0.1+sha256:", "orderflow.Rejected", "the customer is blocked", "the same as then"];
         holds(&world.replay(&blocked, &[]), 0, &same);
         let trap = world.replay(&trapped, &[]);
         holds(
@@ -123,7 +123,7 @@ async fn a_dead_letter_ends_as_it_did_and_is_sent_again_once_the_pipeline_takes_
 
         let clean = shipped("clean.wasm");
         let with = ["--with", clean.to_str().unwrap()];
-        holds(&world.replay(&trapped, &with), 0, &["2. clean@1.0.0+", "that module takes it"]);
+        holds(&world.replay(&trapped, &with), 0, &["2. clean@1.0.1+", "that module takes it"]);
         let panic = Path::new(env!("CARGO_TARGET_TMPDIR")).join("replayed-panic.wasm");
         std::fs::write(&panic, evil("panic.wasm")).unwrap();
         let refused = world.replay(&trapped, &["--with", panic.to_str().unwrap()]);

@@ -19,7 +19,7 @@ pub(crate) fn types(schema: &Schema, text: &str) -> TokenStream {
         impl ::transform_sdk::Datum for #root {
             const SCHEMA: &'static str = #text;
 
-            fn read(input: &mut ::transform_sdk::Reader<'_>) -> ::core::result::Result<Self, ::transform_sdk::DatumError> {
+            fn read(input: &mut ::transform_sdk::Reader<'_>) -> Self {
                 Self::__read(input)
             }
 
@@ -54,8 +54,8 @@ fn record(name: &str, doc: Option<&str>, fields: &[Field], schema: &Schema) -> T
         }
 
         impl #own {
-            fn __read(input: &mut ::transform_sdk::Reader<'_>) -> ::core::result::Result<Self, ::transform_sdk::DatumError> {
-                ::core::result::Result::Ok(Self { #( #idents: #reads?, )* })
+            fn __read(input: &mut ::transform_sdk::Reader<'_>) -> Self {
+                Self { #( #idents: #reads, )* }
             }
 
             fn __write(&self, out: &mut ::transform_sdk::Writer<'_>) -> ::core::result::Result<(), ::transform_sdk::DatumError> {
@@ -82,10 +82,9 @@ fn symbol(name: &str, doc: Option<&str>, symbols: &[String]) -> TokenStream {
         }
 
         impl #own {
-            fn __read(input: &mut ::transform_sdk::Reader<'_>) -> ::core::result::Result<Self, ::transform_sdk::DatumError> {
+            fn __read(input: &mut ::transform_sdk::Reader<'_>) -> Self {
                 let all = [#(Self::#variants),*];
-                let index = input.symbol(#count)?;
-                ::core::result::Result::Ok(all.get(index).copied().unwrap_or_default())
+                all.get(input.symbol(#count)).copied().unwrap_or_default()
             }
 
             fn __write(&self, out: &mut ::transform_sdk::Writer<'_>) -> ::core::result::Result<(), ::transform_sdk::DatumError> {
@@ -127,7 +126,7 @@ fn rust_type(kind: &Type) -> TokenStream {
     }
 }
 
-/// An expression that reads a value from `input`, as a `Result`.
+/// An expression that reads a value from `input`.
 fn read(kind: &Type) -> TokenStream {
     match kind {
         Type::Boolean => quote!(input.boolean()),

@@ -44,8 +44,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// The program `transforms`.
     pub transforms: PathBuf,
-    /// This program, which is also the measured loop.
-    pub own: PathBuf,
+    /// The program `race-loop`, the measured loop.
+    pub looped: PathBuf,
     /// Pairs of runs.
     pub pairs: usize,
     /// Whether runs are short.
@@ -133,7 +133,7 @@ impl Bench {
     fn setting(&self) -> Vec<(&'static str, String)> {
         vec![
             ("broker", "Apache Kafka, one broker in a JVM on the same machine, 12 partitions".to_owned()),
-            ("modules", "clean@1.0.0, enrich@1.0.0 with three rates".to_owned()),
+            ("modules", "the shipped clean and enrich, with three rates".to_owned()),
             ("tasks", "two for latencies, swaps and restarts, as the pipeline is shipped; one loop else".to_owned()),
             ("length", if self.options.quick { "quick".to_owned() } else { "full".to_owned() }),
         ]

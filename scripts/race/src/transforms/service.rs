@@ -93,6 +93,12 @@ impl Service {
         Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
+    /// The bound below which all values of a histogram are; nothing when it has none or one is above its last bound.
+    pub(super) async fn bound(&mut self, name: &str) -> anyhow::Result<Option<f64>> {
+        let text = self.call("GET", "/metrics", "text/plain", b"").await?;
+        Ok(bound(&text, name))
+    }
+
     async fn until_ready(&mut self) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
@@ -122,6 +128,18 @@ impl Service {
         ensure!((200..300).contains(&status), "{method} {path} answers {status}: {body}");
         Ok(body)
     }
+}
+
+/// Of a histogram of one pipeline, as Prometheus reads it.
+fn bound(text: &str, name: &str) -> Option<f64> {
+    let bucket = |line: &str| {
+        let (labels, count) = line.strip_prefix(name)?.strip_prefix("_bucket{")?.split_once("} ")?;
+        let (_, le) = labels.split_once("le=\"")?;
+        Some((le.split('"').next()?.parse::<f64>().ok()?, count.parse::<f64>().ok()?))
+    };
+    let buckets: Vec<_> = text.lines().filter_map(bucket).collect();
+    let (_, all) = buckets.last().filter(|(_, all)| *all > 0.0)?;
+    buckets.iter().find(|(_, count)| count == all).map(|(le, _)| *le).filter(|le| le.is_finite())
 }
 
 /// Lets the broker do for a while what will be measured.
@@ -167,5 +185,24 @@ mod tests {
     fn as_many_tasks_are_measured_as_are_shipped() {
         let file: Value = serde_json::from_str(include_str!("../../../../connectors/orders-transforms.json")).unwrap();
         assert_eq!(shipped()["tasks.max"], file["config"]["tasks.max"]);
+    }
+
+    #[test]
+    fn a_histograms_bound_is_the_first_bucket_that_has_all() {
+        let text = |counts: [u32; 3]| {
+            let [one, two, all] = counts;
+            let line = |le, count| format!("t_seconds_bucket{{le=\"{le}\",pipeline=\"race\"}} {count}\n");
+            format!(
+                "t_seconds_sum 1\n{}{}{}other_bucket{{le=\"9\"}} 7\n",
+                line("0.5", one),
+                line("1.0", two),
+                line("+Inf", all)
+            )
+        };
+        assert_eq!(bound(&text([1, 3, 3]), "t_seconds"), Some(1.0));
+        assert_eq!(bound(&text([3, 3, 3]), "t_seconds"), Some(0.5));
+        assert_eq!(bound(&text([1, 3, 4]), "t_seconds"), None, "one is above the last bound");
+        assert_eq!(bound(&text([0, 0, 0]), "t_seconds"), None);
+        assert_eq!(bound(&text([1, 3, 3]), "u_seconds"), None);
     }
 }

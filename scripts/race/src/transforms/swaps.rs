@@ -1,6 +1,6 @@
 //! Hot swaps under load: the chain is replaced again and again while records flow. No record may be lost, doubled or late.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -29,23 +29,33 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let swaps = bench.count(SWAPS);
     let mut service = Service::start(bench, "race-swaps").await?;
     service.deploy(bench).await?;
-    let still = longest(bench, &mut service, 0).await?;
     progress(&format!("{swaps} swaps at {RATE}/s"));
-    let swapped = longest(bench, &mut service, swaps).await?;
+    let (swapped, time) = longest(bench, &mut service, swaps, Duration::ZERO).await?;
+    progress(&format!("as long, {time:.0?}, without a swap"));
+    let (still, _) = longest(bench, &mut service, 0, time).await?;
+    let stall = service.bound("transforms_swap_stall_seconds").await?.context("a task stood still for seconds")?;
     let one = |value: f64| Spread::of(&[value]).context("no figure");
     let rows = vec![
         Row::new(format!("longest a record took, {swaps} swaps at {RATE}/s"), one(swapped)?, "ms")
             .beside("as long without a swap", one(still)?)
             .goal(Goal::AtMost(100.0)),
+        Row::new("a task stood still for one of these swaps, at most", one(stall * 1000.0)?, "ms"),
     ];
     let note = format!("{swaps} swaps: every record came out once, with the modules that made it");
     Ok(Found { rows, notes: vec![note], ..Found::default() })
 }
 
-/// The longest time that a record took, in milliseconds, while so many swaps were made.
-async fn longest(bench: &Bench, service: &mut Service, swaps: usize) -> anyhow::Result<f64> {
+/// The longest time that a record took, in milliseconds, while so many swaps were made and for at least so long; and how
+/// long that was.
+async fn longest(
+    bench: &Bench,
+    service: &mut Service,
+    swaps: usize,
+    at_least: Duration,
+) -> anyhow::Result<(f64, Duration)> {
     let running = Running::start(&bench.servers.kafka, RATE)?;
     tokio::time::sleep(WARM_UP).await;
+    let begun = Instant::now();
     let mut config = shipped();
     for swap in 0..swaps {
         let bands = BANDS.get(swap % 2).copied().unwrap_or_default();
@@ -55,14 +65,13 @@ async fn longest(bench: &Bench, service: &mut Service, swaps: usize) -> anyhow::
         service.put(&config).await?;
         tokio::time::sleep(PAUSE).await;
     }
-    if swaps == 0 {
-        tokio::time::sleep(bench.time(Duration::from_secs(10))).await;
-    }
+    tokio::time::sleep(at_least.saturating_sub(begun.elapsed())).await;
+    let time = begun.elapsed();
     let flow = tokio::task::spawn_blocking(move || running.finish()).await??;
     ensure!(flow.seen.values().all(|(_, modules)| !modules.is_empty()), "a record does not say which modules made it");
     let latencies = flow.latencies();
     let settled = latencies.get((RATE * WARM_UP.as_secs_f64()) as usize..).unwrap_or_default();
     ensure!(!settled.is_empty(), "no record came in time");
     let longest = settled.iter().max().copied().unwrap_or_default();
-    Ok(longest.as_secs_f64() * 1000.0)
+    Ok((longest.as_secs_f64() * 1000.0, time))
 }

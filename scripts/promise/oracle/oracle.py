@@ -212,7 +212,7 @@ def received(body, content_type="application/json"):
 
 
 class Modules:
-    """The shipped modules clean 1.0.0 and enrich 1.0.0 with a pipeline's parameters."""
+    """The shipped modules clean 1.0.1 and enrich 1.0.1 with a pipeline's parameters."""
 
     def __init__(self, parameters, currencies, regions):
         self.sum = parameters.get("clean", {}).get("items.sum", "ignore")

@@ -26,6 +26,8 @@ use args::{ByHand, Command, Edge, Pipeline, Sinks, Transforms};
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Floor(args) => return floor::serve(args),
+        Command::Turn(args) => return transforms::turn(args),
+        Command::Judge(args) => return transforms::judge(args),
         Command::Encode { way, count } => return edge::encode(*way, *count),
         Command::All { quick } => return each_of(&ALL, *quick),
         Command::Recovery { quick } => return each_of(&RECOVERY, *quick),
@@ -42,6 +44,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Sinks(args) => runtime.block_on(bench_sinks(args)),
         Command::Pipeline(args) => runtime.block_on(bench_pipeline(args)),
         Command::Floor(_)
+        | Command::Turn(_)
+        | Command::Judge(_)
         | Command::Encode { .. }
         | Command::All { .. }
         | Command::Recovery { .. }
@@ -131,17 +135,18 @@ async fn bench(args: Edge) -> anyhow::Result<()> {
 
 async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
     let own = std::env::current_exe().context("cannot find this program's own file")?;
-    let [transforms, looped] = ["transforms", "race-loop"].map(|name| own.with_file_name(name));
-    for program in [&transforms, &looped] {
-        ensure!(program.is_file(), "{} is not there; `cargo build --release --workspace` makes it", program.display());
-    }
+    let transforms = own.with_file_name("transforms");
+    ensure!(
+        transforms.is_file(),
+        "{} is not there; `cargo build --release --workspace` makes it",
+        transforms.display()
+    );
     let all = bench_dir()?;
     let Transforms { quick, only, peers, peer, json, .. } = args;
     let peer = if peers && peer.is_empty() { transforms::Peer::ALL.to_vec() } else { peer };
     let name = if peer.is_empty() { "transforms" } else { "transforms-peers" };
     let file = name_of(name, &only);
-    let options =
-        transforms::Options { dir: all.join(name), transforms, looped, pairs: args.pairs.into(), quick, only };
+    let options = transforms::Options { dir: all.join(name), transforms, own, pairs: args.pairs.into(), quick, only };
     let report = match peer.as_slice() {
         [] => transforms::run(options).await?,
         peers => transforms::race(options, peers, &all).await?,

@@ -44,8 +44,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// The program `transforms`.
     pub transforms: PathBuf,
-    /// The program `race-loop`, the measured loop.
-    pub looped: PathBuf,
+    /// This program, which is also the measured loop.
+    pub own: PathBuf,
     /// Pairs of runs.
     pub pairs: usize,
     /// Whether runs are short.

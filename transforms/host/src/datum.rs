@@ -49,8 +49,8 @@ pub(crate) fn len(shape: &Shape, bytes: &[u8]) -> Option<usize> {
     walk.value(0, 0).map(|()| walk.at())
 }
 
-/// Every output of every module is walked over, so a step returns no more than whether it went well: what did not, which
-/// is more than fits into registers, is left here.
+/// Every output of every module is walked over, so a step returns a value or nothing: why it failed, which is more
+/// than fits into registers, is left here.
 struct Walk<'a> {
     shape: &'a Shape,
     len: usize,
@@ -91,7 +91,8 @@ impl<'a> Walk<'a> {
             let node = shape.node(id).unwrap_or(&Node::Null);
             let Node::Union(branches) = node else { break node };
             let branch = self.index(branches.len(), "a branch of the union")?;
-            (id, depth) = (branches.get(branch).copied().unwrap_or(id), depth + 1);
+            let Some(next) = branches.get(branch) else { return Some(()) };
+            (id, depth) = (*next, depth + 1);
         };
         match node {
             // A union's branch is followed above.

@@ -7,11 +7,6 @@ use clap::Parser;
 use transforms::config::{Args, Command, Config};
 use transforms::{app, command};
 
-// Records are made by librdkafka's threads and freed by the task's, and the other way about: a tenth more records per
-// CPU-second than with glibc's allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(code) => code,

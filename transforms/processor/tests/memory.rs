@@ -101,6 +101,10 @@ fn a_compile_bomb_costs_its_bounds_and_nothing_of_this_process() {
         assert_eq!(refused.check.name(), "compile", "{name}: {refused:?}");
         assert!(refused.text.contains("more than"), "{name}: {refused:?}");
         assert!(begun.elapsed() < Duration::from_secs(45), "{name} took {:?}", begun.elapsed());
+        // The bound that it breaks where it has the time.
+        let patient = Bounds { cpu: Duration::from_secs(60), memory: 64 << 20, wall: PATIENCE };
+        let refused = child(patient).prove(&bomb).expect_err(name);
+        assert!(refused.text.contains("bytes of memory"), "{name}: {refused:?}");
     }
     let grown = rss().saturating_sub(before);
     assert!(grown < 32 << 20, "this process has grown by {grown} bytes");

@@ -12,8 +12,16 @@ pub trait Datum: Sized {
     /// The schema, as the file says it.
     const SCHEMA: &'static str;
 
-    /// Reads one datum. It counts only when [`Reader::finish`] says so.
-    fn read(input: &mut Reader<'_>) -> Self;
+    /// Reads the one datum that these bytes are.
+    fn read(bytes: &[u8]) -> Result<Self, DatumError> {
+        let mut input = Reader::new(bytes);
+        let value = Self::read_some(&mut input);
+        input.finish().map(|()| value)
+    }
+
+    /// Reads on. What it returns counts only when [`Reader::finish`] says so.
+    #[doc(hidden)]
+    fn read_some(input: &mut Reader<'_>) -> Self;
 
     /// Appends one datum. After an error the writer's bytes are not to be used.
     fn write(&self, out: &mut Writer<'_>) -> Result<(), DatumError>;
@@ -236,7 +244,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A union of null and one type; `null` is the branch of null.
+    /// A union of null and one type; `null` is the branch of null. A type must not contain itself by it, which the macro
+    /// refuses: after a failure it would go on for ever.
     #[inline]
     pub fn option<T>(&mut self, null: i64, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
         let at = self.at();
@@ -317,12 +326,12 @@ impl Writer<'_> {
     pub fn long(&mut self, value: i64) {
         match ((value << 1) ^ (value >> 63)).cast_unsigned() {
             byte @ ..0x80 => self.0.push(byte as u8),
-            zigzag => self.several(zigzag),
+            zigzag => self.long_of_several(zigzag),
         }
     }
 
     #[inline(never)]
-    fn several(&mut self, mut zigzag: u64) {
+    fn long_of_several(&mut self, mut zigzag: u64) {
         while zigzag > 0x7f {
             self.0.push((zigzag & 0x7f) as u8 | 0x80);
             zigzag >>= 7;

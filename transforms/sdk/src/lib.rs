@@ -34,7 +34,7 @@ pub mod testing;
 #[cfg(target_arch = "wasm32")]
 pub mod guest;
 
-#[cfg(any(target_arch = "wasm32", test))]
+#[cfg(any(all(target_arch = "wasm32", feature = "allocator"), test))]
 mod heap;
 
 #[cfg(test)]

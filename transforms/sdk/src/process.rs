@@ -2,9 +2,7 @@
 
 use transform_frame::{Batch, FrameError, Record, RecordParts, TooLarge, VerdictWriter};
 
-use crate::{
-    Datum, DatumError, Emitted, Input, LookupError, Parameters, Reader, Verdict, Writer, lookup, verdict::Found,
-};
+use crate::{Datum, DatumError, Emitted, Input, LookupError, Parameters, Verdict, Writer, lookup, verdict::Found};
 
 /// What `#[transform]` makes of an author's function.
 pub trait Transform {
@@ -37,7 +35,7 @@ pub fn process<T: Transform>(config: &T::Config, frame: &[u8]) -> Result<Vec<u8>
     if T::TABLES.is_empty() {
         for record in Batch::parse(frame)?.records() {
             let record = record?;
-            let verdict = judge::<T>(config, record, read(record.value), &[]);
+            let verdict = judge::<T>(config, record, T::Record::read(record.value), &[]);
             // 4 GiB in one frame cannot be: the memory of a guest is far smaller.
             if write(&mut out, &verdict, &mut scratch).is_err() {
                 break;
@@ -46,7 +44,7 @@ pub fn process<T: Transform>(config: &T::Config, frame: &[u8]) -> Result<Vec<u8>
         return Ok(out.finish());
     }
     let records = Batch::parse(frame)?.records().collect::<Result<Vec<_>, _>>()?;
-    let values: Vec<_> = records.iter().map(|record| read::<T::Record>(record.value)).collect();
+    let values: Vec<_> = records.iter().map(|record| T::Record::read(record.value)).collect();
     let found = found::<T>(config, &values);
     for ((record, value), found) in records.into_iter().zip(values).zip(found) {
         let verdict = match found {
@@ -112,12 +110,6 @@ fn all(table: &str, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LookupErro
         }
         answer => answer,
     }
-}
-
-fn read<T: Datum>(bytes: &[u8]) -> Result<T, DatumError> {
-    let mut input = Reader::new(bytes);
-    let value = T::read(&mut input);
-    input.finish().map(|()| value)
 }
 
 /// A datum is written to `scratch` first: a field that does not fit must leave nothing in the frame.

@@ -181,27 +181,33 @@ proptest! {
     fn a_record_reads_back_as_it_was_written(record in everything()) {
         let bytes = bytes_of(&record);
         let mut input = crate::Reader::new(&bytes);
-        prop_assert_eq!(Everything::read(&mut input), record);
+        prop_assert_eq!(&Everything::read_some(&mut input), &record);
         prop_assert_eq!(input.finish(), Ok(()));
+        prop_assert_eq!(Everything::read(&bytes), Ok(record));
     }
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-        let _ = Everything::read(&mut crate::Reader::new(&bytes));
+        let _ = Everything::read(&bytes);
+    }
+
+    #[test]
+    fn a_changed_byte_never_panics_nor_goes_on_for_ever(
+        record in everything(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut bytes = bytes_of(&record);
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let _ = Everything::read(&bytes);
     }
 
     #[test]
     fn a_record_that_is_cut_short_or_goes_on_does_not_count(record in everything(), cut in any::<prop::sample::Index>()) {
         let mut bytes = bytes_of(&record);
-        let finished = |bytes: &[u8]| {
-            let mut input = crate::Reader::new(bytes);
-            let _ = Everything::read(&mut input);
-            input.finish()
-        };
-        prop_assert!(finished(&bytes[..cut.index(bytes.len())]).is_err());
+        prop_assert!(Everything::read(&bytes[..cut.index(bytes.len())]).is_err());
         bytes.push(0);
         let at = bytes.len() - 1;
-        prop_assert_eq!(finished(&bytes), Err(DatumError::Read { expected: "the end", at }));
+        prop_assert_eq!(Everything::read(&bytes), Err(DatumError::Read { expected: "the end", at }));
     }
 
     #[test]
@@ -300,4 +306,36 @@ fn decimals_are_written_in_the_fewest_bytes() {
     let mut bytes = Vec::new();
     let error = crate::Writer(&mut bytes).decimal(Decimal::new(100_000, 2), 5, 2, "f").unwrap_err();
     assert_eq!(error.to_string(), "f: 1000.00 has more than 5 digits with 2 decimals");
+}
+
+/// The greatest count that ten bytes say, and the least.
+const MOST: [u8; 10] = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+const LEAST: [u8; 10] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+
+#[test]
+fn a_failure_ends_the_reading_and_the_first_one_is_told() {
+    type Read = fn(&mut crate::Reader<'_>);
+    let ints: Read = |input| drop(input.array(crate::Reader::int));
+    let lists: Read = |input| drop(input.array(|input| input.array(crate::Reader::int)));
+    let map: Read = |input| drop(input.map(crate::Reader::string));
+    let long: Read = |input| assert_eq!(input.long(), 0);
+    let two: Read = |input| drop((input.boolean(), input.string()));
+    for (read, bytes, expected, at) in [
+        (ints, &MOST[..], "a long", 10),
+        (ints, &LEAST, "a long", 10),
+        (ints, &[&MOST[..], &[2, 4]].concat(), "a long", 12),
+        (ints, &[3], "a long", 1), // a negative count without the block's size
+        (ints, &[2, 0xff, 0xff, 0xff, 0xff, 0x1f], "an int", 1),
+        (lists, &[&MOST[..], &MOST].concat(), "a long", 20),
+        (map, &MOST, "a long", 10),
+        (map, &[&MOST[..], &[2, b'a', 2, 0xff]].concat(), "a string in UTF-8", 12),
+        (long, &[0x80], "a long", 0),
+        (long, &[0xff; 11], "a long", 0),
+        (long, &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2], "a long", 0),
+        (two, &[2, 2, 0xff], "a boolean", 0),
+    ] {
+        let mut input = crate::Reader::new(bytes);
+        read(&mut input);
+        assert_eq!(input.finish(), Err(DatumError::Read { expected, at }), "{bytes:02x?}");
+    }
 }

@@ -42,6 +42,12 @@ pub(super) enum Command {
     /// Is a bare hyper server; `edge` starts it
     #[command(hide = true)]
     Floor(floor::Args),
+    /// Transforms so many records; `transforms` starts it
+    #[command(hide = true)]
+    Turn(transforms::TurnArgs),
+    /// Judges the same records so many times; `transforms` starts it under callgrind
+    #[command(hide = true)]
+    Judge(transforms::Judge),
     /// Brings an order from bytes to Avro so many times; `edge` starts it under callgrind
     #[command(hide = true)]
     Encode {

@@ -50,16 +50,16 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let Bench { options, servers, .. } = bench;
     let modules = format!("--modules={}", servers.modules.display());
     let (boxed, unboxed) =
-        (counted(&options.looped, &options.dir, Some(&modules))?, counted(&options.looped, &options.dir, None)?);
+        (counted(&options.own, &options.dir, Some(&modules))?, counted(&options.own, &options.dir, None)?);
     let single = |figure: f64| Spread::of(&[figure]).context("no figure");
     let row = Row::new("instructions, clean and enrich in the sandbox", single(boxed)?, "instructions/record");
     Ok(Found { rows: vec![row.beside("native, same frames", single(unboxed)?)], ..Found::default() })
 }
 
-fn counted(looped: &Path, dir: &Path, modules: Option<&String>) -> anyhow::Result<f64> {
+fn counted(own: &Path, dir: &Path, modules: Option<&String>) -> anyhow::Result<f64> {
     let name = if modules.is_some() { "sandbox" } else { "native" };
     progress(&format!("instructions: the chain, {name}"));
-    let counting = Counting::new(looped, dir, name)?;
+    let counting = Counting::new(own, dir, name)?;
     let round = counting.each(ROUNDS, |rounds| {
         let rounds = format!("--rounds={rounds}");
         ["judge".to_owned(), rounds].into_iter().chain(modules.cloned()).collect()

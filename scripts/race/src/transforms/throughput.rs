@@ -71,8 +71,8 @@ pub(super) struct Lap<'a> {
 /// What it took, and the sum over what it wrote, of which each record must be there.
 pub(super) async fn lap(bench: &Bench, lap: &Lap<'_>) -> anyhow::Result<(Took, u64)> {
     bench.servers.topic(lap.name, PARTITIONS).await?;
-    let (looped, args) = (bench.options.looped.clone(), args(bench, lap));
-    let took = tokio::task::spawn_blocking(move || turn(&looped, &args)).await??;
+    let (own, args) = (bench.options.own.clone(), args(bench, lap));
+    let took = tokio::task::spawn_blocking(move || turn(&own, &args)).await??;
     let (kafka, topic, count) = (bench.servers.kafka.clone(), lap.name.to_owned(), lap.count);
     let sum = tokio::task::spawn_blocking(move || sum(&kafka, &topic, count)).await??;
     Ok((took, sum))
@@ -99,8 +99,8 @@ fn args(bench: &Bench, lap: &Lap<'_>) -> Vec<String> {
     ]
 }
 
-fn turn(looped: &std::path::Path, args: &[String]) -> anyhow::Result<Took> {
-    let mut process = Process::start(looped, args)?;
+fn turn(own: &std::path::Path, args: &[String]) -> anyhow::Result<Took> {
+    let mut process = Process::start(own, args)?;
     let mut text = String::new();
     process.output().context("the loop has no output")?.read_to_string(&mut text)?;
     serde_json::from_str(&text).with_context(|| format!("the loop does not say what it took: {text:?}"))

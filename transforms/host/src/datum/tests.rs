@@ -95,6 +95,8 @@ fn each_fault_is_named_with_its_place() {
         (r#""boolean""#, &[2][..], "expected a boolean at byte 0, in /f"),
         (r#""int""#, &[0xff, 0xff, 0xff, 0xff, 0x1f], "expected an int at byte 0, in /f"),
         (r#""long""#, &[0xff; 11], "expected a long at byte 0, in /f"),
+        (r#""long""#, &[0x80], "expected a long at byte 0, in /f"),
+        (r#""long""#, &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2], "expected a long at byte 0, in /f"),
         (r#""string""#, &[6, b'a', b'b'], "expected a string at byte 1, in /f"),
         (r#""string""#, &[1], "expected a string at byte 0, in /f"), // a negative length
         (r#""string""#, &[2, 0xff], "expected a string in UTF-8 at byte 0, in /f"),
@@ -111,6 +113,13 @@ fn each_fault_is_named_with_its_place() {
             "expected a block of the size that it says at byte 0, in /f",
         ),
         (r#"{"type":"array","items":"int"}"#, &[3, 1, 2, 2, 0], "expected the size of a block at byte 0, in /f"),
+        // An item that is a record, which has a record in a union.
+        (
+            r#"{"type":"array","items":{"type":"record","name":"A","fields":[{"name":"a","type":["null",
+                {"type":"record","name":"B","fields":[{"name":"fine","type":"int"},{"name":"b","type":"boolean"}]}]}]}}"#,
+            &[2, 2, 2, 7],
+            "expected a boolean at byte 3, in /f/a/b",
+        ),
     ] {
         let (_, shape) = parsed(&text.replace("TYPE", kind));
         let said = check(&shape, bytes).map_err(|mismatch| mismatch.to_string());
@@ -144,6 +153,53 @@ fn decimals_stay_within_their_precision() {
     }
 }
 
+/// As many bits as bytes can have, by the definition.
+fn fits_by_definition(bytes: &[u8], precision: u32) -> bool {
+    let fill = match bytes.first() {
+        Some(0x80..) => 0xff,
+        Some(_) => 0,
+        None => return false,
+    };
+    let padded = [vec![fill; 32_usize.saturating_sub(bytes.len())], bytes.to_vec()].concat();
+    // What is beyond 128 bits has more than 38 digits.
+    let (wide, narrow) = padded.split_at(padded.len() - 16);
+    let number = i128::from_be_bytes(narrow.try_into().unwrap());
+    let kept = wide.iter().all(|byte| *byte == fill) && (number < 0) == (fill == 0xff);
+    kept && 10_u128.checked_pow(precision).is_none_or(|limit| number.unsigned_abs() < limit)
+}
+
+/// Around the powers of ten and the ends of 64 and 128 bits, in as many bytes as hold them and in more.
+fn decimal() -> impl Strategy<Value = Vec<u8>> {
+    let near = |base: i128| (-2_i128..=2).prop_map(move |step| base.saturating_add(step));
+    let power = (0_u32..39, any::<bool>()).prop_map(|(digits, negative)| {
+        let power = 10_i128.pow(digits);
+        if negative { -power } else { power }
+    });
+    let number = prop_oneof![
+        power.prop_flat_map(near),
+        near(i64::MAX.into()),
+        near(i64::MIN.into()),
+        near(i128::MAX),
+        near(i128::MIN),
+        near(0),
+    ];
+    let encoded = (number, 0_usize..5).prop_map(|(number, more)| {
+        let bytes = number.to_be_bytes();
+        let fill = if number < 0 { 0xff } else { 0 };
+        let spare = bytes.iter().zip(bytes.iter().skip(1));
+        let spare = spare.take_while(|(byte, next)| **byte == fill && (**next ^ fill) & 0x80 == 0).count();
+        [vec![fill; more], bytes[spare..].to_vec()].concat()
+    });
+    prop_oneof![encoded, prop::collection::vec(any::<u8>(), 0..21)]
+}
+
+proptest! {
+    #[test]
+    fn a_short_decimal_fits_as_a_long_one_does(bytes in decimal(), precision in 0_u32..41) {
+        prop_assert_eq!(fits(&bytes, precision), fits_by_definition(&bytes, precision), "{:02x?}", bytes);
+    }
+}
+
 #[test]
 fn no_count_costs_more_steps_than_the_bytes_pay_for() {
     let huge = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
@@ -160,5 +216,6 @@ fn nesting_is_bounded() {
     let (_, shape) = parsed(r#"{"type":"record","name":"N","fields":[{"name":"next","type":["null","N"]}]}"#);
     let chain = |depth: usize| [vec![2; depth], vec![0]].concat();
     assert_eq!(check(&shape, &chain(20)), Ok(()));
-    assert!(check(&shape, &chain(100_000)).unwrap_err().to_string().contains("less nesting"));
+    let said = check(&shape, &chain(100_000)).unwrap_err().to_string();
+    assert!(said.starts_with("expected less nesting at byte") && said.ends_with(&"/next".repeat(20)), "{said}");
 }

@@ -1,5 +1,5 @@
 //! Has an upload checked in a child process: this program again, with a hidden subcommand that bounds itself before it
-//! reads a byte (`command/check_upload.rs`). The child has nothing of this one's environment, so it knows no passwords. It is killed when
+//! reads a byte (`command/check_upload.rs`). The child has no environment, so it knows no passwords. It is killed when
 //! this process dies, and when it takes too long. One at a time is a caller's business.
 
 use std::io::{Read, Write};
@@ -140,8 +140,6 @@ impl Child {
             .args(["--cpu", &self.bounds.cpu.as_secs().max(1).to_string()])
             .args(["--memory", &self.bounds.memory.to_string()])
             .env_clear()
-            // Else the allocator makes a GiB writable at once, and what is writable counts as filled.
-            .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

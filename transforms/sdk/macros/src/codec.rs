@@ -19,7 +19,7 @@ pub(crate) fn types(schema: &Schema, text: &str) -> TokenStream {
         impl ::transform_sdk::Datum for #root {
             const SCHEMA: &'static str = #text;
 
-            fn read(input: &mut ::transform_sdk::Reader<'_>) -> Self {
+            fn read_some(input: &mut ::transform_sdk::Reader<'_>) -> Self {
                 Self::__read(input)
             }
 

@@ -1,9 +1,11 @@
-//! The allocator of a guest. A transform makes and drops some twenty short texts a record, so a block of up to 512 bytes is
-//! taken from a list of its size and put back there: a few instructions each, a third of what Rust's own allocator takes.
+//! The allocator of a guest. A transform makes and drops some twenty short texts a record, so a block of up to 512 bytes
+//! is taken from a list of its size and put back there: a few instructions each, a third of what Rust's own allocator
+//! takes.
 //!
 //! What was once a short block is one for ever, of its size. So a guest's lists hold what it once had in use of each
-//! size and the rests of chunks, and a module that fills its memory with blocks of one size, drops them and fills it with another needs more
-//! than with Rust's own allocator, which gets all that is longer, or that is to stand on more than 16 bytes.
+//! size and the rests of chunks, and a module that fills its memory with blocks of one size, drops them and fills it
+//! with another needs more than with Rust's own allocator, which gets all that is longer, or that is to stand on more
+//! than 16 bytes.
 
 #[cfg(test)]
 mod tests;

@@ -73,7 +73,7 @@ pub fn tell(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
     let config = client::state_consumer(&args.kafka, "transforms-logs");
     let consumer: BaseConsumer<Log> = BaseConsumer::from_config_and_context(&config, Log)?;
     let topic = topics::TRANSFORMS_LOGS;
-    let there = follow::exists(&consumer, topic).with_context(|| format!("{} does not answer", args.kafka))?;
+    let there = follow::exists(consumer.client(), topic).with_context(|| format!("{} does not answer", args.kafka))?;
     ensure!(there, "there is no topic {topic} at {}; `connectors apply` makes it", args.kafka);
     let (low, high) = consumer.fetch_watermarks(topic, 0, PATIENCE)?;
     let mut list = TopicPartitionList::new();

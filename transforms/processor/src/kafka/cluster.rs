@@ -223,3 +223,67 @@ impl Clients for Pair {
 fn of<T>(call: Call, result: KafkaResult<T>) -> Result<T, Fault> {
     result.map_err(|error| Fault::of(call, &error))
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    /// Longer than a producer lingers: so two records are two requests, both on their way.
+    const AWAY: Duration = Duration::from_millis(300);
+
+    fn clients(cluster: &MockCluster<'static, DefaultProducerContext>) -> Box<dyn Clients> {
+        for topic in ["in", "out"] {
+            cluster.create_topic(topic, 1, 1).unwrap();
+        }
+        let identity = Identity::new("p", "test", 0);
+        let rebalances = Arc::new(Rebalances::new(Vec::new()));
+        let clients = Cluster::new(cluster.bootstrap_servers()).open(&identity, &["in".to_owned()], rebalances);
+        let clients = clients.unwrap_or_else(|fault| panic!("{fault}"));
+        clients.init_transactions(PATIENCE).unwrap();
+        clients
+    }
+
+    fn produce(clients: &dyn Clients) {
+        let (topic, value) = (Arc::from("out"), Some(b"x".to_vec()));
+        clients.produce(&Outgoing { topic, key: None, value, timestamp_ms: None, headers: Vec::new() }).unwrap();
+        std::thread::sleep(AWAY / 3);
+    }
+
+    /// A transaction of three records. Of the second the broker says that it came too late, or nothing wrong; of the third
+    /// then that it is there already, which librdkafka takes for an answer for both.
+    fn three(cluster: &MockCluster<'static, DefaultProducerContext>, clients: &dyn Clients, vouched: bool) {
+        clients.begin_transaction().unwrap();
+        // So that the next two go at once: the partition is in the transaction.
+        produce(clients);
+        std::thread::sleep(AWAY);
+        cluster.broker_round_trip_time(1, AWAY).unwrap();
+        if vouched {
+            let errors = [
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER,
+            ];
+            cluster.request_errors(RDKafkaApiKey::Produce, &errors);
+        }
+        produce(clients);
+        produce(clients);
+        std::thread::sleep(AWAY * 2);
+        cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_record_that_only_a_later_answer_vouches_for_is_not_committed() {
+        let cluster = MockCluster::new(1).unwrap();
+        let clients = clients(&cluster);
+        for vouched in [false, true] {
+            three(&cluster, &*clients, vouched);
+            let committed = clients.commit_transaction(PATIENCE);
+            assert_eq!(committed.is_err(), vouched, "{:?}", committed.map_err(|fault| fault.to_string()));
+        }
+        clients.abort_transaction(PATIENCE).unwrap();
+    }
+}

@@ -6,7 +6,6 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
 
 use super::spec::Spec;
@@ -43,24 +42,24 @@ pub(super) fn ask(
     runtime: &tokio::runtime::Handle,
 ) -> Result<BTreeMap<String, usize>, String> {
     let silent = |error: rdkafka::error::KafkaError| format!("the broker does not tell its topics: {error}");
-    let inspector: BaseConsumer<Log> = BaseConsumer::from_config_and_context(config, Log).map_err(silent)?;
+    // One client for both questions: a swap under load waits for each one that connects.
+    let admin: AdminClient<Log> = AdminClient::from_config_and_context(config, Log).map_err(silent)?;
     for topic in wanted.read.iter().chain(&wanted.written) {
-        if !follow::exists(&inspector, topic).map_err(silent)? {
+        if !follow::exists(admin.inner(), topic).map_err(silent)? {
             return Err(format!("topic {topic} is not there; `connectors apply` makes it"));
         }
     }
-    Ok(limits(config, &wanted.written, runtime).unwrap_or_else(|error| {
+    Ok(limits(&admin, &wanted.written, runtime).unwrap_or_else(|error| {
         tracing::warn!(error = %error, "the broker does not tell {MAX_BYTES} of its topics; our own limit holds");
         BTreeMap::new()
     }))
 }
 
 fn limits(
-    config: &ClientConfig,
+    admin: &AdminClient<Log>,
     topics: &[String],
     runtime: &tokio::runtime::Handle,
 ) -> KafkaResult<BTreeMap<String, usize>> {
-    let admin: AdminClient<Log> = AdminClient::from_config_and_context(config, Log)?;
     let asked: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
     let options = AdminOptions::new().request_timeout(Some(ASK_TIMEOUT));
     let told = runtime.block_on(admin.describe_configs(&asked, &options))?;

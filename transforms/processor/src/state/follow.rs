@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::client::Client;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -48,7 +49,7 @@ fn follow(brokers: &str, client_id: &str, topic: &'static str, catalog: &Arc<Cat
 fn read(brokers: &str, client_id: &str, topic: &'static str, catalog: &Arc<Catalog>, tasks: &Tasks) -> KafkaResult<()> {
     let config = client::state_consumer(brokers, &format!("{client_id}-{topic}"));
     let consumer: BaseConsumer<Log> = BaseConsumer::from_config_and_context(&config, Log)?;
-    while !exists(&consumer, topic)? {
+    while !exists(consumer.client(), topic)? {
         if tasks.is_stopping() {
             return Ok(());
         }
@@ -62,7 +63,7 @@ fn read(brokers: &str, client_id: &str, topic: &'static str, catalog: &Arc<Catal
     while !tasks.is_stopping() {
         // An idle consumer does not notice in a way that it tells when its broker comes back, so it is asked.
         if asked.elapsed() >= ASK_PAUSE {
-            if exists(&consumer, topic).is_ok() {
+            if exists(consumer.client(), topic).is_ok() {
                 catalog.heard();
             }
             asked = Instant::now();
@@ -84,8 +85,8 @@ fn read(brokers: &str, client_id: &str, topic: &'static str, catalog: &Arc<Catal
 ///
 /// # Errors
 /// When the broker does not answer.
-pub fn exists(consumer: &BaseConsumer<Log>, topic: &str) -> KafkaResult<bool> {
-    let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
+pub fn exists(client: &Client<Log>, topic: &str) -> KafkaResult<bool> {
+    let metadata = client.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
     Ok(metadata
         .topics()
         .iter()

@@ -15,6 +15,12 @@ pub struct Limits {
     /// Elements in all tables of one instance. Tried by a test that lowers it: Rust's guests
     /// cannot grow a table, and have one from the start.
     pub table_elements: usize,
+    /// Core instances in one component; one from `wit-component` is a handful. Tried by a test that lowers it.
+    pub instances: usize,
+    /// Tables of one instance, whatever their size. Tried by a test that lowers it.
+    pub tables: usize,
+    /// Linear memories of one instance; one from `wit-component` has one. Tried by a test that lowers it.
+    pub memories: usize,
     /// Machine stack of guest code. Tried by `evil/recursion`.
     pub stack_bytes: usize,
     /// Time of a call with no record in it; see [`Limits::call_per_record`]. Tried by `evil/spin`.
@@ -69,6 +75,9 @@ impl Default for Limits {
             module_bytes: 16 << 20,
             memory_bytes: 64 << 20,
             table_elements: 10_000,
+            instances: 16,
+            tables: 8,
+            memories: 2,
             stack_bytes: 512 << 10,
             call_base: Duration::from_millis(10),
             call_per_record: Duration::from_millis(1),

@@ -33,8 +33,11 @@ pub(crate) enum Outcome {
 const NO_TOMBSTONE: &str =
     "its value is null, which no module can take; exclude such records by a predicate RecordIsTombstone with negate";
 
-/// What a record takes beside its value, about.
+/// What a record takes beside its key, its value and its headers, about.
 const OVERHEAD: usize = 256;
+
+/// What a header takes beside its letters: a module may emit very many that are empty.
+const HEADER: usize = size_of::<(String, Option<Vec<u8>>)>();
 
 /// How much of its patience a transaction has used.
 #[derive(Debug, Default)]
@@ -416,7 +419,38 @@ impl Outcome {
         match self {
             Self::Pass | Self::Drop | Self::Reject(_) => OVERHEAD,
             Self::Replace(value) => OVERHEAD + value.len(),
-            Self::Emit(records) => records.iter().map(|record| OVERHEAD + record.value.len()).sum(),
+            Self::Emit(records) => records.iter().map(size_of_record).sum(),
+        }
+    }
+}
+
+/// Roughly what it holds in memory.
+fn size_of_record(record: &Record) -> usize {
+    let len = |bytes: Option<&Vec<u8>>| bytes.map_or(0, Vec::len);
+    let headers: usize = record.headers.iter().map(|(name, value)| HEADER + name.len() + len(value.as_ref())).sum();
+    OVERHEAD + len(record.key.as_ref()) + record.value.len() + headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_a_module_can_make_long_counts() {
+        let header = |name: usize, value: Option<usize>| Record {
+            headers: vec![("n".repeat(name), value.map(|len| vec![0; len]))],
+            ..Record::default()
+        };
+        for (record, size) in [
+            (Record::default(), 0),
+            (Record { value: vec![0; 1_000], ..Record::default() }, 1_000),
+            (Record { key: Some(vec![0; 1_000]), ..Record::default() }, 1_000),
+            (header(1_000, None), 1_000 + HEADER),
+            (header(0, Some(1_000)), 1_000 + HEADER),
+            (Record { headers: vec![(String::new(), None); 1_000], ..Record::default() }, 1_000 * HEADER),
+        ] {
+            let emitted = Outcome::Emit(vec![record.clone(), record]);
+            assert_eq!(emitted.size(), 2 * (OVERHEAD + size), "{size}");
         }
     }
 }

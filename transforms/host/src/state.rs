@@ -121,17 +121,16 @@ impl ResourceLimiter for State {
         Ok(true)
     }
 
-    // A component from `wit-component` is a handful of core instances with one memory.
     fn instances(&self) -> usize {
-        16
+        self.limits.instances
     }
 
     fn tables(&self) -> usize {
-        8
+        self.limits.tables
     }
 
     fn memories(&self) -> usize {
-        2
+        self.limits.memories
     }
 }
 

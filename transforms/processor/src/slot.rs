@@ -240,6 +240,11 @@ impl Slot {
             }
             from += tally.done;
             self.status.set_in_flight(seat.batch.len() - from);
+            // What is left may take long, and whoever told the slot something waits. It is read again later.
+            if from < seat.batch.len() && self.is_told_otherwise(seat) {
+                seat.session.rewind()?;
+                break;
+            }
         }
         Ok(true)
     }
@@ -269,7 +274,6 @@ impl Slot {
 
     /// Puts the batch back and rests, without leaving the group.
     fn hold(&self, seat: &mut Seat, reason: String, pause: Duration) -> Result<bool, End> {
-        let begun = (false, seat.paused, seat.version, seat.restarts);
         tracing::warn!(reason, "batch is held back");
         self.metrics.held();
         self.status.update(|report| report.held = Some(reason));
@@ -277,11 +281,7 @@ impl Slot {
         seat.session.pause(true)?;
         let until = self.kafka.now() + pause;
         // Other work may do what this could not, so it does not wait for the end of the rest.
-        let same = || {
-            let (stopped, paused) = (self.control.is_stopped(), self.control.is_paused());
-            (stopped, paused, self.control.version(), self.restarts()) == begun
-        };
-        while self.kafka.now() < until && same() {
+        while self.kafka.now() < until && !self.is_told_otherwise(seat) {
             if seat.session.gather(POLL_WAIT, &mut seat.batch)? == Gathered::Batch {
                 seat.session.rewind()?;
                 seat.session.pause(true)?;
@@ -329,6 +329,13 @@ impl Slot {
             // What was held may be another's now.
             (report.trace, report.held) = (None, None);
         });
+    }
+
+    /// Whether [`Slot::heed`] has something to do.
+    fn is_told_otherwise(&self, seat: &Seat) -> bool {
+        let (stopped, paused) = (self.control.is_stopped(), self.control.is_paused());
+        let told = (stopped, paused, self.control.version(), self.restarts());
+        told != (false, seat.paused, seat.version, seat.restarts)
     }
 
     /// How often this slot was asked to start over: with all of its pipeline, or alone.

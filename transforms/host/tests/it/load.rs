@@ -90,6 +90,9 @@ fn a_module_that_needs_more_than_the_limits_to_start_is_refused() {
     for (limits, words) in [
         (Limits { memory_bytes: 1 << 20, ..Limits::default() }, "bytes of memory, the limit is 1048576"),
         (Limits { table_elements: 4, ..Limits::default() }, "table elements, the limit is 4"),
+        (Limits { instances: 0, ..Limits::default() }, "instance count too high"),
+        (Limits { tables: 0, ..Limits::default() }, "table count too high"),
+        (Limits { memories: 0, ..Limits::default() }, "memory count too high"),
     ] {
         let error = Engine::new(limits).unwrap().load(wasm("clean")).expect_err("refused");
         assert!(matches!(&error, LoadError::Describe(reason) if reason.contains(words)), "{error}");

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use schemas::mark::{self, Mark};
 use serde_json::{Value, json};
 
-use super::client::{Client, Server};
+use super::client::{CallError, Client, Server};
 use super::file::File;
 use super::takeover::{self, Takeover};
 use super::{table, validate};
@@ -53,7 +53,7 @@ pub struct Rollback {
     pub name: String,
     /// The alias of the module in the pipeline, such as enrich
     pub alias: String,
-    /// The version to go back to [default: the newest one below what runs]
+    /// The version to go back to [default: the newest one below what runs that ran here and is not refused]
     #[arg(long)]
     pub to: Option<String>,
     /// Where.
@@ -64,7 +64,8 @@ pub struct Rollback {
 /// Makes the pipeline run another version; gives what is to be printed.
 ///
 /// # Errors
-/// When the change is refused; then neither the file nor the pipeline has changed.
+/// When the change is refused: then neither the file nor the pipeline has changed. When it is not known whether it was
+/// stored: then the file has it.
 pub async fn promote(args: &Promote) -> anyhow::Result<String> {
     let Some((alias, module)) = args.change.split_once('=') else {
         bail!("{:?} is not a change; write ALIAS=MODULE@VERSION, such as enrich=enrich@1.4.0", args.change);
@@ -137,20 +138,13 @@ impl Change {
             let _ = writeln!(out, "nothing was changed (--dry-run)");
             return Ok(out);
         }
+        let before = self.client.get(&format!("/connectors/{name}/status")).await?;
         if out.is_empty() {
             let _ = writeln!(out, "{} says so already", self.path());
         } else {
             self.file.replace(&new)?;
         }
-        let before = self.client.get(&format!("/connectors/{name}/status")).await?;
-        let put = self.client.put(&format!("/connectors/{name}/config"), &json!(config)).await;
-        let applied = match put {
-            Ok(applied) => applied,
-            Err(error) => {
-                self.file.restore().context("what was written could not be taken back")?;
-                return Err(anyhow::Error::from(error).context(format!("{} is as it was", self.path())));
-            }
-        };
+        let applied = self.apply(module, &config).await?;
         let version = |info: &Value| info.get("version").and_then(Value::as_str).map(str::to_owned);
         let given = version(&applied).context("the process does not say which version it was given; update it")?;
         let held = takeover::held(&before).filter(|_| version(&self.running).as_ref() != Some(&given));
@@ -163,14 +157,37 @@ impl Change {
         Ok(out)
     }
 
+    /// Gives the process the settings. Only where it refused them is the file put back: whatever else goes wrong may go
+    /// wrong after they were stored, and then they take effect.
+    async fn apply(&self, module: &str, config: &Config) -> anyhow::Result<Value> {
+        let name = self.file.name();
+        let error = match self.client.put(&format!("/connectors/{name}/config"), &json!(config)).await {
+            Ok(applied) => return Ok(applied),
+            Err(error) => error,
+        };
+        let path = self.path();
+        let refused = matches!(&error, CallError::Refused { status, .. } if status.is_client_error());
+        if refused {
+            self.file.restore().context("what was written could not be taken back")?;
+            return Err(anyhow::Error::from(error).context(format!("{path} is as it was")));
+        }
+        let old = self.file.config().get(&self.key).map_or("", String::as_str);
+        Err(anyhow::Error::from(error).context(format!(
+            "it is not known whether the change was stored; {path} says {module}. `connectors apply` makes it so, \
+             `transforms promote {name} {}={old}` takes it back",
+            self.alias
+        )))
+    }
+
     /// The module to go back to, as the file should say it.
     async fn earlier(&self, to: Option<&str>) -> anyhow::Result<String> {
         let file = self.file.config().get(&self.key).map_or("", String::as_str);
         let wanted: Wanted = file.parse()?;
-        let running = self.running_version(&wanted.name).await?;
-        let versions = self.versions(&wanted.name).await?;
-        let known: Vec<&str> = versions.iter().map(String::as_str).collect();
         let name = &wanted.name;
+        let status = self.client.get(&format!("/connectors/{}/status", self.file.name())).await?;
+        let running = self.running_version(&status, name);
+        let versions = self.versions(name).await?;
+        let known: Vec<&str> = versions.iter().map(String::as_str).collect();
         if let Some(to) = to {
             ensure!(known.contains(&to), "{name}@{to} is not here; there are {}", known.join(", "));
             return Ok(format!("{name}@{to}"));
@@ -182,32 +199,40 @@ impl Change {
             Some(running) if version::parts(running) < newest => Ok(format!("{name}@{running}")),
             running => {
                 let from = running.or(meant).unwrap_or_default();
-                let below = |version: &&&str| version::parts(version) < version::parts(from);
-                let earlier = known.iter().filter(below).max_by_key(|version| version::parts(version));
-                let Some(earlier) = earlier else {
-                    bail!(
-                        "no version of {name} below {from} is here; there are {}. To run without it, take {} out of \
-                         {} and {}.* out of {}, and run `connectors apply`",
-                        known.join(", "),
-                        self.alias,
-                        key::TRANSFORMS,
-                        self.key.trim_end_matches(".type"),
-                        self.path()
-                    );
-                };
-                Ok(format!("{name}@{earlier}"))
+                let past = Past::of(&status, &self.alias, name);
+                let earlier = past.newest_below(from, &known).map(|earlier| format!("{name}@{earlier}"));
+                earlier.ok_or_else(|| self.none_below(name, from, &known, &past))
             }
         }
     }
 
+    /// That there is nothing to go back to, what there is, and what can be done.
+    fn none_below(&self, module: &str, from: &str, known: &[&str], past: &Past) -> anyhow::Error {
+        let told = |version: &&str| match (past.is_refused(version), version::is_throw_away(version)) {
+            (true, _) => format!("{version} (refused)"),
+            (false, true) => format!("{version} (throw-away)"),
+            (false, false) => (*version).to_owned(),
+        };
+        let known: Vec<String> = known.iter().map(told).collect();
+        anyhow!(
+            "no version of {module} below {from} is one to go back to; there are {}. To run one of them all the same, \
+             name it with --to. To run without {module}, take {} out of {} and {}.* out of {}, and run `connectors \
+             apply`",
+            known.join(", "),
+            self.alias,
+            key::TRANSFORMS,
+            self.key.trim_end_matches(".type"),
+            self.path()
+        )
+    }
+
     /// The version of this module that runs: what the config was put with, or what a rollback by itself came back to.
-    async fn running_version(&self, module: &str) -> anyhow::Result<Option<String>> {
-        let status = self.client.get(&format!("/connectors/{}/status", self.file.name())).await?;
+    fn running_version(&self, status: &Value, module: &str) -> Option<String> {
         let pinned = self.running.pointer(&format!("/modules/{}/module", self.alias)).and_then(Value::as_str);
         let came_back = status.pointer("/degraded/running").and_then(Value::as_str).unwrap_or_default();
         let modules = came_back.split(',').map(str::trim).chain(pinned);
         let mut versions = modules.filter_map(|running| running.split_once('@'));
-        Ok(versions.find(|(name, _)| *name == module).map(|(_, version)| version.to_owned()))
+        versions.find(|(name, _)| *name == module).map(|(_, version)| version.to_owned())
     }
 
     /// The versions of a module that the process has and can load, oldest first.
@@ -258,6 +283,43 @@ impl Change {
     }
 }
 
+/// What became of the versions of a module in the pipeline, as far as the process tells it.
+struct Past {
+    ran: Vec<String>,
+    refused: Vec<String>,
+}
+
+impl Past {
+    fn of(status: &Value, alias: &str, module: &str) -> Self {
+        let versions = |what: &str| -> Vec<String> {
+            let told = status.get("past").and_then(|past| past.get(alias)?.get(what)?.as_array());
+            let modules = told.into_iter().flatten().filter_map(Value::as_str);
+            let ours = modules.filter_map(|told| told.split_once('@')).filter(|(name, _)| *name == module);
+            ours.map(|(_, version)| version.to_owned()).collect()
+        };
+        Self { ran: versions("ran"), refused: versions("refused") }
+    }
+
+    /// The newest version below `from` that ran and is not refused. Where no such one is known, perhaps since few are
+    /// remembered, the newest that nothing speaks against. `known` has the oldest first.
+    fn newest_below<'v>(&self, from: &str, known: &[&'v str]) -> Option<&'v str> {
+        let below =
+            || known.iter().rev().copied().filter(move |version| version::parts(version) < version::parts(from));
+        // Whoever runs what others may depend on does not mean what was tried out before.
+        let tried_out = |version: &str| version::is_throw_away(version) && !version::is_throw_away(from);
+        let ran = below().find(|version| self.has_run(version) && !tried_out(version));
+        ran.or_else(|| below().find(|version| !self.is_refused(version) && !version::is_throw_away(version)))
+    }
+
+    fn has_run(&self, version: &str) -> bool {
+        self.ran.iter().any(|ran| ran == version)
+    }
+
+    fn is_refused(&self, version: &str) -> bool {
+        self.refused.iter().any(|refused| refused == version)
+    }
+}
+
 /// What an alias of a pipeline is pinned to.
 fn pin(info: &Value, alias: &str) -> String {
     let part = |key: &str| info.pointer(&format!("/modules/{alias}/{key}")).and_then(Value::as_str).unwrap_or("?");
@@ -271,5 +333,36 @@ fn where_to_look(target: &Target, path: &Path) -> String {
             "{} is not the pipeline's file; name the file with --file, or the folder with --dir",
             path.display()
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_goes_back_to_what_ran_and_is_not_refused() {
+        let known = ["0.0.7", "0.0.8", "1.0.0", "1.1.0", "1.2.0", "1.10.0"];
+        for (ran, refused, from, expected) in [
+            // Neither what was refused nor what never ran.
+            (json!(["m@1.2.0", "m@1.0.0"]), json!(["m@1.1.0"]), "1.2.0", Some("1.0.0")),
+            (json!(["m@1.10.0", "m@1.0.0", "n@1.2.0"]), json!([]), "1.10.0", Some("1.0.0")),
+            // Nothing better is known.
+            (json!(["m@1.10.0"]), json!(["m@1.2.0"]), "1.10.0", Some("1.1.0")),
+            (json!([]), json!([]), "1.2.0", Some("1.1.0")),
+            (json!([]), json!(["m@1.0.0"]), "1.1.0", None),
+            // Throw-away versions only among themselves.
+            (json!(["m@1.0.0", "m@0.0.8"]), json!([]), "1.0.0", None),
+            (json!(["m@0.0.8", "m@0.0.7"]), json!([]), "0.0.8", Some("0.0.7")),
+            (json!(["m@0.0.8"]), json!([]), "0.0.8", None),
+        ] {
+            let status = json!({ "past": { "x": { "ran": ran, "refused": refused } } });
+            let past = Past::of(&status, "x", "m");
+            assert_eq!(past.newest_below(from, &known), expected, "{status} from {from}");
+            assert!(Past::of(&status, "y", "m").ran.is_empty());
+        }
+        let silent = Past::of(&json!({}), "x", "m");
+        assert_eq!(silent.newest_below("1.2.0", &known), Some("1.1.0"));
+        assert_eq!(silent.newest_below("1.0.0", &known), None);
     }
 }

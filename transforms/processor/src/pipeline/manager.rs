@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 pub use self::doing::{Doing, SlotDoing, VersionDoing};
 use self::slots::Slots;
 
+use super::guard::Action;
 use super::plan::{Materials, Plan};
 use super::shadow::Comparing;
 use super::swap::{self, Chosen, Degraded, Live};
@@ -127,6 +128,7 @@ impl Manager {
         let mut pipelines = self.lock();
         let Some(pipeline) = pipelines.get_mut(name) else { return };
         pipeline.stale |= pipeline.waiting.is_some();
+        pipeline.anew |= tasks_too && pipeline.is_stopped();
         if let (true, Some(slots)) = (tasks_too, &pipeline.slots) {
             let failed = |status: &&Arc<Status>| status.report().state == State::Failed;
             slots.statuses.iter().filter(failed).for_each(|status| status.ask_restart());
@@ -138,11 +140,15 @@ impl Manager {
 
     /// Starts one slot over; `false` when there is no such slot here.
     pub fn restart_slot(&self, name: &str, slot: usize) -> bool {
-        let pipelines = self.lock();
-        let Some(slots) = pipelines.get(name).and_then(|pipeline| pipeline.slots.as_ref()) else { return false };
+        let mut pipelines = self.lock();
+        let Some(pipeline) = pipelines.get_mut(name) else { return false };
+        let Some(slots) = &pipeline.slots else { return false };
         let Some(status) = slots.statuses.get(slot) else { return false };
         status.ask_restart();
         slots.control.wake();
+        pipeline.anew |= pipeline.is_stopped();
+        drop(pipelines);
+        self.nudge.notify_one();
         true
     }
 
@@ -338,5 +344,11 @@ impl Pipeline {
     /// Whether its slots take nothing: an operator wants that, or the breaker.
     fn is_held(&self, state: Target) -> bool {
         state == Target::Paused || self.parked.is_some()
+    }
+
+    /// Whether the breaker fails its slots. Its word stands, so only under another guard a slot can start over.
+    fn is_stopped(&self) -> bool {
+        let word = self.live.as_ref().and_then(|live| live.guard.word());
+        word.is_some_and(|word| word.action == Action::Stop)
     }
 }

@@ -10,7 +10,8 @@ use transform_host::{Chain, ConfigureError, Engine, Isolation, NamedOutput, Opti
 
 use super::spec::{self, Fault, Spec};
 use super::version;
-use crate::intake::trial::Trial;
+use crate::intake::refused::Refused;
+use crate::intake::trial::{Finding, Trial};
 use crate::kafka::client::MAX_RECORD_BYTES;
 use crate::logs::GuestLogs;
 use crate::lookup::{Followed, Lookups, SlotTables};
@@ -113,6 +114,17 @@ pub fn pins(spec: &Spec, catalog: &Catalog) -> Result<BTreeMap<String, Pin>, Vec
     if faults.is_empty() { Ok(pins) } else { Err(faults) }
 }
 
+/// What the sample shows. Of a module that remembers, with the way out that an upload is told; but this one is here
+/// already, so it needs another version.
+fn fault_of(found: Finding) -> Fault {
+    if !found.impure {
+        return Fault::new(key::TRANSFORMS, found.text);
+    }
+    let Refused { text, way_out, .. } = found.into();
+    let message = format!("{text}; {way_out}. A version never changes: raise it, and push it with --stateful");
+    Fault::new(key::TRANSFORMS, message)
+}
+
 /// What is said of a throw-away version in a pipeline that others depend on.
 fn throw_away(spec: &Spec, module: &transform_host::Module) -> Option<String> {
     let refused = !spec.local && version::is_throw_away(&module.description().version);
@@ -183,7 +195,7 @@ impl Plan {
         let (engine, steps, schema) = (&self.engine, self.steps.clone(), &*self.schema_text);
         let (single_output, stateful) = (output.is_versioned(), self.stateful);
         let tried = Trial { engine, steps, schema, single_output, stateful }.run();
-        tried.map(|_| ()).map_err(|found| Fault::new(key::TRANSFORMS, found.text))
+        tried.map(|_| ()).map_err(fault_of)
     }
 
     /// The stores keep the record with the higher offset, and offsets of different topics do not compare.

@@ -74,13 +74,16 @@ pub fn choose(stored: &Arc<Stored>, facts: &Facts) -> Chosen {
     Chosen { stored: Arc::new(stored), version: before.clone(), degraded: Some(degraded) }
 }
 
-/// The modules, as `name@version`, that a pipeline runs, should run, or would go back to.
+/// The modules, as `name@version`, that a pipeline runs, should run, would go back to, or compares with.
 #[must_use]
 pub fn needed(stored: &Arc<Stored>, facts: &Facts) -> BTreeSet<String> {
     let chosen = choose(stored, facts);
     let before = facts.before(&chosen.version).map(|version| &version.modules);
     let modules = [Some(&stored.modules), Some(&chosen.version.modules), before];
-    modules.into_iter().flatten().flat_map(BTreeMap::values).map(|pin| pin.module.clone()).collect()
+    // Once there is a verdict nobody runs the candidate any more.
+    let candidate = facts.shadow.as_ref().filter(|shadow| shadow.verdict.is_none()).map(|shadow| &shadow.module);
+    let pins = modules.into_iter().flatten().flat_map(BTreeMap::values).chain(candidate);
+    pins.map(|pin| pin.module.clone()).collect()
 }
 
 /// Two versions by what differs: their modules, or else their settings.
@@ -145,7 +148,7 @@ mod tests {
     use super::*;
     use crate::pipeline::spec::Config;
     use crate::state::catalog::{Pin, Target};
-    use crate::state::facts::{Ran, Refused};
+    use crate::state::facts::{Ran, Refused, Shadow, ShadowPolicy};
 
     fn stored(module: &str, mood: &str) -> Arc<Stored> {
         let pin = Pin { module: module.to_owned(), digest: module.to_owned() };
@@ -186,6 +189,26 @@ mod tests {
         assert_eq!(needed(fourth, &facts(&ran, &[])), ["m@1.2.0", "m@1.3.0"].map(str::to_owned).into());
         let degraded = needed(fourth, &facts(&ran, &[fourth]));
         assert_eq!(degraded, ["m@1.1.0", "m@1.2.0", "m@1.3.0"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_candidate_is_needed_until_it_has_its_verdict() {
+        let live = stored("m@1.0.0", "");
+        let candidate = Shadow {
+            id: "1".to_owned(),
+            alias: "m".to_owned(),
+            module: Pin { module: "m@1.1.0-rc".to_owned(), digest: "d".to_owned() },
+            parameters: None,
+            records: 100,
+            policy: ShadowPolicy::Report,
+            expect: Vec::new(),
+            share: 50,
+            verdict: None,
+        };
+        let judged = Shadow { verdict: Some(serde_json::json!({ "result": "equal" })), ..candidate.clone() };
+        let needed_with = |shadow| needed(&live, &Facts { shadow: Some(shadow), ..facts(&[&live], &[]) });
+        assert_eq!(needed_with(candidate), ["m@1.0.0", "m@1.1.0-rc"].map(str::to_owned).into());
+        assert_eq!(needed_with(judged), ["m@1.0.0"].map(str::to_owned).into());
     }
 
     #[test]

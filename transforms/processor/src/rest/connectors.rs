@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use service_kit::http::{Problem, Response, json as answer};
 
 use super::modules::{complete, store};
-use super::{Api, offsets, query, reply, tasks};
+use super::{Api, offsets, query, reply, swap, tasks};
 use crate::names::key;
 use crate::pipeline::plan::{self, Plan};
 use crate::pipeline::spec::{self, Config, Fault};
@@ -120,7 +120,7 @@ pub(super) async fn one(
         ("GET", []) => Ok(answer(StatusCode::OK, &reply::info(name, &stored, &doing()))),
         ("GET", ["config"]) => Ok(answer(StatusCode::OK, &reply::config(name, &stored.config))),
         ("GET", ["tasks"]) => Ok(answer(StatusCode::OK, &reply::tasks(name, &stored, &doing()))),
-        ("GET", ["status"]) => Ok(answer(StatusCode::OK, &reply::status(name, Some(&stored), &doing(), &api.worker))),
+        ("GET", ["status"]) => Ok(answer(StatusCode::OK, &status(api, name, &stored))),
         ("DELETE", []) => {
             store(api, topics::TRANSFORMS_CONFIG, name, None).await?;
             Ok(reply::empty(StatusCode::NO_CONTENT))
@@ -145,6 +145,12 @@ pub(super) async fn one(
         ) => Err(reply::refusal(StatusCode::METHOD_NOT_ALLOWED, "this method is not for this address")),
         _ => Err(reply::refusal(StatusCode::NOT_FOUND, "there is nothing at this address")),
     }
+}
+
+/// A status, with what became of the modules that the pipeline had.
+fn status(api: &Api, name: &str, stored: &Stored) -> Value {
+    let status = reply::status(name, Some(stored), &api.manager.doing(name), &api.worker);
+    swap::with_past(status, stored, &api.materials.catalog.facts(name))
 }
 
 /// [`found`], or what Connect says at each address to a name that it does not know.

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use transform_host::digest;
 
 use super::audit::{self, Entry};
-use super::{Api, MODULE_BYTES, reply};
+use super::{Api, MODULE_BYTES, query, reply};
 use crate::intake::refused::{Check, Refused};
 use crate::intake::{self, Accepted, Wishes};
 use crate::names::WASM;
@@ -124,7 +124,8 @@ pub(super) async fn upload(
         }
         _ => problem,
     })?;
-    if let Some(known) = again(api, &wasm).await? {
+    let stateful = query::values(query, "stateful").next().map(|_| wishes.stateful);
+    if let Some(known) = again(api, &wasm, stateful).await? {
         return Ok(known);
     }
     let accepted = check(api, &wasm, &wishes).await?;
@@ -140,16 +141,19 @@ pub(super) async fn upload(
     Ok(answer(StatusCode::CREATED, &described(&meta)))
 }
 
-/// The same bytes as before are not checked again.
-async fn again(api: &Api, wasm: &[u8]) -> Result<Option<Response>, Problem> {
+/// The same bytes as before are not checked again. `stateful` is what the upload asks for, if it says anything of it.
+async fn again(api: &Api, wasm: &[u8], stateful: Option<bool>) -> Result<Option<Response>, Problem> {
     let digest = tokio::task::block_in_place(|| digest(wasm));
     let Some(key) = api.materials.catalog.key_of(&digest) else { return Ok(None) };
     let known = tokio::task::block_in_place(|| api.materials.catalog.module(&key));
     let Some(Ok(module)) = known else { return Ok(None) };
+    let meta = api.materials.catalog.meta(&key).unwrap_or_else(|| Meta::of(&module, wasm.len()));
+    if let Some(asked) = stateful.filter(|asked| *asked != meta.stateful) {
+        return Err(otherwise(&key, meta.stateful, asked));
+    }
     let entry =
         Entry { action: "module.upload", subject: &key, digest: Some(&digest), outcome: "unchanged", reason: None };
     audit::record(api, &entry).await?;
-    let meta = api.materials.catalog.meta(&key).unwrap_or_else(|| Meta::of(&module, wasm.len()));
     Ok(Some(answer(StatusCode::OK, &described(&meta))))
 }
 
@@ -190,6 +194,15 @@ fn other_digest(api: &Api, key: &str, digest: &str) -> Result<(), Problem> {
 fn taken(key: &str, old: &str, digest: &str) -> Problem {
     let text = format!("{key} is here with digest {old}, this one has {digest}; a version never changes");
     problem(&Refused::new(Check::Version, text, "raise the version").value(digest).limit(old))
+}
+
+/// The same bytes, but not as the same kind: pipelines that run the version would change under their feet.
+fn otherwise(key: &str, old: bool, asked: bool) -> Problem {
+    let text =
+        format!("{key} is here with stateful={old}, this upload asks for stateful={asked}; a version never changes");
+    let how = if asked { "with" } else { "without" };
+    let way_out = format!("raise the version and push it {how} --stateful");
+    problem(&Refused::new(Check::Version, text, way_out).value(asked).limit(old))
 }
 
 /// Stores a module: parts, audit, metadata. Only the last makes a module of them.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use schemas::names::topics;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service_kit::http::{Problem, Response, json as answer};
 
@@ -19,7 +19,7 @@ use crate::pipeline::manager::{Doing, VersionDoing};
 use crate::pipeline::plan::{Candidate, Plan};
 use crate::pipeline::version::{self, Wanted};
 use crate::state::catalog::{Pin, Stored, module_key};
-use crate::state::facts::{Fact, Shadow, ShadowPolicy, Version, now_ms, time_text};
+use crate::state::facts::{Fact, Facts, Shadow, ShadowPolicy, Version, now_ms, time_text};
 
 /// Records of a comparison, unless it says otherwise.
 const RECORDS: u64 = 1_000;
@@ -87,6 +87,38 @@ pub(super) fn show(mut body: Value, doing: &Doing) -> Value {
         }
     }
     body
+}
+
+/// What became of the modules of one alias, as `name@version`, the latest first.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct Past {
+    ran: Vec<String>,
+    refused: Vec<String>,
+}
+
+/// Adds to a status, for each alias, which modules ran and which are refused: what `transforms rollback` chooses from.
+pub(super) fn with_past(mut body: Value, stored: &Stored, facts: &Facts) -> Value {
+    set(&mut body, "past", json!(past(stored, facts)));
+    body
+}
+
+/// A module that ran with other settings too is what its latest version was.
+fn past(stored: &Stored, facts: &Facts) -> BTreeMap<String, Past> {
+    let refused = |version: &Version| facts.refused.contains_key(&version.id());
+    // What could not be opened never ran, and is known as refused while the config says it.
+    let asked = Some(Version::of(stored)).filter(refused);
+    let mut past: BTreeMap<String, Past> = BTreeMap::new();
+    for version in asked.iter().chain(facts.ran.iter().map(|ran| &ran.version)) {
+        let is_refused = refused(version);
+        for (alias, pin) in &version.modules {
+            let Past { ran, refused } = past.entry(alias.clone()).or_default();
+            if !ran.contains(&pin.module) && !refused.contains(&pin.module) {
+                let list = if is_refused { refused } else { ran };
+                list.push(pin.module.clone());
+            }
+        }
+    }
+    past
 }
 
 fn set(object: &mut Value, key: &str, value: Value) {
@@ -224,4 +256,52 @@ fn bad(message: String) -> Problem {
 async fn tell(api: &Api, action: &str, name: &str, fact: &Fact) -> Result<(), Problem> {
     let (key, value) = fact.record(name);
     store_as(api, action, topics::TRANSFORMS_CONFIG, &key, value.as_deref()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::spec::Config;
+    use crate::state::catalog::Target;
+    use crate::state::facts::{Ran, Refused};
+
+    fn version(module: &str, mood: &str) -> Version {
+        let config = Config::from([("transforms.m.mood".to_owned(), mood.to_owned())]);
+        let pin = Pin { module: module.to_owned(), digest: module.to_owned() };
+        Version { config, modules: BTreeMap::from([("m".to_owned(), pin)]) }
+    }
+
+    #[test]
+    fn a_module_is_what_its_latest_version_was() {
+        let [good, bad] = ["m@1.0.0", "m@1.1.0"].map(|module| version(module, "good"));
+        let (worse, shut) = (version("m@1.0.0", "trap"), version("m@1.2.0", "shut"));
+        let ran = |versions: &[&Version]| {
+            versions.iter().map(|version| Ran { version: (*version).clone(), passed: true }).collect::<Vec<_>>()
+        };
+        let refused = |versions: &[&Version]| {
+            let refused = versions.iter().map(|version| {
+                let (because, by) = ("it trapped".to_owned(), "a".to_owned());
+                (version.id(), Refused { version: version.id(), because, since_ms: 0, by })
+            });
+            refused.collect::<BTreeMap<_, _>>()
+        };
+        let told = |ran: Vec<Ran>, refused, stored: &Version| {
+            let facts = Facts { ran, refused, ..Facts::default() };
+            let (config, modules) = (stored.config.clone(), stored.modules.clone());
+            let stored = Stored { config, state: Target::Started, modules };
+            past(&stored, &facts).remove("m").unwrap_or_default()
+        };
+        let expected = |ran: &[&str], refused: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            Past { ran: owned(ran), refused: owned(refused) }
+        };
+        let once_bad = told(ran(&[&good, &bad]), refused(&[&bad]), &good);
+        assert_eq!(once_bad, expected(&["m@1.0.0"], &["m@1.1.0"]));
+        let bad_at_last = told(ran(&[&worse, &good]), refused(&[&worse]), &good);
+        assert_eq!(bad_at_last, expected(&[], &["m@1.0.0"]));
+        let good_at_last = told(ran(&[&good, &worse]), refused(&[&worse]), &good);
+        assert_eq!(good_at_last, expected(&["m@1.0.0"], &[]));
+        let never_opened = told(ran(&[&good]), refused(&[&shut]), &shut);
+        assert_eq!(never_opened, expected(&["m@1.0.0"], &["m@1.2.0"]));
+    }
 }

@@ -1,14 +1,21 @@
 //! What users type, run as they run it: the command beside a whole process over a mock broker.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use rdkafka::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use schemas::mark;
 use serde_json::{Value, json};
 use service_kit::Tasks;
+use service_kit::http::{Limits, Response, bind, json as answer, serve};
 
 use crate::harness::PATIENCE;
-use crate::rest::{Process, cluster, module, registry, state_topics};
+use crate::rest::{Process, cluster, evil, module, registry, state_topics};
 
 /// As people write it, with an order, blanks and an empty line of their own.
 const FILE: &str = r#"{
@@ -30,7 +37,7 @@ struct World {
     aside: Tasks,
     dir: PathBuf,
     // Dropped last.
-    _cluster: rdkafka::mocking::MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
+    cluster: MockCluster<'static, DefaultProducerContext>,
 }
 
 impl World {
@@ -41,15 +48,32 @@ impl World {
         let process = Process::start(&cluster, &registry(&aside).await).await;
         process.until("/connectors", |status, _| status == 200).await;
         let (wasm, _) = tokio::task::block_in_place(module);
-        for wasm in [later(&wasm), wasm] {
-            let post = process.http.post(format!("{}/modules", process.url)).header("content-type", "application/wasm");
-            let answered = post.body(wasm).send().await.unwrap();
-            assert_eq!(answered.status().as_u16(), 201, "{}", answered.text().await.unwrap());
+        let world = Self { process, aside, dir: folder(name), cluster };
+        for wasm in [renamed(&wasm, "0.2.0"), wasm] {
+            world.upload(wasm).await;
         }
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        std::fs::write(dir.join("p.json"), FILE).unwrap();
-        Self { process, aside, dir, _cluster: cluster }
+        world
+    }
+
+    async fn upload(&self, wasm: Vec<u8>) {
+        let post = self.process.http.post(format!("{}/modules", self.process.url));
+        let answered = post.header("content-type", "application/wasm").body(wasm).send().await.unwrap();
+        assert_eq!(answered.status().as_u16(), 201, "{}", answered.text().await.unwrap());
+    }
+
+    /// What runs is refused, as by a process whose guard found out; it goes back to what ran before.
+    async fn refuse(&self) {
+        let (_, info) = self.process.call("GET", "/connectors/p", None).await;
+        let id = info["version"].as_str().unwrap();
+        let fact = json!({ "version": id, "because": "it trapped", "since_ms": 0, "by": "other" }).to_string();
+        let brokers = self.cluster.bootstrap_servers();
+        let producer: ThreadedProducer<_> =
+            ClientConfig::new().set("bootstrap.servers", &brokers).set("linger.ms", "0").create().unwrap();
+        let key = format!("p/refused/{id}");
+        let record = BaseRecord::to("transforms.config").key(&key).payload(&fact).partition(0);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.flush(PATIENCE).unwrap();
+        self.process.until("/connectors/p/status", |_, body| body["degraded"].is_object()).await;
     }
 
     async fn deploy(&self) {
@@ -99,10 +123,18 @@ impl World {
     }
 }
 
-/// The same module under the next version: it says it in as many letters.
-fn later(wasm: &[u8]) -> Vec<u8> {
+/// A folder of a test's own, with the pipeline's file.
+fn folder(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("p.json"), FILE).unwrap();
+    dir
+}
+
+/// The same module under another version: it says it in as many letters.
+fn renamed(wasm: &[u8], version: &str) -> Vec<u8> {
     let mut wasm = wasm.to_vec();
-    let (old, new) = (b"0.1.0", b"0.2.0");
+    let (old, new) = (b"0.1.0", version.as_bytes());
     let places: Vec<usize> =
         wasm.windows(old.len()).enumerate().filter(|(_, at)| at == old).map(|(at, _)| at).collect();
     assert!(!places.is_empty());
@@ -146,7 +178,7 @@ async fn promote_and_rollback_change_one_line_of_the_file_and_apply_it() {
     assert!(told.contains("p runs panic@0.1.0 (sha256:"), "{told}");
     assert_eq!((world.file(), world.pinned().await), (FILE.to_owned(), json!("panic@0.1.0")));
     let none = world.refused(&["rollback", "p", "x", "--file", "p.json"]).await;
-    assert!(none.contains("no version of panic below 0.1.0 is here; there are 0.1.0, 0.2.0"), "{none}");
+    assert!(none.contains("no version of panic below 0.1.0 is one to go back to; there are 0.1.0, 0.2.0"), "{none}");
     assert!(none.contains("take x out of transforms and transforms.x.* out of p.json"), "{none}");
     let told = world.good(&["rollback", "p", "x", "--to", "0.2.0", "--file", "p.json"]).await;
     assert!(told.contains("p runs panic@0.2.0"), "{told}");
@@ -178,6 +210,115 @@ async fn a_change_that_is_refused_leaves_the_file_and_the_pipeline_as_they_were(
     let diff = "--- running\n+++ p.json\n-\"dropped.topic.name\": \"orders.dropped\"\n-\"tasks.max\": \"2\"\n+\"tasks.max\": \"1\"\n";
     assert!(refused.contains(diff), "{refused}");
     assert_eq!((world.file(), world.pinned().await), (FILE.to_owned(), json!("panic@0.1.0")));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_rolls_back_to_what_ran_and_not_to_what_was_refused_or_thrown_away() {
+    let world = World::start("past").await;
+    let (wasm, _) = tokio::task::block_in_place(module);
+    for version in ["0.3.0", "0.0.9"] {
+        world.upload(renamed(&wasm, version)).await;
+    }
+    world.deploy().await;
+    let promote = async |change: &str| world.good(&["promote", "p", change, "--dir", "."]).await;
+    let rollback = ["rollback", "p", "x", "--dir", "."];
+    promote("x=panic@0.3.0").await;
+    let told = world.good(&rollback).await;
+    assert!(told.contains("p runs panic@0.1.0"), "0.2.0 never ran: {told}");
+
+    promote("x=panic@0.2.0").await;
+    world.refuse().await;
+    promote("x=panic@0.3.0").await;
+    world.process.until("/connectors/p/status", |_, body| body["degraded"].is_null()).await;
+    let told = world.good(&rollback).await;
+    assert!(told.contains("p runs panic@0.1.0"), "0.2.0 was refused: {told}");
+    assert_eq!((world.file(), world.pinned().await), (FILE.to_owned(), json!("panic@0.1.0")));
+
+    let none = world.refused(&rollback).await;
+    for words in [
+        "no version of panic below 0.1.0 is one to go back to",
+        "there are 0.0.9 (throw-away), 0.1.0, 0.2.0 (refused), 0.3.0",
+        "name it with --to",
+    ] {
+        assert!(none.contains(words), "no {words:?} in {none}");
+    }
+    world.end().await;
+}
+
+/// A process that answers a change of the config with this status, and all else well.
+async fn answering(tasks: &Tasks, status: StatusCode) -> String {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = tower::service_fn(move |request: Request<Incoming>| async move {
+        let (status, body) = match (request.method().as_str(), request.uri().path()) {
+            ("PUT", "/connectors/p/config") => (status, json!({ "message": "its own words" })),
+            ("GET", "/connectors/p") => {
+                let mut running: Value = serde_json::from_str(FILE).unwrap();
+                running["config"]["tasks.max"] = json!("1");
+                (StatusCode::OK, running)
+            }
+            _ => (StatusCode::OK, json!({})),
+        };
+        Ok::<Response, Infallible>(answer(status, &body))
+    });
+    tasks.spawn(serve(listener, service, Limits::default(), tasks.clone()));
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_file_goes_back_only_when_the_change_was_refused() {
+    let (tasks, dir) = (Tasks::new(), folder("unknown"));
+    let new = FILE.replace("panic@0.1.0", "panic@0.2.0");
+    for (status, words, file) in [
+        (StatusCode::CONFLICT, "p.json is as it was", FILE),
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not known whether the change was stored; ./p.json says panic@0.2.0",
+            new.as_str(),
+        ),
+    ] {
+        let url = answering(&tasks, status).await;
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_transforms"));
+        command
+            .args(["promote", "p", "x=panic@0.2.0", "--dir", ".", "--url", url.as_str()])
+            .env_remove("TRANSFORMS_TOKEN");
+        let output = command.current_dir(&dir).output().await.unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(words) && error.contains("its own words"), "{error}");
+        assert_eq!(std::fs::read_to_string(dir.join("p.json")).unwrap(), file, "{status}");
+        if status.is_server_error() {
+            assert!(error.contains("`transforms promote p x=panic@0.1.0` takes it back"), "{error}");
+        }
+    }
+    tasks.drain(PATIENCE).await;
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_that_remembers_is_told_its_way_out_and_may_take_it() {
+    let world = World::start("stateful").await;
+    let wasm = tokio::task::block_in_place(|| evil("moody.wasm"));
+    std::fs::write(world.dir.join("moody.wasm"), &wasm).unwrap();
+    std::fs::write(world.dir.join("raised.wasm"), renamed(&wasm, "0.2.0")).unwrap();
+    world.good(&["push", "moody.wasm"]).await;
+    let file: Value = serde_json::from_str(&world.file()).unwrap();
+    let mut config = file["config"].clone();
+    config["transforms.x.mood"] = json!("counting");
+    config["transforms.x.type"] = json!("moody@0.1.0");
+    let (status, body) = world.process.call("PUT", "/connectors/p/config", Some(config.clone())).await;
+    let message = body["message"].as_str().unwrap();
+    assert!(status == 400 && message.contains("comes out otherwise"), "{status} {body}");
+    assert!(message.contains("A version never changes: raise it, and push it with --stateful"), "{message}");
+
+    let same = world.refused(&["push", "moody.wasm", "--stateful"]).await;
+    let words = "refused by version: moody@0.1.0 is here with stateful=false, this upload asks for stateful=true";
+    assert!(same.contains(words) && same.contains("raise the version and push it with --stateful"), "{same}");
+    let raised = world.good(&["push", "raised.wasm", "--stateful"]).await;
+    assert!(raised.contains("moody@0.2.0 is uploaded") && raised.contains("stateful"), "{raised}");
+    config["transforms.x.type"] = json!("moody@0.2.0");
+    let (status, body) = world.process.call("PUT", "/connectors/p/config", Some(config)).await;
+    assert_eq!(status, 201, "{body}");
     world.end().await;
 }
 

@@ -1,10 +1,11 @@
 //! Several slots of one group, and what an operator tells a slot: whatever happens, every partition flows afterwards.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use transforms::control::Control;
 use transforms::kafka::{Input, Outgoing};
 use transforms::status::State;
 use transforms::work::{Factory, Hold, NoWork, Tally, Work};
@@ -86,6 +87,79 @@ fn a_batch_that_is_done_in_parts_comes_out_once() {
     let (_, slot) = halting(&mock, 7);
     assert!(mock.read(100).into_iter().eq((0..100).map(|number| (number, 1))), "each once");
     assert!(slot.metric("transforms_transactions_total") >= 15.0, "in parts of 7");
+}
+
+/// What a work tells its own slot, and what the slot still gives to it.
+#[derive(Default)]
+struct Word {
+    control: OnceLock<Arc<Control>>,
+    said: AtomicBool,
+    /// How often it was asked for work after that.
+    late: AtomicUsize,
+}
+
+/// Copies one record at a time, and speaks when it has the first one of a batch with more in it.
+struct Speaking {
+    word: Arc<Word>,
+    say: fn(&Control),
+}
+
+impl Work for Speaking {
+    fn apply(&mut self, batch: &[Input], out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
+        if self.word.said.load(Ordering::SeqCst) {
+            self.word.late.fetch_add(1, Ordering::SeqCst);
+        } else if batch.len() > 1 {
+            (self.say)(self.word.control.get().unwrap());
+            self.word.said.store(true, Ordering::SeqCst);
+        }
+        Copy.apply(batch.get(..1).unwrap_or(batch), out)
+    }
+
+    fn divert(&mut self, input: &Input, reason: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
+        Copy.divert(input, reason, out)
+    }
+}
+
+/// A slot that is told something in the middle of a batch.
+fn told(mock: &Mock, say: fn(&Control)) -> (Arc<Word>, Running) {
+    let word = Arc::new(Word::default());
+    let made = Arc::clone(&word);
+    let make = move || -> Box<dyn Work> { Box::new(Speaking { word: Arc::clone(&made), say }) };
+    let slot = Running::start(mock, "a", Arc::new(Make(make)));
+    assert!(word.control.set(Arc::clone(&slot.control)).is_ok(), "once");
+    mock.write_under("k", 0..100);
+    slot.until("the word", |_| word.said.load(Ordering::SeqCst));
+    (word, slot)
+}
+
+#[test]
+fn a_slot_that_is_told_to_stop_ends_after_its_transaction_and_not_after_its_batch() {
+    let mock = Mock::start();
+    let (word, slot) = told(&mock, Control::stop);
+    drop(slot);
+    assert_eq!(word.late.load(Ordering::SeqCst), 0, "the rest of the batch");
+}
+
+#[test]
+fn a_slot_that_is_told_to_change_does_it_after_its_transaction_and_loses_nothing_of_its_batch() {
+    let mock = Mock::start();
+    let copy = |control: &Control| {
+        let copying = Arc::new(Make(|| -> Box<dyn Work> { Box::new(Copy) }));
+        control.assign(copying, Vec::new());
+    };
+    let (word, slot) = told(&mock, copy);
+    assert!(mock.read(100).into_iter().eq((0..100).map(|number| (number, 1))), "{:?}", slot.status.report());
+    assert_eq!(word.late.load(Ordering::SeqCst), 0, "the rest of the batch");
+}
+
+#[test]
+fn a_slot_that_is_told_to_pause_does_it_after_its_transaction_and_loses_nothing_of_its_batch() {
+    let mock = Mock::start();
+    let (word, slot) = told(&mock, |control| control.pause(true));
+    slot.until("the pause", |status| status.report().state == State::Paused);
+    assert_eq!(word.late.load(Ordering::SeqCst), 0, "the rest of the batch");
+    slot.control.pause(false);
+    assert!(mock.read(100).into_iter().eq((0..100).map(|number| (number, 1))), "{:?}", slot.status.report());
 }
 
 #[test]

@@ -179,7 +179,11 @@ async fn a_module_is_stored_in_parts_listed_without_compiling_and_deleted() {
     let keys: Vec<String> = world.records(MODULES).into_iter().map(|(key, _)| key).collect();
     let part = |at: usize| format!("moody@0.1.0/{digest}/{at}");
     assert_eq!(keys, [part(0), part(1), "moody@0.1.0".to_owned()], "only the last makes a module of them");
-    assert_eq!(world.upload("", wasm).await.0, 200, "the same again changes nothing");
+    assert_eq!(world.upload("", wasm.clone()).await.0, 200, "the same again changes nothing");
+    assert_eq!(world.upload("?stateful=true", wasm.clone()).await.0, 200);
+    let (status, other) = world.upload("?stateful=false", wasm).await;
+    let words = "moody@0.1.0 is here with stateful=true, this upload asks for stateful=false";
+    assert!(status == 409 && other["detail"].as_str().unwrap().contains(words), "{status} {other}");
     world.tasks.drain(PATIENCE).await;
 
     let world = World::start(&cluster, Tokens::default()).await;
@@ -231,6 +235,12 @@ async fn old_whole_records_are_read_and_half_a_set_of_parts_is_no_module() {
     world.write(&[(&part(1), Some(second))]);
     world.until_listed("all parts are read", |listed| listed[1]["digest"] == digest).await;
     assert_eq!(world.upload("", wasm.clone()).await.0, 200, "it is here, whole");
+    let (status, other) = world.upload("?stateful=true", wasm.clone()).await;
+    assert_eq!((status, &other["check"]), (409, &json!("version")), "{other}");
+    assert_eq!(
+        (&other["value"], &other["limit"], other["way_out"].as_str()),
+        (&json!(true), &json!(false), Some("raise the version and push it with --stateful"))
+    );
     // Metadata that names other bytes than its parts have.
     let old = self::wasm("moody");
     world.write(&[("moody@0.1.0", Some(&old)), ("mark@0.1.0", None)]);

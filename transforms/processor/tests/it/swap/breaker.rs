@@ -1,8 +1,12 @@
 //! A version that passed and fails later: the breaker does what the config says.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::world::{World, agreed, config, ids, times};
+use crate::harness::PATIENCE;
+use crate::rest::Process;
 
 fn dead(written: &[super::world::Written]) -> usize {
     written.iter().filter(|written| written.topic == "dead").count()
@@ -41,6 +45,16 @@ async fn a_breaker_that_parks_holds_the_flow_in_all_processes_until_an_operator_
     world.end([a, b]).await;
 }
 
+/// Waits until the breaker tripped so often and the slot failed.
+async fn tripped(process: &Process, times: f64) -> Value {
+    let until = Instant::now() + PATIENCE;
+    while process.metric("transforms_breaker_trips_total").await < times {
+        assert!(Instant::now() < until, "the breaker did not trip {times} times");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    process.status(|body| body["tasks"][0]["state"] == "FAILED").await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_breaker_that_stops_fails_the_slot_until_it_is_restarted() {
     let world = World::start().await;
@@ -48,14 +62,22 @@ async fn a_breaker_that_stops_fails_the_slot_until_it_is_restarted() {
     process.upload(1).await;
     let settings = [("breaker.policy", "stop"), ("breaker.max.errors", "5"), ("breaker.window.records", "50")];
     process.put(&config(1, "trap", &settings)).await;
-    world.orders(ids("bad", 0..8));
-    let failed = process.status(|body| body["tasks"][0]["state"] == "FAILED").await;
+    // At most four are committed before each trip, so enough are left for two more.
+    world.orders(ids("bad", 0..13));
+    let failed = tripped(&process, 1.0).await;
     assert!(failed["tasks"][0]["trace"].as_str().unwrap().contains("breaker tripped"), "{failed}");
-    assert_eq!(process.metric("transforms_breaker_trips_total").await, 1.0);
+    // It trips again only when it counts again.
+    let restarts = [("restart?onlyFailed=true&includeTasks=true", 202), ("tasks/0/restart", 204)];
+    for ((path, expected), times) in restarts.into_iter().zip([2.0, 3.0]) {
+        assert_eq!(process.call("POST", &format!("/connectors/p/{path}"), None).await.0, expected, "{path}");
+        tripped(&process, times).await;
+    }
+    // The mock keeps no offsets, so what was committed before a trip comes again.
+    let before = tokio::task::block_in_place(|| world.read(&["out", "dead"], 0)).len();
     process.put(&config(1, "good", &settings)).await;
     process.running().await;
-    let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], 8));
-    assert_eq!(times(&written).len(), 8);
+    let written = tokio::task::block_in_place(|| world.read(&["out", "dead"], before + 13));
+    assert_eq!(times(&written).len(), 13);
     world.end([process]).await;
 }
 

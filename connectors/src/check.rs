@@ -30,7 +30,7 @@ use crate::rules;
 
 use plugins::{Plugin, Store};
 
-pub(crate) use secrets::{is_placeholder, is_secret};
+pub(crate) use secrets::{is_placeholder, is_secret, letters};
 
 /// Everything that is found in the files of a folder.
 pub(crate) fn folder(folder: &Folder) -> Vec<Finding> {

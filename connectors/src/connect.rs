@@ -77,8 +77,9 @@ pub struct Part {
 pub const RUNNING: &str = "RUNNING";
 /// The state of something that Connect will not start again by itself.
 pub const FAILED: &str = "FAILED";
+const PAUSED: &str = "PAUSED";
 /// The states in which an operator holds a connector.
-const HELD: [&str; 2] = ["PAUSED", "STOPPED"];
+const HELD: [&str; 2] = [PAUSED, "STOPPED"];
 
 /// A connector as the list shows it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -450,6 +451,12 @@ impl Status {
     #[must_use]
     pub fn is_held(&self) -> bool {
         HELD.contains(&self.connector.state.as_str())
+    }
+
+    /// Whether somebody paused it. Its tasks stay.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.connector.state == PAUSED
     }
 
     /// How many of connector and tasks are FAILED.

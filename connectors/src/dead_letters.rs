@@ -35,6 +35,8 @@ use replay::{Line, Outcome, Replay, Rules};
 use select::{Bounds, Filter};
 use show::Shown;
 
+/// The letters of one run may take so many bytes; the rest is for the next.
+const BYTES: usize = 256 * 1024 * 1024;
 /// So many marks are written in one transaction.
 const MARKS: usize = 100;
 
@@ -73,7 +75,7 @@ pub struct Report {
     pub dry_run: bool,
     /// Each letter that was meant and is still open, or was named.
     pub letters: Vec<Line>,
-    /// There are more of them than the limit.
+    /// There are more of them than one run takes.
     pub more: bool,
     /// Topics that were not read to their beginning.
     pub incomplete: BTreeMap<String, String>,
@@ -208,17 +210,20 @@ fn opening(kafka: &str, order: &Order) -> anyhow::Result<Opened> {
     let marks: Marks = marks::read(&scanner, bounds.until)?;
     let (mut letters, mut report) = (Vec::new(), Report { dry_run: !order.yes, ..Report::default() });
     let named = !order.filter.letters.is_empty();
-    let mut met = std::collections::BTreeSet::new();
+    let (mut met, mut bytes) = (std::collections::BTreeSet::new(), 0);
     let read = select::each(&scanner, &order.filter, &marks, bounds, |letter, mark| {
         match mark {
             Some(mark) if named => report.letters.push(replay::dealt_with(&letter, mark)),
             // Two copies of one letter are one letter.
             None if !met.insert(replay::key(&letter)) => {}
-            None if letters.len() == order.limit => {
+            None if letters.len() == order.limit || BYTES <= bytes => {
                 report.more = true;
                 return ControlFlow::Break(());
             }
-            None => letters.push(letter),
+            None => {
+                bytes += letter.record.bytes();
+                letters.push(letter);
+            }
             Some(_) => {}
         }
         ControlFlow::Continue(())

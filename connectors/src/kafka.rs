@@ -39,6 +39,26 @@ pub enum KafkaError {
         /// The broker's reason.
         code: Code,
     },
+    /// There is no such topic.
+    #[error("Kafka at {servers} has no topic {topic}{}", near.as_ref().map_or_else(String::new, |near| format!("; did you mean {near}?")))]
+    NoTopic {
+        /// The bootstrap servers.
+        servers: String,
+        /// The topic.
+        topic: String,
+        /// One with nearly the same name.
+        near: Option<String>,
+    },
+    /// A topic has no such partition.
+    #[error("{topic} has no partition {partition}: its partitions are 0 to {}", partitions - 1)]
+    NoPartition {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// How many there are.
+        partitions: i32,
+    },
     /// The broker did not send what it has.
     #[error("Kafka did not send what lies in {topic}/{partition} in time; ask again, or give it more time")]
     Late {
@@ -70,7 +90,7 @@ impl Transient for KafkaError {
             Self::Client { cause, .. } => cause.rdkafka_error_code().is_none_or(is_transient),
             Self::Topic { code, .. } | Self::Group { code, .. } => is_transient(*code),
             Self::Late { .. } | Self::Members => true,
-            Self::Header { .. } | Self::Gone(_) | Self::Cut => false,
+            Self::NoTopic { .. } | Self::NoPartition { .. } | Self::Header { .. } | Self::Gone(_) | Self::Cut => false,
         }
     }
 }

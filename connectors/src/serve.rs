@@ -129,6 +129,10 @@ impl Supervisor {
             self.metrics.forget(&gone);
         }
         self.board.keep(&listed);
+        // Also while another healer acts, or a trial.
+        for (name, one) in &listed {
+            self.metrics.unhealthy(name).set(unhealthy(&one.status));
+        }
         let states: BTreeMap<&String, State> =
             listed.iter().map(|(name, one)| (name, self.state(name, &one.status))).collect();
         let calm = states.values().all(|state| matches!(state, State::Running | State::Held));
@@ -198,7 +202,6 @@ impl Supervisor {
         let reason = patient.healer.step(Instant::now(), Seen { state, target });
         let trouble = patient.healer.episode().map(|episode| Trouble::new(episode, state, &one.status));
         self.board.set_trouble(name, trouble);
-        self.metrics.unhealthy(name).set(unhealthy(&one.status));
         if let Some(reason) = reason {
             self.restart(name, reason).await;
         }

@@ -110,7 +110,7 @@ fn summary(report: &Report) -> String {
         false => format!("{did} dealt with, {left} left\n"),
     };
     if report.more {
-        text.push_str("there are more than --limit; run it again\n");
+        text.push_str("there are more than --limit, or than 256 MiB; run it again\n");
     }
     for (topic, far) in &report.incomplete {
         text.push_str(&format!("{topic} was read {far}\n"));

@@ -37,28 +37,40 @@ pub(super) fn check(subject: &mut Subject<'_>) {
     }
 }
 
-/// A key whose value is a secret, by how it ends.
+/// A key whose value is a secret, by how it ends. Less than `compare::mask` hides: a finding must be right.
 pub(crate) fn is_secret(key: &str) -> bool {
-    const ENDS: [&str; 11] = [
+    const ENDS: [&str; 16] = [
         "password",
         "passwd",
+        "pwd",
         "passphrase",
         "secret",
         "token",
-        "jaas.config",
+        "jaasconfig",
         "credentials",
-        "secret_access_key",
-        "access_key_id",
-        "user.info",
-        "private.key",
+        "secretaccesskey",
+        "accesskeyid",
+        "accesskey",
+        "secretkey",
+        "apikey",
+        "privatekey",
+        "keystorekey",
+        "userinfo",
     ];
-    let key = key.to_ascii_lowercase();
+    let key = letters(key);
     ENDS.iter().any(|end| key.ends_with(end))
 }
 
 fn secret_word(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["password", "passwd", "secret", "token", "passphrase"].iter().any(|word| name.contains(word))
+    const WORDS: [&str; 9] =
+        ["password", "passwd", "pwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey"];
+    let name = letters(name);
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+/// In small letters and without what stands between words.
+pub(crate) fn letters(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// All of it comes from a provider: `${env:NAME}`, `${file:PATH:KEY}`.

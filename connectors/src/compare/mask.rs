@@ -1,7 +1,7 @@
 //! What of a setting may be shown. A secret is only ever named in a file, but on a server, or in a file that was never
 //! linted, it may stand in the open: it is neither printed nor repeated, whole or in part, whoever quotes it.
 
-use crate::check::is_placeholder;
+use crate::check::{is_placeholder, letters};
 use crate::connect::Settings;
 
 /// Stands for a secret.
@@ -68,7 +68,7 @@ fn secrets<'v>(key: &str, value: &'v str) -> Vec<&'v str> {
 }
 
 fn is_secret(name: &str) -> bool {
-    let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let name = letters(name);
     WORDS.iter().any(|word| name.contains(word))
 }
 

@@ -101,7 +101,12 @@ pub fn each(
 ) -> Result<Read, KafkaError> {
     let mut read = Read::default();
     for topic in filter.topics() {
-        for partition in 0..scanner.partitions(&topic)? {
+        let partitions = scanner.partitions(&topic)?;
+        if partitions == 0 && filter.topics.contains(&topic) {
+            // One that was named, and not of ours that is yet to be made.
+            return Err(scanner.no_topic(&topic)?);
+        }
+        for partition in 0..partitions {
             let mine = |at: &&Address| at.topic == topic && at.partition == partition;
             if !filter.letters.is_empty() && !filter.letters.iter().any(|at| mine(&at)) {
                 continue;
@@ -137,4 +142,26 @@ pub fn each(
         }
     }
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    #[test]
+    fn a_topic_that_is_named_must_be_there_and_one_of_ours_need_not_be_yet() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("orders.dead-letter", 1, 1).unwrap();
+        let scanner = Scanner::new(&cluster.bootstrap_servers()).unwrap();
+        let read = |topics: &[&str]| {
+            let filter = Filter { topics: topics.iter().map(|&topic| topic.to_owned()).collect(), ..Filter::default() };
+            let bounds = Bounds { records: 10, until: Instant::now() + std::time::Duration::from_secs(10) };
+            each(&scanner, &filter, &Marks::default(), bounds, |_, _| ControlFlow::Continue(()))
+        };
+        assert!(read(&[]).is_ok());
+        assert!(read(&["orders.dead-letter"]).is_ok());
+        assert!(read(&["orders.dead-lettr"]).unwrap_err().to_string().contains("did you mean orders.dead-letter?"));
+    }
 }

@@ -74,6 +74,14 @@ pub struct Record {
 }
 
 impl Record {
+    /// How much it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let size = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        let headers = self.headers.iter().map(|(name, value)| name.len() + size(value));
+        size(&self.key) + size(&self.value) + headers.sum::<usize>()
+    }
+
     /// A copy.
     #[must_use]
     pub fn of(message: &BorrowedMessage<'_>) -> Self {

@@ -1,14 +1,16 @@
 //! Reads records of one partition, newest first in growing pieces, under a bound of records and time, and says how far it
 //! came. Committed records only; in no group, nothing committed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use service_kit::near;
 
 use super::KafkaError;
 use super::record::{Address, Record};
@@ -107,10 +109,24 @@ impl Scanner {
     /// # Errors
     /// [`KafkaError`].
     pub fn partitions(&self, topic: &str) -> Result<i32, KafkaError> {
-        // All are listed, since asking for one by name may make it.
+        Ok(self.topics()?.get(topic).copied().unwrap_or(0))
+    }
+
+    /// That there is no such topic, and which one may be meant.
+    ///
+    /// # Errors
+    /// [`KafkaError`].
+    pub fn no_topic(&self, topic: &str) -> Result<KafkaError, KafkaError> {
+        let all = self.topics()?;
+        let near = near::suggest(topic, all.keys().map(String::as_str)).map(str::to_owned);
+        Ok(KafkaError::NoTopic { servers: self.servers.clone(), topic: topic.to_owned(), near })
+    }
+
+    /// How many partitions each topic has. All are listed, since asking for one by name may make it.
+    fn topics(&self) -> Result<BTreeMap<String, i32>, KafkaError> {
         let metadata = self.consumer.fetch_metadata(None, TIMEOUT).map_err(|e| self.failed(e))?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        Ok(found.map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)))
+        let count = |found: &MetadataTopic| i32::try_from(found.partitions().len()).unwrap_or(i32::MAX);
+        Ok(metadata.topics().iter().map(|found| (found.name().to_owned(), count(found))).collect())
     }
 
     /// The first offset that a partition still has, and its end.
@@ -118,7 +134,16 @@ impl Scanner {
     /// # Errors
     /// [`KafkaError`].
     pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
-        self.consumer.fetch_watermarks(topic, partition, TIMEOUT).map_err(|e| self.failed(e))
+        match self.consumer.fetch_watermarks(topic, partition, TIMEOUT) {
+            Err(cause) if cause.rdkafka_error_code() == Some(Code::UnknownPartition) => {
+                Err(match self.partitions(topic)? {
+                    0 => self.no_topic(topic)?,
+                    partitions if partition < partitions => self.failed(cause),
+                    partitions => KafkaError::NoPartition { topic: topic.to_owned(), partition, partitions },
+                })
+            }
+            told => told.map_err(|cause| self.failed(cause)),
+        }
     }
 
     /// The wanted records of a partition, looked for from its end backwards.
@@ -290,6 +315,8 @@ fn stretch(wanted: &BTreeSet<i64>, most: usize) -> BTreeSet<i64> {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::mocking::MockCluster;
+
     use super::*;
 
     #[test]
@@ -298,5 +325,17 @@ mod tests {
         assert_eq!(stretch(&all, 10), BTreeSet::from([3, 4, 4 + NEAR]));
         assert_eq!(stretch(&all, 2), BTreeSet::from([3, 4]));
         assert_eq!(stretch(&BTreeSet::new(), 10), BTreeSet::new());
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_is_told_with_what_there_is() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("orders.dead-letter", 3, 1).unwrap();
+        let scanner = Scanner::new(&cluster.bootstrap_servers()).unwrap();
+        let told = |topic, partition| scanner.watermarks(topic, partition).unwrap_err().to_string();
+        assert_eq!(told("orders.dead-letter", 3), "orders.dead-letter has no partition 3: its partitions are 0 to 2");
+        let no_topic = scanner.no_topic("orders.dead-lettr").unwrap().to_string();
+        assert!(no_topic.ends_with(" has no topic orders.dead-lettr; did you mean orders.dead-letter?"), "{no_topic}");
+        assert!(!scanner.no_topic("else").unwrap().to_string().contains("mean"));
     }
 }

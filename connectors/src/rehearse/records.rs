@@ -93,10 +93,8 @@ impl Newest {
         let spare = self.records.len().saturating_sub(self.last);
         self.records.drain(..spare);
         let mut bytes = 0;
-        let size =
-            |record: &Record| record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
         let fits = |(_, record): &&(i64, Record)| {
-            bytes += size(record);
+            bytes += record.bytes();
             bytes <= BYTES
         };
         let fitting = self.records.iter().rev().take_while(fits).count();

@@ -54,6 +54,16 @@ pub struct Found {
     pub poison: usize,
     /// Why it ended before its end.
     pub cut: Option<String>,
+    /// The record that the sink failed on may lie behind what was tried: there was more than a trial takes.
+    pub partial: bool,
+}
+
+impl Found {
+    /// Whatever the sink may have failed on was tried, and it takes all of it.
+    #[must_use]
+    pub fn is_fruitless(&self) -> bool {
+        self.poison == 0 && self.cut.is_none() && !self.partial
+    }
 }
 
 /// Why nothing was isolated. The sink is as it was.
@@ -122,15 +132,19 @@ impl Isolator {
         Ok(found)
     }
 
-    /// Resumes a sink that a healer held, and removes the trial.
+    /// Resumes a sink that a healer held, unless somebody paused it, and removes the trial.
     ///
     /// # Errors
     /// [`ConnectError`].
     pub async fn release(&self, sink: &str) -> Result<(), ConnectError> {
         let (connect, trial) = (&self.connect, trial::name(sink));
         let until = Instant::now() + STEP;
+        // A healer only ever stops: whoever paused it meanwhile wants it so.
+        let status = retry::until(until, "Kafka Connect", || connect.status(sink)).await?;
         // In this order: the trial is the mark.
-        retry::until(until, "Kafka Connect", || connect.resume(sink)).await?;
+        if !status.is_some_and(|status| status.is_paused()) {
+            retry::until(until, "Kafka Connect", || connect.resume(sink)).await?;
+        }
         retry::until(until, "Kafka Connect", || connect.delete(&trial)).await
     }
 }
@@ -162,7 +176,7 @@ impl Case<'_> {
         let sender = Arc::new(sender);
         let (kafka, group, topics, each) =
             (self.isolator.kafka.clone(), sink_group(&sink), connect::topics(self.settings), self.each());
-        let stretch = blocking(move || stretch::read(&kafka, &group, &topics, each)).await?;
+        let (stretch, partial) = blocking(move || stretch::read(&kafka, &group, &topics, each)).await?;
         if stretch.suspects.is_empty() {
             return Ok(Found::default());
         }
@@ -184,7 +198,7 @@ impl Case<'_> {
         let all = stretch.suspects.len();
         let say = |tried, poison| (self.say)(format!("{tried} of {all} records tried, {poison} dead letters"));
         let Ended { tried, poison, cut, .. } = run.through(base, all, &say).await?;
-        let found = Found { tried, poison: poison.len(), cut };
+        let found = Found { tried, poison: poison.len(), cut, partial };
         self.settle(sender, stretch, tried, poison).await?;
         Ok(found)
     }

@@ -98,6 +98,11 @@ impl Metrics {
         self.lag.remove(&label);
     }
 
+    /// Shows no lag rather than an old one.
+    pub fn forget_lag(&self, connector: &str) {
+        self.lag.remove(&Connector { connector: connector.to_owned() });
+    }
+
     /// Parts of a connector that do not run.
     #[must_use]
     pub fn unhealthy(&self, connector: &str) -> Gauge {

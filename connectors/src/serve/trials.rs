@@ -23,6 +23,8 @@ const AFTER: u32 = 2;
 const PAUSE: Duration = Duration::from_secs(30);
 /// Trials in a row that found nothing although the sink had failed: then it is not the records.
 const FRUITLESS: u32 = 3;
+/// A sink that did not fail for so long has got over it: what fails then is another trouble.
+const FORGET: Duration = Duration::from_secs(600);
 /// What another healer has begun is left to it for so long: longer than any trial.
 const LEASE: Duration = Duration::from_secs(120);
 /// The time over which dead letters are counted.
@@ -48,8 +50,33 @@ struct Past {
     fruitless: u32,
     letters: VecDeque<Instant>,
     not_before: Option<Instant>,
-    /// Why there are no more, until somebody changes the sink's settings or starts this process again.
-    ended: Option<(String, Settings)>,
+    /// When it was last seen to fail although all is well.
+    failing: Option<Instant>,
+    ended: Option<End>,
+}
+
+/// Why there are no more, until somebody changes the sink's settings or starts this process again.
+#[derive(Debug)]
+struct End {
+    why: String,
+    settings: Settings,
+    /// Also until the sink has got over it.
+    passes: bool,
+}
+
+impl Past {
+    /// The sink fails now.
+    fn fails(&mut self, now: Instant, settings: &Settings) {
+        let before = self.failing.replace(now);
+        let is_another = before.is_some_and(|before| FORGET <= now - before);
+        if is_another {
+            self.fruitless = 0;
+        }
+        self.ended.take_if(|end| end.settings != *settings || (is_another && end.passes));
+        while self.letters.front().is_some_and(|at| WINDOW <= now - *at) {
+            self.letters.pop_front();
+        }
+    }
 }
 
 /// The sink that a connector is the trial of, if it is one.
@@ -115,12 +142,8 @@ impl Trials {
         if !fits || self.running.contains_key(sink) || self.tasks.is_stopping() {
             return false;
         }
-        let past = self.past.entry(sink.to_owned()).or_default();
-        past.ended.take_if(|(_, before)| before != settings);
-        let now = Instant::now();
-        while past.letters.front().is_some_and(|at| WINDOW <= now - *at) {
-            past.letters.pop_front();
-        }
+        let (past, now) = (self.past.entry(sink.to_owned()).or_default(), Instant::now());
+        past.fails(now, settings);
         if past.ended.is_some() || past.not_before.is_some_and(|at| now < at) {
             return false;
         }
@@ -128,6 +151,7 @@ impl Trials {
         let (isolator, name, settings) = (self.isolator.clone(), sink.to_owned(), settings.clone());
         let (board, took) = (self.board.clone(), self.metrics.trial_seconds(sink));
         info!(connector = sink, "its records are tried one by one");
+        self.board.set_ended(sink, None);
         let trial = async move {
             let say = |words: String| board.set_trial(&name, Some(words));
             let found = isolator.isolate(&name, &settings, allowed, &say).await;
@@ -158,7 +182,7 @@ impl Trials {
                     "trial is over"
                 );
                 past.letters.extend(std::iter::repeat_n(now, found.poison));
-                past.fruitless = if found.poison == 0 && found.cut.is_none() { past.fruitless + 1 } else { 0 };
+                past.fruitless = if found.is_fruitless() { past.fruitless + 1 } else { 0 };
                 if found.poison == 0 && found.cut.is_some() {
                     // The target is the trouble; the sink is not to be stopped again at once for it.
                     past.not_before = Some(now + PAUSE);
@@ -171,7 +195,7 @@ impl Trials {
                 let err = format!("{:#}", anyhow::Error::from(err));
                 warn!(connector = sink, error = err, "its records could not be tried");
                 past.not_before = Some(now + PAUSE);
-                hopeless.then_some(err)
+                hopeless.then_some((err, false))
             }
             // The process is being stopped; whoever comes next finds the trial.
             Ok(None) => return,
@@ -181,30 +205,33 @@ impl Trials {
                 None
             }
         };
-        if let Some(why) = ended {
-            error!(connector = sink, why, "no more records are tried");
-            self.board.set_ended(sink, Some(why.clone()));
-            self.past.entry(sink.to_owned()).or_default().ended = Some((why, settings));
+        if let Some((why, passes)) = ended {
+            let end = End { why, settings, passes };
+            error!(connector = sink, why = end.why, "no more records are tried");
+            self.board.set_ended(sink, Some(end.why.clone()));
+            self.past.entry(sink.to_owned()).or_default().ended = Some(end);
         } else {
             self.board.set_ended(sink, None);
         }
     }
 
-    /// Why no more trials are to be made after this one.
-    fn verdict(&mut self, sink: &str) -> Option<String> {
+    /// Why no more trials are to be made after this one, and whether that passes by itself.
+    fn verdict(&mut self, sink: &str) -> Option<(String, bool)> {
         let past = self.past.get(sink)?;
         let (letters, limit) = (past.letters.len(), self.limit);
         if limit <= letters {
-            return Some(format!(
+            let why = format!(
                 "{letters} dead letters within a minute, {limit} are allowed; look at them, then start `connectors serve` \
                  again or with a higher --poison-per-minute"
-            ));
+            );
+            return Some((why, false));
         }
         (FRUITLESS <= past.fruitless).then(|| {
-            format!(
+            let why = format!(
                 "{} trials in a row found no record that it would not take; it is not the records, see the failure",
                 past.fruitless
-            )
+            );
+            (why, true)
         })
     }
 }

@@ -58,6 +58,7 @@ fn round(servers: &str, board: &Board, metrics: &Metrics, watched: &mut BTreeMap
             }
             Err(err) => {
                 debug!(connector = name, error = %err, "cannot read positions");
+                metrics.forget_lag(name);
                 board.no_progress(name);
             }
         }

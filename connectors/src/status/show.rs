@@ -22,7 +22,7 @@ pub fn table(report: &Report) -> String {
         let _ = writeln!(text, "{}", padded.join("  ").trim_end());
         for (label, words) in row.into_iter().flat_map(|row| [("failure", &row.failure), ("healing", &row.healing)]) {
             if let Some(words) = words {
-                let _ = writeln!(text, "  {label}: {words}");
+                let _ = writeln!(text, "  {label}: {}", plain(words));
             }
         }
     }
@@ -33,7 +33,7 @@ pub fn table(report: &Report) -> String {
         let _ = writeln!(text, "healers: {}", healing_by(healers));
     }
     for reason in &report.unreachable {
-        let _ = writeln!(text, "cannot ask {reason}");
+        let _ = writeln!(text, "cannot ask {}", plain(reason));
     }
     text
 }
@@ -54,7 +54,7 @@ fn healing_by(healers: &[Healer]) -> String {
 
 fn cells(row: &Row) -> [String; 5] {
     let lag = row.lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string());
-    [row.name.clone(), row.kind.to_owned(), row.state.clone(), format!("{}/{}", row.running, row.tasks), lag]
+    [plain(&row.name), row.kind.to_owned(), plain(&row.state), format!("{}/{}", row.running, row.tasks), lag]
 }
 
 #[cfg(test)]

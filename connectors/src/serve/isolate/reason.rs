@@ -15,7 +15,7 @@ pub struct Reason {
 pub const VALUE_CONVERTER: &str = "VALUE_CONVERTER";
 
 /// What targets and servers say of themselves, not of a record, in lower case. Any record would have failed.
-const ELSEWHERE: [&str; 34] = [
+const ELSEWHERE: [&str; 50] = [
     // PostgreSQL
     "no space left",
     "could not extend file",
@@ -42,6 +42,9 @@ const ELSEWHERE: [&str; 34] = [
     "circuit_breaking_exception",
     "es_rejected_execution_exception",
     "too_many_requests",
+    "unavailable_shards_exception",
+    "no_shard_available_action_exception",
+    "security_exception",
     // The way to either: broken, closed, or garbled on it. The healer's own may be well.
     "jdbcconnectionexception",
     "an i/o error occurred",
@@ -50,11 +53,24 @@ const ELSEWHERE: [&str; 34] = [
     "invalid frontend message type",
     "unexpected packet type",
     "org.apache.http.protocolexception",
+    "unknownhostexception",
+    "no route to host",
+    "network is unreachable",
+    "sslhandshakeexception",
+    "sslexception",
+    "pkix path",
+    "broken pipe",
+    "connection is closed",
+    "failed to respond",
     // Both, and the registry
     "connection refused",
     "connection reset",
     "timed out",
     "timeout",
+    "unauthorized",
+    "too many requests",
+    "bad gateway",
+    "service unavailable",
 ];
 
 /// The frame of a task that starts: it has not seen a record yet. With Hibernate a database that cannot be reached ends it
@@ -67,9 +83,27 @@ pub fn elsewhere(trace: &str) -> Option<&'static str> {
     if trace.contains(START) {
         return Some("the task's start");
     }
-    let trace: String = trace.lines().filter(|line| !line.trim_start().starts_with("at ")).collect();
-    let trace = trace.to_lowercase();
-    ELSEWHERE.into_iter().find(|words| trace.contains(words))
+    let own = trace.lines().filter(|line| !line.trim_start().starts_with("at ")).map(unquoted);
+    let own = own.collect::<String>().to_lowercase();
+    ELSEWHERE.into_iter().find(|words| own.contains(words))
+}
+
+/// A line without what it quotes: that may be a customer's, and would say "timeout" where a record is at fault. From the
+/// first quotation mark to the last, since what is quoted may hold some as well.
+fn unquoted(line: &str) -> String {
+    let line = between(line, |_, mark| mark == '"');
+    // No apostrophe, as in "the field's value".
+    between(&line, |before, mark| mark == '\'' && !before.is_some_and(char::is_alphanumeric))
+}
+
+/// Drops what stands between the first mark that opens and the last of its kind, or all behind the only one.
+fn between(line: &str, opens: impl Fn(Option<char>, char) -> bool) -> String {
+    let before = std::iter::once(None).chain(line.chars().map(Some));
+    let first = line.char_indices().zip(before).find(|((_, mark), before)| opens(*before, *mark));
+    let Some(((first, mark), _)) = first else { return line.to_owned() };
+    let (head, quoted) = line.split_at(first);
+    let tail = quoted.rfind(mark).filter(|last| 0 < *last).and_then(|last| quoted.get(last..)).unwrap_or_default();
+    format!("{head}{tail}")
 }
 
 /// The longest message of a dead letter, in characters.
@@ -136,6 +170,12 @@ mod tests {
                 "org.apache.http.ProtocolException: Not a valid protocol version: xHTTP/1.1",
                 "org.apache.http.protocolexception",
             ),
+            (
+                "co.elastic.clients.ElasticsearchException: [es/bulk] failed: [security_exception] unable to authenticate",
+                "security_exception",
+            ),
+            ("java.net.UnknownHostException: elasticsearch: Name or service not known", "unknownhostexception"),
+            ("org.apache.http.NoHttpResponseException: 127.0.0.1:9200 failed to respond", "failed to respond"),
             ("java.net.SocketTimeoutException: 10,000 milliseconds timeout on connection http-outgoing-1", "timeout"),
         ] {
             assert_eq!(elsewhere(&failed(cause)), Some(words), "{cause}");
@@ -146,6 +186,27 @@ mod tests {
             "org.apache.avro.AvroRuntimeException: Malformed data. Length is negative: -2",
         ] {
             assert_eq!(elsewhere(&failed(cause)), None, "{cause}");
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_of_a_record_is_none_of_the_targets_words() {
+        for line in [
+            "[es/bulk] failed: [document_parsing_exception] failed to parse field [amount] of type [double] in document with \
+             id 'timeout'. Preview of field's value: 'it's timed out, \"permission denied\"'",
+            "Batch entry 0 INSERT INTO \"public\".\"t\" VALUES (('connection refused'),('disk full')) was aborted: ERROR: \
+             invalid byte sequence for encoding \"UTF8\": 0x00",
+            "ERROR: invalid input syntax for type json: \"timed out",
+        ] {
+            assert_eq!(elsewhere(line), None, "{line}");
+        }
+        for (line, words) in [
+            ("ERROR: relation \"orders\" does not exist", "\" does not exist"),
+            ("FATAL: password authentication failed for user \"orders\"", "password authentication"),
+            ("the sink's connection timed out after 'PT5S'", "timed out"),
+            ("Batch entry 0 INSERT INTO \"t\" VALUES ('x') was aborted: ERROR: deadlock detected", "deadlock detected"),
+        ] {
+            assert_eq!(elsewhere(line), Some(words), "{line}");
         }
     }
 

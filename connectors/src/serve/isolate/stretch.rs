@@ -14,7 +14,7 @@ use schemas::names::headers as names;
 
 use super::reason::{Reason, VALUE_CONVERTER};
 use crate::kafka::KafkaError;
-use crate::kafka::lag::{Reader, Spot};
+use crate::kafka::lag::{Place, Reader, Spot};
 use crate::kafka::record::{Headers, Record};
 use crate::kafka::scan::Scanner;
 use crate::kafka::sender::{Outgoing, Sender};
@@ -53,38 +53,53 @@ pub(crate) fn topic(name: &str, retention_ms: &str) -> Topic {
     Topic { name: name.to_owned(), partitions: 1, config }
 }
 
-/// The records behind a group's offsets, at most `each` a partition.
+/// The records behind a group's offsets, at most `each` a partition; and whether one of them has more of those, for which
+/// there was no room.
 ///
 /// # Errors
 /// [`KafkaError`].
-pub(crate) fn read(servers: &str, group: &str, topics: &[String], each: usize) -> Result<Stretch, KafkaError> {
+pub(crate) fn read(servers: &str, group: &str, topics: &[String], each: usize) -> Result<(Stretch, bool), KafkaError> {
     let scanner = Scanner::new(servers)?;
     let until = Instant::now() + READ_LIMIT;
-    let places = Reader::new(servers, group)?.places(topics)?;
-    let waiting: Vec<_> = places.into_iter().filter(|place| 0 < place.lag()).collect();
+    let waiting = waiting(&Reader::new(servers, group)?, topics)?;
     // All partitions get their share, since one task may have failed on any of them.
-    let each = each.min(RECORDS / waiting.len().max(1)).max(1);
+    let share = each.min(RECORDS / waiting.len().max(1)).max(1);
     let mut stretch = Stretch::default();
-    let mut bytes = 0;
+    let (mut bytes, mut partial) = (0, false);
     for place in waiting {
+        if BYTES <= bytes {
+            return Ok((stretch, true));
+        }
         let (topic, partition) = &place.spot;
         let (low, _) = scanner.watermarks(topic, *partition)?;
         let mut taken = 0;
         let whole = scanner.read(topic, *partition, place.committed.max(low)..place.end, until, |message| {
+            if share <= taken || BYTES <= bytes {
+                partial |= taken < each;
+                return ControlFlow::Break(());
+            }
             let record = Record::of(message);
-            bytes += record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
+            bytes += record.bytes();
             stretch.suspects.push(record);
             taken += 1;
-            if taken < each && bytes < BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            ControlFlow::Continue(())
         })?;
         if !whole {
             return Err(KafkaError::Late { topic: topic.clone(), partition: *partition });
         }
-        if BYTES <= bytes {
-            break;
-        }
     }
-    Ok(stretch)
+    Ok((stretch, partial))
+}
+
+/// Where records wait. A partition with markers of transactions only needs no share.
+fn waiting(reader: &Reader, topics: &[String]) -> Result<Vec<Place>, KafkaError> {
+    let mut places = reader.places(topics)?;
+    places.retain(|place| 0 < place.lag());
+    if !places.is_empty() {
+        let looked = reader.unread(&places)?;
+        places.retain(|place| looked.unread.contains(&place.spot) || looked.unknown.contains(&place.spot));
+    }
+    Ok(places)
 }
 
 /// Writes each suspect so many times, one behind the other, and the end behind them; answers the offset of the first.
@@ -350,11 +365,38 @@ mod tests {
         let all = Stretch { suspects: (0..4).map(|offset| record(offset, b"v")).collect() };
         lay_out(&Sender::new(&servers, "s").unwrap(), "t", &all, 1).unwrap();
         Seat::new(&servers, "connect-s", "t").unwrap().set(1).unwrap();
-        let offsets = |each| -> Vec<i64> {
-            let stretch = read(&servers, "connect-s", &["t".to_owned()], each).unwrap();
-            stretch.suspects.iter().map(|record| record.at.offset).collect()
+        let offsets = |each| -> (Vec<i64>, bool) {
+            let (stretch, partial) = read(&servers, "connect-s", &["t".to_owned()], each).unwrap();
+            (stretch.suspects.iter().map(|record| record.at.offset).collect(), partial)
         };
-        assert_eq!(offsets(2), [1, 2]);
-        assert_eq!(offsets(500), [1, 2, 3, 4, 5], "to the end");
+        assert_eq!(offsets(2), (vec![1, 2], false), "the sink takes no more at once");
+        assert_eq!(offsets(500), (vec![1, 2, 3, 4, 5], false), "to the end");
+    }
+
+    #[test]
+    fn what_a_share_leaves_out_is_told() {
+        let cluster = MockCluster::new(1).unwrap();
+        let servers = cluster.bootstrap_servers();
+        cluster.create_topic("t", 3, 1).unwrap();
+        // Two of the three wait, so each gets half of the room.
+        let sender = Sender::new(&servers, "s").unwrap();
+        let outgoing = |partition| Outgoing {
+            topic: "t".to_owned(),
+            partition,
+            key: None,
+            value: Some(b"v".to_vec()),
+            timestamp_ms: None,
+            headers: Headers::new(),
+        };
+        let all: Vec<Outgoing> = (0..RECORDS / 2 + 1).map(|_| outgoing(0)).chain((0..3).map(|_| outgoing(1))).collect();
+        sender.begin().unwrap();
+        sender.send_all(&all).unwrap();
+        sender.commit().unwrap();
+        let read = |each| {
+            let (stretch, partial) = read(&servers, "connect-s", &["t".to_owned()], each).unwrap();
+            (stretch.suspects.len(), partial)
+        };
+        assert_eq!(read(RECORDS / 2), (RECORDS / 2 + 3, false), "what a poll brings is there");
+        assert_eq!(read(RECORDS), (RECORDS / 2 + 3, true), "a poll brings one more");
     }
 }

@@ -43,7 +43,7 @@ fn begins(trials: &mut Trials, settings: &Settings) -> bool {
 }
 
 fn found(poison: usize, cut: Option<&str>) -> Found {
-    Found { tried: 5, poison, cut: cut.map(str::to_owned) }
+    Found { tried: 5, poison, cut: cut.map(str::to_owned), partial: false }
 }
 
 /// What a trial of `s` ended with; none runs any more.
@@ -53,7 +53,7 @@ fn ended(trials: &mut Trials, result: Result<Found, IsolateError>) {
 }
 
 fn why(trials: &Trials) -> Option<&str> {
-    trials.past.get("s")?.ended.as_ref().map(|(why, _)| why.as_str())
+    trials.past.get("s")?.ended.as_ref().map(|end| end.why.as_str())
 }
 
 #[tokio::test]
@@ -101,6 +101,34 @@ async fn three_trials_in_a_row_that_find_nothing_end_it_and_a_cut_one_is_none_of
     }
     ended(&mut trials, Ok(found(0, None)));
     assert!(why(&trials).unwrap().starts_with("3 trials in a row found no record"));
+}
+
+#[tokio::test]
+async fn a_trial_that_had_no_room_for_all_says_nothing_of_the_records() {
+    let mut trials = trials(9);
+    let partial = || Ok(Found { partial: true, ..found(0, None) });
+    for one in [Ok(found(0, None)), Ok(found(0, None)), partial(), partial(), partial(), partial()] {
+        ended(&mut trials, one);
+        assert_eq!(why(&trials), None);
+    }
+    assert!(begins(&mut trials, &Settings::new()), "what is left is tried next");
+}
+
+#[tokio::test]
+async fn a_sink_that_got_over_it_is_tried_again_but_not_one_with_too_many_dead_letters() {
+    for (found, tried) in [([0, 0, 0], true), ([1, 1, 1], false)] {
+        let mut trials = trials(3);
+        for poison in found {
+            assert!(begins(&mut trials, &Settings::new()));
+            ended(&mut trials, Ok(self::found(poison, None)));
+        }
+        assert!(why(&trials).is_some());
+        assert!(!begins(&mut trials, &Settings::new()), "it fails on");
+        let failing = &mut trials.past.get_mut("s").unwrap().failing;
+        *failing = failing.map(|at| at - FORGET);
+        assert_eq!(begins(&mut trials, &Settings::new()), tried, "it had not failed for a while");
+        assert_eq!(trials.past["s"].fruitless, 0);
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,9 @@ use crate::sink::counted;
 /// While it is looked for, its sink stands still; so many seconds each are allowed on a busy machine.
 const SECONDS: u64 = 20;
 
+/// So many orders are posted in a second.
+const RATE: u32 = 150;
+
 /// After so many kills there is new poison.
 const REPLENISH: u64 = 10;
 
@@ -40,11 +43,11 @@ pub(crate) fn planted(house: &mut House) {
     let share = orders / (middle.len() as u64 + 1);
     for (at, one) in middle.iter().enumerate() {
         let posts = house.stream(&format!("beside-isolation-{at}"), 6 + at as u64, share);
-        house.load(posts, 150);
+        house.load(posts, RATE);
         plant(house, std::slice::from_ref(one));
     }
     let posts = house.stream("beside-isolation", 5, orders - share * middle.len() as u64);
-    house.load(posts, 150);
+    house.load(posts, RATE);
     plant(house, late);
     let kills = kill_the_healers(house, id, count);
     house.expect_all_zero();
@@ -58,6 +61,11 @@ pub(crate) fn planted(house: &mut House) {
     );
     if kills == 0 {
         time_of_a_poison(house);
+        println!(
+            "{:.2} % poison: {:.0} good orders/s are stored, of {RATE}/s that are posted",
+            100.0 * count as f64 / (count + orders) as f64,
+            orders as f64 / took.as_secs_f64()
+        );
     }
     let most = Duration::from_secs(SECONDS * (count + kills) + orders / 50);
     assert!(took < most, "it took {took:?}, the limit is {most:?}");

@@ -142,8 +142,8 @@ impl Supervisor {
             self.treat(name, one, state).await;
         }
         if !on_duty {
-            // Who comes on duty begins with what it sees then.
-            self.patients.clear();
+            // Who comes on duty begins with what it sees then. The names stay, to be forgotten when they are gone.
+            self.patients.values_mut().for_each(|patient| *patient = Patient::default());
         }
         if calm && tried.is_empty() { CALM } else { ALERT }
     }

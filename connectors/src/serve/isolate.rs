@@ -58,14 +58,6 @@ pub struct Found {
     pub partial: bool,
 }
 
-impl Found {
-    /// Whatever the sink may have failed on was tried, and it takes all of it.
-    #[must_use]
-    pub fn is_fruitless(&self) -> bool {
-        self.poison == 0 && self.cut.is_none() && !self.partial
-    }
-}
-
 /// Why nothing was isolated. The sink is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum IsolateError {

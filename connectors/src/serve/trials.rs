@@ -23,6 +23,8 @@ const AFTER: u32 = 2;
 const PAUSE: Duration = Duration::from_secs(30);
 /// Trials in a row that found nothing although the sink had failed: then it is not the records.
 const FRUITLESS: u32 = 3;
+/// So many that had no room for all that a poll brings have tried all of it, one after the other.
+const PARTIAL: u32 = 10;
 /// A sink that did not fail for so long has got over it: what fails then is another trouble.
 const FORGET: Duration = Duration::from_secs(600);
 /// What another healer has begun is left to it for so long: longer than any trial.
@@ -48,6 +50,8 @@ pub struct Trials {
 #[derive(Debug, Default)]
 struct Past {
     fruitless: u32,
+    /// Trials in a row that found nothing and had no room for all.
+    partial: u32,
     letters: VecDeque<Instant>,
     not_before: Option<Instant>,
     /// When it was last seen to fail although all is well.
@@ -70,11 +74,23 @@ impl Past {
         let before = self.failing.replace(now);
         let is_another = before.is_some_and(|before| FORGET <= now - before);
         if is_another {
-            self.fruitless = 0;
+            (self.fruitless, self.partial) = (0, 0);
         }
         self.ended.take_if(|end| end.settings != *settings || (is_another && end.passes));
         while self.letters.front().is_some_and(|at| WINDOW <= now - *at) {
             self.letters.pop_front();
+        }
+    }
+
+    /// What a trial found says whether it is the records at all.
+    fn weigh(&mut self, found: &Found) {
+        if 0 < found.poison || found.cut.is_some() {
+            (self.fruitless, self.partial) = (0, 0);
+            return;
+        }
+        self.partial = if found.partial { self.partial + 1 } else { 0 };
+        if !found.partial || PARTIAL <= self.partial {
+            self.fruitless += 1;
         }
     }
 }
@@ -182,7 +198,7 @@ impl Trials {
                     "trial is over"
                 );
                 past.letters.extend(std::iter::repeat_n(now, found.poison));
-                past.fruitless = if found.is_fruitless() { past.fruitless + 1 } else { 0 };
+                past.weigh(&found);
                 if found.poison == 0 && found.cut.is_some() {
                     // The target is the trouble; the sink is not to be stopped again at once for it.
                     past.not_before = Some(now + PAUSE);

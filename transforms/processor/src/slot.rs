@@ -242,7 +242,10 @@ impl Slot {
             self.status.set_in_flight(seat.batch.len() - from);
             // What is left may take long, and whoever told the slot something waits. It is read again later.
             if from < seat.batch.len() && self.is_told_otherwise(seat) {
-                seat.session.rewind()?;
+                // Another session begins behind what is committed by itself.
+                if !self.control.is_stopped() && seat.restarts == self.restarts() {
+                    seat.session.rewind()?;
+                }
                 break;
             }
         }

@@ -83,13 +83,25 @@ pub fn elsewhere(trace: &str) -> Option<&'static str> {
     if trace.contains(START) {
         return Some("the task's start");
     }
-    let own = trace.lines().filter(|line| !line.trim_start().starts_with("at ")).map(unquoted);
-    let own = own.collect::<String>().to_lowercase();
+    let own = own_words(trace).to_lowercase();
     ELSEWHERE.into_iter().find(|words| own.contains(words))
 }
 
-/// A line without what it quotes: that may be a customer's, and would say "timeout" where a record is at fault. From the
-/// first quotation mark to the last, since what is quoted may hold some as well.
+/// A trace without its frames and without what it quotes of records: that may be a customer's, and would say "timeout"
+/// where a record is at fault.
+fn own_words(trace: &str) -> String {
+    // The statement of a failed batch holds values, over several lines where they do.
+    let mut parts = trace.split("Batch entry ");
+    let head = parts.next().unwrap_or_default().to_owned();
+    let told = parts.fold(head, |told, part| told + part.rsplit_once("was aborted: ").map_or(part, |(_, why)| why));
+    // PostgreSQL tells the failing row in its details.
+    let is_own = |line: &&str| !["at ", "Detail: "].iter().any(|start| line.trim_start().starts_with(start));
+    // The body of an answer of Elasticsearch; one about a document comes in words.
+    let own = |line: &str| if line.starts_with('{') { line.to_owned() } else { unquoted(line) };
+    told.lines().filter(is_own).map(own).collect()
+}
+
+/// A line without what stands in quotation marks: from the first to the last, since what is quoted may hold some as well.
 fn unquoted(line: &str) -> String {
     let line = between(line, |_, mark| mark == '"');
     // No apostrophe, as in "the field's value".
@@ -197,6 +209,9 @@ mod tests {
             "Batch entry 0 INSERT INTO \"public\".\"t\" VALUES (('connection refused'),('disk full')) was aborted: ERROR: \
              invalid byte sequence for encoding \"UTF8\": 0x00",
             "ERROR: invalid input syntax for type json: \"timed out",
+            "Batch entry 0 INSERT INTO \"t\" VALUES (('a line\nthis timed out'::varchar)) was aborted: ERROR: bad byte",
+            "ERROR: null value in column \"amount\" violates not-null constraint\n  Detail: Failing row contains (o-1, \
+             null, connection refused).",
         ] {
             assert_eq!(elsewhere(line), None, "{line}");
         }
@@ -204,6 +219,12 @@ mod tests {
             ("ERROR: relation \"orders\" does not exist", "\" does not exist"),
             ("FATAL: password authentication failed for user \"orders\"", "password authentication"),
             ("the sink's connection timed out after 'PT5S'", "timed out"),
+            (
+                "org.elasticsearch.client.ResponseException: method [PUT], host [http://es:9200], URI [/t/_doc/1], status \
+                 line [HTTP/1.1 500 Internal Server Error]\n{\"error\":{\"type\":\"i_o_exception\",\"reason\":\"No \
+                 space left on device\"},\"status\":500}",
+                "no space left",
+            ),
             ("Batch entry 0 INSERT INTO \"t\" VALUES ('x') was aborted: ERROR: deadlock detected", "deadlock detected"),
         ] {
             assert_eq!(elsewhere(line), Some(words), "{line}");

@@ -107,11 +107,14 @@ async fn three_trials_in_a_row_that_find_nothing_end_it_and_a_cut_one_is_none_of
 async fn a_trial_that_had_no_room_for_all_says_nothing_of_the_records() {
     let mut trials = trials(9);
     let partial = || Ok(Found { partial: true, ..found(0, None) });
-    for one in [Ok(found(0, None)), Ok(found(0, None)), partial(), partial(), partial(), partial()] {
+    let whole = [Ok(found(0, None)), Ok(found(0, None))];
+    for one in whole.into_iter().chain((1..PARTIAL).map(|_| partial())) {
         ended(&mut trials, one);
         assert_eq!(why(&trials), None);
     }
     assert!(begins(&mut trials, &Settings::new()), "what is left is tried next");
+    ended(&mut trials, partial());
+    assert!(why(&trials).is_some(), "all that a poll brings was tried");
 }
 
 #[tokio::test]

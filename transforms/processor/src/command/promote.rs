@@ -53,7 +53,7 @@ pub struct Rollback {
     pub name: String,
     /// The alias of the module in the pipeline, such as enrich
     pub alias: String,
-    /// The version to go back to [default: the newest one below what runs that ran here and is not refused]
+    /// The version to go back to [default: the newest one below what runs that ran here and is not refused, as far as is remembered]
     #[arg(long)]
     pub to: Option<String>,
     /// Where.
@@ -174,7 +174,7 @@ impl Change {
         let old = self.file.config().get(&self.key).map_or("", String::as_str);
         Err(anyhow::Error::from(error).context(format!(
             "it is not known whether the change was stored; {path} says {module}. `connectors apply` makes it so, \
-             `transforms promote {name} {}={old}` takes it back",
+             `transforms promote` with {}={old} takes it back",
             self.alias
         )))
     }

@@ -288,7 +288,7 @@ async fn the_file_goes_back_only_when_the_change_was_refused() {
         assert!(!output.status.success() && error.contains(words) && error.contains("its own words"), "{error}");
         assert_eq!(std::fs::read_to_string(dir.join("p.json")).unwrap(), file, "{status}");
         if status.is_server_error() {
-            assert!(error.contains("`transforms promote p x=panic@0.1.0` takes it back"), "{error}");
+            assert!(error.contains("`transforms promote` with x=panic@0.1.0 takes it back"), "{error}");
         }
     }
     tasks.drain(PATIENCE).await;

@@ -62,7 +62,6 @@ async fn a_breaker_that_stops_fails_the_slot_until_it_is_restarted() {
     process.upload(1).await;
     let settings = [("breaker.policy", "stop"), ("breaker.max.errors", "5"), ("breaker.window.records", "50")];
     process.put(&config(1, "trap", &settings)).await;
-    // At most four are committed before each trip, so enough are left for two more.
     world.orders(ids("bad", 0..13));
     let failed = tripped(&process, 1.0).await;
     assert!(failed["tasks"][0]["trace"].as_str().unwrap().contains("breaker tripped"), "{failed}");

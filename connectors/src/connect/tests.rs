@@ -1,5 +1,6 @@
 //! How answers of Connect are read.
 
+use super::status::cause;
 use super::*;
 
 fn answer(status: u16, body: &str) -> Answer {

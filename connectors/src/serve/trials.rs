@@ -226,8 +226,6 @@ impl Trials {
             error!(connector = sink, why = end.why, "no more records are tried");
             self.board.set_ended(sink, Some(end.why.clone()));
             self.past.entry(sink.to_owned()).or_default().ended = Some(end);
-        } else {
-            self.board.set_ended(sink, None);
         }
     }
 

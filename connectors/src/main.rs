@@ -65,7 +65,7 @@ fn main() -> ExitCode {
 fn start(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::init(&args.telemetry)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match args.command {
             Command::Lint(options) => Ok(ExitCode::from(app::lint(&options)?)),
             Command::Apply(options) => app::apply(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
@@ -81,5 +81,8 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
             Command::Verify(options) => verify::verify(&args.servers, &options).await.map(ExitCode::from),
             Command::Serve(options) => app::serve(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
         }
-    })
+    });
+    // What blocks now has had its deadline.
+    runtime.shutdown_background();
+    ended
 }

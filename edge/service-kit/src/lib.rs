@@ -39,6 +39,8 @@ pub mod tasks;
 pub mod telemetry;
 pub mod tokens;
 pub mod traceparent;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub mod waits;
 
 pub use admin::Admin;
 pub use door::Door;

@@ -140,9 +140,11 @@ impl Slot {
         let restarts = self.restarts();
         let (version, work) = self.work()?;
         let session = Session::open(&self.kafka, &self.identity, &self.topics, self.control.accepted_gaps())?;
-        if let Err(fault) = session.settle() {
+        // It may take longer than whoever stops the slot waits for it.
+        let settled = session.settle(&|| self.control.is_stopped());
+        if settled != Ok(true) {
             self.close(session);
-            return Err(fault.into());
+            return Err(settled.map_or_else(End::from, |_| End::Stopped));
         }
         self.status.set_work(version);
         Ok(Seat {

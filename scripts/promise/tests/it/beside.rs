@@ -3,12 +3,19 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use stack::Service;
 
 use crate::clock::Clock;
+use crate::faults::LOOK;
 use crate::house::House;
 use crate::strikes::signal;
+
+/// Ten seconds are promised.
+const LEAVES: Duration = Duration::from_secs(15);
+/// So many lines of a log say why a process ended otherwise than it should.
+const LAST: usize = 12;
 
 /// Free when it was looked for: for who must come back to where others know it, or says nowhere where it listens.
 pub(crate) fn free_address() -> String {
@@ -16,7 +23,10 @@ pub(crate) fn free_address() -> String {
 }
 
 /// Killed with this value.
-pub(crate) struct Beside(Child);
+pub(crate) struct Beside {
+    child: Child,
+    log: PathBuf,
+}
 
 /// One that is to start: as the stack's own was, but for its name, its port and what is said here.
 pub(crate) struct Aside<'h> {
@@ -79,10 +89,12 @@ impl<'h> Aside<'h> {
     /// At the address of the stack's own.
     pub(crate) fn at_its_address(self) -> Self {
         let endpoints = self.house.stack.endpoints();
-        let [edge, admin, transforms] = [&endpoints.edge, &endpoints.edge_admin, &endpoints.transforms]
-            .map(|url| url.trim_start_matches("http://"));
+        let [edge, admin, transforms, connectors] =
+            [&endpoints.edge, &endpoints.edge_admin, &endpoints.transforms, &endpoints.connectors]
+                .map(|url| url.trim_start_matches("http://"));
         match self.service {
             Service::Edge => self.admin_at(admin).at(edge),
+            Service::Connectors => self.at(connectors),
             _ => self.at(transforms),
         }
     }
@@ -102,22 +114,22 @@ impl Beside {
 
     /// Any command, its output in `log`.
     pub(crate) fn run(mut command: Command, log: &Path) -> Self {
-        let log = OpenOptions::new().create(true).append(true).open(log).unwrap();
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        Self(command.spawn().unwrap())
+        let output = OpenOptions::new().create(true).append(true).open(log).unwrap();
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        Self { child: command.spawn().unwrap(), log: log.to_owned() }
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// SIGTERM.
     pub(crate) fn ask_to_leave(&self) {
-        assert!(signal(self.0.id(), "TERM"));
+        assert!(signal(self.child.id(), "TERM"));
     }
 
     /// SIGTERM, its end, and the stack's own in its place again.
@@ -127,18 +139,32 @@ impl Beside {
         house.stack.wait_ready(service, service.start_deadline()).unwrap();
     }
 
-    /// SIGTERM, and its end.
+    /// SIGTERM, and its end, in time and in order.
     pub(crate) fn leave(mut self) {
-        assert!(self.is_running(), "the process beside has ended by itself");
+        assert!(self.is_running(), "the process beside has ended by itself: {}", self.last_words());
         self.ask_to_leave();
-        let status = self.0.wait().unwrap();
-        assert!(status.success(), "after SIGTERM: {status}");
+        let asked = Instant::now();
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None => assert!(asked.elapsed() < LEAVES, "it does not end after SIGTERM: {}", self.last_words()),
+            }
+            std::thread::sleep(LOOK);
+        };
+        assert!(status.success(), "after SIGTERM: {status}, and it says: {}", self.last_words());
+    }
+
+    /// The end of its log.
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        format!("{}\n{}", self.log.display(), lines[lines.len().saturating_sub(LAST)..].join("\n"))
     }
 }
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

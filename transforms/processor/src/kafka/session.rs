@@ -67,13 +67,16 @@ impl Session {
         Ok(Self { clients, rebalances, kafka: Arc::clone(kafka), committed: None, news: None })
     }
 
-    /// Settles what an earlier holder of the identity left open. The consumer joins the group meanwhile; it is polled,
-    /// and so looks up committed offsets, only after that.
+    /// Settles what an earlier holder of the identity left open; `false` when it is `over` before that. The consumer joins
+    /// the group meanwhile; it is polled, and so looks up committed offsets, only after that.
     ///
     /// # Errors
-    /// When the broker does not settle the identity in time. The session is of no use then, and must be closed.
-    pub fn settle(&self) -> Result<(), Fault> {
-        self.until(self.kafka.now() + client::TRANSACTION_TIMEOUT, |_| self.clients.init_transactions(INIT_STEP))
+    /// When the broker does not settle the identity in time. Then, as when it is over, the session must be closed.
+    pub fn settle(&self, over: &dyn Fn() -> bool) -> Result<bool, Fault> {
+        self.until(self.kafka.now() + client::TRANSACTION_TIMEOUT, |_| match over() {
+            true => Ok(false),
+            false => self.clients.init_transactions(INIT_STEP).map(|()| true),
+        })
     }
 
     /// Gathers a batch: waits up to `wait` for a first record, then takes what is there until the batch is full or

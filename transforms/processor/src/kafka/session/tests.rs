@@ -29,6 +29,8 @@ struct State {
     records: VecDeque<Input>,
     /// For how long each poll was ready to wait.
     polls: Vec<u128>,
+    /// Whether the broker settles no identity.
+    unsettled: bool,
 }
 
 impl Told {
@@ -69,7 +71,12 @@ impl Clients for Told {
         }
         record.map(Ok)
     }
-    fn init_transactions(&self, _: Duration) -> Result<(), Fault> {
+    fn init_transactions(&self, timeout: Duration) -> Result<(), Fault> {
+        let mut state = self.state();
+        if state.unsettled {
+            state.gone += timeout;
+            return Err(Fault::found(Call::Init, Signal::Retriable, "busy"));
+        }
         Ok(())
     }
     fn assignment_lost(&self) -> bool {
@@ -123,6 +130,20 @@ fn a_batch_waits_for_more_only_while_the_broker_finishes_the_transaction_before(
         assert_eq!(std::mem::take(&mut told.state().polls), [100, waits], "{pause} ms after the commit");
         session.transact(&batch, &[], &|_| ()).unwrap();
     }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_an_identity_to_be_settled() {
+    let told = Told { begun: Instant::now(), state: Arc::default() };
+    let kafka: Arc<dyn Kafka> = Arc::new(told.clone());
+    let session = || Session::open(&kafka, &Identity::new("p", "a", 0), &["t".to_owned()], Vec::new()).unwrap();
+    assert_eq!(session().settle(&|| false), Ok(true));
+    told.state().unsettled = true;
+    // Told after three seconds.
+    let stop = kafka.now() + Duration::from_secs(3);
+    assert_eq!(session().settle(&|| stop <= kafka.now()), Ok(false));
+    assert!(kafka.now() < stop + INIT_STEP, "{:?}", kafka.now() - stop);
+    session().settle(&|| false).unwrap_err();
 }
 
 #[test]

@@ -71,11 +71,12 @@ impl Manager {
             while slots.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(10));
             }
-            slots.threads.iter().filter(|thread| !thread.is_finished()).count()
+            let left = slots.threads.iter().filter(|thread| !thread.is_finished());
+            left.filter_map(|thread| thread.thread().name().map(str::to_owned)).collect::<Vec<_>>()
         });
         match ended.await {
-            Ok(0) => {}
-            Ok(left) => (self.alarm)(&format!("{left} slots did not end in {END_DEADLINE:?}")),
+            Ok(left) if left.is_empty() => {}
+            Ok(left) => (self.alarm)(&format!("did not end in {END_DEADLINE:?}: {}", left.join(", "))),
             Err(error) => tracing::warn!(error = %error, "waiting for slots ended early"),
         }
     }

@@ -11,10 +11,13 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::board::Board;
+use super::duty;
 use super::healer::Episode;
 use super::isolate::{Found, IsolateError, Isolator, trial};
 use super::metrics::Metrics;
 use crate::connect::{Listed, Settings};
+use crate::kafka::blocking;
+use crate::kafka::lag::Reader;
 use crate::rehearse::mark::is_rehearsal;
 
 /// Restarts that did not help although the target is well, after which the records are tried.
@@ -29,6 +32,8 @@ const PARTIAL: u32 = 10;
 const FORGET: Duration = Duration::from_secs(600);
 /// What another healer has begun is left to it for so long: longer than any trial.
 const LEASE: Duration = Duration::from_secs(120);
+/// A healer that is not in the healers' group for so long is gone; one that takes part anew is back sooner.
+const ABSENT: Duration = Duration::from_secs(15);
 /// The time over which dead letters are counted.
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -41,9 +46,19 @@ pub struct Trials {
     metrics: Arc<Metrics>,
     tasks: Tasks,
     running: BTreeMap<String, JoinHandle<Option<Result<Found, IsolateError>>>>,
-    /// Trials of other healers: whose, and since when they are seen.
-    foreign: BTreeMap<String, (String, Instant)>,
+    /// Trials of other healers.
+    foreign: BTreeMap<String, Foreign>,
     past: BTreeMap<String, Past>,
+}
+
+/// A trial that another healer has begun.
+#[derive(Debug)]
+struct Foreign {
+    healer: String,
+    /// Since when the trial is seen.
+    since: Instant,
+    /// When its healer was in the group, or may have been.
+    present: Instant,
 }
 
 /// What is remembered of a sink's trials.
@@ -130,9 +145,13 @@ impl Trials {
             .values()
             .filter_map(|one| Some((sink_of(one)?.to_owned(), one.info.config.get(trial::HEALER)?.clone())))
             .collect();
-        self.foreign.retain(|sink, (healer, _)| there.get(sink) == Some(healer));
+        self.foreign.retain(|sink, foreign| there.get(sink) == Some(&foreign.healer));
+        let present = match there.values().any(|healer| *healer != self.isolator.healer) {
+            true => self.present().await,
+            false => None,
+        };
         for (sink, healer) in &there {
-            if !self.running.contains_key(sink) && self.is_left(sink, healer) {
+            if !self.running.contains_key(sink) && self.is_left(sink, healer, present.as_ref()) {
                 warn!(connector = sink, healer, "a trial was left behind, the sink runs on");
                 if let Err(err) = self.isolator.release(sink).await {
                     warn!(connector = sink, error = %err, "kafka connect did not remove the trial");
@@ -142,14 +161,26 @@ impl Trials {
         there.into_keys().chain(self.running.keys().cloned()).collect()
     }
 
+    /// The healers that are in their group; `None` where Kafka does not say.
+    async fn present(&self) -> Option<BTreeSet<String>> {
+        let kafka = self.isolator.kafka.clone();
+        let asked = blocking(move || Reader::new(&kafka, duty::GROUP)?.instances()).await;
+        asked.ok().map(|all| all.into_keys().collect())
+    }
+
     /// Whether the healer that began a trial is gone.
-    fn is_left(&mut self, sink: &str, healer: &str) -> bool {
+    fn is_left(&mut self, sink: &str, healer: &str, present: Option<&BTreeSet<String>>) -> bool {
         if healer == self.isolator.healer {
             return true;
         }
-        let (_, since) = self.foreign.entry(sink.to_owned()).or_insert_with(|| (healer.to_owned(), Instant::now()));
+        let now = Instant::now();
+        let begun = || Foreign { healer: healer.to_owned(), since: now, present: now };
+        let foreign = self.foreign.entry(sink.to_owned()).or_insert_with(begun);
+        if present.is_none_or(|all| all.contains(healer)) {
+            foreign.present = now;
+        }
         self.board.set_trial(sink, Some(format!("{healer} tries its records")));
-        LEASE <= since.elapsed()
+        LEASE <= now - foreign.since || ABSENT <= now - foreign.present
     }
 
     /// Begins a trial of a sink that failed although all is well, if it is time; true where one began.

@@ -60,6 +60,11 @@ impl<'h> Aside<'h> {
         self.with("--admin-listen", address)
     }
 
+    /// A healer that lets so many records of a sink become dead letters in a minute.
+    pub(crate) fn allows(self, letters: &str) -> Self {
+        self.with("--poison-per-minute", letters)
+    }
+
     /// Its Kafka is elsewhere.
     pub(crate) fn kafka(mut self, kafka: &str) -> Self {
         self.environment.push(("KAFKA_BOOTSTRAP_SERVERS", kafka.to_owned()));

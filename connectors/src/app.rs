@@ -21,6 +21,7 @@ use crate::connect::Connect;
 use crate::elastic::Elastic;
 use crate::files;
 use crate::finding::{Finding, Severity};
+use crate::http::{Access, Http};
 use crate::lint;
 use crate::postgres::Postgres;
 use crate::serve::duty::Duty;
@@ -128,9 +129,16 @@ pub async fn watch(servers: &Servers, options: &Watch) -> anyhow::Result<()> {
 }
 
 fn sources(servers: &Servers, supervisor: &str) -> anyhow::Result<Sources> {
+    let rest = |base: &str, access: &Access| Http::new(base, status::BESIDE_TIMEOUT, access);
+    let transforms_rest = rest(&servers.transforms, &Access::default())?;
     Ok(Sources {
         connect: connect(servers)?,
+        connect_rest: rest(&servers.connect, &servers.connect_access.access()?)?,
         transforms: transforms(servers)?,
+        transforms_rest: match servers.transforms_token.reveal() {
+            "" => transforms_rest,
+            token => transforms_rest.with_token(token),
+        },
         kafka: servers.kafka.clone(),
         supervisor: supervisor.to_owned(),
     })

@@ -1,8 +1,10 @@
 //! `connectors dead-letters list | show | replay | discard`, for all three dead-letter topics. Nothing in them is ever
 //! changed or deleted; what was done with a letter stands in a topic of its own ([`marks`]).
 //!
-//! [`select`] reads letters, [`letter`] takes one apart, [`guard`] knows later POSTs, [`replay`] sends.
+//! [`select`] reads letters, [`letter`] takes one apart, [`guard`] knows later POSTs, [`replay`] sends; [`count`] is for
+//! `status`.
 
+pub mod count;
 pub mod guard;
 pub mod letter;
 pub mod list;

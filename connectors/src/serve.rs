@@ -111,6 +111,7 @@ impl Supervisor {
                 }
                 self.answering.unmet(err.to_string());
                 self.metrics.connect_up.set(0);
+                self.metrics.forget_states();
                 self.board.away();
                 return AWAY;
             }
@@ -132,6 +133,7 @@ impl Supervisor {
         // Also while another healer acts, or a trial.
         for (name, one) in &listed {
             self.metrics.unhealthy(name).set(unhealthy(&one.status));
+            self.metrics.stands(name, &one.status);
         }
         let states: BTreeMap<&String, State> =
             listed.iter().map(|(name, one)| (name, self.state(name, &one.status))).collect();

@@ -1,38 +1,53 @@
-//! `connectors status`: every connector and pipeline with state, tasks, lag, last failure and healing, as a table or
-//! JSON. Asks Kafka Connect, `transforms`, Kafka and the supervisor side by side; whoever is away is named.
+//! `connectors status`: every connector and pipeline with state, tasks, lag, version, last failure and healing, and the
+//! dead letters that wait, as a table or JSON. Asks Kafka Connect, `transforms`, Kafka and the supervisor side by side;
+//! whoever is away is named.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use http::Method;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::connect::{self, Connect, ConnectError, RUNNING, Settings, Status};
+use crate::connect::{Connect, ConnectError, Part, RUNNING, Settings, Status};
 use crate::http::{Access, Body, Http};
-use crate::kafka::KafkaError;
-use crate::kafka::lag::{Looked, Place, Reader};
-use crate::names::sink_group;
 use crate::serve::admin::HEALING;
-use crate::serve::{duty, trials};
+use crate::serve::trials;
 
+mod letters;
+mod positions;
 mod show;
+mod versions;
 
+pub use letters::DeadLetters;
 pub use show::table;
+pub(crate) use show::{troubles, waiting};
+pub use versions::{Module, Versions};
 
-/// The supervisor is on the same machine; a status must not wait for it.
-const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(2);
+use letters::Counting;
+use positions::{Lags, Readers};
+use versions::Told;
+
+/// The supervisor is on the same machine, and what else is told beside the states is worth no longer wait.
+pub(crate) const BESIDE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A status is for now; a worker in a rebalance is named as such.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The kind of what Kafka Connect runs.
+const SINK: &str = "sink";
+/// The kind of what `transforms` runs.
+const PIPELINE: &str = "pipeline";
 
 /// Whom to ask.
 #[derive(Debug, Clone)]
 pub struct Sources {
     /// Kafka Connect.
     pub connect: Connect,
+    /// The same, for what only a status wants to know: workers and versions.
+    pub connect_rest: Http,
     /// `transforms`.
     pub transforms: Connect,
+    /// The same, for workers and modules.
+    pub transforms_rest: Http,
     /// Kafka's bootstrap servers.
     pub kafka: String,
     /// `connectors serve`.
@@ -41,13 +56,19 @@ pub struct Sources {
 
 /// The whole answer.
 #[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Every connector and pipeline is RUNNING, with all its tasks, and everyone asked has answered.
+    /// Every connector and pipeline is RUNNING, with all its tasks, and everyone asked has answered. Dead letters do
+    /// not count: the rest flows on beside them.
     pub ok: bool,
     /// One row a connector or pipeline.
     pub connectors: Vec<Row>,
+    /// The dead letters with which nothing was done.
+    pub dead_letters: DeadLetters,
     /// Every `connectors serve` that takes part; nothing where Kafka did not tell.
     pub healers: Option<Vec<Healer>>,
+    /// Of the servers, as far as they tell.
+    pub versions: Versions,
     /// Who could not be asked, and why.
     pub unreachable: Vec<String>,
 }
@@ -73,16 +94,33 @@ pub struct Row {
     pub state: String,
     /// How many tasks are RUNNING.
     pub running: usize,
-    /// How many tasks there are.
-    pub tasks: usize,
+    /// Its tasks.
+    pub tasks: Vec<Task>,
     /// Records that wait, as far as is known.
     pub lag: Option<i64>,
     /// Where it stands in each partition.
     pub partitions: Vec<Partition>,
+    /// The version of its plugin, or the labels of its modules as rows have them; nothing where that is not told.
+    pub version: Option<String>,
+    /// The modules of a pipeline, in order.
+    pub modules: Vec<Module>,
     /// Why it failed.
     pub failure: Option<String>,
     /// What the supervisor does about it.
     pub healing: Option<String>,
+}
+
+/// One task of a connector, or one slot of a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Task {
+    /// Its number.
+    pub id: i32,
+    /// Its state.
+    pub state: String,
+    /// Who has it; nothing where that is not told.
+    pub worker: Option<String>,
+    /// Why it failed.
+    pub failure: Option<String>,
 }
 
 /// Where a connector stands in a partition.
@@ -100,60 +138,95 @@ pub struct Partition {
 
 impl Row {
     fn is_well(&self) -> bool {
-        self.state == RUNNING && 0 < self.tasks && self.running == self.tasks
+        self.state == RUNNING && !self.tasks.is_empty() && self.running == self.tasks.len()
     }
+}
+
+impl Task {
+    fn of(connector: &str, part: &Part, told: &Told) -> Self {
+        // A part's words are found as those of a connector that has only this one.
+        let alone = Status { connector: part.clone(), ..Status::default() };
+        Self { id: part.id, state: part.state.clone(), worker: told.worker(connector, part), failure: alone.failure() }
+    }
+}
+
+/// What is kept from look to look, for whoever asks again and again.
+#[derive(Default)]
+pub struct Memory {
+    readers: Readers,
+    letters: Counting,
 }
 
 /// Asks everyone.
 pub async fn gather(sources: &Sources) -> Report {
-    gather_with(sources, Readers::new()).await.0
+    gather_with(sources, &mut Memory::default()).await
 }
 
-/// The same with readers of before, for whoever asks again and again; gives them back.
-pub async fn gather_with(sources: &Sources, readers: Readers) -> (Report, Readers) {
-    let (sinks, pipelines, healing) = tokio::join!(
+/// The same, with what is kept from the look before.
+pub async fn gather_with(sources: &Sources, memory: &mut Memory) -> Report {
+    let Memory { readers, letters } = memory;
+    let (mut report, ()) = tokio::join!(look(sources, readers), letters.look(&sources.kafka));
+    report.dead_letters = letters.told();
+    report
+}
+
+/// All but the dead letters.
+async fn look(sources: &Sources, readers: &mut Readers) -> Report {
+    let (sinks, pipelines, healing, workers, processes) = tokio::join!(
         limited("Kafka Connect", sinks(&sources.connect)),
         limited("transforms", pipelines(&sources.transforms)),
         healing(&sources.supervisor),
+        versions::ask(&sources.connect_rest),
+        versions::ask(&sources.transforms_rest),
     );
-    let mut report = Report::default();
-    let mut asked = Vec::new();
-    for (kind, answer) in [("sink", sinks), ("pipeline", pipelines)] {
+    let versions = Versions { connect: workers.server(), transforms: processes.server() };
+    let mut report = Report { versions, ..Report::default() };
+    let mut asked: Vec<Asked> = Vec::new();
+    for (kind, answer) in [(SINK, sinks), (PIPELINE, pipelines)] {
         match answer {
             Ok(found) => asked.extend(found.into_iter().map(|(status, settings)| (kind, status, settings))),
             Err(reason) => report.unreachable.push(reason),
         }
     }
-    let (lags, readers) = match positions(&sources.kafka, &asked, readers).await {
-        Ok((lags, healers, readers)) => {
-            report.healers = healers;
-            (lags, readers)
+    let lags = match positions::ask(&sources.kafka, &asked, std::mem::take(readers)).await {
+        Ok((lags, healers, back)) => {
+            (report.healers, *readers) = (healers, back);
+            lags
         }
         Err(err) => {
             report.unreachable.push(format!("Kafka: {err}"));
-            (Lags::new(), Readers::new())
+            Lags::new()
         }
     };
-    report.connectors = asked.iter().map(|(kind, status, _)| row(kind, status, &lags, &healing)).collect();
+    let told = |kind: &str| if kind == SINK { &workers } else { &processes };
+    report.connectors = asked.iter().map(|one| row(one, told(one.0), &lags, &healing)).collect();
     report.ok =
         report.unreachable.is_empty() && !report.connectors.is_empty() && report.connectors.iter().all(Row::is_well);
-    (report, readers)
+    report
 }
 
-fn row(kind: &'static str, status: &Status, lags: &Lags, healing: &Value) -> Row {
-    let told = healing.get("connectors").and_then(|connectors| connectors.get(&status.name)?.get("healing")?.as_str());
+fn row((kind, status, settings): &Asked, told: &Told, lags: &Lags, healing: &Value) -> Row {
+    let name = &status.name;
+    let healer = healing.get("connectors").and_then(|connectors| connectors.get(name)?.get("healing")?.as_str());
+    let is_sink = *kind == SINK;
+    let modules = if is_sink { Vec::new() } else { told.modules(name, settings) };
     Row {
-        name: status.name.clone(),
+        name: name.clone(),
         kind,
         state: status.connector.state.clone(),
         running: status.tasks.iter().filter(|task| task.state == RUNNING).count(),
-        tasks: status.tasks.len(),
-        lag: lags.get(&status.name).and_then(|found| found.lag),
-        partitions: lags.get(&status.name).map(|found| found.partitions.clone()).unwrap_or_default(),
+        tasks: status.tasks.iter().map(|task| Task::of(name, task, told)).collect(),
+        lag: lags.get(name).and_then(|found| found.lag),
+        partitions: lags.get(name).map(|found| found.partitions.clone()).unwrap_or_default(),
+        version: if is_sink { told.plugin(name, settings) } else { versions::labels(&modules) },
+        modules,
         failure: status.failure(),
-        healing: told.filter(|_| kind == "sink").map(str::to_owned),
+        healing: healer.filter(|_| is_sink).map(str::to_owned),
     }
 }
+
+/// The kind of a connector, its state and its settings.
+type Asked = (&'static str, Status, Settings);
 
 /// A connector's state and settings.
 pub(crate) type Found = Vec<(Status, Settings)>;
@@ -187,111 +260,19 @@ pub(crate) async fn limited(
 
 /// Nothing where no supervisor answers: it is no part of the flow.
 pub(crate) async fn healing(supervisor: &str) -> Value {
-    let Ok(http) = Http::new(supervisor, SUPERVISOR_TIMEOUT, &Access::default()) else { return Value::Null };
-    match http.send(Method::GET, HEALING, Body::Empty).await {
+    match Http::new(supervisor, BESIDE_TIMEOUT, &Access::default()) {
+        Ok(http) => get(&http, HEALING).await,
+        Err(_) => Value::Null,
+    }
+}
+
+/// Nothing where no answer comes.
+async fn get(http: &Http, path: &str) -> Value {
+    match http.send(Method::GET, path, Body::Empty).await {
         Ok(answer) if answer.status.is_success() => serde_json::from_slice(&answer.body).unwrap_or_default(),
         Ok(_) | Err(_) => Value::Null,
     }
 }
 
-/// Readers of groups' positions, by group.
-pub type Readers = BTreeMap<String, Reader>;
-
-/// By connector.
-type Lags = BTreeMap<String, Waits>;
-
-/// What waits before a connector.
-#[derive(Debug, Clone, Default)]
-struct Waits {
-    /// Nothing where it could not be seen in time.
-    lag: Option<i64>,
-    partitions: Vec<Partition>,
-}
-
-/// What waits before each, and who heals. Kafka's client blocks; all groups are asked in one blocking piece of work.
-async fn positions(
-    servers: &str,
-    asked: &[(&'static str, Status, Settings)],
-    mut readers: Readers,
-) -> Result<(Lags, Option<Vec<Healer>>, Readers), KafkaError> {
-    let groups: Vec<(String, String, Vec<String>)> = asked
-        .iter()
-        .map(|(kind, status, settings)| {
-            let group = if *kind == "sink" { sink_group(&status.name) } else { status.name.clone() };
-            (status.name.clone(), group, connect::topics(settings))
-        })
-        .collect();
-    let servers = servers.to_owned();
-    let work = tokio::task::spawn_blocking(move || {
-        readers.retain(|known, _| known == duty::GROUP || groups.iter().any(|(_, group, _)| group == known));
-        let mut lags = Lags::new();
-        for (name, group, topics) in groups {
-            lags.insert(name, waits(reader(&mut readers, &servers, group)?, &topics)?);
-        }
-        // Who may not see the group still sees the rest.
-        let healers = reader(&mut readers, &servers, duty::GROUP.to_owned())?.instances().ok();
-        let healer = |(name, on_duty)| Healer { name, on_duty };
-        Ok((lags, healers.map(|all| all.into_iter().map(healer).collect()), readers))
-    });
-    work.await.map_err(|_| KafkaError::Cut)?
-}
-
-fn reader<'r>(readers: &'r mut Readers, servers: &str, group: String) -> Result<&'r Reader, KafkaError> {
-    Ok(match readers.entry(group) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(place) => {
-            let reader = Reader::new(servers, place.key())?;
-            place.insert(reader)
-        }
-    })
-}
-
-/// A partition where only markers of transactions are left counts nothing; with one that nobody could look into, the
-/// sum is unknown.
-fn waits(reader: &Reader, topics: &[String]) -> Result<Waits, KafkaError> {
-    let places = reader.places(topics)?;
-    let waiting: Vec<Place> = places.iter().filter(|place| 0 < place.lag()).cloned().collect();
-    let looked = if waiting.is_empty() { Looked::default() } else { reader.unread(&waiting)? };
-    let partition = |place: &Place| Partition {
-        topic: place.spot.0.clone(),
-        partition: place.spot.1,
-        committed: place.committed,
-        lag: match (looked.unread.contains(&place.spot), looked.unknown.contains(&place.spot)) {
-            (true, _) => Some(place.lag()),
-            (false, true) => None,
-            (false, false) => Some(0),
-        },
-    };
-    let partitions: Vec<Partition> = places.iter().map(partition).collect();
-    Ok(Waits { lag: partitions.iter().map(|one| one.lag).sum(), partitions })
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub(crate) fn sink(name: &str, state: &str, running: usize, tasks: usize) -> Row {
-        Row {
-            name: name.to_owned(),
-            kind: "sink",
-            state: state.to_owned(),
-            running,
-            tasks,
-            lag: Some(7),
-            ..Row::default()
-        }
-    }
-
-    #[test]
-    fn a_connector_is_well_only_with_all_its_tasks() {
-        assert!(sink("a", "RUNNING", 2, 2).is_well());
-        for row in [
-            sink("a", "RUNNING", 1, 2),
-            sink("a", "RUNNING", 0, 0),
-            sink("a", "FAILED", 2, 2),
-            sink("a", "PAUSED", 2, 2),
-        ] {
-            assert!(!row.is_well(), "{row:?}");
-        }
-    }
-}
+pub(crate) mod tests;

@@ -1,5 +1,5 @@
 //! `connectors watch`: the status again and again, with how fast each partition is read and how long a backlog still
-//! takes. On a terminal one screen is drawn over; elsewhere each look is a line a connector.
+//! takes. On a terminal one screen is drawn over; elsewhere each look is a line a connector, and one for dead letters.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::decode::plain;
-use crate::status::{self, Readers, Report, Row, Sources};
+use crate::status::{self, Memory, Report, Row, Sources};
 
 /// So many waiting partitions of a connector are shown.
 const SHOWN: usize = 12;
@@ -23,13 +23,12 @@ const BACKLOG: i64 = 50;
 
 /// Looks until it is interrupted, nobody reads any more, or so many looks are done.
 pub async fn run(sources: &Sources, every: Duration, looks: Option<u32>, is_terminal: bool) {
-    let (mut screen, mut readers) = (Screen::default(), Readers::new());
+    let (mut screen, mut memory) = (Screen::default(), Memory::default());
     let mut left = looks;
     loop {
         let round = async {
             let begun = Instant::now();
-            let (report, back) = status::gather_with(sources, std::mem::take(&mut readers)).await;
-            readers = back;
+            let report = status::gather_with(sources, &mut memory).await;
             let text = screen.look(Instant::now(), &report, is_terminal);
             let is_read = print(&text, is_terminal).is_ok();
             left = left.map(|left| left.saturating_sub(1));
@@ -140,33 +139,25 @@ impl Screen {
 
     /// A line a connector, for a log.
     fn lines(&self, report: &Report) -> String {
-        let time = OffsetDateTime::now_utc();
+        let time = clock(OffsetDateTime::now_utc());
         let mut text = String::new();
         for row in &report.connectors {
             let lag = row.lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string());
-            let _ = write!(
-                text,
-                "{:02}:{:02}:{:02}Z {} {} {}/{} lag {lag}",
-                time.hour(),
-                time.minute(),
-                time.second(),
-                plain(&row.name),
-                plain(&row.state),
-                row.running,
-                row.tasks
-            );
+            let (name, state, tasks) = (plain(&row.name), plain(&row.state), row.tasks.len());
+            let _ = write!(text, "{time} {name} {state} {}/{tasks} lag {lag}", row.running);
             if let Some(seen) = self.seen.get(&row.name).filter(|seen| seen.rated) {
                 let _ = write!(text, " rate {:.0}/s", seen.rate());
                 if let Some(left) = left(row, seen) {
                     let _ = write!(text, " left {}", span(left));
                 }
             }
-            for (label, words) in [("failure", &row.failure), ("healing", &row.healing)] {
-                if let Some(words) = words {
-                    let _ = write!(text, " {label}: {}", plain(words));
-                }
+            for trouble in status::troubles(row) {
+                let _ = write!(text, " {trouble}");
             }
             text.push('\n');
+        }
+        if let Some(waiting) = status::waiting(&report.dead_letters) {
+            let _ = writeln!(text, "{time} {waiting}");
         }
         for reason in &report.unreachable {
             let _ = writeln!(text, "cannot ask {}", plain(reason));
@@ -195,6 +186,10 @@ fn left(row: &Row, seen: &Seen) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|left| *left < Duration::from_secs(1_000_000))
 }
 
+fn clock(time: OffsetDateTime) -> String {
+    format!("{:02}:{:02}:{:02}Z", time.hour(), time.minute(), time.second())
+}
+
 fn span(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..=99 => format!("{seconds} s"),
@@ -206,7 +201,8 @@ fn span(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Partition;
+    use crate::dead_letters::count::{Counts, Open};
+    use crate::status::{DeadLetters, Partition, Task};
 
     fn report(committed: i64, lag: i64) -> Report {
         let partition = Partition { topic: "t".to_owned(), partition: 3, committed, lag: Some(lag) };
@@ -215,7 +211,7 @@ mod tests {
             kind: "sink",
             state: "RUNNING".to_owned(),
             running: 1,
-            tasks: 1,
+            tasks: vec![Task { state: "RUNNING".to_owned(), ..Task::default() }],
             lag: Some(lag),
             partitions: vec![partition],
             ..Row::default()
@@ -262,6 +258,21 @@ mod tests {
         assert!(!line.contains('\u{1b}'));
         screen.look(start, &Report::default(), false);
         assert!(screen.seen.is_empty());
+    }
+
+    #[test]
+    fn a_task_that_failed_and_dead_letters_stand_in_the_log_and_on_the_screen() {
+        let mut report = report(0, 0);
+        let failed = Task { id: 1, state: "FAILED".to_owned(), worker: Some("w".to_owned()), failure: None };
+        report.connectors.iter_mut().for_each(|row| row.tasks.push(failed.clone()));
+        let topics = Counts::from([("t".to_owned(), Open { open: 3, at_least: false })]);
+        report.dead_letters = DeadLetters { topics, age_seconds: Some(9), unknown: None };
+        let log = Screen::default().look(Instant::now(), &report, false);
+        let letters = "dead letters: 3 in t (9 s ago); see `connectors dead-letters list`\n";
+        assert!(log.contains("Z s RUNNING 1/2 lag 0 task 1: FAILED on w\n"), "{log}");
+        assert!(log.ends_with(&format!("Z {letters}")), "{log}");
+        let screen = Screen::default().look(Instant::now(), &report, true);
+        assert!(screen.contains("\n  task 1: FAILED on w\n") && screen.contains(letters), "{screen}");
     }
 
     #[test]

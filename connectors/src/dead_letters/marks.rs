@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use rdkafka::Message as _;
+use rdkafka::message::BorrowedMessage;
 use schemas::names::topics::DEAD_LETTER_MARKS;
 use serde::{Deserialize, Serialize};
 
@@ -64,12 +65,16 @@ pub fn read(scanner: &Scanner, until: Instant) -> Result<Marks, KafkaError> {
     }
     let (low, end) = scanner.watermarks(DEAD_LETTER_MARKS, 0)?;
     let whole = scanner.read(DEAD_LETTER_MARKS, 0, low..end, until, |message| {
-        let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
-        let mark = message.payload().and_then(|value| serde_json::from_slice(value).ok());
-        if let (Some(key), Some(mark)) = (key, mark) {
+        if let Some((key, mark)) = of(message) {
             marks.insert(key.to_owned(), mark);
         }
         ControlFlow::Continue(())
     })?;
     if whole { Ok(marks) } else { Err(KafkaError::Late { topic: DEAD_LETTER_MARKS.to_owned(), partition: 0 }) }
+}
+
+/// The letter's [`key`] and what was done with it, of a record that is a mark.
+pub(super) fn of<'m>(message: &'m BorrowedMessage<'_>) -> Option<(&'m str, Mark)> {
+    let key = std::str::from_utf8(message.key()?).ok()?;
+    Some((key, serde_json::from_slice(message.payload()?).ok()?))
 }

@@ -9,8 +9,18 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::probes::Need;
+use crate::connect::Status;
 use crate::names::metrics as names;
 use crate::verify::stores::Store;
+
+/// 1 for the state that a connector is in, 0 for the others, by connector and state.
+const STATE: &str = "orderflow_connectors_state";
+/// How many tasks of a connector are in a state, by connector and state.
+const TASKS: &str = "orderflow_connectors_tasks";
+/// The states that Connect knows. All are shown, so that none is left over from before.
+const STATES: [&str; 7] = ["RUNNING", "FAILED", "PAUSED", "STOPPED", "UNASSIGNED", "RESTARTING", UNKNOWN];
+/// Any other: a label takes no text of a server.
+const UNKNOWN: &str = "UNKNOWN";
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -19,6 +29,8 @@ pub struct Metrics {
     pub connect_up: Gauge,
     /// 1 while this healer is the one that acts.
     pub on_duty: Gauge,
+    states: Family<InState, Gauge>,
+    tasks: Family<InState, Gauge>,
     unhealthy: Family<Connector, Gauge>,
     lag: Family<Connector, Gauge>,
     refused: Family<Connector, Counter>,
@@ -40,6 +52,12 @@ pub struct Metrics {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Connector {
     connector: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct InState {
+    connector: String,
+    state: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -75,6 +93,8 @@ impl Metrics {
         registry.register(names::CONNECT_UP, "1 while Kafka Connect's REST API answers", self.connect_up.clone());
         registry.register(names::ON_DUTY, "1 while this healer is the one that acts", self.on_duty.clone());
         registry.register(names::TARGET_UP, "1 while the target answers", self.targets.clone());
+        registry.register(STATE, "1 for the state that a connector is in", self.states.clone());
+        registry.register(TASKS, "tasks by state", self.tasks.clone());
         registry.register(names::UNHEALTHY_TASKS, "connectors and tasks that do not run", self.unhealthy.clone());
         registry.register(names::LAG, "offsets between committed and last stable", self.lag.clone());
         registry.register(names::RESTARTS, "restarts that the supervisor asked for", self.restarts.clone());
@@ -91,11 +111,34 @@ impl Metrics {
         registry.register(names::PARITY_CHECKS, "comparisons of table and index", self.parity_checks.clone());
     }
 
-    /// Forgets the gauges of a connector that is gone, so that they do not say "all is well" for ever.
+    /// Forgets the gauges of a connector that is gone, so that they do not say "all is well" for ever. What its
+    /// counters counted did happen.
     pub fn forget(&self, connector: &str) {
         let label = Connector { connector: connector.to_owned() };
         self.unhealthy.remove(&label);
         self.lag.remove(&label);
+        for state in STATES {
+            let label = InState { connector: connector.to_owned(), state };
+            self.states.remove(&label);
+            self.tasks.remove(&label);
+        }
+    }
+
+    /// How a connector and its tasks stand.
+    pub fn stands(&self, connector: &str, status: &Status) {
+        let own = known(&status.connector.state);
+        for state in STATES {
+            let label = InState { connector: connector.to_owned(), state };
+            self.states.get_or_create_owned(&label).set(i64::from(own == state));
+            let tasks = status.tasks.iter().filter(|task| known(&task.state) == state).count();
+            self.tasks.get_or_create_owned(&label).set(i64::try_from(tasks).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Shows no states rather than old ones: Connect does not answer.
+    pub fn forget_states(&self) {
+        self.states.clear();
+        self.tasks.clear();
     }
 
     /// Shows no lag rather than an old one.
@@ -165,5 +208,64 @@ impl Metrics {
     #[must_use]
     pub fn target(&self, need: &Need) -> Gauge {
         self.targets.get_or_create_owned(&Target { target: need.to_string() })
+    }
+}
+
+fn known(state: &str) -> &'static str {
+    STATES.into_iter().find(|known| *known == state).unwrap_or(UNKNOWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+    use crate::connect::Part;
+
+    fn shown(metrics: &Metrics) -> Vec<String> {
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        metrics.register(&mut registry);
+        encode(&mut text, &registry).unwrap();
+        text.lines().filter(|line| line.contains("connector=")).map(str::to_owned).collect()
+    }
+
+    fn status(connector: &str, tasks: &[&str]) -> Status {
+        let part = |state: &str| Part { state: state.to_owned(), ..Part::default() };
+        let tasks = tasks.iter().map(|state| part(state)).collect();
+        Status { connector: part(connector), tasks, ..Status::default() }
+    }
+
+    #[test]
+    fn each_state_has_its_number_of_tasks_and_none_is_left_over_from_before() {
+        let metrics = Metrics::default();
+        let value = |series: &str| {
+            let found = shown(&metrics).into_iter().find_map(|line| line.strip_prefix(series).map(str::to_owned));
+            found.unwrap().trim().parse::<i64>().unwrap()
+        };
+        let tasks = |state: &str| value(&format!("{TASKS}{{connector=\"s\",state=\"{state}\"}}"));
+        let own = |state: &str| value(&format!("{STATE}{{connector=\"s\",state=\"{state}\"}}"));
+        metrics.stands("s", &status("RUNNING", &["RUNNING", "FAILED", "RUNNING", "ODD"]));
+        assert_eq!(["RUNNING", "FAILED", UNKNOWN, "PAUSED"].map(tasks), [2, 1, 1, 0]);
+        assert_eq!(["RUNNING", "FAILED", UNKNOWN, "PAUSED"].map(own), [1, 0, 0, 0]);
+        metrics.stands("s", &status("PAUSED", &["PAUSED"]));
+        assert_eq!(["RUNNING", "FAILED", UNKNOWN, "PAUSED"].map(tasks), [0, 0, 0, 1]);
+        assert_eq!(["RUNNING", "FAILED", UNKNOWN, "PAUSED"].map(own), [0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_connector_that_is_forgotten_has_no_gauge_any_more_and_the_others_have_theirs() {
+        let metrics = Metrics::default();
+        for name in ["s", "t"] {
+            metrics.stands(name, &status("RUNNING", &["FAILED"]));
+            metrics.unhealthy(name).set(1);
+            metrics.lag(name).set(5);
+        }
+        let both = shown(&metrics).len();
+        metrics.forget("s");
+        let left = shown(&metrics);
+        assert_eq!(2 * left.len(), both, "{left:#?}");
+        assert!(left.iter().all(|line| line.contains("connector=\"t\"")), "{left:#?}");
+        metrics.forget_states();
+        assert_eq!(shown(&metrics).len(), 2, "the lag and the unhealthy tasks of t");
     }
 }

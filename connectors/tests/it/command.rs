@@ -84,6 +84,8 @@ async fn the_status_is_zero_only_while_everything_runs() {
             }
             "GET /connectors" => (200, json!([])),
             "GET /healing" => (200, json!({"connectors": {"s": {"healing": "restart 1 asked for"}}})),
+            // As an older worker, which does not tell its versions.
+            "GET /" | "GET /connector-plugins" => (404, json!({"message": "HTTP 404 Not Found"})),
             line => panic!("unexpected {line}"),
         }
     };
@@ -105,7 +107,8 @@ async fn the_status_is_zero_only_while_everything_runs() {
     let output = run(&["status"]).await;
     let table = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{table}");
-    assert!(table.contains("s     sink  RUNNING  2/2    0"), "{table}");
+    assert!(table.contains("s     sink  RUNNING  2/2    0    -\n"), "{table}");
+    assert!(table.contains("dead letters: none"), "{table}");
 
     stub.say(list(&["RUNNING", "FAILED"]));
     let output = run(&["status", "--json"]).await;
@@ -114,6 +117,14 @@ async fn the_status_is_zero_only_while_everything_runs() {
     assert_eq!(told["ok"], false);
     assert_eq!(told["connectors"][0]["failure"], "B: no");
     assert_eq!(told["connectors"][0]["healing"], "restart 1 asked for");
+    let tasks = json!([
+        {"id": 0, "state": "RUNNING", "worker": "w", "failure": null},
+        {"id": 1, "state": "FAILED", "worker": "w", "failure": "B: no"},
+    ]);
+    assert_eq!(told["connectors"][0]["tasks"], tasks);
+    assert_eq!((&told["connectors"][0]["version"], &told["versions"]["connect"]), (&Value::Null, &Value::Null));
+    let table = String::from_utf8(run(&["status"]).await.stdout).unwrap();
+    assert!(table.contains("  task 1: FAILED on w: B: no\n") && !table.contains("task 0"), "{table}");
 
     stub.say(|_, _| (500, json!({"message": "no leader"})));
     assert_eq!(run(&["status"]).await.status.code(), Some(2), "who cannot be asked is not well");

@@ -16,6 +16,7 @@ mod plan;
 mod postgres;
 mod rehearse;
 mod serve;
+mod status;
 mod stub;
 mod tls;
 mod trace;

@@ -18,6 +18,8 @@ use connectors::serve::isolate::Isolator;
 use connectors::serve::metrics::Metrics;
 use connectors::serve::probes::Probes;
 use connectors::serve::trials::Trials;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use service_kit::{Condition, Readiness, Tasks};
 
@@ -30,6 +32,7 @@ struct Ward {
     connect: Stub,
     supervisor: Supervisor,
     board: Board,
+    metrics: Arc<Metrics>,
     answering: Condition,
     tasks: Arc<Mutex<Vec<&'static str>>>,
     store_up: Arc<AtomicBool>,
@@ -70,8 +73,9 @@ impl Ward {
         let (probed, nowhere) = (probes.clone(), "127.0.0.1:1".to_owned());
         let isolator = Isolator { connect: client.clone(), probes: probed, kafka: nowhere, healer: here };
         let trials = Trials::new(isolator, 60, board.clone(), Arc::clone(&metrics), Tasks::new());
-        let supervisor = Supervisor::new(client, probes, board.clone(), metrics, answering.clone(), trials, duty);
-        Self { connect, supervisor, board, answering, tasks, store_up, heals }
+        let numbers = Arc::clone(&metrics);
+        let supervisor = Supervisor::new(client, probes, board.clone(), numbers, answering.clone(), trials, duty);
+        Self { connect, supervisor, board, metrics, answering, tasks, store_up, heals }
     }
 
     fn tasks(&self, states: &[&'static str]) {
@@ -90,6 +94,17 @@ impl Ward {
 
     fn shown(&self, key: &str) -> Value {
         self.board.show()["connectors"]["s"][key].clone()
+    }
+
+    /// The lines of `/metrics` about the states of connectors and tasks that are not 0.
+    fn states(&self) -> Vec<String> {
+        let (mut numbers, mut text) = (Registry::default(), String::new());
+        self.metrics.register(&mut numbers);
+        encode(&mut text, &numbers).unwrap();
+        let state = |line: &&str| line.contains("state=") && !line.ends_with(" 0");
+        let mut lines: Vec<String> = text.lines().filter(state).map(str::to_owned).collect();
+        lines.sort();
+        lines
     }
 }
 
@@ -225,6 +240,30 @@ async fn connect_may_die_and_come_back() {
     ward.rounds(2).await;
     assert!(ward.answering.is_met());
     assert_eq!(ward.restarts(), 1);
+}
+
+#[tokio::test]
+async fn the_states_of_connectors_and_tasks_are_shown_while_they_are_known() {
+    // Also by one that stands by.
+    let mut ward = Ward::with(Duty::default()).await;
+    ward.tasks(&["RUNNING", "FAILED", "RUNNING"]);
+    ward.rounds(1).await;
+    let all = [
+        r#"orderflow_connectors_state{connector="s",state="RUNNING"} 1"#,
+        r#"orderflow_connectors_tasks{connector="s",state="FAILED"} 1"#,
+        r#"orderflow_connectors_tasks{connector="s",state="RUNNING"} 2"#,
+    ];
+    assert_eq!(ward.states(), all);
+    let normal = connect(Arc::clone(&ward.tasks), Arc::clone(&ward.heals));
+    ward.connect.say(|_, _| (200, json!({})));
+    ward.rounds(1).await;
+    assert_eq!(ward.states(), [""; 0], "it was deleted");
+    ward.connect.say(normal);
+    ward.rounds(1).await;
+    assert_eq!(ward.states(), all);
+    ward.connect.say(|_, _| (500, json!({"message": "no leader"})));
+    ward.rounds(1).await;
+    assert_eq!(ward.states(), [""; 0], "nobody knows");
 }
 
 #[tokio::test]

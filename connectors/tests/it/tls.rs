@@ -144,7 +144,8 @@ async fn the_command_takes_all_of_it_from_the_environment_and_shows_no_password(
     };
     let told = run(&servers).await;
     assert!(!told.contains("cannot ask Kafka Connect"), "{told}");
-    assert_eq!(stub.logins(), ["Basic bWU6aHVudGVyMnRpZ2Vy"]);
+    let logins = stub.logins();
+    assert!(!logins.is_empty() && logins.iter().all(|login| login == "Basic bWU6aHVudGVyMnRpZ2Vy"), "{logins:?}");
 
     servers.retain(|(name, _)| !name.starts_with("CONNECT_"));
     servers.push((

@@ -102,7 +102,8 @@ mod tests {
     fn a_wait_until_a_time_of_day_lasts_as_long_as_it_was_when_it_began_or_a_second() {
         let nothing = Room::new();
         // As long as one that the clock was set back by an hour in.
-        for (left, lasts) in [(Duration::from_hours(1), SLICE), (Duration::from_millis(60), Duration::from_millis(60))] {
+        for (left, lasts) in [(Duration::from_hours(1), SLICE), (Duration::from_millis(60), Duration::from_millis(60))]
+        {
             let (ended, took) = waited(left, &nothing);
             assert_eq!(ended, TIMED_OUT);
             assert!(lasts <= took && took < lasts + SLICE, "{took:?} of {lasts:?}");

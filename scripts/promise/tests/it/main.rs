@@ -57,6 +57,9 @@ fn the_promise_is_kept_on_the_real_servers() {
     if only == brokers::STAGE {
         return brokers::on_three_brokers();
     }
+    if only == combined::ON_THREE_BROKERS {
+        return combined::on_three_brokers();
+    }
     let mut house = House::start();
     let stages: [(&str, Stage); 22] = [
         ("one order", orders::one_order),

@@ -47,6 +47,14 @@ impl Replicas {
         (partitions().count(), replicas, in_sync)
     }
 
+    /// Whether each topic has all its replicas in sync, asked once: who must not wait goes on with something else.
+    pub(crate) fn are_in_sync(&self) -> bool {
+        self.asked(None).is_some_and(|metadata| {
+            let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            partitions.all(|partition| partition.replicas().len() == partition.isr().len())
+        })
+    }
+
     /// Until all replicas of all topics are in sync.
     pub(crate) fn wait_for_all(&self) {
         wait_for("all replicas to be in sync", BACK, ASK, || {
@@ -81,11 +89,16 @@ impl Replicas {
     fn metadata(&self, topic: Option<&str>) -> Metadata {
         let mut known = None;
         wait_for("the brokers to say how they are", BACK, ASK, || {
-            let asked = self.0.fetch_metadata(topic, PATIENCE).ok();
-            known = asked.filter(|found| found.topics().iter().all(|topic| topic.error().is_none()));
+            known = self.asked(topic);
             known.is_some()
         });
         known.unwrap()
+    }
+
+    /// None, where nobody answers, or something is wrong with a topic.
+    fn asked(&self, topic: Option<&str>) -> Option<Metadata> {
+        let answer = self.0.fetch_metadata(topic, PATIENCE).ok();
+        answer.filter(|found| found.topics().iter().all(|topic| topic.error().is_none()))
     }
 }
 

@@ -45,13 +45,23 @@ impl Context {
 /// Waits until a process says that it serves, in a log that was empty when it began.
 pub(super) fn wait_until_started(process: &mut Child, log: &Path) -> Result<(), StackError> {
     let end = Instant::now() + START;
-    while !fs::read_to_string(log).unwrap_or_default().contains("Kafka Server started") {
-        if Instant::now() >= end || !matches!(process.try_wait(), Ok(None)) {
-            return Err(StackError::Supervisor(format!("the broker does not start: {}", logs::tail(log, 12))));
+    while !has_started(process, log)? {
+        if Instant::now() >= end {
+            return Err(no_start(log));
         }
         std::thread::sleep(Duration::from_millis(100));
     }
     Ok(())
+}
+
+/// Whether it says so by now; one that has ended never will.
+pub(super) fn has_started(process: &mut Child, log: &Path) -> Result<bool, StackError> {
+    let serves = fs::read_to_string(log).unwrap_or_default().contains("Kafka Server started");
+    if serves || matches!(process.try_wait(), Ok(None)) { Ok(serves) } else { Err(no_start(log)) }
+}
+
+fn no_start(log: &Path) -> StackError {
+    StackError::Supervisor(format!("the broker does not start: {}", logs::tail(log, 12)))
 }
 
 /// The usual broker's settings, with these in the place of its own or beside them.

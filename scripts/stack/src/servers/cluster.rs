@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::alone::{wait_until_started, with_settings};
+use super::alone::{has_started, wait_until_started, with_settings};
 use super::{Context, kafka};
 use crate::endpoints::HOST;
 use crate::launch::{turn_over, unprivileged};
@@ -111,17 +111,38 @@ impl KafkaCluster {
     /// # Errors
     /// If it does not run, or does not end in its time.
     pub fn stop(&mut self, id: i32) -> Result<(), StackError> {
-        processes::signal(self.pid(id)?, Signal::TERM);
-        let (node, limit) = (self.node(id)?, Service::Kafka.stop_deadline(false));
+        self.ask_to_stop(id)?;
+        let limit = Service::Kafka.stop_deadline(false);
         let end = Instant::now() + limit;
-        while node.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None))) {
+        while self.runs(id)? {
             if Instant::now() >= end {
                 return Err(StackError::Supervisor(format!("node {id} did not stop in {} s", limit.as_secs())));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        node.process = None;
         Ok(())
+    }
+
+    /// The same, without waiting for its end, which [`KafkaCluster::runs`] shows: it may need another node for it.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn ask_to_stop(&self, id: i32) -> Result<(), StackError> {
+        processes::signal(self.pid(id)?, Signal::TERM);
+        Ok(())
+    }
+
+    /// Whether a node runs.
+    ///
+    /// # Errors
+    /// If there is none of this number.
+    pub fn runs(&mut self, id: i32) -> Result<bool, StackError> {
+        let node = self.node(id)?;
+        let runs = node.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)));
+        if !runs {
+            node.process = None;
+        }
+        Ok(runs)
     }
 
     /// Takes away all that a node has on disk. It must not run.
@@ -141,13 +162,30 @@ impl KafkaCluster {
     /// # Errors
     /// If it runs, or does not come up.
     pub fn start_again(&mut self, id: i32) -> Result<(), StackError> {
+        self.begin_again(id)?;
+        self.node(id)?.wait()
+    }
+
+    /// The same, without waiting for it: it may need another node for its start.
+    ///
+    /// # Errors
+    /// If it runs, or cannot be started.
+    pub fn begin_again(&mut self, id: i32) -> Result<(), StackError> {
         if self.pid(id).is_ok() {
             return Err(StackError::Supervisor(format!("node {id} runs already")));
         }
         let user = self.user.clone();
+        self.node(id)?.start(user.as_ref())
+    }
+
+    /// Whether a node that was begun again serves by now.
+    ///
+    /// # Errors
+    /// If it has ended instead.
+    pub fn serves(&mut self, id: i32) -> Result<bool, StackError> {
         let node = self.node(id)?;
-        node.start(user.as_ref())?;
-        node.wait()
+        let log = node.log();
+        node.process.as_mut().map_or(Ok(false), |process| has_started(process, &log))
     }
 
     fn node(&mut self, id: i32) -> Result<&mut Node, StackError> {

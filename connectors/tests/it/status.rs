@@ -1,0 +1,146 @@
+//! The status as programs read it, and how dead letters are counted, against stubs and librdkafka's mock cluster.
+
+use std::time::Duration;
+
+use connectors::connect::Connect;
+use connectors::dead_letters::count::{Bound, Counter, Counts, Open};
+use connectors::dead_letters::select::Filter;
+use connectors::dead_letters::{self, Deed, Order, Reach, deal};
+use connectors::http::{Access, Http};
+use connectors::status::{self, Memory, Sources};
+use schemas::names::topics;
+use schemas::registry::Registry;
+use serde_json::{Value, json};
+
+use crate::house::{House, received};
+use crate::stub::Stub;
+
+const LETTERS: &str = topics::ORDERS_DEAD_LETTER;
+const REACH: Reach = Reach { records: 1_000_000, time_limit: Duration::from_secs(60) };
+
+fn sources(house: &House, rest: &str) -> Sources {
+    let rest = || Http::new(rest, Duration::from_secs(5), &Access::default()).unwrap();
+    Sources {
+        connect: Connect::new(&house.url()).unwrap(),
+        connect_rest: rest(),
+        transforms: Connect::new(&house.url()).unwrap(),
+        transforms_rest: rest(),
+        kafka: house.kafka(),
+        supervisor: house.url(),
+    }
+}
+
+fn letter(house: &House, id: &str, of: i64) {
+    house.letter(LETTERS, id, &received(id), (topics::ORDERS_RECEIVED, of), &[]);
+}
+
+/// Discards the letters of this order.
+async fn discard(house: &House, id: &str) {
+    let sources = dead_letters::Sources {
+        kafka: house.kafka(),
+        registry: Registry::new(&house.url()).unwrap(),
+        elastic: house.sources().elastic,
+        transforms: house.url(),
+    };
+    let filter = Filter { order: Some(id.to_owned()), ..Filter::default() };
+    let order = Order { filter, limit: 100, reach: REACH, yes: true };
+    let deed = Deed::Discard { because: "a test order".to_owned(), by: "me".to_owned() };
+    deal(&sources, order, deed, |_| {}).await.unwrap();
+}
+
+/// What the counter, which blocks, says of [`LETTERS`].
+async fn counted(counter: &mut Option<Counter>) -> Open {
+    let mut at_work = counter.take().unwrap();
+    let work = tokio::task::spawn_blocking(move || {
+        let counts: Counts = at_work.count().unwrap();
+        (at_work, counts)
+    });
+    let (back, counts) = work.await.unwrap();
+    *counter = Some(back);
+    assert_eq!(counts.len(), 3, "each topic is told: {counts:?}");
+    counts[LETTERS]
+}
+
+fn open(open: u64, at_least: bool) -> Open {
+    Open { open, at_least }
+}
+
+#[tokio::test]
+async fn letters_count_until_they_are_dealt_with_and_a_count_reads_only_what_is_new() {
+    let house = House::new().await;
+    let bound = Bound { records: 2, time: Duration::from_secs(60) };
+    let mut counter = Some(Counter::new(&house.kafka(), bound).unwrap());
+    assert_eq!(counted(&mut counter).await, open(0, false));
+    letter(&house, "o", 0);
+    house.write(LETTERS, "x", b"no letter", &[]);
+    assert_eq!(counted(&mut counter).await, open(1, false));
+    letter(&house, "p", 1);
+    // Read anew, two of three records would be all that the bound lets through.
+    assert_eq!(counted(&mut counter).await, open(2, false));
+    discard(&house, "o").await;
+    assert_eq!(counted(&mut counter).await, open(1, false));
+    letter(&house, "o", 0);
+    assert_eq!(counted(&mut counter).await, open(1, false), "a copy of one that was dealt with");
+}
+
+#[tokio::test]
+async fn what_was_not_read_makes_the_number_the_least_there_is() {
+    let house = House::new().await;
+    for of in 0..3 {
+        letter(&house, "o", of);
+    }
+    let first = async |records, time| {
+        let mut counter = Some(Counter::new(&house.kafka(), Bound { records, time }).unwrap());
+        counted(&mut counter).await
+    };
+    let patient = Duration::from_secs(60);
+    assert_eq!(first(3, patient).await, open(3, false));
+    assert_eq!(first(2, patient).await, open(2, true), "the newest");
+    assert_eq!(first(3, Duration::ZERO).await, open(0, true));
+}
+
+#[tokio::test]
+async fn a_failed_task_letters_and_versions_stand_in_the_report_and_letters_do_not_make_it_ill() {
+    let house = House::new().await;
+    letter(&house, "o", 0);
+    let servers = Stub::start(|line, _| match line {
+        "GET /" => (200, json!({"version": "4.2.2"})),
+        "GET /connector-plugins" => {
+            (200, json!([{"class": connectors::names::JDBC_CLASS, "type": "sink", "version": "3.6.0.Final"}]))
+        }
+        line => {
+            assert_eq!(line, "GET /connectors?expand=status&expand=info");
+            (200, json!({"orders-postgres": {"status": {"tasks": [{"id": 1, "state": "FAILED", "worker_id": "w:2"}]}}}))
+        }
+    })
+    .await;
+    let mut memory = Memory::default();
+    let report = status::gather_with(&sources(&house, &servers.url()), &mut memory).await;
+    assert!(report.ok, "{report:?}");
+    let told = serde_json::to_value(&report).unwrap();
+    assert_eq!(told["deadLetters"]["topics"][LETTERS], json!({"open": 1, "atLeast": false}));
+    assert_eq!(told["deadLetters"]["unknown"], Value::Null);
+    assert_eq!(told["versions"]["connect"], "4.2.2");
+
+    house.held.lock().unwrap().failed = true;
+    let report = status::gather_with(&sources(&house, &servers.url()), &mut memory).await;
+    let told = serde_json::to_value(&report).unwrap();
+    let sinks = told["connectors"].as_array().unwrap();
+    let sink = |name: &str| sinks.iter().find(|row| row["name"] == name).unwrap();
+    assert_eq!((&told["ok"], &sink("orders-postgres")["version"]), (&json!(false), &json!("3.6.0.Final")));
+    let failed = json!({"id": 1, "state": "FAILED", "worker": "w:2", "failure": "B: no"});
+    assert_eq!(sink("orders-postgres")["tasks"][1], failed);
+    assert_eq!(sink("orders-elasticsearch")["version"], Value::Null, "its plugin is not listed");
+}
+
+#[tokio::test]
+async fn without_kafka_the_rest_is_shown_with_the_reason_in_place_of_the_letters() {
+    let house = House::new().await;
+    let away = Sources { kafka: "127.0.0.1:1".to_owned(), ..sources(&house, &house.url()) };
+    let report = status::gather(&away).await;
+    let told = serde_json::to_value(&report).unwrap();
+    assert_eq!(told["connectors"].as_array().unwrap().len(), 3);
+    assert_eq!((&told["deadLetters"]["topics"], &told["deadLetters"]["ageSeconds"]), (&json!({}), &Value::Null));
+    assert!(told["deadLetters"]["unknown"].as_str().unwrap().starts_with("Kafka at 127.0.0.1:1: "), "{told:#}");
+    assert!(status::table(&report).contains("\ndead letters: not known: Kafka at 127.0.0.1:1: "));
+}

@@ -1,13 +1,20 @@
 //! A dead letter once more: as it was then, with the same modules, parameters and tables, counted in fuel instead of time
-//! ([`rerun`]); through the pipeline as it is now ([`now`]); and, once that takes it, back into its topic ([`send`]),
-//! unless the order was received again since ([`newer`]).
+//! ([`rerun`], in a [`setting`], [`stepwise`], told in [`words`]); through the pipeline as it is now ([`now`]); and, once
+//! that takes it, back into its topic ([`send`]), unless the order was received again since ([`newer`]). What can be shown
+//! of a letter follows from its [`kind`].
 
+pub mod kind;
 pub mod letter;
+mod limits;
 mod newer;
 pub mod now;
 pub mod rerun;
 pub mod send;
+pub mod setting;
 mod state;
+mod stepwise;
+mod topics;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

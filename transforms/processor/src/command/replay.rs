@@ -8,18 +8,21 @@ use anyhow::{Context, bail};
 
 use crate::author::show::{Look, plain};
 use crate::replay::letter::{Address, Letter, fetch};
-use crate::replay::now::{self, Now};
-use crate::replay::rerun::{self, End, Replayed};
-use crate::replay::{Site, send};
+use crate::replay::rerun::{self, Replayed};
+use crate::replay::words::{self, Ended};
+use crate::replay::{Site, now, send};
 
 /// It did not end as it should.
 const OTHERWISE: u8 = 3;
+/// What happened then only the broker can show.
+const UNSEEN: u8 = 4;
 
 /// The flags of `replay`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 it ended as the letter says, or with --with, --now and --send: no module refuses it; \
-                        1 it could not be run; 2 wrong usage; 3 it ended otherwise."
+                        1 it could not be run; 2 wrong usage; 3 it ended otherwise; 4 no module refuses it: the broker \
+                        did, which no replay can show."
 )]
 pub struct Args {
     /// Where the dead letter lies: TOPIC/PARTITION/OFFSET
@@ -52,21 +55,25 @@ pub struct Args {
 /// # Errors
 /// When it cannot be run.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (text, as_it_should) = told(args)?;
+    let (text, ended) = told(args)?;
     print!("{text}");
-    Ok(if as_it_should { ExitCode::SUCCESS } else { ExitCode::from(OTHERWISE) })
+    Ok(match ended {
+        Ended::Well => ExitCode::SUCCESS,
+        Ended::Otherwise => ExitCode::from(OTHERWISE),
+        Ended::Unseen => ExitCode::from(UNSEEN),
+    })
 }
 
-/// What is printed, and whether it ended as it should.
+/// What is printed, and how it ended.
 ///
 /// # Errors
 /// As [`run`].
-pub fn told(args: &Args) -> anyhow::Result<(String, bool)> {
+pub fn told(args: &Args) -> anyhow::Result<(String, Ended)> {
     let site = Site { kafka: args.kafka.clone(), registry: args.registry.clone() };
     let letter = fetch(&args.kafka, &args.letter)?;
     let mut text = head(args, &letter);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let well = runtime.block_on(async {
+    let ended = runtime.block_on(async {
         if args.now || args.send {
             return through_now(args, &site, &letter, &mut text).await;
         }
@@ -75,10 +82,10 @@ pub fn told(args: &Args) -> anyhow::Result<(String, bool)> {
         let other = with.is_some();
         let replayed = rerun::run(&site, &letter, with).await?;
         steps(&replayed, &mut text);
-        Ok(verdict(&replayed, &letter, other, &mut text))
+        Ok(words::verdict(&replayed, &letter, other, &mut text))
     });
     runtime.shutdown_background();
-    well.map(|well| (text, well))
+    ended.map(|ended| (text, ended))
 }
 
 fn head(args: &Args, letter: &Letter) -> String {
@@ -101,49 +108,18 @@ fn steps(replayed: &Replayed, text: &mut String) {
     }
 }
 
-fn verdict(replayed: &Replayed, letter: &Letter, other: bool, text: &mut String) -> bool {
-    let ended = match &replayed.end {
-        End::Dead(said) => plain(&said.to_string()),
-        End::Dropped => "the last module dropped it".to_owned(),
-        End::Emitted(1) => "it came out".to_owned(),
-        End::Emitted(count) => format!("{count} records came out"),
-    };
-    let _ = writeln!(text, "now:  {ended}");
-    let (well, words) = match (other, replayed.is_as(&letter.said)) {
-        (false, true) => (true, "the same as then"),
-        (false, false) => (false, "not the same as then"),
-        (true, _) if matches!(replayed.end, End::Dead(_)) => (false, "that module refuses it, too"),
-        (true, _) => (true, "that module takes it"),
-    };
-    let _ = writeln!(text, "{words}");
-    well
-}
-
-async fn through_now(args: &Args, site: &Site, letter: &Letter, text: &mut String) -> anyhow::Result<bool> {
+async fn through_now(args: &Args, site: &Site, letter: &Letter, text: &mut String) -> anyhow::Result<Ended> {
     let named = letter.chain.as_ref().map(|chain| chain.pipeline.as_str());
     let Some(pipeline) = args.pipeline.as_deref().or(named) else {
         bail!("it was written by an earlier release, which did not name the pipeline; --pipeline does");
     };
-    let well = match now::through(site, letter, pipeline).await? {
-        Now::Dead(said) => {
-            let _ = writeln!(text, "now:  {}", plain(&said.to_string()));
-            false
-        }
-        Now::Dropped => {
-            let _ = writeln!(text, "now:  a module of {pipeline} drops it");
-            true
-        }
-        Now::Stored(topics) => {
-            let _ = writeln!(text, "now:  {pipeline} takes it; it goes to {}", topics.join(", "));
-            true
-        }
-    };
-    if args.send && well {
+    let ended = words::now(&now::through(site, letter, pipeline).await?, pipeline, letter, text);
+    if args.send && ended == Ended::Well {
         let at = send::again(site, letter, args.max_replays).await?;
         let (partition, offset) = letter.input.received();
         let _ = writeln!(text, "sent again, as {at}; its version stays {partition}/{offset}");
     } else if args.send {
         let _ = writeln!(text, "not sent again: it would come back");
     }
-    Ok(well)
+    Ok(ended)
 }

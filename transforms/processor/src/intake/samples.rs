@@ -35,6 +35,16 @@ pub struct Samples {
     pub distinct: usize,
 }
 
+impl Samples {
+    /// Lets them come from these topics, from one with each turn. A pipeline has no more than there are turns of orders.
+    pub(super) fn come_from(&mut self, topics: &[Arc<str>]) {
+        let (turn, count) = (self.distinct.max(1), topics.len().max(1));
+        for (at, sample) in self.all.iter_mut().enumerate() {
+            sample.record.topic = topics.get((at / turn) % count).map(Arc::clone);
+        }
+    }
+}
+
 /// Samples of this schema.
 ///
 /// # Errors
@@ -106,6 +116,19 @@ mod tests {
         assert!(samples.all.len() >= 500 && samples.distinct >= 20, "{} {}", samples.all.len(), samples.distinct);
         assert_eq!(samples.all[1].name, "least");
         assert_eq!(samples.all[0].record.key.as_deref(), Some(&b"golden-plain-0"[..]));
+    }
+
+    #[test]
+    fn samples_come_from_every_topic_that_a_pipeline_may_read() {
+        let mut samples = of(schemas::contracts::ORDER_PLACED_AVSC).unwrap();
+        let topics: Vec<Arc<str>> = (0..16).map(|number| Arc::from(format!("t-{number}"))).collect();
+        samples.come_from(&topics);
+        for topic in &topics {
+            let from = samples.all.iter().filter(|sample| sample.record.topic.as_ref() == Some(topic));
+            assert_eq!(from.count(), samples.distinct, "each corner once from {topic}");
+        }
+        samples.come_from(&[]);
+        assert!(samples.all.iter().all(|sample| sample.record.topic.is_none()));
     }
 
     #[test]

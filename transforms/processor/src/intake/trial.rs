@@ -1,12 +1,14 @@
 //! Runs modules on sample records. What comes out must fit the schema (the dry run), and must be the same whatever came
 //! before: in order, in reverse, in batches of 1, 7 and 500, on an instance that is used on and on fresh ones (the purity
-//! check). That is what makes a replay, a retry after a crash and a row's header mean something.
+//! check). That is what makes a replay, a retry after a crash and a row's header mean something. An upload is tried alone,
+//! the modules of a pipeline with what that has around them ([`Around`]).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use transform_host::{Chain, Engine, FaultKind, Options, Record, Step, Verdict};
+use transform_host::{Chain, Engine, FaultKind, NamedOutput, Options, Record, Step, Tables, Verdict};
 
 use super::difference;
 use super::samples::{self, Sample, Samples};
@@ -32,6 +34,22 @@ pub struct Trial<'a> {
     pub stateful: bool,
 }
 
+/// What a pipeline has around its modules. By default nothing is known of it, as of an upload.
+#[derive(Default)]
+pub struct Around<'a> {
+    /// The topics that it reads: predicates may ask for them.
+    pub topics: Vec<Arc<str>>,
+    /// As [`Options::outputs`].
+    pub outputs: Option<BTreeMap<String, NamedOutput>>,
+    /// As [`Options::tables`]. They must not change meanwhile.
+    pub tables: Option<Arc<dyn Tables>>,
+    /// Why a record that was made of a sample cannot be written where it goes; the sample comes first.
+    pub misfit: Option<&'a Misfit<'a>>,
+}
+
+/// As [`Around::misfit`].
+pub type Misfit<'a> = dyn Fn(&Record, &Record) -> Option<String> + 'a;
+
 /// What became of the sample.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -52,51 +70,75 @@ pub struct Finding {
     pub impure: bool,
     /// The sample record.
     pub record: String,
+    /// What came out does not fit this output beside the main one.
+    pub output: Option<Arc<str>>,
     /// In words.
     pub text: String,
 }
 
 impl Trial<'_> {
-    /// Runs it. Blocks.
+    /// Runs it without a pipeline around. Blocks.
     ///
     /// # Errors
     /// The first thing that is wrong.
     pub fn run(&self) -> Result<Report, Finding> {
-        let samples =
+        self.run_in(&Around::default())
+    }
+
+    /// Runs it with what a pipeline has around. Blocks.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn run_in(&self, around: &Around<'_>) -> Result<Report, Finding> {
+        let mut samples =
             samples::of(self.schema).map_err(|why| self.finding("none", format!("no sample records: {why}")))?;
+        samples.come_from(&around.topics);
         let until = Instant::now() + TIME;
-        let mut chain = self.chain()?;
+        let mut chain = self.chain(around)?;
         let expected = self.pass(&mut chain, &refs(&samples.all), samples.all.len(), until)?;
-        let report = self.judge(&samples, &expected)?;
+        let report = self.judge(&samples, &expected, around)?;
         if self.stateful {
-            let mut fresh = self.chain()?;
+            let mut fresh = self.chain(around)?;
             let again = self.pass(&mut fresh, &refs(&samples.all), samples.all.len(), until)?;
             self.same(&samples.all, &expected, &again, "the same batch on another fresh instance")?;
             return Ok(report);
         }
+        self.keeps_nothing((&samples, expected.as_slice()), &mut chain, || self.chain(around), until)?;
+        Ok(report)
+    }
+
+    /// Whatever came before, the same comes out: on the chain that has seen all samples, and on fresh ones.
+    fn keeps_nothing(
+        &self,
+        (samples, expected): (&Samples, &[Verdict]),
+        chain: &mut Chain,
+        fresh: impl Fn() -> Result<Chain, Finding>,
+        until: Instant,
+    ) -> Result<(), Finding> {
         for size in BATCHES {
-            let made = self.pass(&mut chain, &refs(&samples.all), size, until)?;
-            self.same(&samples.all, &expected, &made, &format!("in batches of {size}, after others"))?;
+            let made = self.pass(chain, &refs(&samples.all), size, until)?;
+            self.same(&samples.all, expected, &made, &format!("in batches of {size}, after others"))?;
         }
         let reversed: Vec<&Sample> = samples.all.iter().rev().collect();
-        let mut made = self.pass(&mut chain, &reversed, reversed.len(), until)?;
+        let mut made = self.pass(chain, &reversed, reversed.len(), until)?;
         made.reverse();
-        self.same(&samples.all, &expected, &made, "in reverse order")?;
+        self.same(&samples.all, expected, &made, "in reverse order")?;
         for size in [1, 7] {
             for (records, expected) in
                 samples.all.chunks(size).zip(expected.chunks(size)).take(samples.distinct.div_ceil(size))
             {
-                let made = self.pass(&mut self.chain()?, &refs(records), size, until)?;
+                let made = self.pass(&mut fresh()?, &refs(records), size, until)?;
                 self.same(records, expected, &made, &format!("in a batch of {size} on a fresh instance"))?;
             }
         }
-        Ok(report)
+        Ok(())
     }
 
-    fn chain(&self) -> Result<Chain, Finding> {
+    fn chain(&self, around: &Around<'_>) -> Result<Chain, Finding> {
         let mut tries = 0;
         loop {
-            let options = Options { single_output: self.single_output, ..Options::default() };
+            let (outputs, tables) = (around.outputs.clone(), around.tables.clone());
+            let options = Options { single_output: self.single_output, outputs, tables };
             match Chain::with_options(self.engine, self.steps.clone(), self.schema, options) {
                 Ok(chain) => return Ok(chain),
                 Err(_) if tries + 1 < TRIES => tries += 1,
@@ -154,11 +196,14 @@ impl Trial<'_> {
     }
 
     /// Rejecting is a module's right; breaking is not.
-    fn judge(&self, samples: &Samples, verdicts: &[Verdict]) -> Result<Report, Finding> {
+    fn judge(&self, samples: &Samples, verdicts: &[Verdict], around: &Around<'_>) -> Result<Report, Finding> {
         let mut report = Report { records: verdicts.len(), ..Report::default() };
         for (sample, verdict) in samples.all.iter().zip(verdicts) {
             match verdict {
-                Verdict::Emit(records) => report.emitted += records.len(),
+                Verdict::Emit(records) => {
+                    records.iter().try_for_each(|made| self.fits(sample, made, around))?;
+                    report.emitted += records.len();
+                }
                 Verdict::Drop { .. } => report.dropped += 1,
                 Verdict::Reject(rejection) if rejection.kind == FaultKind::Rejected => report.rejected += 1,
                 Verdict::Reject(rejection) => {
@@ -176,13 +221,24 @@ impl Trial<'_> {
         Ok(report)
     }
 
+    /// What comes out must be writable where it goes.
+    fn fits(&self, sample: &Sample, made: &Record, around: &Around<'_>) -> Result<(), Finding> {
+        let Some(why) = around.misfit.and_then(|misfit| misfit(&sample.record, made)) else { return Ok(()) };
+        let maker = made.passed.last().and_then(|place| self.steps.get(place));
+        let maker = maker.map_or_else(|| "the pipeline".to_owned(), |step| step.module.label());
+        let place = made.output.as_ref().map(|name| format!(" for the output `{name}`")).unwrap_or_default();
+        let text = format!("what {maker} makes of sample record {}{place} cannot be written: {why}", sample.name);
+        Err(Finding { output: made.output.clone(), ..self.finding(&sample.name, text) })
+    }
+
     /// The first record that differs, and in what.
     fn same(&self, samples: &[Sample], expected: &[Verdict], made: &[Verdict], how: &str) -> Result<(), Finding> {
         let differs = samples.iter().zip(expected.iter().zip(made)).find(|(_, (expected, made))| expected != made);
         match differs {
             None => Ok(()),
             Some((sample, (expected, made))) => {
-                let what = difference::between(self.schema, expected, made);
+                let what = elsewhere(expected, made);
+                let what = what.unwrap_or_else(|| difference::between(self.schema, expected, made));
                 let text = format!("sample record {} comes out otherwise {how} than at first: {what}", sample.name);
                 Err(Finding { impure: true, ..self.finding(&sample.name, text) })
             }
@@ -190,8 +246,19 @@ impl Trial<'_> {
     }
 
     fn finding(&self, record: &str, text: String) -> Finding {
-        Finding { impure: false, record: record.to_owned(), text }
+        Finding { impure: false, record: record.to_owned(), output: None, text }
     }
+}
+
+/// That a record goes to one output and then to another, where that is the difference.
+fn elsewhere(first: &Verdict, second: &Verdict) -> Option<String> {
+    let (Verdict::Emit(first), Verdict::Emit(second)) = (first, second) else { return None };
+    if first.len() != second.len() {
+        return None;
+    }
+    let (first, second) = first.iter().zip(second).find(|(first, second)| first.output != second.output)?;
+    let name = |record: &Record| record.output.as_deref().map_or_else(|| "main".to_owned(), |name| format!("`{name}`"));
+    Some(format!("it goes to the output {} and then to {}", name(first), name(second)))
 }
 
 fn refs(samples: &[Sample]) -> Vec<&Sample> {

@@ -1,38 +1,47 @@
-//! Keeps what runs as what is stored: one task looks at the catalog whenever it changes, and every second while
-//! something is missing, and starts, changes or ends slots. The state that it writes is what the guards of its versions
-//! find out ([`hearing`]).
+//! Keeps what runs as what is stored: one task looks at the catalog whenever it changes, and every second, and has each
+//! pipeline brought about by a task of that one alone ([`bringing`]), so that no pipeline waits for another. The state that
+//! is written is what the guards of the versions find out ([`hearing`]).
 
+mod bringing;
+mod comparing;
 mod doing;
 mod hearing;
 mod slots;
+mod under_way;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use service_kit::Tasks;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::MissedTickBehavior;
 
 pub use self::doing::{Doing, SlotDoing, VersionDoing};
 use self::slots::Slots;
+use self::under_way::UnderWay;
 
 use super::guard::Action;
 use super::plan::{Materials, Plan};
 use super::shadow::Comparing;
-use super::swap::{self, Chosen, Degraded, Live};
-use super::topics;
+use super::swap::{Degraded, Live};
 use crate::control::Alarm;
-use crate::kafka::client;
 use crate::metrics::Metrics;
 use crate::record::tap::Tap;
 use crate::state::catalog::{Stored, Target};
-use crate::state::facts::{Facts, Parked, Version};
+use crate::state::facts::{Parked, Version};
 use crate::state::write::Writer;
 use crate::status::{State, Status};
-use crate::work::{Factory, Works};
 
 /// Between two tries of a pipeline that is not ready to run.
 const TRY_PAUSE: Duration = Duration::from_secs(1);
+/// Pipelines that are prepared at the same time. Most of it is waiting, for some seconds at most; but a module may have to
+/// be compiled.
+const PREPARED: usize = 8;
+/// Versions that are opened at the same time: a module has its time to start, which many at once on few cores would not
+/// get, and one that does not start is refused.
+const OPENED: usize = 2;
+
 /// Where this process stands.
 #[derive(Debug, Clone)]
 pub struct Site {
@@ -53,6 +62,8 @@ pub struct Manager {
     alarm: Alarm,
     writer: Arc<Writer>,
     nudge: Arc<Notify>,
+    preparing: Semaphore,
+    opening: Semaphore,
     pipelines: Mutex<BTreeMap<String, Pipeline>>,
 }
 
@@ -89,26 +100,65 @@ impl Manager {
         alarm: Alarm,
         writer: Arc<Writer>,
     ) -> Self {
-        let nudge = Arc::new(Notify::new());
-        Self { site, materials, metrics, tasks, alarm, writer, nudge, pipelines: Mutex::default() }
+        let (preparing, opening) = (Semaphore::new(PREPARED), Semaphore::new(OPENED));
+        let (nudge, pipelines) = (Arc::default(), Mutex::default());
+        Self { site, materials, metrics, tasks, alarm, writer, nudge, preparing, opening, pipelines }
     }
 
     /// Runs until the process stops, then ends all slots.
     pub async fn run(self: Arc<Self>) {
         let mut changes = self.materials.catalog.changes();
+        let (mut tick, mut under_way) = (tokio::time::interval(TRY_PAUSE), UnderWay::default());
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.tasks.is_stopping() {
-            changes.mark_unchanged();
-            self.reconcile().await;
             tokio::select! {
                 _ = changes.changed() => {}
                 () = self.nudge.notified() => {}
-                () = tokio::time::sleep(TRY_PAUSE) => {}
-                () = self.tasks.stopping() => {}
+                _ = tick.tick() => {}
+                again = under_way.ended(), if !under_way.is_empty() => {
+                    // That one ended is no news of the others.
+                    if let Some(name) = again {
+                        self.see_to(&mut under_way, &name);
+                    }
+                    continue;
+                }
+                () = self.tasks.stopping() => continue,
             }
+            changes.mark_unchanged();
+            self.look(&mut under_way);
+        }
+        self.end_all(under_way).await;
+    }
+
+    /// Has every pipeline seen to that is stored, or was.
+    fn look(self: &Arc<Self>, under_way: &mut UnderWay) {
+        if !self.materials.catalog.is_complete() {
+            return;
+        }
+        self.forget_orphans();
+        let mut names: BTreeSet<String> = self.materials.catalog.pipelines().into_keys().collect();
+        names.extend(self.lock().keys().cloned());
+        for name in names {
+            // A pause is heeded while the pipeline waits for something, too: what was running before still runs.
+            self.hold(&name);
+            self.see_to(under_way, &name);
+        }
+    }
+
+    fn see_to(self: &Arc<Self>, under_way: &mut UnderWay, name: &str) {
+        let (manager, own) = (Arc::clone(self), name.to_owned());
+        under_way.start(&self.tasks, name, || async move { manager.attend(&own).await });
+    }
+
+    async fn end_all(&self, mut under_way: UnderWay) {
+        // All are told before the first is waited for.
+        self.lock().values().flat_map(|pipeline| &pipeline.slots).for_each(|slots| slots.control.stop());
+        // What is under way starts nothing any more; it may be waiting for slots that it ends.
+        while !under_way.is_empty() {
+            under_way.ended().await;
         }
         self.lock().values_mut().for_each(|pipeline| pipeline.comparing = None);
         let slots: Vec<Slots> = self.lock().values_mut().filter_map(|pipeline| pipeline.slots.take()).collect();
-        // All are told before the first is waited for.
         slots.iter().for_each(|slots| slots.control.stop());
         for slots in slots {
             self.end(slots).await;
@@ -185,6 +235,9 @@ impl Manager {
             if let Some(waiting) = &pipeline.waiting {
                 return Err(format!("{name} waits: {waiting}"));
             }
+            if pipeline.stored.is_none() {
+                return Err(format!("{name} is being made ready"));
+            }
             if let Some(parked) = &pipeline.parked {
                 return Err(format!("{name} is parked: {}", parked.because));
             }
@@ -193,137 +246,6 @@ impl Manager {
             }
         }
         Ok(())
-    }
-
-    async fn reconcile(&self) {
-        if !self.materials.catalog.is_complete() {
-            return;
-        }
-        let stored = self.materials.catalog.pipelines();
-        let gone: Vec<String> = self.lock().keys().filter(|name| !stored.contains_key(*name)).cloned().collect();
-        for name in gone {
-            let slots = self.lock().remove(&name).and_then(|pipeline| pipeline.slots);
-            self.retire(slots).await;
-            tracing::info!(pipeline = name, "pipeline is deleted");
-        }
-        self.forget_orphans();
-        for (name, stored) in stored {
-            match stored {
-                Ok(stored) => {
-                    self.hear(&name);
-                    let facts = self.materials.catalog.facts(&name);
-                    let chosen = swap::choose(&stored, &facts);
-                    self.stand(&name, &chosen, &facts);
-                    if self.needs_work(&name, &chosen.stored) {
-                        self.bring(&name, chosen, &facts).await;
-                    }
-                    self.compare(&name, &facts);
-                }
-                Err(reason) => self.wait_for(&name, format!("what is stored cannot be read: {reason}")),
-            }
-        }
-    }
-
-    /// Whether a pipeline is not as stored. A pause or resume is done here at once.
-    fn needs_work(&self, name: &str, stored: &Arc<Stored>) -> bool {
-        let mut pipelines = self.lock();
-        let pipeline = pipelines.entry(name.to_owned()).or_default();
-        // Also while the pipeline waits for something else: what was running before still runs.
-        if let (Some(slots), Target::Started | Target::Paused) = (&pipeline.slots, stored.state)
-            && slots.control.is_paused() != pipeline.is_held(stored.state)
-        {
-            slots.control.pause(pipeline.is_held(stored.state));
-        }
-        if pipeline.stale || pipeline.anew || pipeline.waiting.is_some() {
-            return true;
-        }
-        let Some(old) = &pipeline.stored else { return true };
-        if old == stored {
-            return false;
-        }
-        let same = old.config == stored.config && old.modules == stored.modules;
-        if let (true, Some(_), Target::Started | Target::Paused) = (same, &pipeline.slots, stored.state) {
-            pipeline.stored = Some(Arc::clone(stored));
-            return false;
-        }
-        true
-    }
-
-    /// Brings a pipeline to what is to run. Until that is ready, what ran goes on.
-    async fn bring(&self, name: &str, chosen: Chosen, facts: &Facts) {
-        if chosen.stored.state == Target::Stopped {
-            let slots = self.lock().get_mut(name).and_then(|pipeline| pipeline.slots.take());
-            self.retire(slots).await;
-            let stopped = Pipeline { stored: Some(chosen.stored), degraded: chosen.degraded, ..Pipeline::default() };
-            self.lock().insert(name.to_owned(), stopped);
-            return;
-        }
-        let plan = match self.plan(name, &chosen).await {
-            Ok(plan) => plan,
-            Err(reason) => return self.wait_for(name, reason),
-        };
-        let tap = Arc::clone(&self.lock().entry(name.to_owned()).or_default().tap);
-        let live = Live::new(chosen.version, plan, facts, Arc::clone(&self.nudge), tap);
-        let Some((live, ready)) = self.opened(name, live, facts).await else { return };
-        if let Some(old) = self.hand_over(name, &live, ready, chosen.stored.state) {
-            // What ran reads other topics or in another number, so the slots are others as well.
-            let (slots, ready) = old;
-            self.retire(slots).await;
-            let held = self.lock().get(name).is_some_and(|pipeline| pipeline.is_held(chosen.stored.state));
-            let slots = self.start(&live, held, ready);
-            self.lock().entry(name.to_owned()).or_default().slots = Some(slots);
-        }
-        let mut pipelines = self.lock();
-        let pipeline = pipelines.entry(name.to_owned()).or_default();
-        if let Some(old) = pipeline.live.take().filter(|old| old.version != live.version) {
-            pipeline.former = Some((old.version.clone(), Arc::clone(&old.plan)));
-        }
-        (pipeline.stored, pipeline.live, pipeline.waiting) = (Some(chosen.stored), Some(Arc::clone(&live)), None);
-        (pipeline.stale, pipeline.anew, pipeline.heard) = (false, false, false);
-        drop(pipelines);
-        self.note_that_it_runs(name, &live);
-        tracing::info!(pipeline = name, version = live.version.id(), "pipeline is brought about");
-    }
-
-    /// The plan of what is to run. One goes back without asking anybody: the plan of the version before is still there.
-    async fn plan(&self, name: &str, chosen: &Chosen) -> Result<Arc<Plan>, String> {
-        if chosen.degraded.is_some() {
-            let pipelines = self.lock();
-            let former = pipelines.get(name).and_then(|pipeline| pipeline.former.as_ref());
-            if let Some((_, plan)) = former.filter(|(version, _)| *version == chosen.version) {
-                return Ok(Arc::clone(plan));
-            }
-        }
-        let plan = Plan::prepare(name, &chosen.stored, &self.materials).await?;
-        self.with_topics(plan).await.map(Arc::new)
-    }
-
-    /// Gives running slots other work. Slots that cannot take it are given back, with the work.
-    fn hand_over(&self, name: &str, live: &Arc<Live>, ready: Works, state: Target) -> Option<(Option<Slots>, Works)> {
-        let mut pipelines = self.lock();
-        let pipeline = pipelines.entry(name.to_owned()).or_default();
-        let moves = pipeline.live.as_ref().is_some_and(|old| old.plan.moves_like(&live.plan));
-        match &pipeline.slots {
-            Some(slots) if moves => {
-                slots.control.assign(Arc::clone(live) as Arc<dyn Factory>, ready);
-                slots.control.pause(pipeline.is_held(state));
-                if pipeline.stale {
-                    slots.control.restart();
-                }
-                None
-            }
-            Some(_) | None => Some((pipeline.slots.take(), ready)),
-        }
-    }
-
-    /// The plan with what the broker says of its topics, or which one is not there.
-    async fn with_topics(&self, mut plan: Plan) -> Result<Plan, String> {
-        let config = client::inspector(&self.site.brokers, &self.site.client_id);
-        let wanted = topics::Wanted::of(&plan.spec);
-        let runtime = self.materials.runtime.clone();
-        let asked = self.tasks.spawn_blocking(move || topics::ask(&config, &wanted, &runtime)).await;
-        plan.max_bytes = asked.map_err(|error| format!("looking for topics ended early: {error}"))??;
-        Ok(plan)
     }
 
     fn wait_for(&self, name: &str, reason: String) {

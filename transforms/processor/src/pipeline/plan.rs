@@ -1,18 +1,21 @@
 //! A stored pipeline made ready to run: its topics are there, its modules are loaded, and the id of the output schema is
-//! looked up once and pinned. A plan makes the work of each slot.
+//! looked up once and pinned. A plan makes the work of each slot. Before it is stored it is tried ([`rehearsal`]), and
+//! another module may be compared with one of its own ([`candidate`]).
+
+mod candidate;
+mod rehearsal;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::registry::Registry;
-use transform_host::{Chain, ConfigureError, Engine, Isolation, NamedOutput, Options};
+use transform_host::{Chain, ConfigureError, Engine, Isolation};
+
+pub use self::candidate::Candidate;
 
 use super::spec::{self, Fault, Spec};
 use super::version;
-use crate::intake::refused::Refused;
-use crate::intake::trial::{Finding, Trial};
-use crate::kafka::client::MAX_RECORD_BYTES;
 use crate::logs::GuestLogs;
 use crate::lookup::{Followed, Lookups, SlotTables};
 use crate::metrics::ModuleMetrics;
@@ -20,8 +23,8 @@ use crate::names::key;
 use crate::record::divert::Module;
 use crate::record::finish::Output;
 use crate::record::judge::{Judge, Modules, PassThrough};
-use crate::record::worker::{Named, Route, Routes, Worker};
-use crate::record::writers::{self, FromRegistry, Writers};
+use crate::record::worker::{Named, Route, Routes, Worker, options};
+use crate::record::writers::{FromRegistry, Writers};
 use crate::state::catalog::{Catalog, Pin, Stored};
 use crate::work::{Factory, NoWork, Work};
 
@@ -65,19 +68,6 @@ pub struct Materials {
     pub lookups: Arc<Lookups>,
 }
 
-/// A module that may take the place of one of a pipeline's.
-#[derive(Clone)]
-pub struct Candidate {
-    /// The step that it stands in for.
-    pub alias: String,
-    /// The module.
-    pub module: Arc<transform_host::Module>,
-    /// It keeps something between records: each batch needs a fresh instance.
-    pub stateful: bool,
-    /// What it is told; `None`: what the step is told.
-    pub parameters: Option<BTreeMap<String, String>>,
-}
-
 /// A pipeline is asked for again and again until its tables are read, so this need not be long.
 const TABLE_WAIT: Duration = Duration::from_secs(2);
 
@@ -112,17 +102,6 @@ pub fn pins(spec: &Spec, catalog: &Catalog) -> Result<BTreeMap<String, Pin>, Vec
         pins.insert(step.alias.clone(), pin);
     }
     if faults.is_empty() { Ok(pins) } else { Err(faults) }
-}
-
-/// What the sample shows. Of a module that remembers, with the way out that an upload is told; but this one is here
-/// already, so it needs another version.
-fn fault_of(found: Finding) -> Fault {
-    if !found.impure {
-        return Fault::new(key::TRANSFORMS, found.text);
-    }
-    let Refused { text, way_out, .. } = found.into();
-    let message = format!("{text}; {way_out}. A version never changes: raise it, and push it with --stateful");
-    Fault::new(key::TRANSFORMS, message)
 }
 
 /// What is said of a throw-away version in a pipeline that others depend on.
@@ -179,25 +158,6 @@ impl Plan {
         })
     }
 
-    /// Makes the chain once to see that the modules take their parameters, and runs it on sample records with them. Blocks.
-    ///
-    /// # Errors
-    /// What the modules say, or what else is wrong with the config.
-    pub fn rehearse(&self) -> Result<(), Fault> {
-        let output = Output::new(self.pinned, &self.schema_text).map_err(|why| Fault::new(key::OUTPUT, why))?;
-        let named = self.named()?;
-        self.one_version(&output, &named)?;
-        self.make().map_err(|error| Fault::new(key::TRANSFORMS, error.to_string()))?;
-        // What reads tables or writes to several topics shows on samples only that it has none of them.
-        if self.steps.is_empty() || !self.tables.is_empty() || !self.named.is_empty() {
-            return Ok(());
-        }
-        let (engine, steps, schema) = (&self.engine, self.steps.clone(), &*self.schema_text);
-        let (single_output, stateful) = (output.is_versioned(), self.stateful);
-        let tried = Trial { engine, steps, schema, single_output, stateful }.run();
-        tried.map(|_| ()).map_err(fault_of)
-    }
-
     /// The stores keep the record with the higher offset, and offsets of different topics do not compare.
     fn one_version(&self, output: &Output, named: &BTreeMap<String, Named>) -> Result<(), Fault> {
         let versioned = output.is_versioned().then_some(&*self.spec.output);
@@ -223,22 +183,14 @@ impl Plan {
         for (name, (id, schema)) in &self.named {
             let topic = self.spec.outputs.get(name).map(String::as_str).unwrap_or_default();
             let fault = |why: String| Fault::new(format!("{}.{name}.topic", key::OUTPUTS), format!("{topic}: {why}"));
-            let output = Output::new(*id, schema).map_err(fault)?;
-            let reader = match *schema == self.schema_text {
-                true => None,
-                false => Some(writers::kept(&self.schema_text, schema).map_err(fault)?.map_err(|why| {
-                    fault(format!("what {} has cannot be read as its schema: {why}", self.spec.output))
-                })?),
-            };
-            outputs.insert(name.clone(), Named { route: self.route(topic), output, reader });
+            let main = (self.spec.output.as_str(), &*self.schema_text);
+            outputs.insert(name.clone(), Named::new(self.route(topic), (*id, &**schema), main).map_err(fault)?);
         }
         Ok(outputs)
     }
 
     fn route(&self, topic: &str) -> Route {
-        // Our producer takes no more than its own limit, whatever the topic does.
-        let max_bytes = self.max_bytes.get(topic).copied().unwrap_or(MAX_RECORD_BYTES).min(MAX_RECORD_BYTES);
-        Route { topic: Arc::from(topic), max_bytes }
+        Route::new(topic, self.max_bytes.get(topic).copied())
     }
 
     /// Whether `other` can follow on this plan in running slots: it reads and writes the same topics with as many.
@@ -254,43 +206,14 @@ impl Plan {
         &self.schema_text
     }
 
-    /// A chain of these modules, but with the candidate in the place of the step with its alias; and the tables that it
-    /// looks up in. Blocks.
-    ///
-    /// # Errors
-    /// When there is no such step, or the chain cannot be opened.
-    pub fn beside(&self, candidate: &Candidate) -> Result<(Chain, Arc<SlotTables>), String> {
-        let output = Output::new(self.pinned, &self.schema_text)?;
-        let named = self.named().map_err(|fault| format!("{}: {}", fault.key, fault.message))?;
-        let mut steps = self.steps.clone();
-        let Some(step) = steps.iter_mut().find(|step| step.alias == candidate.alias) else {
-            return Err(format!("{:?} is no step of {}", candidate.alias, self.spec.name));
-        };
-        step.module = Arc::clone(&candidate.module);
-        step.isolation = if candidate.stateful { Isolation::Batch } else { self.spec.isolation };
-        if let Some(parameters) = &candidate.parameters {
-            step.parameters.clone_from(parameters);
-        }
-        self.chain(steps, &output, &named).map_err(|error| error.to_string())
-    }
-
     fn chain(
         &self,
         steps: Vec<transform_host::Step>,
         output: &Output,
         named: &BTreeMap<String, Named>,
     ) -> Result<(Chain, Arc<SlotTables>), ConfigureError> {
-        let outputs = named.iter().map(|(name, named)| {
-            let (topic, single_output) = (Arc::clone(&named.route.topic), named.output.is_versioned());
-            (name.clone(), NamedOutput { topic, single_output })
-        });
         let tables = SlotTables::new(self.tables.clone());
-        let options = Options {
-            // The stores compare rows by the input's offset: two outputs of one input would be the same version.
-            single_output: output.is_versioned(),
-            outputs: Some(outputs.collect()),
-            tables: Some(Arc::clone(&tables) as _),
-        };
+        let options = options(output, named, Arc::clone(&tables) as _);
         Ok((Chain::with_options(&self.engine, steps, &self.schema_text, options)?, tables))
     }
 

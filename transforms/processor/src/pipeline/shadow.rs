@@ -30,6 +30,7 @@ pub struct Comparing {
     state: Arc<State>,
     tap: Arc<Tap>,
     waiting: Arc<Waiting>,
+    restarted: Option<Restarted>,
 }
 
 #[derive(Default)]
@@ -40,16 +41,30 @@ struct State {
 }
 
 /// How far a comparison is in this process.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Progress {
     /// Records that were compared.
     pub compared: u64,
     /// Records that passed meanwhile and were not.
     pub skipped: u64,
+    /// That it began anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarted: Option<Restarted>,
+}
+
+/// A comparison began anew: the pipeline became one of which the records that were compared say nothing.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Restarted {
+    /// Since when.
+    pub since: String,
+    /// What is another.
+    pub because: String,
+    /// Records that were compared and do not count.
+    pub uncounted: u64,
 }
 
 impl Comparing {
-    /// Starts to compare.
+    /// Starts to compare at a tap; anew, where it had begun before.
     ///
     /// # Errors
     /// When there can be no thread.
@@ -57,7 +72,7 @@ impl Comparing {
         spec: Shadow,
         plan: Arc<Plan>,
         candidate: Candidate,
-        tap: Arc<Tap>,
+        (tap, restarted): (Arc<Tap>, Option<Restarted>),
         nudge: Arc<Notify>,
     ) -> std::io::Result<Self> {
         let state = Arc::new(State::default());
@@ -68,6 +83,7 @@ impl Comparing {
             state: Arc::clone(&state),
             tap: Arc::clone(&tap),
             waiting: Arc::clone(&waiting),
+            restarted,
         };
         std::thread::Builder::new().name("shadow".to_owned()).spawn(move || {
             let samples = Samples { receiver, waiting: Arc::clone(&waiting) };
@@ -84,7 +100,8 @@ impl Comparing {
     /// How far it is.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        Progress { compared: self.state.compared.load(Ordering::Relaxed), skipped: self.waiting.skipped() }
+        let (compared, skipped) = (self.state.compared.load(Ordering::Relaxed), self.waiting.skipped());
+        Progress { compared, skipped, restarted: self.restarted.clone() }
     }
 
     /// The verdict, once there is one.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::guard::Guard;
@@ -74,14 +75,17 @@ pub fn choose(stored: &Arc<Stored>, facts: &Facts) -> Chosen {
     Chosen { stored: Arc::new(stored), version: before.clone(), degraded: Some(degraded) }
 }
 
-/// The modules, as `name@version`, that a pipeline runs, should run, would go back to, or compares with.
+/// The modules, as `name@version`, that a pipeline runs, should run, would go back to, compares with, or is to be told to
+/// run: a candidate whose verdict names the change that is next.
 #[must_use]
 pub fn needed(stored: &Arc<Stored>, facts: &Facts) -> BTreeSet<String> {
     let chosen = choose(stored, facts);
     let before = facts.before(&chosen.version).map(|version| &version.modules);
     let modules = [Some(&stored.modules), Some(&chosen.version.modules), before];
-    // Once there is a verdict nobody runs the candidate any more.
-    let candidate = facts.shadow.as_ref().filter(|shadow| shadow.verdict.is_none()).map(|shadow| &shadow.module);
+    let is_open = |verdict: &Option<Value>| {
+        verdict.as_ref().is_none_or(|verdict| verdict.get("next").is_some_and(Value::is_string))
+    };
+    let candidate = facts.shadow.as_ref().filter(|shadow| is_open(&shadow.verdict)).map(|shadow| &shadow.module);
     let pins = modules.into_iter().flatten().flat_map(BTreeMap::values).chain(candidate);
     pins.map(|pin| pin.module.clone()).collect()
 }
@@ -192,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_is_needed_until_it_has_its_verdict() {
+    fn a_candidate_is_needed_until_its_verdict_says_that_nothing_is_next() {
         let live = stored("m@1.0.0", "");
         let candidate = Shadow {
             id: "1".to_owned(),
@@ -205,10 +209,15 @@ mod tests {
             share: 50,
             verdict: None,
         };
-        let judged = Shadow { verdict: Some(serde_json::json!({ "result": "equal" })), ..candidate.clone() };
+        let judged = |next: Option<&str>| Shadow {
+            verdict: Some(serde_json::json!({ "result": "equal", "next": next })),
+            ..candidate.clone()
+        };
         let needed_with = |shadow| needed(&live, &Facts { shadow: Some(shadow), ..facts(&[&live], &[]) });
-        assert_eq!(needed_with(candidate), ["m@1.0.0", "m@1.1.0-rc"].map(str::to_owned).into());
-        assert_eq!(needed_with(judged), ["m@1.0.0"].map(str::to_owned).into());
+        for open in [candidate.clone(), judged(Some("set transforms.m.type to m@1.1.0-rc"))] {
+            assert_eq!(needed_with(open), ["m@1.0.0", "m@1.1.0-rc"].map(str::to_owned).into());
+        }
+        assert_eq!(needed_with(judged(None)), ["m@1.0.0"].map(str::to_owned).into());
     }
 
     #[test]

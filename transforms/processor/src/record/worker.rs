@@ -16,10 +16,14 @@ use super::writers::{Reader, Writers};
 use crate::kafka::{Headers, Input, Outgoing};
 use crate::work::{Hold, Tally, Work};
 
+mod routes;
+
+pub(crate) use routes::options;
+
 /// The kind of failure when an output is larger than its topic takes.
-const TOO_LARGE: &str = "orderflow.OutputTooLarge";
+pub(crate) const TOO_LARGE: &str = "orderflow.OutputTooLarge";
 /// The kind of failure when the broker takes no output of the record.
-const REFUSED: &str = "orderflow.OutputRefused";
+pub(crate) const REFUSED: &str = "orderflow.OutputRefused";
 
 /// How long a batch rests that made too many records run out of time.
 const BREAKER_PAUSE: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::names::headers as names;
 
 use super::{CLIENT, PATIENCE};
-use crate::kafka::{Input, client};
+use crate::kafka::{Input, Outgoing, client};
 use crate::record::divert::Chain;
 
 /// Where a record lies: `TOPIC/PARTITION/OFFSET`.
@@ -134,6 +134,17 @@ pub(super) fn read_from(
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
     Ok(consumer.assign(&list)?)
+}
+
+impl Said {
+    /// What a dead letter says that a worker made just now, and that lies nowhere yet.
+    ///
+    /// # Errors
+    /// As [`Letter::of`].
+    pub(super) fn of(letter: Outgoing) -> anyhow::Result<Self> {
+        let Outgoing { topic, key, value, timestamp_ms, headers } = letter;
+        Ok(Letter::of(Input { topic, partition: 0, offset: 0, timestamp_ms, key, value, headers })?.said)
+    }
 }
 
 impl Letter {

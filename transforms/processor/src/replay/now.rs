@@ -1,6 +1,5 @@
 //! A dead letter through its pipeline as it is now, with the work that a slot would do, and nothing written.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -9,7 +8,7 @@ use service_kit::Tasks;
 use transform_host::{Engine, Limits};
 
 use super::letter::{Letter, Said};
-use super::{Site, state};
+use super::{Site, limits, state};
 use crate::kafka::{Input, Outgoing};
 use crate::logs;
 use crate::lookup::Lookups;
@@ -59,13 +58,15 @@ async fn judged(site: &Site, letter: &Letter, name: &str, tasks: &Tasks) -> anyh
         lookups: Lookups::new(site.kafka.clone(), "transforms-replay".to_owned(), tasks.clone()),
     };
     let until = Instant::now() + TIME;
-    let plan = loop {
+    let mut plan = loop {
         match Plan::prepare(name, &stored, &materials).await {
             Ok(plan) => break plan,
             Err(reason) if Instant::now() > until => bail!("pipeline {name} cannot run now: {reason}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     };
+    // As a slot has it: what a topic does not take is found before it is sent.
+    plan.max_bytes = limits::of(&site.kafka, &limits::written(&plan.spec)).await;
     let input = letter.input.clone();
     tokio::task::spawn_blocking(move || applied(&plan, input, until)).await.context("the replay broke")?
 }
@@ -89,10 +90,7 @@ fn applied(plan: &Plan, input: Input, until: Instant) -> anyhow::Result<Now> {
 
 fn now(tally: Tally, mut out: Vec<Outgoing>) -> anyhow::Result<Now> {
     if tally.dead > 0 {
-        let letter = out.pop().context("a dead letter is missing")?;
-        let Outgoing { topic, key, value, timestamp_ms, headers } = letter;
-        let lying = Input { topic: Arc::clone(&topic), partition: 0, offset: 0, timestamp_ms, key, value, headers };
-        return Ok(Now::Dead(Letter::of(lying)?.said));
+        return Ok(Now::Dead(Said::of(out.pop().context("a dead letter is missing")?)?));
     }
     if tally.dropped > 0 {
         return Ok(Now::Dropped);

@@ -71,7 +71,7 @@ pub(super) fn show(api: &Api, key: &str) -> Result<Response, Problem> {
     }
 }
 
-/// `DELETE /modules/{name@version}`: not while a pipeline names it.
+/// `DELETE /modules/{name@version}`: not while a pipeline needs it.
 pub(super) async fn delete(api: &Api, key: &str) -> Result<Response, Problem> {
     complete(api)?;
     let catalog = &api.materials.catalog;
@@ -83,7 +83,8 @@ pub(super) async fn delete(api: &Api, key: &str) -> Result<Response, Problem> {
     let names: Vec<&str> = names.map(|(name, _)| name.as_str()).collect();
     if !names.is_empty() {
         let message = format!(
-            "{key} is in use by {}, or is what that would go back to; change or delete that first",
+            "{key} is in use by {}, or is what that would go back to or promote; change or delete that, or end its \
+             shadow, first",
             names.join(", ")
         );
         return Err(reply::refusal(StatusCode::CONFLICT, message));

@@ -1,6 +1,8 @@
 //! Pipelines that are more than a line: a lookup table, an output beside the main one, several pipelines in several
 //! processes. A mock broker, a registry with the schemas, the shipped module `customer-tier`.
 
+mod rehearsal;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,6 +29,12 @@ const PLACED: u32 = 12;
 const BRIEF: u32 = 13;
 /// What `vip` wants of an order.
 const BRIEF_AVSC: &str = r#"{"type":"record","name":"orderflow.Order","fields":[{"name":"order_id","type":"string"},{"name":"customer","type":"string"}]}"#;
+const PICKY: u32 = 14;
+/// An order without an e-mail does not fit it.
+const PICKY_AVSC: &str = r#"{"type":"record","name":"orderflow.Order","fields":[{"name":"order_id","type":"string"},{"name":"email","type":"string"}]}"#;
+const STRANGE: u32 = 15;
+/// No order fits it.
+const STRANGE_AVSC: &str = r#"{"type":"record","name":"orderflow.Order","fields":[{"name":"order_id","type":"string"},{"name":"loyalty","type":"string"}]}"#;
 
 /// A registry that has the schemas of the topics here.
 pub(crate) async fn registry(tasks: &Tasks) -> String {
@@ -40,6 +48,8 @@ pub(crate) async fn registry(tasks: &Tasks) -> String {
                 (PLACED, ORDER_PLACED_AVSC)
             }
             "/subjects/vip-value/versions/latest" => (BRIEF, BRIEF_AVSC),
+            "/subjects/picky-value/versions/latest" => (PICKY, PICKY_AVSC),
+            "/subjects/strange-value/versions/latest" => (STRANGE, STRANGE_AVSC),
             _ => {
                 let unknown = json!({ "error_code": 40401, "message": "Subject not found." });
                 return Ok::<Response, Infallible>(answer(StatusCode::NOT_FOUND, &unknown));
@@ -53,7 +63,7 @@ pub(crate) async fn registry(tasks: &Tasks) -> String {
 
 pub(crate) fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).unwrap();
-    for topic in ["in", "out", "copy", "vip", "tiers", "dead", "dead2", "orders.dropped"] {
+    for topic in ["in", "out", "copy", "vip", "picky", "strange", "tiers", "dead", "dead2", "orders.dropped"] {
         cluster.create_topic(topic, 4, 1).unwrap();
     }
     state_topics(&cluster);
@@ -124,7 +134,10 @@ pub(crate) async fn put(process: &Process, name: &str, config: Value) {
 }
 
 pub(crate) async fn upload(process: &Process, module: &str) {
-    let wasm = tokio::task::block_in_place(|| std::fs::read(shipped(module)).unwrap());
+    take_in(process, tokio::task::block_in_place(|| std::fs::read(shipped(module)).unwrap())).await;
+}
+
+async fn take_in(process: &Process, wasm: Vec<u8>) {
     let post = process.http.post(format!("{}/modules", process.url)).header("content-type", "application/wasm");
     assert_eq!(post.body(wasm).send().await.unwrap().status().as_u16(), 201);
 }

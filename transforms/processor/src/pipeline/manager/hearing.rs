@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::names::topics;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Comparing, Live, Manager};
+use super::{Live, Manager};
 use crate::pipeline::guard::Action;
-use crate::pipeline::plan::Candidate;
 use crate::pipeline::swap::{self, Chosen};
-use crate::state::catalog::Pin;
-use crate::state::facts::{Fact, Facts, MAX_REFUSED, Parked, Refused, Shadow, now_ms, time_text};
+use crate::state::facts::{Fact, Facts, MAX_REFUSED, Parked, Refused, now_ms, time_text};
 use crate::work::Works;
 
 /// Between two tries to write a fact.
@@ -93,6 +91,7 @@ impl Manager {
 
     /// Opens a version. `None`: it cannot be opened, and goes.
     pub(super) async fn opened(&self, name: &str, live: Live, facts: &Facts) -> Option<(Arc<Live>, Works)> {
+        let _place = self.opening.acquire().await.ok()?;
         let live = Arc::new(live);
         let opening = Arc::clone(&live);
         let opened = self.tasks.spawn_blocking(move || opening.open()).await;
@@ -121,62 +120,6 @@ impl Manager {
         pipeline.parked = parked;
     }
 
-    /// Starts, ends and settles the comparison with a candidate.
-    pub(super) fn compare(&self, name: &str, facts: &Facts) {
-        let wanted = facts.shadow.as_ref().filter(|shadow| shadow.verdict.is_none());
-        // Before anything is locked: it may have to be compiled.
-        let candidate = wanted.map(|wanted| self.candidate(wanted));
-        let mut pipelines = self.lock();
-        let Some(pipeline) = pipelines.get_mut(name) else { return };
-        let live = pipeline.live.clone().filter(|_| pipeline.slots.is_some());
-        let (Some(wanted), Some(Ok(candidate)), Some(live)) = (wanted, candidate.clone(), live) else {
-            if let Some(Err(reason)) = candidate {
-                tracing::warn!(pipeline = name, reason, "candidate cannot be compared yet");
-            }
-            pipeline.comparing = None;
-            return;
-        };
-        let current = pipeline.comparing.as_ref();
-        if let Some((_, comparing)) = current.filter(|(of, own)| Arc::ptr_eq(of, &live) && own.id == wanted.id) {
-            let verdict = comparing.verdict();
-            drop(pipelines);
-            if let Some(verdict) = verdict {
-                self.settle(name, wanted, verdict);
-            }
-            return;
-        }
-        // The one before ends first: both would use the same tap.
-        pipeline.comparing = None;
-        let (plan, tap) = (Arc::clone(&live.plan), Arc::clone(&pipeline.tap));
-        match Comparing::start(wanted.clone(), plan, candidate, tap, Arc::clone(&self.nudge)) {
-            Ok(comparing) => pipeline.comparing = Some((live, comparing)),
-            Err(error) => tracing::warn!(pipeline = name, error = %error, "there can be no thread for the candidate"),
-        }
-    }
-
-    fn candidate(&self, wanted: &Shadow) -> Result<Candidate, String> {
-        let Pin { module, digest } = &wanted.module;
-        match tokio::task::block_in_place(|| self.materials.catalog.module(module)) {
-            Some(Ok(found)) if found.digest() == digest => Ok(Candidate {
-                alias: wanted.alias.clone(),
-                module: found,
-                stateful: self.materials.catalog.is_stateful(module),
-                parameters: wanted.parameters.clone(),
-            }),
-            Some(Ok(found)) => Err(format!("{module} is here with digest {}, not {digest}", found.digest())),
-            Some(Err(reason)) => Err(reason),
-            None => Err(format!("module {module} is not here")),
-        }
-    }
-
-    fn settle(&self, name: &str, wanted: &Shadow, verdict: Value) {
-        let word = |key: &str| verdict.get(key).and_then(Value::as_str).unwrap_or_default();
-        let module = &wanted.module.module;
-        tracing::info!(pipeline = name, module, result = word("result"), "the candidate has its verdict");
-        self.audit(name, "shadow.verdict", module, &format!("{}: {}", word("result"), word("decision")));
-        self.tell(name, &Fact::Shadow(Some(Box::new(Shadow { verdict: Some(verdict), ..wanted.clone() }))));
-    }
-
     /// Forgets what was known of pipelines that are not there any more.
     pub(super) fn forget_orphans(&self) {
         for (name, facts) in self.materials.catalog.orphans() {
@@ -185,7 +128,7 @@ impl Manager {
     }
 
     /// Acts on a fact here, and writes it for all.
-    fn tell(&self, name: &str, fact: &Fact) {
+    pub(super) fn tell(&self, name: &str, fact: &Fact) {
         self.materials.catalog.assume(name, fact);
         let (key, value) = fact.record(name);
         let (writer, tasks) = (Arc::clone(&self.writer), self.tasks.clone());
@@ -205,7 +148,7 @@ impl Manager {
     }
 
     /// Leaves a word for whoever asks later what happened. Best effort: the log and the status have it too.
-    fn audit(&self, pipeline: &str, action: &'static str, what: &str, because: &str) {
+    pub(super) fn audit(&self, pipeline: &str, action: &'static str, what: &str, because: &str) {
         let record = json!({
             "at": time_text(now_ms()), "who": "transforms", "action": action, "subject": pipeline, "version": what,
             "outcome": "done", "reason": because, "worker": self.site.instance,

@@ -60,6 +60,8 @@ async fn a_candidate_gets_the_same_orders_changes_nothing_and_has_its_verdict() 
     let equal = verdict(&process, &world, candidate("good", "promote"), "equal").await["verdict"].clone();
     assert_eq!((&equal["result"], &equal["decision"]), (&json!("equal"), &json!("ready to promote")), "{equal}");
     assert!(equal["next"].as_str().unwrap().contains("transforms promote"));
+    let (status, kept) = process.call("DELETE", "/modules/fickle@1000.1000.1002", None).await;
+    assert!(status == 409 && kept.to_string().contains("in use by p"), "it waits to be promoted: {status} {kept}");
     assert_eq!(process.status(|_| true).await["shadow"], Value::Null, "nothing is compared any more");
 
     let fails = verdict(&process, &world, candidate("trap", "report"), "fails").await["verdict"].clone();
@@ -77,6 +79,58 @@ async fn a_candidate_gets_the_same_orders_changes_nothing_and_has_its_verdict() 
     assert!(told.contains("verdict: fails") && told.contains("outcome emitted → trap: 30"), "{told}");
     shadow(&process, &["--end"]).await.unwrap();
     assert_eq!(process.call("GET", "/connectors/p/shadow", None).await.0, 404);
+    assert_eq!(process.call("DELETE", "/modules/fickle@1000.1000.1002", None).await.0, 204, "nobody waits for it");
+    world.end([process]).await;
+}
+
+/// Records that a comparison has seen: those that it compared, and those that it passed over.
+fn seen(status: &Value) -> (u64, u64) {
+    let count = |of: &str| status["shadow"][of].as_u64().unwrap_or_default();
+    (count("compared"), count("compared") + count("skipped"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_comparison_counts_on_over_changes_that_are_none_of_it_and_says_when_it_begins_anew() {
+    let world = World::start().await;
+    let process = world.process("a").await;
+    for patch in 1..=3 {
+        process.upload(patch).await;
+    }
+    process.put(&config(1, "good", &[])).await;
+    let candidate = json!({ "alias": "m", "module": "fickle@1000.1000.1002", "records": 1_000, "share": 50 });
+    assert_eq!(process.call("PUT", "/connectors/p/shadow", Some(candidate)).await.0, 202);
+    process.status(|body| body["shadow"].is_object()).await;
+    let mut posted = 0;
+    while seen(&process.status(|_| true).await).0 < 20 {
+        world.orders([format!("o-{posted}")]);
+        posted += 1;
+        assert!(posted < 900, "they are not compared");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    process.status(|body| seen(body).1 >= posted).await;
+
+    // Another setting of the pipeline: ten more than before, and no comparison that began with this one sees so many.
+    let changed = [("breaker.max.errors", "7")];
+    process.change(&config(1, "good", &changed), "", &[&process]).await;
+    world.orders(ids("more", 0..10));
+    let (before, _) = seen(&process.status(|body| seen(body).1 >= posted + 10).await);
+
+    // Over a stop, too. The mock keeps no offsets, so what was compared comes again.
+    assert_eq!(process.call("PUT", "/connectors/p/stop", None).await.0, 204);
+    let stopped = process.status(|body| body["tasks"] == json!([])).await;
+    assert!(seen(&stopped).0 >= before, "{stopped}");
+    assert_eq!(process.call("PUT", "/connectors/p/resume", None).await.0, 202);
+    process.running().await;
+    let resumed = process.status(|_| true).await;
+    assert!(seen(&resumed).0 >= before && resumed["shadow"]["restarted"].is_null(), "{resumed}");
+
+    // Other modules: what was compared was compared with something else.
+    process.change(&config(3, "good", &changed), "", &[&process]).await;
+    let anew = process.status(|body| body["shadow"]["restarted"].is_object()).await["shadow"]["restarted"].clone();
+    assert!(anew["because"].as_str().unwrap().contains("the live modules are others"), "{anew}");
+    assert!(anew["uncounted"].as_u64().unwrap() >= before && anew["since"].as_str().unwrap().ends_with('Z'), "{anew}");
+    let (_, shown) = process.call("GET", "/connectors/p/shadow", None).await;
+    assert_eq!((&shown["state"], &shown["progress"]["restarted"]), (&json!("RUNNING"), &anew));
     world.end([process]).await;
 }
 

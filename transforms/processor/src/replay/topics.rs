@@ -1,0 +1,102 @@
+//! What a replay must know of topics before anything runs: the schemas of the outputs beside the main one, what each topic
+//! takes, and the tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use schemas::names::topics::ORDERS_DROPPED;
+use schemas::registry::Registry;
+use service_kit::Tasks;
+use transform_host::Tables;
+
+use super::letter::Letter;
+use super::setting::Setting;
+use super::{CLIENT, PATIENCE, Site, limits};
+use crate::lookup::{Lookups, SlotTables, replayed};
+use crate::pipeline::spec::Spec;
+use crate::record::worker::{Named, Route, Routes};
+
+/// A table that was larger was not looked up in.
+const TABLE: (usize, usize) = (256 << 20, 10_000_000);
+/// A table is read within this.
+const READ: Duration = Duration::from_secs(30);
+/// What the main output is called where nobody knows its topic.
+const UNKNOWN: &str = "its topic";
+
+/// What is known of the topics that a pipeline writes.
+pub(super) struct Topics {
+    /// The newest id and schema, or why they are not known.
+    schemas: BTreeMap<String, Result<(u32, String), String>>,
+    limits: BTreeMap<String, usize>,
+}
+
+impl Topics {
+    /// Asks the registry and the broker.
+    pub(super) async fn of(site: &Site, registry: &Registry, settings: &[Setting]) -> Self {
+        let specs = || settings.iter().filter_map(|setting| setting.spec.as_ref());
+        let named: BTreeSet<&String> = specs().flat_map(|spec| spec.outputs.values()).collect();
+        let mut schemas = BTreeMap::new();
+        for topic in named {
+            let latest = registry.latest(&format!("{topic}-value")).await;
+            let latest = latest.map(|found| (found.id, found.schema)).map_err(|error| error.to_string());
+            schemas.insert(topic.clone(), latest);
+        }
+        let written: BTreeSet<String> = specs().flat_map(limits::written).collect();
+        let limits = limits::of(&site.kafka, &written).await;
+        Self { schemas, limits }
+    }
+
+    /// Where things go, by this config.
+    pub(super) fn routes(&self, spec: Option<&Spec>) -> Routes {
+        let topics = |spec: &Spec| (spec.output.clone(), spec.dropped.clone());
+        let (output, dropped) = spec.map_or_else(|| (UNKNOWN.to_owned(), ORDERS_DROPPED.to_owned()), topics);
+        // It is read at once, whatever its size.
+        let letters = Route { topic: Arc::from("replay"), max_bytes: usize::MAX };
+        Routes { output: self.route(&output), dead_letters: Some(letters), dropped: self.route(&dropped) }
+    }
+
+    /// The outputs beside the main one, whose schema is this.
+    pub(super) fn named(&self, spec: Option<&Spec>, schema: &str) -> anyhow::Result<BTreeMap<String, Named>> {
+        let Some(spec) = spec else { return Ok(BTreeMap::new()) };
+        let named = |(name, topic): (&String, &String)| -> anyhow::Result<(String, Named)> {
+            let latest = self.schemas.get(topic).context("it was not asked for")?;
+            let (id, text) = latest.as_ref().map_err(|why| anyhow!("the schema of {topic} is not known: {why}"))?;
+            let named = Named::new(self.route(topic), (*id, text.as_str()), (spec.output.as_str(), schema));
+            Ok((name.clone(), named.map_err(|why| anyhow!("{topic}: {why}"))?))
+        };
+        spec.outputs.iter().map(named).collect()
+    }
+
+    /// The largest record that a topic gets, where the broker told what it takes.
+    pub(super) fn most(&self, topic: &str) -> Option<usize> {
+        self.limits.contains_key(topic).then(|| self.route(topic).max_bytes)
+    }
+
+    fn route(&self, topic: &str) -> Route {
+        Route::new(topic, self.limits.get(topic).copied())
+    }
+}
+
+/// The tables that the letter names, as they were.
+pub(super) async fn tables_then(site: &Site, letter: &Letter) -> anyhow::Result<Arc<dyn Tables>> {
+    let (kafka, told) = (site.kafka.clone(), letter.lookups.clone());
+    let read = move || replayed(&kafka, CLIENT, &told, TABLE, PATIENCE);
+    tokio::task::spawn_blocking(read).await.context("the replay broke")?.map_err(anyhow::Error::msg)
+}
+
+/// The tables of a pipeline, as they are.
+pub(super) async fn tables_now(site: &Site, spec: Option<&Spec>, tasks: &Tasks) -> anyhow::Result<Arc<dyn Tables>> {
+    let lookups = Lookups::new(site.kafka.clone(), CLIENT.to_owned(), tasks.clone());
+    let mut tables = BTreeMap::new();
+    for (name, lookup) in spec.into_iter().flat_map(|spec| &spec.lookups) {
+        let table = lookups.open(lookup).map_err(anyhow::Error::msg)?;
+        table.ready(READ).await.map_err(|why| anyhow!("lookup {name}: {why}"))?;
+        tables.insert(name.clone(), table);
+    }
+    let tables = SlotTables::new(tables);
+    // From here on they are as they are now.
+    tables.begin().map_err(anyhow::Error::msg)?;
+    Ok(tables)
+}

@@ -1,0 +1,144 @@
+//! Pipelines beside each other: none waits for another, and one that is deleted or stopped while it is prepared never
+//! starts.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use rdkafka::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use schemas::contracts::ORDER_PLACED_AVSC;
+use serde_json::{Value, json};
+use service_kit::Tasks;
+use service_kit::http::{Limits, Response, bind, json as answer, serve};
+use tokio::sync::Semaphore;
+
+use crate::harness::PATIENCE;
+use crate::rest::{self, Process, config};
+
+/// Pipelines that wait. Each does for six seconds at a time: three calls of the registry, of two seconds each.
+const WAITING: usize = 6;
+/// One after the other they would take twice as long.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Holds a registry's answers for every topic but `out`.
+struct Gate {
+    asked: AtomicUsize,
+    open: Semaphore,
+}
+
+impl Gate {
+    async fn until_asked(&self, times: usize) {
+        let until = Instant::now() + PATIENCE;
+        while self.asked.load(Ordering::SeqCst) < times {
+            assert!(Instant::now() < until, "the registry is not asked {times} times");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn open(&self) {
+        self.open.add_permits(1_000);
+    }
+}
+
+async fn registry(tasks: &Tasks) -> (String, Arc<Gate>) {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let gate = Arc::new(Gate { asked: AtomicUsize::new(0), open: Semaphore::new(0) });
+    let own = Arc::clone(&gate);
+    let service = tower::service_fn(move |request: Request<Incoming>| {
+        let gate = Arc::clone(&own);
+        async move {
+            if request.uri().path() != "/subjects/out-value/versions/latest" {
+                gate.asked.fetch_add(1, Ordering::SeqCst);
+                drop(gate.open.acquire().await);
+            }
+            let latest = json!({ "subject": "any", "version": 1, "id": 7, "schema": ORDER_PLACED_AVSC });
+            Ok::<Response, Infallible>(answer(StatusCode::OK, &latest))
+        }
+    });
+    tasks.spawn(serve(listener, service, Limits::default(), tasks.clone()));
+    (format!("http://{address}"), gate)
+}
+
+fn cluster() -> MockCluster<'static, DefaultProducerContext> {
+    let cluster = rest::cluster();
+    rest::state_topics(&cluster);
+    cluster.create_topic("slow", 2, 1).unwrap();
+    cluster
+}
+
+/// A pipeline into `slow`, as it stands in the topic.
+fn stored(state: &str) -> String {
+    let config = json!({
+        "connector.class": "orderflow.WasmPipeline", "topics": "in", "output.topic": "slow",
+        "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead",
+    });
+    json!({ "config": config, "state": state, "modules": {} }).to_string()
+}
+
+/// Stores or deletes as another process would have: the API takes no config that it cannot check.
+fn write(cluster: &MockCluster<'_, DefaultProducerContext>, name: &str, stored: Option<&str>) {
+    let producer: ThreadedProducer<_> =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+    let mut record = BaseRecord::to("transforms.config").key(name).partition(0);
+    record.payload = stored;
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.flush(PATIENCE).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pipelines_that_wait_hold_up_no_start_and_no_stop_of_another() {
+    let (cluster, aside) = (cluster(), Tasks::new());
+    let (registry, gate) = registry(&aside).await;
+    let process = Process::start(&cluster, &registry).await;
+    process.until("/connectors", |status, _| status == 200).await;
+    for number in 0..WAITING {
+        // They come before the other by their names.
+        write(&cluster, &format!("a-{number}"), Some(&stored("STARTED")));
+    }
+    gate.until_asked(WAITING).await;
+    let begun = Instant::now();
+    assert_eq!(process.call("PUT", "/connectors/z/config", Some(config())).await.0, 201);
+    process.until("/connectors/z/status", |_, body| body["version"].is_object()).await;
+    assert!(begun.elapsed() < SOON, "it was started after {:?}", begun.elapsed());
+    let begun = Instant::now();
+    assert_eq!(process.call("PUT", "/connectors/z/stop", None).await.0, 204);
+    process.until("/connectors/z/status", |_, body| body["tasks"] == json!([])).await;
+    assert!(begun.elapsed() < SOON, "it was stopped after {:?}", begun.elapsed());
+    gate.open();
+    let running = |_: u16, body: &Value| body["tasks"][0]["state"] == "RUNNING";
+    process.until("/connectors/a-0/status", running).await;
+    process.tasks.drain(PATIENCE).await;
+    aside.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_deleted_or_stopped_while_it_is_prepared_never_starts() {
+    let (cluster, aside) = (cluster(), Tasks::new());
+    let (registry, gate) = registry(&aside).await;
+    let process = Process::start(&cluster, &registry).await;
+    process.until("/connectors", |status, _| status == 200).await;
+    for name in ["gone", "halted"] {
+        write(&cluster, name, Some(&stored("STARTED")));
+    }
+    gate.until_asked(2).await;
+    write(&cluster, "gone", None);
+    write(&cluster, "halted", Some(&stored("STOPPED")));
+    process.until("/connectors/gone/status", |status, _| status == 404).await;
+    process.until("/connectors/halted/status", |_, body| body["connector"]["state"] == "STOPPED").await;
+    // The answers that they wait for come now.
+    gate.open();
+    assert_eq!(process.call("PUT", "/connectors/z/config", Some(config())).await.0, 201);
+    process.until("/connectors/z/status", |_, body| body["tasks"][0]["state"] == "RUNNING").await;
+    process.until("/readyz", |status, _| status == 200).await;
+    let metrics = process.http.get(format!("{}/metrics", process.url)).send().await.unwrap().text().await.unwrap();
+    let had_slots = |name: &str| metrics.contains(&format!("{{pipeline=\"{name}\",slot=\"0\"}}"));
+    assert_eq!(["gone", "halted", "z"].map(had_slots), [false, false, true], "{metrics}");
+    process.tasks.drain(PATIENCE).await;
+    aside.drain(PATIENCE).await;
+}

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemas::registry::{Error, Registry};
+use service_kit::kafka::Brokers;
 
 pub use self::state::state;
 use crate::record::writers::Source;
@@ -25,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where to look.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// The brokers.
-    pub kafka: String,
+    /// The brokers, and who we are to them.
+    pub kafka: Brokers,
     /// The schema registry.
     pub registry: String,
 }

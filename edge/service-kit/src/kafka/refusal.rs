@@ -1,22 +1,24 @@
 //! Why Kafka does not take us, or not for this, in words that name the way out. librdkafka's own words name addresses, and
 //! settings that our commands have not; of them only what tells the causes apart is looked at.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// What a broker said so long ago says nothing of now. librdkafka keeps the same words to itself for 30 s.
+const LATELY: Duration = Duration::from_secs(60);
 
 /// What a client was told lately beside the answers to its questions: why the brokers do not take it, if they do not.
-/// Cheap to clone; clones share it.
+/// That one cannot be reached does not count: of a host's two addresses only one may be the broker's. Cheap to clone;
+/// clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Heard(Arc<Mutex<Option<&'static str>>>);
+pub struct Heard(Arc<Mutex<Option<(Instant, &'static str)>>>);
 
 impl Heard {
     /// A broker does not take us; librdkafka's words for it.
     pub fn refused(&self, reason: &str) {
-        self.set(Some(cause(reason)));
-    }
-
-    /// A broker is away. That it refused us was before.
-    pub fn lost(&self) {
-        self.set(None);
+        self.set(cause(reason));
     }
 
     /// A line of librdkafka's log.
@@ -24,18 +26,19 @@ impl Heard {
         if facility == "FAIL"
             && let Some(cause) = cause_in_log(message)
         {
-            self.set(Some(cause));
+            self.set(cause);
         }
     }
 
-    /// Why they do not take us, if that is the last that was told.
+    /// Why they do not take us, as far as they said so lately.
     #[must_use]
     pub fn why(&self) -> Option<&'static str> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let told = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.filter(|(at, _)| at.elapsed() < LATELY).map(|(_, why)| why)
     }
 
-    fn set(&self, why: Option<&'static str>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    fn set(&self, why: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), why));
     }
 }
 
@@ -130,16 +133,16 @@ mod tests {
 
     #[test]
     fn what_was_told_last_counts_and_clones_share_it() {
-        let (heard, client) = (Heard::default(), Heard::default());
-        let shared = client.clone();
-        shared.refused("h:1/bootstrap: SASL authentication error: Authentication failed");
-        assert!(client.why().is_some_and(|why| why.contains("--kafka-sasl-username")) && heard.why().is_none());
-        shared.lost();
-        assert_eq!(client.why(), None);
-        shared.logged("PARTCNT", "h:1/bootstrap: Disconnected: requesting ApiVersion");
-        assert_eq!(client.why(), None, "nobody failed");
-        shared.logged("FAIL", "h:1/bootstrap: Disconnected: requesting ApiVersion");
-        assert!(client.why().is_some_and(|why| why.contains("--kafka-security-protocol")));
+        let heard = Heard::default();
+        let client = heard.clone();
+        client.logged("PARTCNT", "h:1/bootstrap: Disconnected: requesting ApiVersion");
+        client.logged("FAIL", "h:1/bootstrap: Connect to ipv6#[::1]:1 failed: Connection refused");
+        assert_eq!(heard.why(), None, "nobody was refused");
+        client.logged("FAIL", "h:1/bootstrap: Disconnected: requesting ApiVersion");
+        assert!(heard.why().is_some_and(|why| why.contains("--kafka-security-protocol")));
+        client.refused("h:1/bootstrap: SASL authentication error: Authentication failed");
+        client.logged("FAIL", "h:1/bootstrap: Connect to ipv6#[::1]:1 failed: Connection refused");
+        assert!(heard.why().is_some_and(|why| why.contains("--kafka-sasl-username")), "that of its other address");
     }
 
     #[test]

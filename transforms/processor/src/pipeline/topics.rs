@@ -7,6 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaResult;
+use service_kit::kafka::refusal::with_way_out;
 
 use super::spec::Spec;
 use crate::kafka::client::Log;
@@ -41,11 +42,12 @@ pub(super) fn ask(
     wanted: &Wanted,
     runtime: &tokio::runtime::Handle,
 ) -> Result<BTreeMap<String, usize>, String> {
-    let silent = |error: rdkafka::error::KafkaError| format!("the broker does not tell its topics: {error}");
+    let silent =
+        |error: rdkafka::error::KafkaError| with_way_out(format!("the broker does not tell its topics: {error}"));
     // One client for both questions: a swap under load waits for each one that connects.
-    let admin: AdminClient<Log> = AdminClient::from_config_and_context(config, Log).map_err(silent)?;
+    let admin: AdminClient<Log> = AdminClient::from_config_and_context(config, Log::default()).map_err(silent)?;
     for topic in wanted.read.iter().chain(&wanted.written) {
-        if !follow::exists(admin.inner(), topic).map_err(silent)? {
+        if !follow::exists(admin.inner(), topic).map_err(|error| format!("{topic}: {}", silent(error)))? {
             return Err(format!("topic {topic} is not there; `connectors apply` makes it"));
         }
     }

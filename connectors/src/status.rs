@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Method;
 use serde::Serialize;
 use serde_json::Value;
+use service_kit::kafka::Brokers;
 
 use crate::connect::{self, Connect, ConnectError, RUNNING, Settings, Status};
 use crate::http::{Access, Body, Http};
@@ -33,8 +34,8 @@ pub struct Sources {
     pub connect: Connect,
     /// `transforms`.
     pub transforms: Connect,
-    /// Kafka's bootstrap servers.
-    pub kafka: String,
+    /// Kafka's brokers, and who we are to them.
+    pub kafka: Brokers,
     /// `connectors serve`.
     pub supervisor: String,
 }
@@ -210,7 +211,7 @@ struct Waits {
 
 /// What waits before each, and who heals. Kafka's client blocks; all groups are asked in one blocking piece of work.
 async fn positions(
-    servers: &str,
+    servers: &Brokers,
     asked: &[(&'static str, Status, Settings)],
     mut readers: Readers,
 ) -> Result<(Lags, Option<Vec<Healer>>, Readers), KafkaError> {
@@ -221,7 +222,7 @@ async fn positions(
             (status.name.clone(), group, connect::topics(settings))
         })
         .collect();
-    let servers = servers.to_owned();
+    let servers = servers.clone();
     let work = tokio::task::spawn_blocking(move || {
         readers.retain(|known, _| known == duty::GROUP || groups.iter().any(|(_, group, _)| group == known));
         let mut lags = Lags::new();
@@ -236,7 +237,7 @@ async fn positions(
     work.await.map_err(|_| KafkaError::Cut)?
 }
 
-fn reader<'r>(readers: &'r mut Readers, servers: &str, group: String) -> Result<&'r Reader, KafkaError> {
+fn reader<'r>(readers: &'r mut Readers, servers: &Brokers, group: String) -> Result<&'r Reader, KafkaError> {
     Ok(match readers.entry(group) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(place) => {

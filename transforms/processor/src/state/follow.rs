@@ -59,18 +59,16 @@ fn read(
     tasks: &Tasks,
 ) -> Result<(), String> {
     let config = client::state_consumer(brokers, &format!("{client_id}-{topic}"));
-    let failed = |error: KafkaError| error.to_string();
-    let consumer: BaseConsumer<Log> = BaseConsumer::from_config_and_context(&config, Log::default()).map_err(failed)?;
+    let consumer = BaseConsumer::from_config_and_context(&config, Log::default()).map_err(|error| error.to_string())?;
     while !exists(consumer.client(), topic).map_err(|error| client::last_words(&consumer, &error))? {
+        catalog.hindrance().clear(topic);
         if tasks.is_stopping() {
             return Ok(());
         }
         std::thread::sleep(LOOK_PAUSE);
     }
     catalog.heard();
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, Offset::Beginning).map_err(failed)?;
-    consumer.assign(&list).map_err(failed)?;
+    from_the_beginning(&consumer, topic).map_err(|error| error.to_string())?;
     let mut asked = Instant::now();
     while !tasks.is_stopping() {
         // An idle consumer does not notice in a way that it tells when its broker comes back, so it is asked.
@@ -85,16 +83,21 @@ fn read(
             None => {}
             Some(Ok(message)) => {
                 catalog.apply(topic, message.offset(), message.key().unwrap_or_default(), message.payload());
-                catalog.hindrance().read(topic);
             }
             Some(Err(KafkaError::PartitionEOF(_))) => {
                 catalog.caught_up(topic);
-                catalog.hindrance().read(topic);
+                catalog.hindrance().clear(topic);
             }
             Some(Err(error)) => report(&error, topic, catalog),
         }
     }
     Ok(())
+}
+
+fn from_the_beginning(consumer: &BaseConsumer<Log>, topic: &str) -> KafkaResult<()> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Beginning)?;
+    consumer.assign(&list)
 }
 
 /// The client gets over what it can by itself, and there is no more to a state topic than reading on. A right that is

@@ -29,8 +29,8 @@ impl Hindrance {
         self.lock().unread.insert(topic, reason.to_owned()).as_deref() != Some(reason)
     }
 
-    /// A topic can be read.
-    pub fn read(&self, topic: &'static str) {
+    /// Nothing stands in a topic's way.
+    pub fn clear(&self, topic: &'static str) {
         self.lock().unread.remove(topic);
     }
 
@@ -66,7 +66,7 @@ mod tests {
         hindrance.heard();
         assert_eq!(hindrance.of_kafka().as_deref(), Some("no right"));
         assert_eq!(hindrance.of_state().as_deref(), Some("t: no right"));
-        hindrance.read("t");
+        hindrance.clear("t");
         assert_eq!((hindrance.of_kafka(), hindrance.of_state()), (None, None));
     }
 }

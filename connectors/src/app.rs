@@ -91,7 +91,7 @@ fn read(folder: &Path, then: &str) -> anyhow::Result<files::Deployment> {
 
 fn target(servers: &Servers, owner: &str, wait: Duration) -> anyhow::Result<Target> {
     Ok(Target {
-        kafka: servers.kafka.clone(),
+        kafka: servers.kafka.brokers()?,
         registry: schemas::registry::Registry::new(&servers.registry)?,
         postgres: Postgres::new(&servers.postgres),
         elastic: elastic(servers)?,
@@ -139,7 +139,7 @@ fn sources(servers: &Servers, supervisor: &str) -> anyhow::Result<Sources> {
             "" => transforms_rest,
             token => transforms_rest.with_token(token),
         },
-        kafka: servers.kafka.clone(),
+        kafka: servers.kafka.brokers()?,
         supervisor: supervisor.to_owned(),
     })
 }
@@ -149,6 +149,7 @@ fn sources(servers: &Servers, supervisor: &str) -> anyhow::Result<Sources> {
 /// # Errors
 /// Where the listener or a client cannot be made.
 pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
+    let kafka = servers.kafka.brokers()?;
     let tasks = Tasks::new();
     signals::watch(&tasks)?;
     let readiness = Readiness::new();
@@ -172,18 +173,18 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
     let connect = connect(servers)?;
     let connect_at = connect.base().to_owned();
     // Without either of them `/healthz` would say that all is well while nobody heals.
-    let watcher = serve::watch(servers.kafka.clone(), board.clone(), Arc::clone(&metrics), tasks.clone());
+    let watcher = serve::watch(kafka.clone(), board.clone(), Arc::clone(&metrics), tasks.clone());
     tasks.spawn_vital("watcher of positions", watcher);
     let healer = options.instance.clone().or_else(host::name).unwrap_or_else(|| "localhost".to_owned());
     let duty = Duty::default();
-    let shifts = duty.clone().run(servers.kafka.clone(), healer.clone(), tasks.clone());
+    let shifts = duty.clone().run(kafka.clone(), healer.clone(), tasks.clone());
     tasks.spawn_vital("group of healers", shifts);
-    let isolator = Isolator { connect: connect.clone(), probes: probes.clone(), kafka: servers.kafka.clone(), healer };
+    let isolator = Isolator { connect: connect.clone(), probes: probes.clone(), kafka: kafka.clone(), healer };
     let limit = options.poison_per_minute;
     let trials = Trials::new(isolator, limit, board.clone(), Arc::clone(&metrics), tasks.clone());
     if 0 < options.parity_every {
         let stores = Stores { postgres: probes.postgres.clone(), elastic: probes.elastic.clone() };
-        let (kafka, registry, metrics) = (servers.kafka.clone(), probes.registry.clone(), Arc::clone(&metrics));
+        let (registry, metrics) = (probes.registry.clone(), Arc::clone(&metrics));
         let parity = Parity { kafka, registry, stores, metrics, pause: parity::PAUSE };
         // It only tells: should it break, the healing goes on.
         tasks.spawn(parity::watch(parity, Duration::from_secs(options.parity_every), tasks.clone()));

@@ -12,6 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use service_kit::kafka::Brokers;
 use tokio::time::Instant;
 
 use crate::compare::Difference;
@@ -29,8 +30,8 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The servers that a deployment goes to.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Kafka's bootstrap servers.
-    pub kafka: String,
+    /// Kafka's brokers, and who we are to them.
+    pub kafka: Brokers,
     /// The schema registry.
     pub registry: schemas::registry::Registry,
     /// PostgreSQL.

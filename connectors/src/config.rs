@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use service_kit::kafka;
+
 pub use self::evolve::Evolve;
 pub use self::plan::{Compare, Files, Plan, Prune};
 pub use self::rehearse::{Extent, Rehearse};
@@ -33,9 +35,9 @@ pub struct Servers {
     /// The token that `transforms` asks for where it is not on loopback
     #[arg(long, env = "TRANSFORMS_TOKEN", hide_env_values = true, default_value = "", global = true)]
     pub transforms_token: Secret,
-    /// Kafka's bootstrap servers
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092", global = true)]
-    pub kafka: String,
+    /// Which Kafka, and who we are to it
+    #[command(flatten)]
+    pub kafka: kafka::Args,
     /// The schema registry's Confluent API
     #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7", global = true)]
     pub registry: String,

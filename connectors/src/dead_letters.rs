@@ -22,6 +22,7 @@ use anyhow::{Context as _, bail, ensure};
 use schemas::names::topics::DEAD_LETTER_MARKS;
 use schemas::registry::Registry;
 use serde::Serialize;
+use service_kit::kafka::Brokers;
 use tokio::runtime::Handle;
 
 use crate::decode::Decoder;
@@ -45,8 +46,8 @@ const MARKS: usize = 100;
 /// Whom to ask.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// Kafka's bootstrap servers.
-    pub kafka: String,
+    /// Kafka's brokers, and who we are to them.
+    pub kafka: Brokers,
     /// The schema registry.
     pub registry: Registry,
     /// The index's cluster.
@@ -196,7 +197,7 @@ struct Opened {
 }
 
 /// The senders come first: from then on nobody else marks letters of these topics, and what is read stays true.
-fn opening(kafka: &str, order: &Order) -> anyhow::Result<Opened> {
+fn opening(kafka: &Brokers, order: &Order) -> anyhow::Result<Opened> {
     let (scanner, bounds) = (Scanner::new(kafka)?, order.reach.bounds());
     let mut senders = BTreeMap::new();
     if order.yes {

@@ -1,12 +1,14 @@
 //! Kafka as an operator sees it: topics and their settings, how far a group has read, and records as they lie there.
 
 mod admin;
+pub(crate) mod client;
 pub mod lag;
 pub mod record;
 pub mod scan;
 pub mod sender;
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use service_kit::kafka::refusal::with_way_out;
 
 pub use admin::{Admin, Existing};
 
@@ -16,15 +18,23 @@ use crate::retry::Transient;
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaError {
     /// The client could not do it.
-    #[error("Kafka at {servers}: {cause}")]
+    #[error("{}", failed(servers, cause))]
     Client {
         /// The bootstrap servers.
         servers: String,
         /// The cause, told above.
         cause: ClientError,
     },
+    /// The brokers do not take us.
+    #[error("Kafka at {servers}: {why}")]
+    Refused {
+        /// The bootstrap servers.
+        servers: String,
+        /// Why, by the flag that mends it.
+        why: &'static str,
+    },
     /// The broker refused it for one topic.
-    #[error("Kafka refuses topic {topic}: {code}")]
+    #[error("{}", refused("topic", topic, *code))]
     Topic {
         /// The topic.
         topic: String,
@@ -32,7 +42,7 @@ pub enum KafkaError {
         code: Code,
     },
     /// The broker refused it for one group.
-    #[error("Kafka refuses group {group}: {code}")]
+    #[error("{}", refused("group", group, *code))]
     Group {
         /// The group.
         group: String,
@@ -84,12 +94,21 @@ pub enum KafkaError {
     Cut,
 }
 
+fn failed(servers: &str, cause: &ClientError) -> String {
+    with_way_out(format!("Kafka at {servers}: {cause}"))
+}
+
+fn refused(kind: &str, name: &str, code: Code) -> String {
+    with_way_out(format!("Kafka refuses {kind} {name}: {code}"))
+}
+
 impl Transient for KafkaError {
     fn is_transient(&self) -> bool {
         match self {
             Self::Client { cause, .. } => cause.rdkafka_error_code().is_none_or(is_transient),
             Self::Topic { code, .. } | Self::Group { code, .. } => is_transient(*code),
-            Self::Late { .. } | Self::Members => true,
+            // A broker that starts may break a connection off as well.
+            Self::Late { .. } | Self::Members | Self::Refused { .. } => true,
             Self::NoTopic { .. } | Self::NoPartition { .. } | Self::Header { .. } | Self::Gone(_) | Self::Cut => false,
         }
     }

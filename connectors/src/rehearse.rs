@@ -18,6 +18,7 @@ pub mod traces;
 
 use std::time::{Duration, SystemTime};
 
+use service_kit::kafka::Brokers;
 use tokio::time::Instant;
 
 use self::growth::Growth;
@@ -44,8 +45,8 @@ const SPARE: Duration = Duration::from_secs(15);
 /// Whom to ask.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// Kafka's bootstrap servers.
-    pub kafka: String,
+    /// Kafka's brokers, and who we are to them.
+    pub kafka: Brokers,
     /// Kafka Connect.
     pub connect: Connect,
     /// The schema registry.

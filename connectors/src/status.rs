@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 use serde::Serialize;
 use serde_json::Value;
+use service_kit::kafka::Brokers;
 
 use crate::connect::{Connect, ConnectError, Part, RUNNING, Settings, Status};
 use crate::http::{Access, Body, Http};
@@ -48,8 +49,8 @@ pub struct Sources {
     pub transforms: Connect,
     /// The same, for workers and modules.
     pub transforms_rest: Http,
-    /// Kafka's bootstrap servers.
-    pub kafka: String,
+    /// Kafka's brokers, and who we are to them.
+    pub kafka: Brokers,
     /// `connectors serve`.
     pub supervisor: String,
 }

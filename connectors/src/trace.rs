@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use schemas::OrderId;
 use schemas::registry::Registry;
 use serde::Serialize;
+use service_kit::kafka::Brokers;
 
 use crate::connect::Connect;
 use crate::elastic::Elastic;
@@ -31,8 +32,8 @@ const COUNT_MOST: u64 = 1_000_000;
 /// Whom to ask.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// Kafka's bootstrap servers.
-    pub kafka: String,
+    /// Kafka's brokers, and who we are to them.
+    pub kafka: Brokers,
     /// The schema registry.
     pub registry: Registry,
     /// Kafka Connect.
@@ -124,7 +125,7 @@ pub async fn trace(sources: &Sources, options: &Options) -> anyhow::Result<Repor
 }
 
 /// With the number of records before each that waits. Offsets are no number of records: each transaction takes one, too.
-fn counted(kafka: &str, mut judged: Vec<Judged>) -> anyhow::Result<Vec<Judged>> {
+fn counted(kafka: &Brokers, mut judged: Vec<Judged>) -> anyhow::Result<Vec<Judged>> {
     for Judged { verdict, .. } in &mut judged {
         let Verdict::Waiting { reader, at, before } = verdict else { continue };
         let from = reader.committed.get(&at.topic).copied().unwrap_or(0);

@@ -25,6 +25,7 @@ use anyhow::{Context as _, ensure};
 use schemas::names::subjects::ORDER_PLACED_VALUE;
 use schemas::names::topics::ORDER_PLACED;
 use schemas::registry::Registry;
+use service_kit::kafka::Brokers;
 use tokio::runtime::Handle;
 
 use crate::decode::Decoder;
@@ -49,8 +50,8 @@ const LOOKS: u32 = 3;
 /// Whom to ask.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// Kafka's bootstrap servers.
-    pub kafka: String,
+    /// Kafka's brokers, and who we are to them.
+    pub kafka: Brokers,
     /// The schema registry.
     pub registry: Registry,
     /// The table and the index.

@@ -3,12 +3,12 @@
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use schemas::registry::Address;
-use service_kit::{files, host, telemetry};
+use service_kit::{files, host, kafka::SecurityArgs, telemetry};
 
 use crate::{
     check::Rules,
     keys,
-    publish::{Security, security::SecurityArgs},
+    publish::Security,
     transport::{self, Transport},
 };
 

@@ -45,7 +45,7 @@ pub use error::{InDoubt, PublishError, Unavailable};
 pub use in_flight::InFlight;
 use in_flight::describe;
 pub use permits::{Full, Permit, Permits, Share};
-pub use security::Security;
+pub use service_kit::kafka::Security;
 pub use statistics::{BrokerStatistics, Statistics, TopicStatistics, Window};
 pub use supervisor::supervise;
 

@@ -70,7 +70,7 @@ fn wanted(extent: &Extent) -> anyhow::Result<Options> {
 /// Where no client can be made.
 pub fn sources(servers: &Servers) -> anyhow::Result<Sources> {
     Ok(Sources {
-        kafka: servers.kafka.clone(),
+        kafka: servers.kafka.brokers()?,
         connect: super::connect(servers)?,
         registry: schemas::registry::Registry::new(&servers.registry)?,
         postgres: Postgres::new(&servers.postgres),

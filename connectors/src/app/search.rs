@@ -20,7 +20,7 @@ const LEFT: u8 = 2;
 /// Where no client can be made, Kafka cannot be asked, or no record lies at the address.
 pub async fn trace(servers: &Servers, options: &config::Trace) -> anyhow::Result<u8> {
     let sources = trace::Sources {
-        kafka: servers.kafka.clone(),
+        kafka: servers.kafka.brokers()?,
         registry: schemas::registry::Registry::new(&servers.registry)?,
         connect: super::connect(servers)?,
         transforms: super::transforms(servers)?,
@@ -45,7 +45,7 @@ pub async fn trace(servers: &Servers, options: &config::Trace) -> anyhow::Result
 /// Where no client can be made, or Kafka cannot be asked.
 pub async fn dead_letters(servers: &Servers, options: &config::DeadLetters) -> anyhow::Result<u8> {
     let sources = Sources {
-        kafka: servers.kafka.clone(),
+        kafka: servers.kafka.brokers()?,
         registry: schemas::registry::Registry::new(&servers.registry)?,
         elastic: super::elastic(servers)?,
         transforms: servers.transforms.clone(),

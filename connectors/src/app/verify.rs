@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub async fn verify(servers: &Servers, options: &config::Verify) -> anyhow::Result<u8> {
     let postgres = Postgres::new(&servers.postgres);
     let sources = Sources {
-        kafka: servers.kafka.clone(),
+        kafka: servers.kafka.brokers()?,
         registry: schemas::registry::Registry::new(&servers.registry)?,
         stores: Stores { postgres, elastic: super::elastic(servers)? },
     };

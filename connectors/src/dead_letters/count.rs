@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::Message as _;
 use schemas::names::topics::DEAD_LETTER_MARKS;
 use serde::Serialize;
+use service_kit::kafka::Brokers;
 
 use super::letter::Letter;
 use super::{marks, select};
@@ -60,7 +61,7 @@ impl Counter {
     ///
     /// # Errors
     /// [`KafkaError::Client`] where the client cannot be made.
-    pub fn new(servers: &str, bound: Bound) -> Result<Self, KafkaError> {
+    pub fn new(servers: &Brokers, bound: Bound) -> Result<Self, KafkaError> {
         let (topics, done) = (BTreeMap::new(), BTreeSet::new());
         Ok(Self { scanner: Scanner::new(servers)?, bound, topics, done, mark: 0 })
     }

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message as _;
+use service_kit::kafka::Brokers;
 
 use super::select::Bounds;
 use crate::kafka::KafkaError;
@@ -47,10 +48,10 @@ impl Guard {
     ///
     /// # Errors
     /// [`KafkaError`].
-    pub fn new(servers: &str) -> Result<Self, KafkaError> {
+    pub fn new(brokers: &Brokers) -> Result<Self, KafkaError> {
         Ok(Self {
-            committed: Scanner::new(servers)?,
-            everything: Scanner::of_everything(servers)?,
+            committed: Scanner::new(brokers)?,
+            everything: Scanner::of_everything(brokers)?,
             records: 0,
             searched: BTreeMap::new(),
             newest: BTreeMap::new(),

@@ -154,7 +154,7 @@ mod tests {
     fn a_topic_that_is_named_must_be_there_and_one_of_ours_need_not_be_yet() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("orders.dead-letter", 1, 1).unwrap();
-        let scanner = Scanner::new(&cluster.bootstrap_servers()).unwrap();
+        let scanner = Scanner::new(&cluster.bootstrap_servers().into()).unwrap();
         let read = |topics: &[&str]| {
             let filter = Filter { topics: topics.iter().map(|&topic| topic.to_owned()).collect(), ..Filter::default() };
             let bounds = Bounds { records: 10, until: Instant::now() + std::time::Duration::from_secs(10) };

@@ -4,23 +4,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
 };
-use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
 use schemas::contracts::Topic;
+use service_kit::kafka::Brokers;
 
-use super::KafkaError;
+use super::client::{self, Consumer, Ear};
+use super::{KafkaError, blocking};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An operator's client.
 pub struct Admin {
-    client: Arc<AdminClient<DefaultClientContext>>,
-    servers: String,
+    client: AdminClient<Ear>,
+    /// Asks for what is there, since it can also be told why it gets no answer, which the other cannot.
+    asker: Arc<Consumer>,
+    brokers: Brokers,
 }
 
 /// A topic as it is.
@@ -35,17 +38,17 @@ pub struct Existing {
 }
 
 impl Admin {
-    /// A client of the brokers at `servers`. Does not connect yet.
+    /// A client of these brokers. Does not connect yet.
     ///
     /// # Errors
     /// [`KafkaError::Client`] where the client cannot be made.
-    pub fn new(servers: &str) -> Result<Self, KafkaError> {
-        let client = ClientConfig::new()
-            .set("bootstrap.servers", servers)
-            .set("client.id", "connectors-apply")
-            .create()
-            .map_err(|cause| KafkaError::Client { servers: servers.to_owned(), cause })?;
-        Ok(Self { client: Arc::new(client), servers: servers.to_owned() })
+    pub fn new(brokers: &Brokers) -> Result<Self, KafkaError> {
+        let mut config = client::config(brokers, "connectors-apply");
+        let client = config
+            .create_with_context(Ear::default())
+            .map_err(|cause| KafkaError::Client { servers: brokers.to_string(), cause })?;
+        let asker = client::consumer(config.set("allow.auto.create.topics", "false"), brokers)?;
+        Ok(Self { client, asker: Arc::new(asker), brokers: brokers.clone() })
     }
 
     /// Those of `names` that are there.
@@ -81,6 +84,11 @@ impl Admin {
             let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
             found.insert(topic.name().to_owned(), Existing { partitions, ..Existing::default() });
         }
+        let missing: Vec<String> =
+            names.iter().filter(|name| !found.contains_key(**name)).map(|name| (*name).to_owned()).collect();
+        let (asker, brokers) = (Arc::clone(&self.asker), self.brokers.clone());
+        let hidden = move || missing.iter().try_for_each(|name| client::not_hidden(&asker, &brokers, name, TIMEOUT));
+        blocking(hidden).await?;
         Ok(found)
     }
 
@@ -111,12 +119,13 @@ impl Admin {
     /// # Errors
     /// [`KafkaError`].
     pub async fn groups(&self) -> Result<Vec<String>, KafkaError> {
-        let client = Arc::clone(&self.client);
-        let groups = tokio::task::spawn_blocking(move || {
-            let list = client.inner().fetch_group_list(None, TIMEOUT)?;
+        let (asker, brokers) = (Arc::clone(&self.asker), self.brokers.clone());
+        blocking(move || {
+            let list =
+                asker.fetch_group_list(None, TIMEOUT).map_err(|cause| client::failed(&asker, &brokers, cause))?;
             Ok(list.groups().iter().map(|group| group.name().to_owned()).collect())
-        });
-        groups.await.map_err(|_| KafkaError::Cut)?.map_err(|e| self.failed(e))
+        })
+        .await
     }
 
     /// Removes a topic; one that is gone needs nothing.
@@ -161,13 +170,13 @@ impl Admin {
 
     /// All topics are listed, since asking for one by name may make it.
     async fn metadata(&self) -> Result<Metadata, KafkaError> {
-        let client = Arc::clone(&self.client);
-        let metadata = tokio::task::spawn_blocking(move || client.inner().fetch_metadata(None, TIMEOUT));
-        metadata.await.map_err(|_| KafkaError::Cut)?.map_err(|e| self.failed(e))
+        let (asker, brokers) = (Arc::clone(&self.asker), self.brokers.clone());
+        let ask = move || asker.fetch_metadata(None, TIMEOUT).map_err(|cause| client::failed(&asker, &brokers, cause));
+        blocking(ask).await
     }
 
     fn failed(&self, cause: ClientError) -> KafkaError {
-        KafkaError::Client { servers: self.servers.clone(), cause }
+        KafkaError::Client { servers: self.brokers.to_string(), cause }
     }
 }
 

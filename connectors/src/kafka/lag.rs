@@ -7,12 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::groups::GroupMemberInfo;
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use service_kit::kafka::Brokers;
 
 use super::KafkaError;
+use super::client::{self, Consumer};
 
 /// How long Kafka may take for one question.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -52,8 +54,8 @@ pub struct Looked {
 
 /// Reads one group's positions. All calls block; each has a time limit.
 pub struct Reader {
-    consumer: BaseConsumer,
-    servers: String,
+    consumer: Consumer,
+    brokers: Brokers,
     group: String,
 }
 
@@ -62,10 +64,9 @@ impl Reader {
     ///
     /// # Errors
     /// [`KafkaError::Client`] where the client cannot be made.
-    pub fn new(servers: &str, group: &str) -> Result<Self, KafkaError> {
-        let consumer = ClientConfig::new()
-            .set("bootstrap.servers", servers)
-            .set("client.id", "connectors-lag")
+    pub fn new(brokers: &Brokers, group: &str) -> Result<Self, KafkaError> {
+        let mut config = client::config(brokers, "connectors-lag");
+        config
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
@@ -74,10 +75,9 @@ impl Reader {
             // It looks for one record; it need not carry thousands.
             .set("fetch.message.max.bytes", "65536")
             .set("queued.max.messages.kbytes", "1024")
-            .set("reconnect.backoff.max.ms", "2000")
-            .create()
-            .map_err(|cause| KafkaError::Client { servers: servers.to_owned(), cause })?;
-        Ok(Self { consumer, servers: servers.to_owned(), group: group.to_owned() })
+            .set("reconnect.backoff.max.ms", "2000");
+        let consumer = client::consumer(&config, brokers)?;
+        Ok(Self { consumer, brokers: brokers.clone(), group: group.to_owned() })
     }
 
     /// The group's position in each partition of the topics.
@@ -88,9 +88,10 @@ impl Reader {
         let mut wanted = TopicPartitionList::new();
         for topic in topics {
             let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(|e| self.failed(e))?;
-            let found = metadata.topics().iter().filter(|found| found.name() == topic);
-            for partition in found.flat_map(|found| found.partitions()) {
-                wanted.add_partition(topic, partition.id());
+            for found in metadata.topics().iter().filter(|found| found.name() == topic) {
+                for partition in client::seen(found)?.partitions() {
+                    wanted.add_partition(topic, partition.id());
+                }
             }
         }
         if wanted.count() == 0 {
@@ -195,7 +196,7 @@ impl Reader {
     }
 
     fn failed(&self, cause: ClientError) -> KafkaError {
-        KafkaError::Client { servers: self.servers.clone(), cause }
+        client::failed(&self.consumer, &self.brokers, cause)
     }
 }
 

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::MetadataTopic;
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use service_kit::kafka::Brokers;
 use service_kit::near;
 
 use super::KafkaError;
+use super::client::{self, Consumer};
 use super::record::{Address, Record};
 
 /// How long Kafka may take for one question.
@@ -63,8 +65,8 @@ impl Found {
 
 /// A reader of topics. All calls block; each has a time limit.
 pub struct Scanner {
-    consumer: BaseConsumer,
-    servers: String,
+    consumer: Consumer,
+    brokers: Brokers,
 }
 
 impl Scanner {
@@ -72,22 +74,21 @@ impl Scanner {
     ///
     /// # Errors
     /// [`KafkaError::Client`] where the client cannot be made.
-    pub fn new(servers: &str) -> Result<Self, KafkaError> {
-        Self::with(servers, "read_committed")
+    pub fn new(brokers: &Brokers) -> Result<Self, KafkaError> {
+        Self::with(brokers, "read_committed")
     }
 
     /// Sees records of open transactions, too, among them one's own.
     ///
     /// # Errors
     /// [`KafkaError::Client`] where the client cannot be made.
-    pub fn of_everything(servers: &str) -> Result<Self, KafkaError> {
-        Self::with(servers, "read_uncommitted")
+    pub fn of_everything(brokers: &Brokers) -> Result<Self, KafkaError> {
+        Self::with(brokers, "read_uncommitted")
     }
 
-    fn with(servers: &str, isolation: &str) -> Result<Self, KafkaError> {
-        let consumer = ClientConfig::new()
-            .set("bootstrap.servers", servers)
-            .set("client.id", "connectors-scan")
+    fn with(brokers: &Brokers, isolation: &str) -> Result<Self, KafkaError> {
+        let mut config = client::config(brokers, "connectors-scan");
+        config
             // It is in no group; librdkafka wants a name all the same.
             .set("group.id", "connectors-scan")
             .set("enable.auto.commit", "false")
@@ -98,10 +99,8 @@ impl Scanner {
             .set("queued.max.messages.kbytes", "16384")
             // An answer at the end of a partition waits so long for more.
             .set("fetch.wait.max.ms", "50")
-            .set("reconnect.backoff.max.ms", "2000")
-            .create()
-            .map_err(|cause| KafkaError::Client { servers: servers.to_owned(), cause })?;
-        Ok(Self { consumer, servers: servers.to_owned() })
+            .set("reconnect.backoff.max.ms", "2000");
+        Ok(Self { consumer: client::consumer(&config, brokers)?, brokers: brokers.clone() })
     }
 
     /// How many partitions a topic has; none where there is no such topic.
@@ -109,7 +108,10 @@ impl Scanner {
     /// # Errors
     /// [`KafkaError`].
     pub fn partitions(&self, topic: &str) -> Result<i32, KafkaError> {
-        Ok(self.topics()?.get(topic).copied().unwrap_or(0))
+        match self.topics()?.get(topic).copied().unwrap_or(0) {
+            0 => client::not_hidden(&self.consumer, &self.brokers, topic, TIMEOUT).map(|()| 0),
+            partitions => Ok(partitions),
+        }
     }
 
     /// That there is no such topic, and which one may be meant.
@@ -119,14 +121,15 @@ impl Scanner {
     pub fn no_topic(&self, topic: &str) -> Result<KafkaError, KafkaError> {
         let all = self.topics()?;
         let near = near::suggest(topic, all.keys().map(String::as_str)).map(str::to_owned);
-        Ok(KafkaError::NoTopic { servers: self.servers.clone(), topic: topic.to_owned(), near })
+        Ok(KafkaError::NoTopic { servers: self.brokers.to_string(), topic: topic.to_owned(), near })
     }
 
     /// How many partitions each topic has. All are listed, since asking for one by name may make it.
     fn topics(&self) -> Result<BTreeMap<String, i32>, KafkaError> {
         let metadata = self.consumer.fetch_metadata(None, TIMEOUT).map_err(|e| self.failed(e))?;
         let count = |found: &MetadataTopic| i32::try_from(found.partitions().len()).unwrap_or(i32::MAX);
-        Ok(metadata.topics().iter().map(|found| (found.name().to_owned(), count(found))).collect())
+        let seen = metadata.topics().iter().filter(|found| client::seen(found).is_ok());
+        Ok(seen.map(|found| (found.name().to_owned(), count(found))).collect())
     }
 
     /// The first offset that a partition still has, and its end.
@@ -297,7 +300,7 @@ impl Scanner {
     }
 
     fn failed(&self, cause: ClientError) -> KafkaError {
-        KafkaError::Client { servers: self.servers.clone(), cause }
+        client::failed(&self.consumer, &self.brokers, cause)
     }
 }
 
@@ -328,10 +331,22 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_that_we_may_not_see_is_not_one_that_is_not_there() {
+        use rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as REFUSED;
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("hidden", 3, 1).unwrap();
+        cluster.topic_error("hidden", REFUSED).unwrap();
+        let scanner = Scanner::new(&cluster.bootstrap_servers().into()).unwrap();
+        assert_eq!(scanner.partitions("absent").unwrap(), 0);
+        let told = scanner.partitions("hidden").unwrap_err().to_string();
+        assert!(told.contains("topic hidden") && told.contains("edge/KAFKA.md"), "{told}");
+    }
+
+    #[test]
     fn an_address_that_cannot_be_is_told_with_what_there_is() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("orders.dead-letter", 3, 1).unwrap();
-        let scanner = Scanner::new(&cluster.bootstrap_servers()).unwrap();
+        let scanner = Scanner::new(&cluster.bootstrap_servers().into()).unwrap();
         let told = |topic, partition| scanner.watermarks(topic, partition).unwrap_err().to_string();
         assert_eq!(told("orders.dead-letter", 3), "orders.dead-letter has no partition 3: its partitions are 0 to 2");
         let no_topic = told("orders.dead-lettr", 0);

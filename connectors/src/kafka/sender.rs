@@ -6,14 +6,16 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::FromClientConfigAndContext as _;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
+use service_kit::kafka::Brokers;
 
 use super::KafkaError;
+use super::client::{self, Consumer, Ear};
 use super::lag::Spot;
 use super::record::Headers;
 
@@ -25,7 +27,7 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(12);
 /// A transactional producer.
 pub struct Sender {
     producer: ThreadedProducer<Reports>,
-    servers: String,
+    brokers: Brokers,
 }
 
 /// A record that is to be written into a partition.
@@ -45,11 +47,20 @@ pub struct Outgoing {
     pub headers: Headers,
 }
 
-struct Reports;
+#[derive(Default)]
+struct Reports(Ear);
 
 type Report = Result<i64, ClientError>;
 
-impl ClientContext for Reports {}
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
 
 impl ProducerContext for Reports {
     type DeliveryOpaque = Box<mpsc::Sender<Report>>;
@@ -72,12 +83,9 @@ impl Sender {
     ///
     /// # Errors
     /// [`KafkaError`].
-    pub fn new(servers: &str, name: &str) -> Result<Self, KafkaError> {
-        let failed = |cause| KafkaError::Client { servers: servers.to_owned(), cause };
-        let mut config = ClientConfig::new();
+    pub fn new(brokers: &Brokers, name: &str) -> Result<Self, KafkaError> {
+        let mut config = client::config(brokers, name);
         config
-            .set("bootstrap.servers", servers)
-            .set("client.id", name)
             .set("transactional.id", name)
             .set("transaction.timeout.ms", "20000")
             .set("message.timeout.ms", "10000")
@@ -86,9 +94,11 @@ impl Sender {
             .set("retry.backoff.ms", "5")
             .set("message.max.bytes", "4259840")
             .set("reconnect.backoff.max.ms", "2000");
-        let producer = ThreadedProducer::from_config_and_context(&config, Reports).map_err(failed)?;
-        producer.init_transactions(TIMEOUT).map_err(failed)?;
-        Ok(Self { producer, servers: servers.to_owned() })
+        let producer = ThreadedProducer::from_config_and_context(&config, Reports::default())
+            .map_err(|cause| KafkaError::Client { servers: brokers.to_string(), cause })?;
+        let sender = Self { producer, brokers: brokers.clone() };
+        sender.producer.init_transactions(TIMEOUT).map_err(|e| sender.failed(e))?;
+        Ok(sender)
     }
 
     /// Begins a transaction.
@@ -120,7 +130,7 @@ impl Sender {
     ///
     /// # Errors
     /// [`KafkaError::Members`] while it has some; the transaction is then to be aborted.
-    pub fn offsets(&self, group: &BaseConsumer, next: &BTreeMap<Spot, i64>) -> Result<(), KafkaError> {
+    pub(crate) fn offsets(&self, group: &Consumer, next: &BTreeMap<Spot, i64>) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::new();
         for ((topic, partition), offset) in next {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(|e| self.failed(e))?;
@@ -172,6 +182,6 @@ impl Sender {
     }
 
     fn failed(&self, cause: ClientError) -> KafkaError {
-        KafkaError::Client { servers: self.servers.clone(), cause }
+        client::heard(&self.producer.context().0, &self.brokers, cause)
     }
 }

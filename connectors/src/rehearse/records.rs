@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use service_kit::kafka::Brokers;
+
 use crate::kafka::KafkaError;
 use crate::kafka::record::{Headers, Record};
 use crate::kafka::scan::Scanner;
@@ -32,8 +34,8 @@ pub(super) struct Taken {
 ///
 /// # Errors
 /// [`KafkaError`]; also where a partition cannot be read in time.
-pub(super) fn newest(servers: &str, topics: &[String], last: usize, until: Instant) -> Result<Taken, KafkaError> {
-    let scanner = Scanner::new(servers)?;
+pub(super) fn newest(brokers: &Brokers, topics: &[String], last: usize, until: Instant) -> Result<Taken, KafkaError> {
+    let scanner = Scanner::new(brokers)?;
     let mut spots = Vec::new();
     for topic in topics {
         for partition in 0..scanner.partitions(topic)? {

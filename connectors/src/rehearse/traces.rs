@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use schemas::registry::Registry;
 use service_kit::Tasks;
+use service_kit::kafka::Brokers;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -56,8 +57,8 @@ pub struct Removed {
 pub struct Traces {
     /// Kafka Connect.
     pub connect: Connect,
-    /// Kafka's bootstrap servers.
-    pub kafka: String,
+    /// Kafka's brokers, and who we are to them.
+    pub kafka: Brokers,
     /// PostgreSQL.
     pub postgres: Postgres,
     /// Elasticsearch.

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use schemas::names::topics::DEAD_LETTER_MARKS;
 use service_kit::Tasks;
+use service_kit::kafka::Brokers;
+use service_kit::kafka::refusal::way_out;
 use tracing::{debug, info, warn};
 
 use crate::kafka::KafkaError;
+use crate::kafka::client::{self, Consumer};
 
 /// The group of all healers.
 pub const GROUP: &str = "connectors-healers";
@@ -53,10 +55,10 @@ impl Duty {
     }
 
     /// Takes part in the group until told to stop.
-    pub async fn run(self, servers: String, name: String, tasks: Tasks) {
+    pub async fn run(self, brokers: Brokers, name: String, tasks: Tasks) {
         loop {
-            let (duty, servers, name, stop) = (self.clone(), servers.clone(), name.clone(), tasks.clone());
-            let shift = tasks.spawn_blocking(move || duty.shift(&servers, &name, &stop));
+            let (duty, brokers, name, stop) = (self.clone(), brokers.clone(), name.clone(), tasks.clone());
+            let shift = tasks.spawn_blocking(move || duty.shift(&brokers, &name, &stop));
             match shift.await {
                 Ok(Ok(())) => return,
                 Ok(Err(err)) => warn!(error = %err, "not on duty, takes part anew in {PAUSE:?}"),
@@ -72,14 +74,15 @@ impl Duty {
     }
 
     /// As long as one client lasts.
-    fn shift(&self, servers: &str, name: &str, tasks: &Tasks) -> Result<(), KafkaError> {
-        let failed = |cause| KafkaError::Client { servers: servers.to_owned(), cause };
-        let member = member(servers, name).map_err(failed)?;
+    fn shift(&self, brokers: &Brokers, name: &str, tasks: &Tasks) -> Result<(), KafkaError> {
+        let member = member(brokers, name)?;
+        let failed = |cause| client::heard(member.context(), brokers, cause);
+        let mut told = None;
         member.subscribe(&[DEAD_LETTER_MARKS]).map_err(failed)?;
         while !tasks.is_stopping() {
             match member.poll(LOOK) {
                 Some(Err(cause)) if is_over(&cause) => return Err(failed(cause)),
-                Some(Err(cause)) => debug!(error = %cause, "the healers' group reports"),
+                Some(Err(cause)) => tell(&failed(cause), &mut told),
                 // What it reads of the marks is of no interest here.
                 Some(Ok(_)) | None => {}
             }
@@ -90,10 +93,21 @@ impl Duty {
     }
 }
 
-fn member(servers: &str, name: &str) -> Result<BaseConsumer, ClientError> {
-    ClientConfig::new()
-        .set("bootstrap.servers", servers)
-        .set("client.id", "connectors-duty")
+/// What the client does not get over by itself is for somebody to mend, and is said once.
+fn tell(report: &KafkaError, told: &mut Option<String>) {
+    let words = report.to_string();
+    let is_ours = matches!(report, KafkaError::Refused { .. }) || way_out(&words).is_some();
+    if is_ours && told.as_ref() != Some(&words) {
+        warn!(error = words, "cannot take part in the group of healers");
+        *told = Some(words);
+    } else {
+        debug!(error = words, "the healers' group reports");
+    }
+}
+
+fn member(brokers: &Brokers, name: &str) -> Result<Consumer, KafkaError> {
+    let mut config = client::config(brokers, "connectors-duty");
+    config
         .set("group.id", GROUP)
         .set("group.instance.id", name)
         // Who comes takes the duty from nobody.
@@ -104,8 +118,8 @@ fn member(servers: &str, name: &str) -> Result<BaseConsumer, ClientError> {
         .set("allow.auto.create.topics", "false")
         .set("enable.auto.commit", "false")
         // Only what is new, which is next to nothing.
-        .set("auto.offset.reset", "latest")
-        .create()
+        .set("auto.offset.reset", "latest");
+    client::consumer(&config, brokers)
 }
 
 /// The client will never take part again: mostly since another healer has the same name.

@@ -15,6 +15,7 @@ pub mod trial;
 use std::sync::Arc;
 use std::time::Duration;
 
+use service_kit::kafka::Brokers;
 use tokio::time::Instant;
 
 use self::run::{EMPTY, Ended, Run, STEP};
@@ -39,8 +40,8 @@ pub struct Isolator {
     pub connect: Connect,
     /// The targets.
     pub probes: Probes,
-    /// Kafka's bootstrap servers.
-    pub kafka: String,
+    /// Kafka's brokers, and who we are to them.
+    pub kafka: Brokers,
     /// Who this is, among several.
     pub healer: String,
 }

@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use schemas::names::topics::ORDER_PLACED;
 use schemas::registry::Registry;
 use service_kit::Tasks;
+use service_kit::kafka::Brokers;
 use tracing::{debug, info, warn};
 
 use super::metrics::Metrics;
@@ -41,8 +42,8 @@ const LETTERS_LIMIT: Duration = Duration::from_secs(15);
 /// Compares the stores.
 #[derive(Clone)]
 pub struct Parity {
-    /// Kafka's bootstrap servers.
-    pub kafka: String,
+    /// Kafka's brokers, and who we are to them.
+    pub kafka: Brokers,
     /// For the dead letters.
     pub registry: Registry,
     /// The table and the index.
@@ -200,7 +201,7 @@ fn topics(store: Store) -> [String; 2] {
     [ORDER_PLACED, store.stage().retry].map(str::to_owned)
 }
 
-fn ends(kafka: &str) -> anyhow::Result<Ends> {
+fn ends(kafka: &Brokers) -> anyhow::Result<Ends> {
     let mut ends = Ends::new();
     for store in Store::ALL {
         let places = Reader::new(kafka, &sink_group(store.stage().sink))?.places(&topics(store))?;
@@ -210,7 +211,7 @@ fn ends(kafka: &str) -> anyhow::Result<Ends> {
 }
 
 /// Whether a sink has not yet read what lay before these ends, as far as can be seen.
-fn is_behind(kafka: &str, ends: &Ends) -> anyhow::Result<bool> {
+fn is_behind(kafka: &Brokers, ends: &Ends) -> anyhow::Result<bool> {
     for (store, ends) in ends {
         let reader = Reader::new(kafka, &sink_group(store.stage().sink))?;
         let mut places = reader.places(&topics(*store))?;
@@ -224,7 +225,7 @@ fn is_behind(kafka: &str, ends: &Ends) -> anyhow::Result<bool> {
 }
 
 /// The slices in which dead letters of either sink were received.
-fn parked(kafka: &str, registry: Registry) -> anyhow::Result<BTreeSet<Slot>> {
+fn parked(kafka: &Brokers, registry: Registry) -> anyhow::Result<BTreeSet<Slot>> {
     let (scanner, mut decoder) = (Scanner::new(kafka)?, Decoder::new(registry));
     let letters = Letters::read(&scanner, &mut decoder, Instant::now() + LETTERS_LIMIT)?;
     Ok(letters.received().map(|(partition, at)| (partition, slices::number(at, SLICE_MS))).collect())

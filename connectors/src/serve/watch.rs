@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::Tasks;
+use service_kit::kafka::Brokers;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -26,13 +27,13 @@ struct Watched {
 }
 
 /// Watches until told to stop.
-pub async fn watch(servers: String, board: Board, metrics: Arc<Metrics>, tasks: Tasks) {
+pub async fn watch(brokers: Brokers, board: Board, metrics: Arc<Metrics>, tasks: Tasks) {
     let mut watched = BTreeMap::new();
     loop {
-        let (servers, board, metrics) = (servers.clone(), board.clone(), Arc::clone(&metrics));
+        let (brokers, board, metrics) = (brokers.clone(), board.clone(), Arc::clone(&metrics));
         // Kafka's client blocks, each call up to its time limit.
         let round = tasks.spawn_blocking(move || {
-            round(&servers, &board, &metrics, &mut watched);
+            round(&brokers, &board, &metrics, &mut watched);
             watched
         });
         watched = match round.await {
@@ -47,11 +48,11 @@ pub async fn watch(servers: String, board: Board, metrics: Arc<Metrics>, tasks: 
     }
 }
 
-fn round(servers: &str, board: &Board, metrics: &Metrics, watched: &mut BTreeMap<String, Watched>) {
+fn round(brokers: &Brokers, board: &Board, metrics: &Metrics, watched: &mut BTreeMap<String, Watched>) {
     let entries = board.entries();
     watched.retain(|name, _| entries.contains_key(name));
     for (name, entry) in entries.iter().filter(|(_, entry)| !entry.topics.is_empty()) {
-        match one(servers, name, entry, watched) {
+        match one(brokers, name, entry, watched) {
             Ok(seen) => {
                 metrics.lag(name).set(seen.lag);
                 board.set_progress(name, entry.restarts, seen.lag, seen.stuck, seen.waits);
@@ -71,9 +72,14 @@ struct Seen {
     waits: Vec<Place>,
 }
 
-fn one(servers: &str, name: &str, entry: &Entry, watched: &mut BTreeMap<String, Watched>) -> Result<Seen, KafkaError> {
+fn one(
+    brokers: &Brokers,
+    name: &str,
+    entry: &Entry,
+    watched: &mut BTreeMap<String, Watched>,
+) -> Result<Seen, KafkaError> {
     if !watched.contains_key(name) {
-        let reader = Reader::new(servers, &sink_group(name))?;
+        let reader = Reader::new(brokers, &sink_group(name))?;
         watched.insert(name.to_owned(), Watched { reader, progress: Progress::default(), restarts: entry.restarts });
     }
     let Some(Watched { reader, progress, restarts }) = watched.get_mut(name) else { return Err(KafkaError::Cut) };

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use service_kit::kafka::Brokers;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::dead_letters::count::{Bound, Counter, Counts};
@@ -43,9 +44,9 @@ pub(super) struct Counting {
 
 impl Counting {
     /// Begins a count where one is due, and takes over one that is done.
-    pub(super) async fn look(&mut self, servers: &str) {
+    pub(super) async fn look(&mut self, servers: &Brokers) {
         if self.work.is_none() && self.begun.is_none_or(|begun| EVERY <= begun.elapsed()) {
-            self.begin(servers.to_owned());
+            self.begin(servers.clone());
         }
         let is_first = self.last.is_none() && self.unknown.is_none();
         let patience = if is_first { FIRST } else { LATER };
@@ -68,7 +69,7 @@ impl Counting {
         }
     }
 
-    fn begin(&mut self, servers: String) {
+    fn begin(&mut self, servers: Brokers) {
         let known = self.counter.take();
         self.begun = Some(Instant::now());
         self.work = Some(tokio::task::spawn_blocking(move || {
@@ -124,11 +125,11 @@ mod tests {
         let (begun, before) = (Instant::now(), Some("before".to_owned()));
         let mut counting =
             Counting { work: Some(work), begun: Some(begun), unknown: before.clone(), ..Counting::default() };
-        counting.look("nobody is asked").await;
+        counting.look(&"nobody is asked".into()).await;
         assert_eq!(counting.told().unknown, before);
 
         end.send((None, Ok((Instant::now(), Counts::new())))).unwrap();
-        counting.look("nobody is asked").await;
+        counting.look(&"nobody is asked".into()).await;
         let told = counting.told();
         assert_eq!((told.unknown, told.age_seconds.is_some()), (None, true));
         assert!(counting.work.is_none() && counting.begun == Some(begun), "the next one is not due yet");

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use service_kit::kafka::Brokers;
+
 use super::{Asked, Healer, Partition, SINK};
 use crate::connect;
 use crate::kafka::KafkaError;
@@ -27,7 +29,7 @@ pub(super) struct Waits {
 /// Asks with readers of before and gives them back. Kafka's client blocks; all groups are asked in one blocking piece
 /// of work.
 pub(super) async fn ask(
-    servers: &str,
+    servers: &Brokers,
     asked: &[Asked],
     mut readers: Readers,
 ) -> Result<(Lags, Option<Vec<Healer>>, Readers), KafkaError> {
@@ -38,7 +40,7 @@ pub(super) async fn ask(
             (status.name.clone(), group, connect::topics(settings))
         })
         .collect();
-    let servers = servers.to_owned();
+    let servers = servers.clone();
     let work = tokio::task::spawn_blocking(move || {
         readers.retain(|known, _| known == duty::GROUP || groups.iter().any(|(_, group, _)| group == known));
         let mut lags = Lags::new();
@@ -53,7 +55,7 @@ pub(super) async fn ask(
     work.await.map_err(|_| KafkaError::Cut)?
 }
 
-fn reader<'r>(readers: &'r mut Readers, servers: &str, group: String) -> Result<&'r Reader, KafkaError> {
+fn reader<'r>(readers: &'r mut Readers, servers: &Brokers, group: String) -> Result<&'r Reader, KafkaError> {
     Ok(match readers.entry(group) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(place) => {

@@ -10,6 +10,7 @@ use schemas::fields::{self, Field};
 use schemas::names::{headers, topics};
 use schemas::partition;
 use serde_json::Value;
+use service_kit::kafka::Brokers;
 
 use super::facts::{Changed, Delivery, Dropped, Facts, Held, Parked, Post, Reader, Store, Version};
 use super::{Asked, Options, Sources};
@@ -176,7 +177,7 @@ fn searched(sinks: &[Known]) -> Vec<String> {
 }
 
 fn scan(
-    kafka: &str,
+    kafka: &Brokers,
     key: &[u8],
     topics: &[String],
     groups: Vec<(String, Vec<String>)>,

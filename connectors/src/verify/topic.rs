@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail};
 use rdkafka::Message as _;
 use rdkafka::message::BorrowedMessage;
 use schemas::names::topics::ORDER_PLACED;
+use service_kit::kafka::Brokers;
 use tokio::runtime::Handle;
 
 use super::letters::Letters;
@@ -167,7 +168,7 @@ impl<'a> Topic<'a> {
     ///
     /// # Errors
     /// [`KafkaError`].
-    pub fn new(kafka: &str, decoder: Decoder, progress: &'a Progress, until: Instant) -> Result<Self, KafkaError> {
+    pub fn new(kafka: &Brokers, decoder: Decoder, progress: &'a Progress, until: Instant) -> Result<Self, KafkaError> {
         let scanner = Scanner::new(kafka)?;
         Ok(Self { scanner, decoder, runtime: Handle::current(), known: BTreeMap::new(), progress, until })
     }

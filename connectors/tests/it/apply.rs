@@ -19,7 +19,7 @@ use crate::stub::{Stub, missing, status};
 pub(crate) fn target(stub: &Stub, wait: Duration) -> Target {
     let nowhere = "http://127.0.0.1:1";
     Target {
-        kafka: "127.0.0.1:1".to_owned(),
+        kafka: "127.0.0.1:1".into(),
         registry: schemas::registry::Registry::new(nowhere).unwrap(),
         postgres: Postgres::new(&PostgresSettings {
             host: "127.0.0.1".to_owned(),

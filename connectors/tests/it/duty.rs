@@ -18,7 +18,7 @@ struct Healer {
 impl Healer {
     fn start(servers: &str, name: &str) -> Self {
         let (duty, tasks) = (Duty::default(), Tasks::new());
-        tasks.spawn(duty.clone().run(servers.to_owned(), name.to_owned(), tasks.clone()));
+        tasks.spawn(duty.clone().run(servers.into(), name.to_owned(), tasks.clone()));
         Self { duty, tasks }
     }
 }

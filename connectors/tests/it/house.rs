@@ -20,6 +20,7 @@ use schemas::order::Timestamp;
 use schemas::registry::Registry;
 use schemas::{Money, Order, codec, framing};
 use serde_json::{Value, json};
+use service_kit::kafka::Brokers;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -60,8 +61,8 @@ impl House {
         Self { cluster, producer, held, stub, postgres }
     }
 
-    pub(crate) fn kafka(&self) -> String {
-        self.cluster.bootstrap_servers()
+    pub(crate) fn kafka(&self) -> Brokers {
+        self.cluster.bootstrap_servers().into()
     }
 
     pub(crate) fn sources(&self) -> Sources {
@@ -87,7 +88,8 @@ impl House {
 
     /// Writes from another thread.
     pub(crate) fn writer(&self) -> impl Fn(&str, &str, &[u8], &[(&str, &str)]) + Send + use<> {
-        let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", self.kafka()).create().unwrap();
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", self.cluster.bootstrap_servers()).create().unwrap();
         move |topic, id, value, with| write(&producer, topic, id, value, with)
     }
 
@@ -120,7 +122,7 @@ impl House {
 
     /// Commits from another thread.
     pub(crate) fn committer(&self) -> impl Fn(&str, &str, i64) + Send + use<> {
-        let kafka = self.kafka();
+        let kafka = self.cluster.bootstrap_servers();
         move |group, topic, offset| {
             let consumer: BaseConsumer =
                 ClientConfig::new().set("bootstrap.servers", &kafka).set("group.id", group).create().unwrap();

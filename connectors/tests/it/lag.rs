@@ -20,7 +20,7 @@ fn a_group_that_has_read_part_of_a_partition_lags_there_and_nowhere_else() {
     }
     producer.flush(Duration::from_secs(10)).unwrap();
 
-    let reader = Reader::new(&servers, "connect-s").unwrap();
+    let reader = Reader::new(&servers.as_str().into(), "connect-s").unwrap();
     let topics = ["t".to_owned()];
     let lags = |reader: &Reader| {
         reader
@@ -45,7 +45,7 @@ fn a_group_that_has_read_part_of_a_partition_lags_there_and_nowhere_else() {
     let both = (0..2).map(|partition| ("t".to_owned(), partition)).collect();
     assert_eq!(looked, Looked { unknown: both, ..Looked::default() });
     cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
-    let reader = Reader::new(&servers, "connect-s").unwrap();
+    let reader = Reader::new(&servers.as_str().into(), "connect-s").unwrap();
 
     commit(&servers, 3);
     assert_eq!(lags(&reader), [(0, 0, 0), (1, 3, 0)]);

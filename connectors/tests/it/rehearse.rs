@@ -114,7 +114,7 @@ async fn traces(connect: &Stub, elastic: &Stub, tables: &config::Postgres) -> Tr
     Traces {
         connect: Connect::new(&connect.url()).unwrap(),
         // Nothing listens there.
-        kafka: "127.0.0.1:1".to_owned(),
+        kafka: "127.0.0.1:1".into(),
         postgres: Postgres::new(tables),
         elastic: Elastic::new(&elastic.url()).unwrap(),
         registry: Registry::new("http://127.0.0.1:1").unwrap(),

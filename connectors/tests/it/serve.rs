@@ -70,7 +70,7 @@ impl Ward {
         let (board, answering) = (Board::default(), Readiness::new().condition("kafka-connect"));
         let client = Connect::new(&connect.url()).unwrap();
         let (metrics, here) = (Arc::new(Metrics::default()), "here".to_owned());
-        let (probed, nowhere) = (probes.clone(), "127.0.0.1:1".to_owned());
+        let (probed, nowhere) = (probes.clone(), "127.0.0.1:1".into());
         let isolator = Isolator { connect: client.clone(), probes: probed, kafka: nowhere, healer: here };
         let trials = Trials::new(isolator, 60, board.clone(), Arc::clone(&metrics), Tasks::new());
         let numbers = Arc::clone(&metrics);

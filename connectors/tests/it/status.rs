@@ -136,7 +136,7 @@ async fn a_failed_task_letters_and_versions_stand_in_the_report_and_letters_do_n
 #[tokio::test]
 async fn without_kafka_the_rest_is_shown_with_the_reason_in_place_of_the_letters() {
     let house = House::new().await;
-    let away = Sources { kafka: "127.0.0.1:1".to_owned(), ..sources(&house, &house.url()) };
+    let away = Sources { kafka: "127.0.0.1:1".into(), ..sources(&house, &house.url()) };
     let report = status::gather(&away).await;
     let told = serde_json::to_value(&report).unwrap();
     assert_eq!(told["connectors"].as_array().unwrap().len(), 3);

@@ -1,5 +1,6 @@
 //! What every long-running command of Orderflow shares: tasks and their drain, signals, readiness, telemetry,
-//! the HTTP accept loop, problem answers and the admin endpoints. It knows no orders and no Kafka.
+//! the HTTP accept loop, problem answers and the admin endpoints. It knows no orders, and of Kafka only where it is and who
+//! we are to it.
 //!
 //! A service is wired in its `app.rs`, in this order:
 //!
@@ -30,6 +31,7 @@ pub mod door;
 pub mod files;
 pub mod host;
 pub mod http;
+pub mod kafka;
 pub mod near;
 pub mod open_files;
 pub mod readiness;

@@ -11,12 +11,12 @@ use rdkafka::{
     message::BorrowedMessage,
     producer::{DeliveryResult, ProducerContext},
 };
+use service_kit::kafka::refusal;
 use tokio::sync::oneshot;
 
 use super::{
     Admission, Broker, Place, Placed,
     age::{Age, Ages, OLD},
-    permission,
     statistics::Newest,
     stuck,
     witness::{Witness, loss},
@@ -162,7 +162,7 @@ impl ClientContext for Context {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.witness.lost("no broker can be reached"),
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => {
                 tracing::debug!(kafka.error = %error, kafka.reason = reason, "a broker does not take us");
-                self.witness.refused(permission::cause(reason));
+                self.witness.refused(refusal::cause(reason));
             }
             Some(RDKafkaErrorCode::Fatal) => {
                 tracing::error!(kafka.reason = reason, "producer broke");
@@ -175,7 +175,7 @@ impl ClientContext for Context {
     /// While a broker is away librdkafka logs each attempt; what we know of it is logged once, by `broker`.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "FAIL"
-            && let Some(cause) = permission::cause_in_log(message)
+            && let Some(cause) = refusal::cause_in_log(message)
         {
             self.witness.refused(cause);
         }

@@ -9,7 +9,7 @@ use rdkafka::{
     producer::ThreadedProducer,
 };
 
-use super::{context::Context, security::Security};
+use super::{Security, context::Context};
 
 /// The longest time a client may wait for its answer, and what it gets unless it asks for less.
 pub const DEADLINE: Duration = Duration::from_secs(5);
@@ -79,7 +79,9 @@ pub(super) fn create(
     context: Context,
 ) -> Result<ThreadedProducer<Context>, KafkaError> {
     let mut config = config(servers, client_id);
-    security.apply(&mut config);
+    for (name, value) in security.properties() {
+        config.set(name, value);
+    }
     ThreadedProducer::from_config_and_context(&config, context)
 }
 

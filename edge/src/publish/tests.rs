@@ -131,7 +131,7 @@ async fn a_queue_that_is_long_is_not_taken_back_while_it_moves() {
 #[test]
 fn a_producer_is_replaced_once_whoever_wants_it_and_every_new_one_has_the_newest_security() {
     use prometheus_client::registry::Registry;
-    use security::{Protocol, SecurityArgs};
+    use service_kit::kafka::{SecurityArgs, security::Protocol};
 
     let metrics = Metrics::new(&mut Registry::default());
     let publisher = Publisher::new("127.0.0.1:1", Security::default(), "test", "t", metrics).unwrap();

@@ -17,7 +17,7 @@ pub(crate) struct Ids {
 
 /// Makes the topics, each as `adjust` leaves it, and registers the schemas.
 pub(crate) async fn make(kafka: &str, registry: &str, adjust: impl Fn(&mut Topic)) -> anyhow::Result<Ids> {
-    let admin = Admin::new(kafka)?;
+    let admin = Admin::new(&kafka.into())?;
     for mut topic in contracts::topics()? {
         adjust(&mut topic);
         admin.create(&topic).await.with_context(|| format!("topic {}", topic.name))?;

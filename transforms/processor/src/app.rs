@@ -87,7 +87,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
     let api = Api { admin, door, tokens, child, turns, manager, materials, writer, tasks: owned, worker, memory };
     let serving = http::serve(listener, Service(Arc::new(api)), http::Limits::default(), tasks.clone());
     tasks.spawn_vital("REST port", serving);
-    tracing::info!(listen = %address, instance = config.instance, kafka = config.kafka, "transforms serves");
+    tracing::info!(listen = %address, instance = config.instance, kafka = %config.kafka, "transforms serves");
     Ok(address)
 }
 
@@ -103,19 +103,31 @@ fn alarm(tasks: &Tasks) -> control::Alarm {
 fn readiness(catalog: &Arc<Catalog>, manager: &Arc<Manager>) -> Readiness {
     let readiness = Readiness::new();
     let heard = Arc::clone(catalog);
-    readiness.evidence("kafka", move || match heard.silence() {
-        Some(silence) if silence < SILENCE => Ok(()),
-        Some(silence) => Err(format!("the broker has not answered for {} s", silence.as_secs())),
-        None => Err("the broker has not answered yet, or the state topics are not there".to_owned()),
+    readiness.evidence("kafka", move || {
+        let silent = match heard.silence() {
+            Some(silence) if silence < SILENCE => return Ok(()),
+            Some(silence) => format!("the broker has not answered for {} s", silence.as_secs()),
+            None => "the broker has not answered yet, or the state topics are not there".to_owned(),
+        };
+        Err(because(silent, heard.hindrance().of_kafka()))
     });
     let catalog = Arc::clone(catalog);
     readiness.evidence("state", move || {
         if catalog.is_complete() {
             return Ok(());
         }
-        Err(format!("topics {} and {} have not been read yet", topics::TRANSFORMS_MODULES, topics::TRANSFORMS_CONFIG))
+        let (modules, config) = (topics::TRANSFORMS_MODULES, topics::TRANSFORMS_CONFIG);
+        let unread = format!("topics {modules} and {config} have not been read yet");
+        Err(because(unread, catalog.hindrance().of_state()))
     });
     let manager = Arc::clone(manager);
     readiness.evidence("pipelines", move || manager.check());
     readiness
+}
+
+fn because(what: String, reason: Option<String>) -> String {
+    match reason {
+        Some(reason) => format!("{what}: {reason}"),
+        None => what,
+    }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use service_kit::kafka::{self, Brokers};
 use service_kit::{Tokens, telemetry};
 
 use crate::command::{self, check_upload, token};
@@ -63,9 +64,9 @@ pub struct ServeArgs {
     /// Where the REST API listens
     #[arg(long, env = "TRANSFORMS_LISTEN", default_value = "127.0.0.1:8084")]
     pub listen: SocketAddr,
-    /// The brokers
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092")]
-    pub kafka: String,
+    /// Which Kafka
+    #[command(flatten)]
+    pub kafka: kafka::Args,
     /// The schema registry (Confluent API)
     #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
     pub registry: String,
@@ -112,8 +113,8 @@ impl std::fmt::Debug for Secret {
 pub struct Config {
     /// Where the REST API listens.
     pub listen: SocketAddr,
-    /// The brokers.
-    pub kafka: String,
+    /// The brokers, and who we are to them.
+    pub kafka: Brokers,
     /// The registry.
     pub registry: String,
     /// This process's name.
@@ -135,9 +136,7 @@ impl TryFrom<ServeArgs> for Config {
         if !crate::pipeline::spec::is_name(&instance) {
             faults.push(format!("--instance {instance:?}: use 1 to 100 of A-Z a-z 0-9 . _ -"));
         }
-        if args.kafka.trim().is_empty() {
-            faults.push("--kafka: is empty; name a broker such as 127.0.0.1:9092".to_owned());
-        }
+        let kafka = args.kafka.check(&mut faults);
         if !args.registry.starts_with("http://") && !args.registry.starts_with("https://") {
             faults.push(format!(
                 "--registry {:?}: is not an address; write http://host:port/apis/ccompat/v7",
@@ -164,7 +163,7 @@ impl TryFrom<ServeArgs> for Config {
             PathBuf::new()
         });
         anyhow::ensure!(faults.is_empty(), "{}", faults.join("\n"));
-        let ServeArgs { listen, kafka, registry, hosts, .. } = args;
+        let ServeArgs { listen, registry, hosts, .. } = args;
         Ok(Self { listen, kafka, registry, instance, hosts, tokens, program })
     }
 }

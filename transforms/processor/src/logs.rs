@@ -13,11 +13,12 @@ use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use schemas::names::topics;
 use serde::{Deserialize, Serialize};
 use service_kit::Tasks;
+use service_kit::kafka::Brokers;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use transform_host::{Level, LogLine};
 
-use crate::kafka::client::{self, Log};
+use crate::kafka::client;
 
 /// Lines that wait to be written.
 const WAITING: usize = 4_096;
@@ -113,11 +114,11 @@ struct Reports(Arc<AtomicU64>);
 
 impl rdkafka::ClientContext for Reports {
     fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
-        Log.log(level, facility, message);
+        client::log(level, facility, message);
     }
 
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
-        Log.error(error, reason);
+        tracing::debug!(error = %error, reason, "kafka client reports");
     }
 }
 
@@ -135,7 +136,7 @@ impl rdkafka::producer::ProducerContext for Reports {
 ///
 /// # Errors
 /// When no client can be made.
-pub fn write(brokers: &str, client_id: &str, waiting: &Waiting, tasks: &Tasks) -> KafkaResult<()> {
+pub fn write(brokers: &Brokers, client_id: &str, waiting: &Waiting, tasks: &Tasks) -> KafkaResult<()> {
     let config = client::log_producer(brokers, client_id);
     let producer = ThreadedProducer::from_config_and_context(&config, Reports(Arc::clone(&waiting.lost)))?;
     loop {

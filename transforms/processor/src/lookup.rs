@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use service_kit::Tasks;
+use service_kit::kafka::Brokers;
 
 pub use self::slot::{SlotTables, Taken, replayed};
 use self::table::Snapshot;
@@ -25,7 +26,7 @@ const MAX_TABLES: usize = 64;
 
 /// The tables of this process.
 pub struct Lookups {
-    brokers: String,
+    brokers: Brokers,
     client_id: String,
     tasks: Tasks,
     open: Mutex<BTreeMap<Lookup, Arc<Followed>>>,
@@ -55,7 +56,7 @@ enum Stand {
 impl Lookups {
     /// None read yet.
     #[must_use]
-    pub fn new(brokers: String, client_id: String, tasks: Tasks) -> Arc<Self> {
+    pub fn new(brokers: Brokers, client_id: String, tasks: Tasks) -> Arc<Self> {
         Arc::new(Self { brokers, client_id, tasks, open: Mutex::default() })
     }
 
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_table_is_kept_while_somebody_has_it_and_for_a_while_after_it_was_asked_for() {
-        let lookups = Lookups::new("127.0.0.1:1".to_owned(), "test".to_owned(), Tasks::new());
+        let lookups = Lookups::new("127.0.0.1:1".into(), "test".to_owned(), Tasks::new());
         // As the thread that reads it holds it.
         let table = Arc::new(Followed::new(lookup("t")));
         lookups.open.lock().unwrap().insert(lookup("t"), Arc::clone(&table));
@@ -185,7 +186,7 @@ mod tests {
     async fn more_tables_than_may_be_are_refused_and_one_that_is_open_is_not_another() {
         let tasks = Tasks::new();
         tasks.stop(); // nothing is read here
-        let lookups = Lookups::new("127.0.0.1:1".to_owned(), "test".to_owned(), tasks);
+        let lookups = Lookups::new("127.0.0.1:1".into(), "test".to_owned(), tasks);
         let open = |number: usize| lookups.open(&lookup(&format!("t-{number}")));
         for number in 0..MAX_TABLES {
             open(number).unwrap();

@@ -10,5 +10,5 @@ pub mod policy;
 pub mod shadow;
 pub mod spec;
 pub mod swap;
-mod topics;
+pub(crate) mod topics;
 pub mod version;

@@ -5,7 +5,6 @@
 
 pub mod kind;
 pub mod letter;
-mod limits;
 mod newer;
 pub mod now;
 pub mod rerun;
@@ -20,6 +19,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemas::registry::{Error, Registry};
+use service_kit::kafka::Brokers;
 
 pub use self::state::state;
 use crate::record::writers::Source;
@@ -32,8 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where to look.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// The brokers.
-    pub kafka: String,
+    /// The brokers, and who we are to them.
+    pub kafka: Brokers,
     /// The schema registry.
     pub registry: String,
 }

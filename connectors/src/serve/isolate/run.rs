@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use service_kit::kafka::Brokers;
 use tokio::time::Instant;
 
 use super::reason::Reason;
@@ -29,8 +30,8 @@ pub(crate) struct Run<'a> {
     pub(crate) connect: &'a Connect,
     /// The targets.
     pub(crate) probes: &'a Probes,
-    /// Kafka's bootstrap servers.
-    pub(crate) kafka: &'a str,
+    /// Kafka's brokers, and who we are to them.
+    pub(crate) kafka: &'a Brokers,
     /// The connector.
     pub(crate) connector: &'a str,
     /// What it reads: one partition, with the records side by side and the end behind them.
@@ -81,7 +82,7 @@ impl Run<'_> {
         all: usize,
         say: &(dyn Fn(usize, usize) + Send + Sync),
     ) -> Result<Ended, IsolateError> {
-        let (kafka, group, topic) = (self.kafka.to_owned(), sink_group(self.connector), self.topic.to_owned());
+        let (kafka, group, topic) = (self.kafka.clone(), sink_group(self.connector), self.topic.to_owned());
         let seat = Arc::new(blocking(move || Seat::new(&kafka, &group, &topic)).await?);
         set(&seat, base).await?;
         retry::until(Instant::now() + STEP, "Kafka Connect", || self.connect.resume(self.connector)).await?;

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::contracts::Topic;
 use schemas::framing;
 use schemas::names::headers as names;
+use service_kit::kafka::Brokers;
 
 use super::reason::{Reason, VALUE_CONVERTER};
 use crate::kafka::KafkaError;
+use crate::kafka::client::{self, Consumer};
 use crate::kafka::lag::{Place, Reader, Spot};
 use crate::kafka::record::{Headers, Record};
 use crate::kafka::scan::Scanner;
@@ -58,10 +59,15 @@ pub(crate) fn topic(name: &str, retention_ms: &str) -> Topic {
 ///
 /// # Errors
 /// [`KafkaError`].
-pub(crate) fn read(servers: &str, group: &str, topics: &[String], each: usize) -> Result<(Stretch, bool), KafkaError> {
-    let scanner = Scanner::new(servers)?;
+pub(crate) fn read(
+    brokers: &Brokers,
+    group: &str,
+    topics: &[String],
+    each: usize,
+) -> Result<(Stretch, bool), KafkaError> {
+    let scanner = Scanner::new(brokers)?;
     let until = Instant::now() + READ_LIMIT;
-    let waiting = waiting(&Reader::new(servers, group)?, topics)?;
+    let waiting = waiting(&Reader::new(brokers, group)?, topics)?;
     // All partitions get their share, since one task may have failed on any of them.
     let share = each.min(RECORDS / waiting.len().max(1)).max(1);
     let mut stretch = Stretch::default();
@@ -141,8 +147,8 @@ pub(crate) fn lay_out(sender: &Sender, topic: &str, stretch: &Stretch, copies: u
 /// A trial's place in its topic, seen from outside its group. One client for a whole run: a new one would have to find
 /// the group's coordinator first, at each record that fails.
 pub(crate) struct Seat {
-    consumer: BaseConsumer,
-    servers: String,
+    consumer: Consumer,
+    brokers: Brokers,
     topic: String,
 }
 
@@ -151,9 +157,8 @@ impl Seat {
     ///
     /// # Errors
     /// [`KafkaError::Client`] where the client cannot be made.
-    pub(crate) fn new(servers: &str, group: &str, topic: &str) -> Result<Self, KafkaError> {
-        let consumer = outsider(servers, group)?;
-        Ok(Self { consumer, servers: servers.to_owned(), topic: topic.to_owned() })
+    pub(crate) fn new(brokers: &Brokers, group: &str, topic: &str) -> Result<Self, KafkaError> {
+        Ok(Self { consumer: outsider(brokers, group)?, brokers: brokers.clone(), topic: topic.to_owned() })
     }
 
     /// Sets where the trial reads on. Kafka takes that only while its task is not there.
@@ -178,7 +183,7 @@ impl Seat {
     }
 
     fn failed(&self, cause: rdkafka::error::KafkaError) -> KafkaError {
-        KafkaError::Client { servers: self.servers.clone(), cause }
+        client::failed(&self.consumer, &self.brokers, cause)
     }
 }
 
@@ -188,7 +193,7 @@ impl Seat {
 /// [`KafkaError`]; also where another healer has taken over, or the sink's tasks are not all gone.
 pub(crate) fn settle(
     sender: &Sender,
-    servers: &str,
+    brokers: &Brokers,
     group: &str,
     letters: &str,
     (stretch, judged): (&Stretch, usize),
@@ -207,7 +212,7 @@ pub(crate) fn settle(
     if next.is_empty() {
         return Ok(());
     }
-    let consumer = outsider(servers, group)?;
+    let consumer = outsider(brokers, group)?;
     sender.begin()?;
     let done = sender.send_all(&letters).and_then(|_| sender.offsets(&consumer, &next)).and_then(|()| sender.commit());
     if done.is_err() {
@@ -252,15 +257,10 @@ fn about_the_frame(record: &Record, reason: &Reason) -> String {
 }
 
 /// A client that names a group and is not in it.
-fn outsider(servers: &str, group: &str) -> Result<BaseConsumer, KafkaError> {
-    ClientConfig::new()
-        .set("bootstrap.servers", servers)
-        .set("client.id", "connectors-heal")
-        .set("group.id", group)
-        .set("enable.auto.commit", "false")
-        .set("reconnect.backoff.max.ms", "2000")
-        .create()
-        .map_err(|cause| KafkaError::Client { servers: servers.to_owned(), cause })
+fn outsider(brokers: &Brokers, group: &str) -> Result<Consumer, KafkaError> {
+    let mut config = client::config(brokers, "connectors-heal");
+    config.set("group.id", group).set("enable.auto.commit", "false").set("reconnect.backoff.max.ms", "2000");
+    client::consumer(&config, brokers)
 }
 
 #[cfg(test)]
@@ -300,7 +300,7 @@ mod tests {
     fn the_last_record_lies_there_twice_and_the_end_behind_it() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("copies", 1, 1).unwrap();
-        let servers = cluster.bootstrap_servers();
+        let servers = Brokers::from(cluster.bootstrap_servers());
         let stretch = Stretch { suspects: vec![record(7, b"first"), record(9, b"last")] };
         let base = lay_out(&Sender::new(&servers, "s").unwrap(), "copies", &stretch, 1).unwrap();
         let (mut laid, until) = (Vec::new(), Instant::now() + READ_LIMIT);
@@ -319,7 +319,7 @@ mod tests {
     fn behind_each_copied_suspect_lies_itself() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("copies", 1, 1).unwrap();
-        let servers = cluster.bootstrap_servers();
+        let servers = Brokers::from(cluster.bootstrap_servers());
         let stretch = Stretch { suspects: vec![record(7, b"first"), record(9, b"last")] };
         lay_out(&Sender::new(&servers, "s").unwrap(), "copies", &stretch, 2).unwrap();
         let (mut laid, until) = (Vec::new(), Instant::now() + READ_LIMIT);
@@ -338,7 +338,7 @@ mod tests {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("t", 4, 1).unwrap();
         cluster.create_topic("letters", 4, 1).unwrap();
-        let servers = cluster.bootstrap_servers();
+        let servers = Brokers::from(cluster.bootstrap_servers());
         let suspects =
             [(7, "good"), (9, "poison"), (10, "not judged")].map(|(offset, value)| record(offset, value.as_bytes()));
         let stretch = Stretch { suspects: suspects.into() };
@@ -361,7 +361,7 @@ mod tests {
     fn the_suspects_are_what_the_sink_reads_next_and_no_more_than_it_takes_at_once() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("t", 1, 1).unwrap();
-        let servers = cluster.bootstrap_servers();
+        let servers = Brokers::from(cluster.bootstrap_servers());
         let all = Stretch { suspects: (0..4).map(|offset| record(offset, b"v")).collect() };
         lay_out(&Sender::new(&servers, "s").unwrap(), "t", &all, 1).unwrap();
         Seat::new(&servers, "connect-s", "t").unwrap().set(1).unwrap();
@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn what_a_share_leaves_out_is_told() {
         let cluster = MockCluster::new(1).unwrap();
-        let servers = cluster.bootstrap_servers();
+        let servers = Brokers::from(cluster.bootstrap_servers());
         cluster.create_topic("t", 3, 1).unwrap();
         // Two of the three wait, so each gets half of the room.
         let sender = Sender::new(&servers, "s").unwrap();

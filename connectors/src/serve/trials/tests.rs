@@ -23,7 +23,7 @@ fn trials(limit: usize) -> Trials {
         elastic: Elastic::new(NOWHERE).unwrap(),
         registry: schemas::registry::Registry::new(NOWHERE).unwrap(),
     };
-    let (connect, kafka) = (Connect::new(NOWHERE).unwrap(), "127.0.0.1:1".to_owned());
+    let (connect, kafka) = (Connect::new(NOWHERE).unwrap(), "127.0.0.1:1".into());
     let isolator = Isolator { connect, probes, kafka, healer: "here".to_owned() };
     Trials::new(isolator, limit, Board::default(), Arc::new(Metrics::default()), Tasks::new())
 }

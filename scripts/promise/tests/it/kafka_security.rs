@@ -1,23 +1,29 @@
-//! The edge at a real broker that asks who it is: SCRAM over TLS, certificates of both sides, and an authorizer that lets
-//! it do what it must and nothing else.
+//! Our programs at a real broker that asks who they are: SCRAM over TLS, certificates of both sides, and an authorizer that
+//! lets each do what it must and nothing else.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+mod files;
+mod served;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use schemas::contracts::Topic;
 use serde_json::{Value, json};
 use stack::{Identity, SecuredKafka};
 use tokio::runtime::Runtime;
 
-use crate::house::scratch;
+use self::files::Files;
+use self::served::{Served, program};
+use crate::house::{root, scratch};
 
 const TOPIC: &str = "orders.received";
+const PARTITIONS: i32 = 3;
 const PASSWORD: &str = "right horse 7";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -29,12 +35,12 @@ fn kafka_security() {
     let identity = Identity {
         keystore: &files.broker,
         clients: &files.authority,
-        users: &[("edge", PASSWORD), ("stranger", PASSWORD)],
+        users: &["edge", "transforms", "operator", "stranger"].map(|user| (user, PASSWORD)),
     };
     let broker = SecuredKafka::start(&scratch("kafka-security"), &identity).unwrap_or_else(|error| panic!("{error}"));
     said("the broker is there");
     let runtime = Runtime::new().unwrap();
-    runtime.block_on(make_topic(&broker.open()));
+    runtime.block_on(make_topics(&broker.open()));
     // What edge/KAFKA.md tells to type.
     let rights = ["--operation", "Write", "--operation", "Describe", "--topic", TOPIC];
     let users = ["--allow-principal", "User:edge", "--allow-principal", "User:CN=edge"];
@@ -45,20 +51,16 @@ fn kafka_security() {
     said("its rights are given");
 
     let registry = stub_registry();
-    let login = |user: &str, password: &Path| {
-        let flags = ["--kafka-security-protocol=sasl_ssl".to_owned(), format!("--kafka-sasl-username={user}")];
-        [flags.to_vec(), vec![format!("--kafka-sasl-password-file={}", password.display())], files.ca()].concat()
-    };
     let by_ip = broker.sasl_ssl().replace("localhost", "127.0.0.1");
     let wrong = files.write("changing-password", "wrong horse");
-    let start = |name: &str, kafka: &str, flags: Vec<String>| Edge::start(name, kafka, &registry, &flags);
+    let start = |name: &str, kafka: &str, flags: Vec<String>| Served::edge(name, kafka, &registry, &flags);
 
-    let scram = start("scram", &broker.sasl_ssl(), login("edge", &files.password));
+    let scram = start("scram", &broker.sasl_ssl(), files.login("edge", &files.password));
     let mtls = start("mtls", &broker.ssl(), [files.tls(), files.own("edge")].concat());
     let bad = [
-        (start("password", &broker.sasl_ssl(), login("edge", &wrong)), "--kafka-sasl-password-file is wrong"),
-        (start("rights", &broker.sasl_ssl(), login("stranger", &files.password)), "grant Write and Describe"),
-        (start("host", &by_ip, login("edge", &files.password)), "another host name"),
+        (start("password", &broker.sasl_ssl(), files.login("edge", &wrong)), "--kafka-sasl-password-file is wrong"),
+        (start("rights", &broker.sasl_ssl(), files.login("stranger", &files.password)), "grant Write and Describe"),
+        (start("host", &by_ip, files.login("edge", &files.password)), "another host name"),
         (start("authority", &broker.ssl(), [files.tls_of("other"), files.own("edge")].concat()), "--kafka-tls-ca"),
         (start("nobody", &broker.ssl(), files.tls()), "--kafka-tls-cert"),
         (start("forged", &broker.ssl(), [files.tls(), files.own("forged")].concat()), "--kafka-tls-cert"),
@@ -121,19 +123,93 @@ fn kafka_security() {
     });
     assert_eq!(records(&broker.open()), before + 2, "no means no");
     said("and used");
+    drop((scram, mtls, bad));
+
+    transforms_come_up_with_their_rights(&broker, &files, &registry, &runtime);
+    said("transforms is there");
+    dead_letters_are_counted_with_an_operator_s_rights(&broker, &files);
+    said("connectors has looked");
 }
 
-async fn make_topic(servers: &str) {
+fn transforms_come_up_with_their_rights(broker: &SecuredKafka, files: &Files, registry: &str, runtime: &Runtime) {
+    grant_as_told(broker, "transforms");
+    let wrong = files.write("wrong-password", "wrong horse");
+    let start = |name: &str, user: &str, password: &Path| {
+        Served::transforms(name, &broker.sasl_ssl(), registry, &files.login(user, password))
+    };
+    let well = start("transforms", "transforms", &files.password);
+    let bad = [
+        (start("transforms-password", "transforms", &wrong), "--kafka-sasl-password-file is wrong"),
+        (start("transforms-rights", "stranger", &files.password), "edge/KAFKA.md"),
+        (Served::transforms("transforms-plain", &broker.sasl_ssl(), registry, &[]), "--kafka-security-protocol"),
+    ];
+    runtime.block_on(async {
+        well.until_ready().await;
+        for (transforms, cause) in &bad {
+            transforms.until_not_ready_because(cause).await;
+            println!("        {}: {}", transforms.name, transforms.reason().await);
+        }
+        assert_eq!(well.reason().await, "");
+    });
+}
+
+fn dead_letters_are_counted_with_an_operator_s_rights(broker: &SecuredKafka, files: &Files) {
+    grant_as_told(broker, "operator");
+    let list = |flags: &[String]| {
+        let begun = Instant::now();
+        let mut command = Command::new("timeout");
+        command.arg("60").arg(program("connectors")).args(["dead-letters", "list", "--format=json"]);
+        let output = command.args(["--kafka", &broker.sasl_ssl()]).args(flags).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(begun.elapsed() < Duration::from_secs(20), "within seconds, not {:?}: {told}", begun.elapsed());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), told)
+    };
+    let (code, listing, told) = list(&files.login("operator", &files.password));
+    assert_eq!(code, Some(0), "{told}");
+    let listing: Value = serde_json::from_str(&listing).unwrap();
+    let topics = listing["topics"].as_object().unwrap();
+    assert!(topics.len() == 3 && topics.values().all(|topic| topic["letters"] == 0), "{listing}");
+    let wrong = files.write("wrong-password", "wrong horse");
+    for (flags, cause) in [
+        (files.login("operator", &wrong), "--kafka-sasl-password-file is wrong"),
+        // Who may not see a topic is not told that it is empty.
+        (files.login("stranger", &files.password), "edge/KAFKA.md"),
+        (files.tls_of("other"), "--kafka-tls-ca"),
+        (Vec::new(), "--kafka-security-protocol"),
+    ] {
+        let (code, listing, told) = list(&flags);
+        assert!(code == Some(1) && listing.is_empty() && told.contains(cause), "{flags:?}: {code:?} {listing} {told}");
+        println!("        {}", told.trim_end());
+    }
+}
+
+/// Gives a user the rights that edge/KAFKA.md tells to type.
+fn grant_as_told(broker: &SecuredKafka, user: &str) {
+    let document = std::fs::read_to_string(root().join("edge/KAFKA.md")).unwrap().replace("\\\n", " ");
+    let typed = document.lines().filter_map(|line| line.strip_prefix("$acls "));
+    let typed: Vec<&str> = typed.filter(|line| line.contains(&format!("User:{user} "))).collect();
+    assert!(!typed.is_empty(), "the document tells nothing for {user}");
+    for line in typed {
+        let words: Vec<&str> = std::iter::once("--add").chain(line.split_whitespace()).collect();
+        broker.acls(&words).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+/// All that are ours, empty.
+async fn make_topics(servers: &str) {
     let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
-    let topic = NewTopic::new(TOPIC, 3, TopicReplication::Fixed(1));
-    let made = admin.create_topics([&topic], &AdminOptions::new()).await.unwrap();
+    let ours = schemas::contracts::topics().unwrap();
+    let partitions = |topic: &Topic| if topic.name == TOPIC { PARTITIONS } else { topic.partitions };
+    let new = ours.iter().map(|topic| NewTopic::new(&topic.name, partitions(topic), TopicReplication::Fixed(1)));
+    let topics: Vec<NewTopic<'_>> = new.collect();
+    let made = admin.create_topics(&topics, &AdminOptions::new()).await.unwrap();
     assert!(made.iter().all(Result::is_ok), "{made:?}");
 }
 
 /// How many records the topic has.
 fn records(servers: &str) -> i64 {
     let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
-    let ends = (0..3).map(|partition| consumer.fetch_watermarks(TOPIC, partition, PATIENCE).unwrap());
+    let ends = (0..PARTITIONS).map(|partition| consumer.fetch_watermarks(TOPIC, partition, PATIENCE).unwrap());
     ends.map(|(low, high)| high - low).sum()
 }
 
@@ -157,169 +233,4 @@ fn stub_registry() -> String {
         }
     });
     format!("http://{address}")
-}
-
-// === certificates and passwords ===
-
-/// All that the two sides show each other.
-struct Files {
-    dir: PathBuf,
-    broker: String,
-    authority: String,
-    password: PathBuf,
-}
-
-impl Files {
-    fn new(dir: &Path) -> Self {
-        let (authority, issuer) = new_authority("authority");
-        let (other, other_issuer) = new_authority("other");
-        let (certificate, key) = signed("broker", &["localhost"], &issuer);
-        let mut files =
-            Self { dir: dir.to_owned(), broker: format!("{key}{certificate}"), authority, password: PathBuf::new() };
-        files.write("ca.pem", &files.authority);
-        files.write("other.pem", &other);
-        for (name, issuer) in [("edge", &issuer), ("forged", &other_issuer)] {
-            let (certificate, key) = signed("edge", &[], issuer);
-            files.write(&format!("{name}.pem"), &certificate);
-            files.write(&format!("{name}.key"), &key);
-        }
-        files.password = files.write("password", &format!("{PASSWORD}\n"));
-        files
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.dir.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn ca(&self) -> Vec<String> {
-        vec![format!("--kafka-tls-ca={}", self.dir.join("ca.pem").display())]
-    }
-
-    fn tls(&self) -> Vec<String> {
-        self.tls_of("ca")
-    }
-
-    fn tls_of(&self, authority: &str) -> Vec<String> {
-        let authority = self.dir.join(format!("{authority}.pem"));
-        vec!["--kafka-security-protocol=ssl".to_owned(), format!("--kafka-tls-ca={}", authority.display())]
-    }
-
-    fn own(&self, name: &str) -> Vec<String> {
-        let path = |kind: &str| self.dir.join(format!("{name}.{kind}")).display().to_string();
-        vec![format!("--kafka-tls-cert={}", path("pem")), format!("--kafka-tls-key={}", path("key"))]
-    }
-}
-
-fn named(name: &str, hosts: &[&str]) -> CertificateParams {
-    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-    let mut params = CertificateParams::new(hosts).unwrap();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params
-}
-
-fn new_authority(name: &str) -> (String, Issuer<'static, KeyPair>) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = named(name, &[]);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let pem = params.self_signed(&key).unwrap().pem();
-    (pem, Issuer::new(params, key))
-}
-
-fn signed(name: &str, hosts: &[&str], issuer: &Issuer<'_, KeyPair>) -> (String, String) {
-    let key = KeyPair::generate().unwrap();
-    (named(name, hosts).signed_by(&key, issuer).unwrap().pem(), key.serialize_pem())
-}
-
-// === the edge ===
-
-/// An edge that does not outlive its test.
-struct Edge {
-    name: String,
-    child: Child,
-    address: SocketAddr,
-    admin: SocketAddr,
-    http: reqwest::Client,
-}
-
-impl Drop for Edge {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Edge {
-    /// It takes free ports itself and tells which: a port that was found for it might be another edge's when it comes.
-    fn start(name: &str, kafka: &str, registry: &str, flags: &[String]) -> Self {
-        let tests = std::env::current_exe().unwrap();
-        let program = tests.ancestors().nth(2).unwrap().join("edge");
-        assert!(program.is_file(), "{} is not built: cargo build --workspace", program.display());
-        let mut child = Command::new(program)
-            .args(["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--instance", name])
-            .args(["--kafka", kafka, "--registry", registry, "--log=error,edge::app=info", "--log-format=json"])
-            .args(flags)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let (tell, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let _ = tell.send(lines.next().unwrap_or_default());
-            lines.for_each(|line| eprintln!("{line}"));
-        });
-        let first = told.recv_timeout(PATIENCE).unwrap_or_default();
-        let first: Value = serde_json::from_str(&first).unwrap_or(Value::String(first));
-        let at = |what: &str| first[what].as_str().and_then(|address| address.parse().ok());
-        let (Some(address), Some(admin)) = (at("listen"), at("admin")) else {
-            let _ = child.kill();
-            panic!("{name}: does not listen, but says: {first}");
-        };
-        Self { name: name.to_owned(), child, address, admin, http: reqwest::Client::new() }
-    }
-
-    fn signal(&self, signal: &str) {
-        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
-    }
-
-    async fn post(&self, id: &str) -> (u16, Value) {
-        let order = json!({ "orderId": id, "amount": 1, "customer": "c" }).to_string();
-        let request = self.http.post(format!("http://{}/api/orders", self.address));
-        let answer = request.header("content-type", "application/json").body(order).send().await.unwrap();
-        (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
-    }
-
-    /// What readiness says of Kafka; empty when it is well.
-    async fn reason(&self) -> String {
-        let Ok(answer) = self.http.get(format!("http://{}/readyz", self.admin)).send().await else {
-            return "not listening yet".to_owned();
-        };
-        let report: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-        let conditions = report["conditions"].as_array().unwrap();
-        let unmet = conditions.iter().filter(|condition| condition["met"] == false);
-        unmet.map(|condition| condition["reason"].as_str().unwrap()).collect::<Vec<_>>().join("; ")
-    }
-
-    async fn until(&self, what: &str, holds: impl Fn(&str) -> bool) {
-        let begun = Instant::now();
-        loop {
-            let reason = self.reason().await;
-            if holds(&reason) {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{}: waited in vain until {what}; it says {reason:?}", self.name);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    async fn until_ready(&self) {
-        self.until("it is ready", str::is_empty).await;
-    }
-
-    async fn until_not_ready_because(&self, cause: &str) {
-        self.until(&format!("it names {cause:?}"), |reason| reason.contains(cause)).await;
-    }
 }

@@ -155,7 +155,7 @@ async fn places_in_index(house: &House) -> anyhow::Result<Places> {
 async fn verified(house: &House) -> anyhow::Result<verify::Report> {
     let endpoints = house.stack.endpoints();
     let sources = Sources {
-        kafka: endpoints.kafka.clone(),
+        kafka: endpoints.kafka.clone().into(),
         registry: Registry::new(&endpoints.registry)?,
         stores: stores::Stores { postgres: house.stores.postgres.clone(), elastic: house.stores.elastic.clone() },
     };

@@ -142,7 +142,7 @@ impl<'b> Poised<'b> {
     async fn until_assigned(&self) -> anyhow::Result<()> {
         let (kafka, group) = (self.bench.servers.kafka().to_owned(), sink_group(&self.name));
         let look = move || {
-            let reader = lag::Reader::new(&kafka, &group)?;
+            let reader = lag::Reader::new(&kafka.into(), &group)?;
             let begun = Instant::now();
             loop {
                 let owned = reader.owners()?;

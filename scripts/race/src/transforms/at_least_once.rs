@@ -14,6 +14,7 @@ use rdkafka::{
     message::{BorrowedMessage, Header, Headers, OwnedHeaders},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
+use service_kit::kafka::Brokers;
 use transforms::{
     kafka::{Identity, Input, Outgoing, client},
     work::Work,
@@ -34,16 +35,17 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// # Errors
 /// When it does not come to its end.
 pub(super) fn run(args: &Args, work: &mut dyn Work) -> anyhow::Result<()> {
-    let Args { kafka: brokers, name, input, count, .. } = args;
+    let Args { kafka, name, input, count, .. } = args;
+    let brokers = Brokers::from(kafka.as_str());
     let identity = Identity::new(name, "race", 0);
     let consumer: BaseConsumer =
-        client::consumer(brokers, &identity, client::Protocol::default()).create().context("no consumer")?;
+        client::consumer(&brokers, &identity, client::Protocol::default()).create().context("no consumer")?;
     let mut all = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
         all.add_partition_offset(input, partition, Offset::Beginning)?;
     }
     consumer.assign(&all)?;
-    let producer: ThreadedProducer<DefaultProducerContext> = client::base(brokers, name)
+    let producer: ThreadedProducer<DefaultProducerContext> = client::base(&brokers, name)
         .set("enable.idempotence", "true")
         .set("linger.ms", "2")
         .set("partitioner", "murmur2_random")

@@ -126,7 +126,7 @@ fn exactly_once(args: &Args, passed: &Arc<Passed>) -> anyhow::Result<()> {
     let status = Arc::new(Status::default());
     let (_registry, metrics) = metrics::registry();
     let slot = Slot {
-        kafka: Arc::new(Cluster::new(&args.kafka)),
+        kafka: Arc::new(Cluster::new(args.kafka.as_str())),
         identity: Identity::new(&args.name, "race", 0),
         topics: vec![args.input.clone()],
         control: Arc::clone(&control),

@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::registry::{Error, Registry};
+use service_kit::kafka::Brokers;
 
 use super::orders::Orders;
 use crate::kafka::{Input, client};
@@ -25,8 +26,8 @@ const CLIENT: &str = "transforms-author";
 /// Where a topic is.
 #[derive(Debug, Clone, Copy)]
 pub struct Address<'a> {
-    /// The brokers.
-    pub kafka: &'a str,
+    /// The brokers, and who we are to them.
+    pub kafka: &'a Brokers,
     /// The schema registry.
     pub registry: &'a str,
     /// The topic.
@@ -38,8 +39,9 @@ pub struct Address<'a> {
 /// # Errors
 /// When the broker does not answer, or there is no such topic or nothing in it.
 pub fn newest(from: Address<'_>, last: usize) -> anyhow::Result<Orders> {
-    let consumer: BaseConsumer<client::Log> =
-        client::reader(from.kafka, CLIENT).create_with_context(client::Log).context("cannot make a Kafka consumer")?;
+    let consumer: BaseConsumer<client::Log> = client::reader(from.kafka, CLIENT)
+        .create_with_context(client::Log::default())
+        .context("cannot make a Kafka consumer")?;
     let ends = assign(&consumer, from, last)?;
     let mut inputs = read(&consumer, from.topic, ends)?;
     let newer = |input: &Input| (input.timestamp_ms, input.partition, input.offset);
@@ -54,15 +56,14 @@ pub fn newest(from: Address<'_>, last: usize) -> anyhow::Result<Orders> {
 /// Assigns the last records of each partition; answers where each partition with something in it ends.
 fn assign(consumer: &BaseConsumer<client::Log>, from: Address<'_>, last: usize) -> anyhow::Result<BTreeMap<i32, i64>> {
     let unreachable = || format!("cannot reach Kafka at {}; is it up? --kafka names another", from.kafka);
-    let metadata = consumer.fetch_metadata(Some(from.topic), ASK).with_context(unreachable)?;
-    let partitions = metadata.topics().iter().find(|topic| topic.name() == from.topic);
-    let partitions: Vec<i32> =
-        partitions.map_or_else(Vec::new, |topic| topic.partitions().iter().map(|partition| partition.id()).collect());
-    ensure!(!partitions.is_empty(), "there is no topic {} at {}; --from-topic names it", from.topic, from.kafka);
+    let told = |error: KafkaError| anyhow::Error::msg(client::last_words(consumer, &error));
+    let partitions = client::partitions(consumer.client(), from.topic, ASK).map_err(told).with_context(unreachable)?;
+    ensure!(0 < partitions, "there is no topic {} at {}; --from-topic names it", from.topic, from.kafka);
     let (mut list, mut ends) = (TopicPartitionList::new(), BTreeMap::new());
     let last = i64::try_from(last).unwrap_or(i64::MAX);
-    for partition in partitions {
-        let (low, high) = consumer.fetch_watermarks(from.topic, partition, ASK).with_context(unreachable)?;
+    for partition in 0..i32::try_from(partitions)? {
+        let asked = consumer.fetch_watermarks(from.topic, partition, ASK);
+        let (low, high) = asked.map_err(told).with_context(unreachable)?;
         if low < high {
             list.add_partition_offset(from.topic, partition, Offset::Offset(low.max(high.saturating_sub(last))))?;
             ends.insert(partition, high);
@@ -84,7 +85,7 @@ fn read(consumer: &BaseConsumer<client::Log>, topic: &str, mut ends: BTreeMap<i3
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 ends.remove(&partition);
             }
-            Some(Err(error)) => bail!("cannot read {topic}: {error}"),
+            Some(Err(error)) => bail!("cannot read {topic}: {}", consumer.context().words(&error)),
             Some(Ok(message)) => {
                 let input = Input::copy(&message, Arc::clone(&name));
                 let end = ends.get(&input.partition).copied().unwrap_or(0);

@@ -10,6 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::names::topics;
+use service_kit::kafka;
 
 use crate::author::show::plain;
 use crate::kafka::client::{self, Log};
@@ -43,9 +44,9 @@ pub struct Args {
     /// As they stand in the topic: one JSON object a line
     #[arg(long)]
     pub json: bool,
-    /// The brokers
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092")]
-    pub kafka: String,
+    /// Which Kafka
+    #[command(flatten)]
+    pub kafka: kafka::Args,
 }
 
 /// Which lines are wanted.
@@ -70,11 +71,12 @@ pub fn tell(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
     let level = LEVELS.iter().position(|level| *level == args.level);
     let level = level.with_context(|| format!("--level {:?}: use one of {}", args.level, LEVELS.join(", ")))?;
     let wanted = Wanted { args, level };
-    let config = client::state_consumer(&args.kafka, "transforms-logs");
-    let consumer: BaseConsumer<Log> = BaseConsumer::from_config_and_context(&config, Log)?;
-    let topic = topics::TRANSFORMS_LOGS;
-    let there = follow::exists(consumer.client(), topic).with_context(|| format!("{} does not answer", args.kafka))?;
-    ensure!(there, "there is no topic {topic} at {}; `connectors apply` makes it", args.kafka);
+    let (kafka, topic) = (args.kafka.brokers()?, topics::TRANSFORMS_LOGS);
+    let config = client::state_consumer(&kafka, "transforms-logs");
+    let consumer: BaseConsumer<Log> = BaseConsumer::from_config_and_context(&config, Log::default())?;
+    let there = follow::exists(consumer.client(), topic).map_err(|error| client::last_words(&consumer, &error));
+    let there = there.map_err(anyhow::Error::msg).with_context(|| format!("{kafka} does not tell {topic}"))?;
+    ensure!(there, "there is no topic {topic} at {kafka}; `connectors apply` makes it");
     let (low, high) = consumer.fetch_watermarks(topic, 0, PATIENCE)?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, 0, Offset::Offset(low.max(high - LOOKED_THROUGH)))?;
@@ -101,7 +103,9 @@ fn latest(consumer: &BaseConsumer<Log>, wanted: &Wanted<'_>) -> anyhow::Result<V
         match consumer.poll(POLL) {
             None => ensure!(Instant::now() < until, "the broker did not answer in {PATIENCE:?}"),
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(lines.into()),
-            Some(Err(error)) => bail!("{} cannot be read: {error}", topics::TRANSFORMS_LOGS),
+            Some(Err(error)) => {
+                bail!("{} cannot be read: {}", topics::TRANSFORMS_LOGS, consumer.context().words(&error))
+            }
             Some(Ok(message)) => {
                 until = Instant::now() + PATIENCE;
                 lines.extend(parsed(message.payload()).and_then(|line| wanted.take(line)));
@@ -117,7 +121,7 @@ fn latest(consumer: &BaseConsumer<Log>, wanted: &Wanted<'_>) -> anyhow::Result<V
 fn next(consumer: &BaseConsumer<Log>) -> anyhow::Result<Option<Line>> {
     match consumer.poll(POLL) {
         None | Some(Err(KafkaError::PartitionEOF(_))) => Ok(None),
-        Some(Err(error)) => bail!("{} cannot be read: {error}", topics::TRANSFORMS_LOGS),
+        Some(Err(error)) => bail!("{} cannot be read: {}", topics::TRANSFORMS_LOGS, consumer.context().words(&error)),
         Some(Ok(message)) => Ok(parsed(message.payload())),
     }
 }
@@ -175,7 +179,7 @@ mod tests {
             last: 1,
             follow: false,
             json: false,
-            kafka: String::new(),
+            kafka: kafka::Args { kafka: String::new(), security: kafka::SecurityArgs::default() },
         };
         let wanted = Wanted { args: &args, level: 1 };
         let label = "clean@1.0.0+sha256:0123456789ab";

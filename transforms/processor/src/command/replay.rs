@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use service_kit::kafka;
 
 use crate::author::show::{Look, plain};
 use crate::replay::letter::{Address, Letter, fetch};
@@ -42,9 +43,9 @@ pub struct Args {
     /// Another pipeline than the one that the letter names
     #[arg(long, value_name = "NAME")]
     pipeline: Option<String>,
-    /// The brokers
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092")]
-    kafka: String,
+    /// Which Kafka
+    #[command(flatten)]
+    kafka: kafka::Args,
     /// The schema registry (Confluent API)
     #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
     registry: String,
@@ -69,8 +70,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// As [`run`].
 pub fn told(args: &Args) -> anyhow::Result<(String, Ended)> {
-    let site = Site { kafka: args.kafka.clone(), registry: args.registry.clone() };
-    let letter = fetch(&args.kafka, &args.letter)?;
+    let site = Site { kafka: args.kafka.brokers()?, registry: args.registry.clone() };
+    let letter = fetch(&site.kafka, &args.letter)?;
     let mut text = head(args, &letter);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let ended = runtime.block_on(async {

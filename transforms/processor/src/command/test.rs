@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
+use service_kit::kafka;
 use transform_host::build::one;
 
 use crate::author::orders::{MAX_ORDERS, Orders};
@@ -66,9 +67,9 @@ pub(super) struct OrdersArgs {
     /// A parameter of the module; can be given more than once
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
-    /// The brokers
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092")]
-    kafka: String,
+    /// Which Kafka
+    #[command(flatten)]
+    kafka: kafka::Args,
     /// The schema registry (Confluent API)
     #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
     registry: String,
@@ -100,7 +101,8 @@ impl OrdersArgs {
     pub(super) fn load(&self, dir: &Path) -> anyhow::Result<Orders> {
         match (self.file(dir), &self.from_topic) {
             (None, Some(topic)) => {
-                let from = topic::Address { kafka: &self.kafka, registry: &self.registry, topic };
+                let kafka = self.kafka.brokers()?;
+                let from = topic::Address { kafka: &kafka, registry: &self.registry, topic };
                 topic::newest(from, usize::try_from(self.last).unwrap_or(MAX_ORDERS))
             }
             (Some(file), _) => {

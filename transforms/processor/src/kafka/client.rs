@@ -1,12 +1,15 @@
-//! The settings of every Kafka client of this command, each with its reason. Makes no decisions.
+//! The settings of every Kafka client of this command, each with its reason, and what a client is told beside the answers
+//! to its questions. Makes no decisions.
 
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use service_kit::kafka::refusal::with_way_out;
+use service_kit::kafka::{Brokers, Heard};
 
 use super::Identity;
 
@@ -17,15 +20,21 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(8);
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// The largest record that we write to any data topic; its topics have `max.message.bytes` of 4 MiB.
 pub const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
+/// More than this a client is not told while it connects.
+const WAITING: usize = 64;
 /// The largest record of a state topic; a module has at most 8 MiB.
 pub const MAX_STATE_BYTES: usize = 16 * 1024 * 1024;
 
 /// What all clients share.
 #[must_use]
-pub fn base(brokers: &str, client_id: &str) -> ClientConfig {
+pub fn base(brokers: &Brokers, client_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
+    for (name, value) in brokers.properties() {
+        config.set(name, value);
+    }
     config
-        .set("bootstrap.servers", brokers)
+        // That a broker hangs up at once, as one does that speaks TLS, is told in a line of this level only.
+        .set_log_level(RDKafkaLogLevel::Info)
         .set("client.id", client_id)
         // The defaults wait up to 10 s before the next try; a broker that restarts is back sooner.
         .set("reconnect.backoff.ms", "50")
@@ -49,7 +58,7 @@ pub enum Protocol {
 
 /// The consumer of a slot.
 #[must_use]
-pub fn consumer(brokers: &str, identity: &Identity, protocol: Protocol) -> ClientConfig {
+pub fn consumer(brokers: &Brokers, identity: &Identity, protocol: Protocol) -> ClientConfig {
     let mut config = base(brokers, identity.slot());
     let strategy = match protocol {
         Protocol::Range => Some("range"),
@@ -85,7 +94,7 @@ pub fn consumer(brokers: &str, identity: &Identity, protocol: Protocol) -> Clien
 
 /// The transactional producer of a slot.
 #[must_use]
-pub fn producer(brokers: &str, identity: &Identity) -> ClientConfig {
+pub fn producer(brokers: &Brokers, identity: &Identity) -> ClientConfig {
     let mut config = base(brokers, identity.slot());
     config
         .set("transactional.id", identity.slot())
@@ -107,7 +116,7 @@ pub fn producer(brokers: &str, identity: &Identity) -> ClientConfig {
 
 /// The producer that writes state topics. No transactions: one record a write.
 #[must_use]
-pub fn state_producer(brokers: &str, client_id: &str) -> ClientConfig {
+pub fn state_producer(brokers: &Brokers, client_id: &str) -> ClientConfig {
     let mut config = base(brokers, client_id);
     config
         .set("enable.idempotence", "true")
@@ -119,7 +128,7 @@ pub fn state_producer(brokers: &str, client_id: &str) -> ClientConfig {
 
 /// The producer of modules' log lines: many small ones, none of which is worth a retry of minutes.
 #[must_use]
-pub fn log_producer(brokers: &str, client_id: &str) -> ClientConfig {
+pub fn log_producer(brokers: &Brokers, client_id: &str) -> ClientConfig {
     let mut config = base(brokers, client_id);
     config
         .set("message.timeout.ms", "10000")
@@ -132,7 +141,7 @@ pub fn log_producer(brokers: &str, client_id: &str) -> ClientConfig {
 
 /// The consumer that follows state topics. It is in no group; librdkafka wants a name all the same.
 #[must_use]
-pub fn state_consumer(brokers: &str, client_id: &str) -> ClientConfig {
+pub fn state_consumer(brokers: &Brokers, client_id: &str) -> ClientConfig {
     let mut config = base(brokers, client_id);
     config
         .set("group.id", client_id)
@@ -150,7 +159,7 @@ pub fn state_consumer(brokers: &str, client_id: &str) -> ClientConfig {
 
 /// The client that asks for topics and groups.
 #[must_use]
-pub fn inspector(brokers: &str, client_id: &str) -> ClientConfig {
+pub fn inspector(brokers: &Brokers, client_id: &str) -> ClientConfig {
     let mut config = base(brokers, client_id);
     config.set("allow.auto.create.topics", "false");
     config
@@ -158,7 +167,7 @@ pub fn inspector(brokers: &str, client_id: &str) -> ClientConfig {
 
 /// The consumer that looks at a group's offsets from outside, and sets them. It never subscribes, so it never joins.
 #[must_use]
-pub fn outsider(brokers: &str, client_id: &str, group: &str) -> ClientConfig {
+pub fn outsider(brokers: &Brokers, client_id: &str, group: &str) -> ClientConfig {
     let mut config = inspector(brokers, client_id);
     config.set("group.id", group).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
     config
@@ -166,7 +175,7 @@ pub fn outsider(brokers: &str, client_id: &str, group: &str) -> ClientConfig {
 
 /// The consumer that looks at records that are there: in no group, nothing committed, each partition to its end.
 #[must_use]
-pub fn reader(brokers: &str, client_id: &str) -> ClientConfig {
+pub fn reader(brokers: &Brokers, client_id: &str) -> ClientConfig {
     // It is in no group; librdkafka wants a name all the same.
     let mut config = outsider(brokers, client_id, client_id);
     config
@@ -176,16 +185,34 @@ pub fn reader(brokers: &str, client_id: &str) -> ClientConfig {
     config
 }
 
-/// Sends librdkafka's own log lines to ours.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Log;
+/// How many partitions a topic has; none where it is not there.
+///
+/// # Errors
+/// When the broker does not answer, or does not let us see the topic.
+pub fn partitions(client: &Client<Log>, topic: &str, time: Duration) -> KafkaResult<usize> {
+    let metadata = client.fetch_metadata(Some(topic), time)?;
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(0) };
+    match found.error().map(Code::from) {
+        Some(code @ Code::TopicAuthorizationFailed) => Err(KafkaError::MetadataFetch(code)),
+        Some(_) => Ok(0),
+        None => Ok(found.partitions().len()),
+    }
+}
+
+/// Sends librdkafka's own log lines to ours, and keeps why the brokers do not take us.
+#[derive(Debug, Clone, Default)]
+pub struct Log(Heard);
 
 impl ClientContext for Log {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.logged(facility, message);
         log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if matches!(error.rdkafka_error_code(), Some(Code::Authentication | Code::SSL)) {
+            self.0.refused(reason);
+        }
         // Reported twice by the crate, and the caller sees what matters to it: so no more than this.
         tracing::debug!(error = %error, reason, "kafka client reports");
     }
@@ -193,7 +220,44 @@ impl ClientContext for Log {
 
 impl ConsumerContext for Log {}
 
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+impl Log {
+    /// A question's failure in words: why the brokers do not take us, where that is why; else its own, with the way out.
+    #[must_use]
+    pub fn words(&self, error: &KafkaError) -> String {
+        match self.0.why() {
+            Some(why) if is_unanswered(error) => why.to_owned(),
+            Some(_) | None => with_way_out(error.to_string()),
+        }
+    }
+}
+
+/// The same for a consumer that nobody polls: what it was told still waits there. Whatever else waits is thrown away, so
+/// this is for one that has no use any more.
+#[must_use]
+pub fn last_words(consumer: &BaseConsumer<Log>, error: &KafkaError) -> String {
+    for _ in 0..WAITING {
+        let _ = consumer.poll(Duration::ZERO);
+    }
+    consumer.context().words(error)
+}
+
+/// Nobody answered, which may be since nobody takes us.
+fn is_unanswered(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::OperationTimedOut
+                | Code::RequestTimedOut
+                | Code::Resolve
+                | Code::Authentication
+                | Code::SSL
+        )
+    )
+}
+
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     // A refused connection is logged many times a second while a broker is away; readiness and status say it once.
     if facility == "FAIL" {
         tracing::debug!(target: "librdkafka", facility, "{message}");

@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use service_kit::kafka::Brokers;
 
 use super::client::{Log, Protocol};
 use super::consumer_context::{Following, list};
@@ -27,7 +28,7 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(4);
 /// Brokers somewhere, and the machine's own clock.
 #[derive(Debug, Clone)]
 pub struct Cluster {
-    brokers: String,
+    brokers: Brokers,
     protocol: Protocol,
 }
 
@@ -44,7 +45,7 @@ struct Pair {
 impl Cluster {
     /// The cluster of these brokers, with the group protocol that we ship.
     #[must_use]
-    pub fn new(brokers: impl Into<String>) -> Self {
+    pub fn new(brokers: impl Into<Brokers>) -> Self {
         Self { brokers: brokers.into(), protocol: Protocol::default() }
     }
 
@@ -91,7 +92,7 @@ impl Kafka for Cluster {
     fn members(&self, identity: &Identity) -> Result<Vec<String>, Fault> {
         let failed = |error: KafkaError| Fault::of(Call::Members, &error);
         let inspector = client::inspector(&self.brokers, identity.slot());
-        let inspector = BaseConsumer::from_config_and_context(&inspector, Log).map_err(failed)?;
+        let inspector = BaseConsumer::from_config_and_context(&inspector, Log::default()).map_err(failed)?;
         let groups = inspector.fetch_group_list(Some(identity.group()), LIST_TIMEOUT).map_err(failed)?;
         Ok(groups.groups().iter().flat_map(|group| group.members()).map(|member| member.id().to_owned()).collect())
     }

@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_consumer_that_closes_refuses_an_assignment_at_once() {
         // Nobody listens there: to resolve a position would take until its time-out.
-        let config = client::consumer("127.0.0.1:1", &Identity::new("p", "test", 0), Protocol::default());
+        let config = client::consumer(&"127.0.0.1:1".into(), &Identity::new("p", "test", 0), Protocol::default());
         let rebalances = Arc::new(Rebalances::new(Vec::new()));
         let consumer = BaseConsumer::from_config_and_context(&config, Following(Arc::clone(&rebalances))).unwrap();
         let mut partitions = TopicPartitionList::new();

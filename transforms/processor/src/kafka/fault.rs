@@ -7,6 +7,7 @@
 use std::fmt;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use service_kit::kafka::refusal::with_way_out;
 
 use super::native::Failure;
 
@@ -77,7 +78,7 @@ pub struct Fault {
     pub call: Call,
     /// What the failure says of itself.
     pub signal: Signal,
-    /// The client's own words.
+    /// The client's own words, and the way out where a right is missing.
     pub text: String,
 }
 
@@ -177,7 +178,7 @@ impl Fault {
     /// A fault that librdkafka reported.
     #[must_use]
     pub fn of_failure(call: Call, failure: &Failure) -> Self {
-        Self { call, signal: signal(call, failure), text: failure.text.clone() }
+        Self { call, signal: signal(call, failure), text: with_way_out(failure.text.clone()) }
     }
 
     /// A fault of our own finding.

@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
+use service_kit::kafka::Brokers;
 
 use super::client::{self, Log};
 use super::consumer_context;
@@ -66,9 +67,9 @@ impl Offsets {
     ///
     /// # Errors
     /// When no client can be made.
-    pub fn of(brokers: &str, client_id: &str, group: &str) -> KafkaResult<Self> {
+    pub fn of(brokers: &Brokers, client_id: &str, group: &str) -> KafkaResult<Self> {
         let config = client::outsider(brokers, client_id, group);
-        Ok(Self { consumer: BaseConsumer::from_config_and_context(&config, Log)? })
+        Ok(Self { consumer: BaseConsumer::from_config_and_context(&config, Log::default())? })
     }
 
     /// The cluster's id.

@@ -11,6 +11,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
+use service_kit::kafka::Brokers;
+use service_kit::kafka::refusal::with_way_out;
 
 use super::Followed;
 use super::table::{Full, Snapshot, Table};
@@ -44,13 +46,20 @@ enum Ended {
     Changed(String),
 }
 
+impl Ended {
+    /// With what to do about a right that is missing.
+    fn in_words(&self) -> String {
+        with_way_out(self.to_string())
+    }
+}
+
 /// Follows the table's topic until `over` says so. Blocks.
-pub(super) fn follow(brokers: &str, client_id: &str, table: &Arc<Followed>, over: &dyn Fn() -> bool) {
+pub(super) fn follow(brokers: &Brokers, client_id: &str, table: &Arc<Followed>, over: &dyn Fn() -> bool) {
     while !over() {
         let ended = Reading::open(brokers, client_id, &table.lookup).and_then(|reading| reading.follow(table, over));
         let Err(ended) = ended else { return };
         let pause = if matches!(ended, Ended::Full { .. }) { FULL_PAUSE } else { TRY_PAUSE };
-        table.refuse(ended.to_string());
+        table.refuse(ended.in_words());
         let until = Instant::now() + pause;
         while Instant::now() < until && !over() {
             std::thread::sleep(POLL_WAIT);
@@ -63,14 +72,14 @@ pub(super) fn follow(brokers: &str, client_id: &str, table: &Arc<Followed>, over
 /// # Errors
 /// When it cannot be read in this time.
 pub fn until(
-    brokers: &str,
+    brokers: &Brokers,
     client_id: &str,
     lookup: &Lookup,
     next: &BTreeMap<i32, i64>,
     time: Duration,
 ) -> Result<Arc<Snapshot>, String> {
-    let reading = Reading::open(brokers, client_id, lookup).map_err(|ended| ended.to_string())?;
-    reading.until(next, Instant::now() + time).map_err(|ended| ended.to_string())
+    let reading = Reading::open(brokers, client_id, lookup).map_err(|ended| ended.in_words())?;
+    reading.until(next, Instant::now() + time).map_err(|ended| ended.in_words())
 }
 
 /// A consumer at some place of the topic, and what it has read so far.
@@ -91,11 +100,12 @@ enum Polled {
 }
 
 impl Reading {
-    fn open(brokers: &str, client_id: &str, lookup: &Lookup) -> Result<Self, Ended> {
+    fn open(brokers: &Brokers, client_id: &str, lookup: &Lookup) -> Result<Self, Ended> {
         let topic = lookup.topic.clone();
         let failed = |cause| Ended::Kafka { topic: topic.clone(), cause };
         let config = client::state_consumer(brokers, &format!("{client_id}-lookup-{topic}"));
-        let consumer: BaseConsumer<Log> = BaseConsumer::from_config_and_context(&config, Log).map_err(failed)?;
+        let consumer: BaseConsumer<Log> =
+            BaseConsumer::from_config_and_context(&config, Log::default()).map_err(failed)?;
         let partitions = partitions(&consumer, &topic).map_err(failed)?;
         if partitions == 0 {
             return Err(Ended::NoTopic(topic));
@@ -183,9 +193,6 @@ impl Reading {
     }
 }
 
-/// How many partitions a topic has; none when it is not there.
 fn partitions(consumer: &BaseConsumer<Log>, topic: &str) -> KafkaResult<usize> {
-    let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
-    Ok(found.map_or(0, |found| found.partitions().len()))
+    client::partitions(consumer.client(), topic, METADATA_TIMEOUT)
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use service_kit::kafka::Brokers;
 use transform_host::Tables;
 
 use super::table::Snapshot;
@@ -105,7 +106,7 @@ impl Tables for Replayed {
 /// # Errors
 /// When the header cannot be read, or a topic not in this time.
 pub fn replayed(
-    brokers: &str,
+    brokers: &Brokers,
     client_id: &str,
     header: &str,
     (max_bytes, max_entries): (usize, usize),

@@ -114,7 +114,7 @@ mod tests {
         };
         catalog.apply(TRANSFORMS_CONFIG, 0, b"p", Some(&stored("in,more")));
         catalog.apply(TRANSFORMS_CONFIG, 1, b"q", Some(&stored("in")));
-        let site = Site { brokers, instance: "a".to_owned(), client_id: "transforms-a".to_owned() };
+        let site = Site { brokers: brokers.into(), instance: "a".to_owned(), client_id: "transforms-a".to_owned() };
         let ((registry, metrics), tasks) = (metrics::registry(), Tasks::new());
         let told = async || {
             look(&site, &catalog, &metrics.lag(), &tasks).await;

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use service_kit::Tasks;
+use service_kit::kafka::Brokers;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::MissedTickBehavior;
 
@@ -45,8 +46,8 @@ const OPENED: usize = 2;
 /// Where this process stands.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// The brokers' addresses.
-    pub brokers: String,
+    /// The brokers, and who we are to them.
+    pub brokers: Brokers,
     /// This process's name; stable over restarts.
     pub instance: String,
     /// How the process names its Kafka clients that are no slots.

@@ -7,6 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaResult;
+use service_kit::kafka::refusal::with_way_out;
 
 use super::spec::Spec;
 use crate::kafka::client::Log;
@@ -25,10 +26,15 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn of(spec: &Spec) -> Self {
-        let written = [&spec.output, &spec.dropped].into_iter().chain(&spec.dead_letters).chain(spec.outputs.values());
         let lookups = spec.lookups.values().map(|lookup| &lookup.topic);
-        Self { read: spec.topics.iter().chain(lookups).cloned().collect(), written: written.cloned().collect() }
+        Self { read: spec.topics.iter().chain(lookups).cloned().collect(), written: written(spec).collect() }
     }
+}
+
+/// The topics that a pipeline writes.
+pub(crate) fn written(spec: &Spec) -> impl Iterator<Item = String> {
+    let own = [&spec.output, &spec.dropped].into_iter().chain(&spec.dead_letters);
+    own.chain(spec.outputs.values()).cloned()
 }
 
 /// The largest record of each topic that is written. Empty when the broker does not say: then our own limit holds, and
@@ -41,28 +47,37 @@ pub(super) fn ask(
     wanted: &Wanted,
     runtime: &tokio::runtime::Handle,
 ) -> Result<BTreeMap<String, usize>, String> {
-    let silent = |error: rdkafka::error::KafkaError| format!("the broker does not tell its topics: {error}");
+    let silent =
+        |error: rdkafka::error::KafkaError| with_way_out(format!("the broker does not tell its topics: {error}"));
     // One client for both questions: a swap under load waits for each one that connects.
-    let admin: AdminClient<Log> = AdminClient::from_config_and_context(config, Log).map_err(silent)?;
+    let admin: AdminClient<Log> = AdminClient::from_config_and_context(config, Log::default()).map_err(silent)?;
     for topic in wanted.read.iter().chain(&wanted.written) {
-        if !follow::exists(admin.inner(), topic).map_err(silent)? {
+        if !follow::exists(admin.inner(), topic).map_err(|error| format!("{topic}: {}", silent(error)))? {
             return Err(format!("topic {topic} is not there; `connectors apply` makes it"));
         }
     }
-    Ok(limits(&admin, &wanted.written, runtime).unwrap_or_else(|error| {
-        tracing::warn!(error = %error, "the broker does not tell {MAX_BYTES} of its topics; our own limit holds");
-        BTreeMap::new()
-    }))
+    Ok(runtime.block_on(limits_by(&admin, &wanted.written)))
 }
 
-fn limits(
-    admin: &AdminClient<Log>,
-    topics: &[String],
-    runtime: &tokio::runtime::Handle,
-) -> KafkaResult<BTreeMap<String, usize>> {
+/// The largest record of each of these topics; those are missing of which the broker does not tell it.
+pub(crate) async fn limits(config: &ClientConfig, topics: &[String]) -> BTreeMap<String, usize> {
+    match AdminClient::from_config_and_context(config, Log::default()) {
+        Ok(admin) if !topics.is_empty() => limits_by(&admin, topics).await,
+        _ => BTreeMap::new(),
+    }
+}
+
+async fn limits_by(admin: &AdminClient<Log>, topics: &[String]) -> BTreeMap<String, usize> {
+    told(admin, topics).await.unwrap_or_else(|error| {
+        tracing::warn!(error = %error, "the broker does not tell {MAX_BYTES} of its topics; our own limit holds");
+        BTreeMap::new()
+    })
+}
+
+async fn told(admin: &AdminClient<Log>, topics: &[String]) -> KafkaResult<BTreeMap<String, usize>> {
     let asked: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
     let options = AdminOptions::new().request_timeout(Some(ASK_TIMEOUT));
-    let told = runtime.block_on(admin.describe_configs(&asked, &options))?;
+    let told = admin.describe_configs(&asked, &options).await?;
     // The answers come in the order of the questions; one topic may keep its settings to itself.
     let limit = |(topic, told): (&String, Result<rdkafka::admin::ConfigResource, _>)| {
         let text = told.ok()?.get(MAX_BYTES)?.value.clone()?;

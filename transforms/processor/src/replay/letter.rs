@@ -12,6 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::names::headers as names;
+use service_kit::kafka::Brokers;
 
 use super::{CLIENT, PATIENCE};
 use crate::kafka::{Input, Outgoing, client};
@@ -85,7 +86,7 @@ impl fmt::Display for Said {
 ///
 /// # Errors
 /// When the broker does not answer, or there is no dead letter of `transforms` at the address.
-pub fn fetch(kafka: &str, at: &Address) -> anyhow::Result<Letter> {
+pub fn fetch(kafka: &Brokers, at: &Address) -> anyhow::Result<Letter> {
     let (consumer, Range { start, end }) = open(kafka, &at.topic, at.partition)?;
     ensure!(
         (start..end).contains(&at.offset),
@@ -113,14 +114,17 @@ pub fn fetch(kafka: &str, at: &Address) -> anyhow::Result<Letter> {
 
 /// Who reads one partition, in no group, and the offsets that are there now.
 pub(super) fn open(
-    kafka: &str,
+    kafka: &Brokers,
     topic: &str,
     partition: i32,
 ) -> anyhow::Result<(BaseConsumer<client::Log>, Range<i64>)> {
-    let consumer: BaseConsumer<client::Log> =
-        client::reader(kafka, CLIENT).create_with_context(client::Log).context("cannot make a Kafka consumer")?;
+    let consumer: BaseConsumer<client::Log> = client::reader(kafka, CLIENT)
+        .create_with_context(client::Log::default())
+        .context("cannot make a Kafka consumer")?;
     let unreachable = || format!("cannot read {topic} at {kafka}; is Kafka up, and is there such a topic?");
-    let (low, high) = consumer.fetch_watermarks(topic, partition, PATIENCE).with_context(unreachable)?;
+    let asked = consumer.fetch_watermarks(topic, partition, PATIENCE);
+    let asked = asked.map_err(|error| client::last_words(&consumer, &error));
+    let (low, high) = asked.map_err(anyhow::Error::msg).with_context(unreachable)?;
     Ok((consumer, low..high))
 }
 

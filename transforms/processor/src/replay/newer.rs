@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
+use service_kit::kafka::Brokers;
 
 use super::letter::{Address, Letter, open, read_from};
 use crate::kafka::Input;
@@ -19,7 +20,7 @@ const TIME: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When the broker does not answer, or there is more than can be read in a minute.
-pub(super) fn newer(kafka: &str, letter: &Letter) -> anyhow::Result<Option<Address>> {
+pub(super) fn newer(kafka: &Brokers, letter: &Letter) -> anyhow::Result<Option<Address>> {
     let (topic, partition) = (&letter.input.topic, letter.input.partition);
     let (_, version) = letter.input.received();
     let Some(key) = &letter.input.key else { return Ok(None) };

@@ -8,12 +8,13 @@ use service_kit::Tasks;
 use transform_host::{Engine, Limits};
 
 use super::letter::{Letter, Said};
-use super::{Site, limits, state};
-use crate::kafka::{Input, Outgoing};
+use super::{CLIENT, Site, state};
+use crate::kafka::{Input, Outgoing, client};
 use crate::logs;
 use crate::lookup::Lookups;
 use crate::metrics::ModuleMetrics;
 use crate::pipeline::plan::{Materials, Plan};
+use crate::pipeline::topics;
 use crate::rest::MODULE_BYTES;
 use crate::work::{Factory as _, Hold, Tally};
 
@@ -66,7 +67,8 @@ async fn judged(site: &Site, letter: &Letter, name: &str, tasks: &Tasks) -> anyh
         }
     };
     // As a slot has it: what a topic does not take is found before it is sent.
-    plan.max_bytes = limits::of(&site.kafka, &limits::written(&plan.spec)).await;
+    let written: Vec<String> = topics::written(&plan.spec).collect();
+    plan.max_bytes = topics::limits(&client::base(&site.kafka, CLIENT), &written).await;
     let input = letter.input.clone();
     tokio::task::spawn_blocking(move || applied(&plan, input, until)).await.context("the replay broke")?
 }

@@ -13,9 +13,11 @@ use transform_host::Tables;
 
 use super::letter::Letter;
 use super::setting::Setting;
-use super::{CLIENT, PATIENCE, Site, limits};
+use super::{CLIENT, PATIENCE, Site};
+use crate::kafka::client;
 use crate::lookup::{Lookups, SlotTables, replayed};
 use crate::pipeline::spec::Spec;
+use crate::pipeline::topics;
 use crate::record::worker::{Named, Route, Routes};
 
 /// A table that was larger was not looked up in.
@@ -43,8 +45,9 @@ impl Topics {
             let latest = latest.map(|found| (found.id, found.schema)).map_err(|error| error.to_string());
             schemas.insert(topic.clone(), latest);
         }
-        let written: BTreeSet<String> = specs().flat_map(limits::written).collect();
-        let limits = limits::of(&site.kafka, &written).await;
+        let written: BTreeSet<String> = specs().flat_map(topics::written).collect();
+        let written: Vec<String> = written.into_iter().collect();
+        let limits = topics::limits(&client::base(&site.kafka, CLIENT), &written).await;
         Self { schemas, limits }
     }
 

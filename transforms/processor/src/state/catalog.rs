@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use transform_host::{Engine, LoadError, Module, digest};
 
 use super::facts::{Fact, Facts, Known};
+use super::hindrance::Hindrance;
 use super::parts::{Key, Meta, Waiting};
 use crate::pipeline::spec::Config;
 use crate::pipeline::version::Wanted;
@@ -93,13 +94,20 @@ pub struct Catalog {
     inner: RwLock<Inner>,
     changes: watch::Sender<u64>,
     heard: Mutex<Option<Instant>>,
+    hindrance: Hindrance,
 }
 
 impl Catalog {
     /// Nothing read yet.
     #[must_use]
     pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, inner: RwLock::default(), changes: watch::Sender::new(0), heard: Mutex::default() }
+        Self {
+            engine,
+            inner: RwLock::default(),
+            changes: watch::Sender::new(0),
+            heard: Mutex::default(),
+            hindrance: Hindrance::default(),
+        }
     }
 
     /// Takes in a record of a state topic.
@@ -140,6 +148,13 @@ impl Catalog {
     /// The broker answered just now.
     pub fn heard(&self) {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.hindrance.heard();
+    }
+
+    /// Why it is not read, where it is not.
+    #[must_use]
+    pub fn hindrance(&self) -> &Hindrance {
+        &self.hindrance
     }
 
     /// How long the broker has been silent; `None` when it never answered.

@@ -7,10 +7,12 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{Header, Message, OwnedHeaders, ToBytes};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use service_kit::kafka::Brokers;
+use service_kit::kafka::refusal::with_way_out;
 use tokio::sync::oneshot;
 
 use crate::kafka::Outgoing;
-use crate::kafka::client::{self, Log};
+use crate::kafka::client;
 
 /// Longer than the client's own time-out, so that its answer is heard.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(12);
@@ -35,11 +37,11 @@ type Waiting = Box<oneshot::Sender<Result<i64, String>>>;
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        Log.log(level, facility, message);
+        client::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        Log.error(error, reason);
+        tracing::debug!(error = %error, reason, "kafka client reports");
     }
 }
 
@@ -51,7 +53,7 @@ impl ProducerContext for Reports {
             // librdkafka concludes from a later answer that the broker has it, which may be wrong: see `kafka`'s reports.
             Ok(message) if message.offset() < 0 => Err("the broker confirmed a later record, not this one".to_owned()),
             Ok(message) => Ok(message.offset()),
-            Err((error, _)) => Err(error.to_string()),
+            Err((error, _)) => Err(with_way_out(error.to_string())),
         };
         // Whoever waited may have gone; the record is written all the same.
         let _ = waiting.send(told);
@@ -63,7 +65,7 @@ impl Writer {
     ///
     /// # Errors
     /// When no client can be made.
-    pub fn new(brokers: &str, client_id: &str) -> KafkaResult<Self> {
+    pub fn new(brokers: &Brokers, client_id: &str) -> KafkaResult<Self> {
         let config = client::state_producer(brokers, client_id);
         Ok(Self { producer: ThreadedProducer::from_config_and_context(&config, Reports)? })
     }

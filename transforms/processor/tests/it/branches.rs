@@ -230,7 +230,7 @@ async fn orders_are_judged_by_a_table_and_go_to_the_outputs_that_the_module_name
     let told = dead["o-2"].header.clone();
     let as_it_was: Arc<dyn transform_host::Tables> = {
         let brokers = brokers.clone();
-        let replay = move || replayed(&brokers, "replay", &told, (1 << 20, 100), PATIENCE);
+        let replay = move || replayed(&brokers.into(), "replay", &told, (1 << 20, 100), PATIENCE);
         tokio::task::spawn_blocking(replay).await.unwrap().unwrap_or_else(|error| panic!("{error}"))
     };
     let tier =

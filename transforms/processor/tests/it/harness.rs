@@ -233,7 +233,7 @@ impl Drop for Running {
 
 fn slot(mock: &Mock, instance: &str, control: &Arc<Control>, status: &Arc<Status>, metrics: SlotMetrics) -> Slot {
     Slot {
-        kafka: Arc::new(Cluster::new(&mock.brokers).with_protocol(mock.protocol)),
+        kafka: Arc::new(Cluster::new(mock.brokers.as_str()).with_protocol(mock.protocol)),
         identity: Identity::new("copy", instance, 0),
         topics: vec![INPUT.to_owned()],
         control: Arc::clone(control),

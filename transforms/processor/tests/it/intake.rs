@@ -61,7 +61,7 @@ impl World {
         let brokers = cluster.bootstrap_servers();
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
-            kafka: brokers.clone(),
+            kafka: brokers.clone().into(),
             registry: "http://127.0.0.1:1".to_owned(),
             instance: "test".to_owned(),
             hosts: Vec::new(),

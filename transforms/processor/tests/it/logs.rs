@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use rdkafka::mocking::MockCluster;
 use service_kit::Tasks;
+use service_kit::kafka::{self, SecurityArgs};
 use transform_host::{Level, LogLine};
 use transforms::command::logs::{Args, tell};
 use transforms::logs;
@@ -34,7 +35,7 @@ fn lines_of_modules_come_back_from_their_topic_as_asked() {
     let tasks = Tasks::new();
     let writer = std::thread::spawn({
         let (brokers, tasks) = (brokers.clone(), tasks.clone());
-        move || logs::write(&brokers, "test", &waiting, &tasks)
+        move || logs::write(&brokers.into(), "test", &waiting, &tasks)
     });
     let args = Args {
         pipeline: None,
@@ -43,7 +44,7 @@ fn lines_of_modules_come_back_from_their_topic_as_asked() {
         last: 100,
         follow: false,
         json: false,
-        kafka: brokers,
+        kafka: kafka::Args { kafka: brokers, security: SecurityArgs::default() },
     };
     let until = Instant::now() + PATIENCE;
     while told(&args).len() < 3 {

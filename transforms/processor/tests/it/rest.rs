@@ -54,7 +54,7 @@ impl Process {
         let tasks = Tasks::new();
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
-            kafka: cluster.bootstrap_servers(),
+            kafka: cluster.bootstrap_servers().into(),
             registry: registry.to_owned(),
             instance: instance.to_owned(),
             hosts: Vec::new(),

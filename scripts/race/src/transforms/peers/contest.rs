@@ -35,7 +35,7 @@ pub(super) struct Committed {
 
 impl Committed {
     pub(super) fn of(kafka: &str, group: &str) -> anyhow::Result<Self> {
-        Ok(Self { reader: Some(Reader::new(kafka, group)?), last: 0 })
+        Ok(Self { reader: Some(Reader::new(&kafka.into(), group)?), last: 0 })
     }
 
     /// How many now; as many as before where the broker does not say: it makes us wait while a commit is half done.

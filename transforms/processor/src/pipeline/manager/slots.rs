@@ -40,7 +40,7 @@ impl Manager {
         for n in 0..plan.spec.tasks {
             let status = Arc::new(Status::default());
             let slot = Slot {
-                kafka: Arc::new(Cluster::new(&self.site.brokers)),
+                kafka: Arc::new(Cluster::new(self.site.brokers.clone())),
                 identity: Identity::new(&plan.spec.name, &self.site.instance, n),
                 topics: plan.spec.topics.clone(),
                 control: Arc::clone(&slots.control),

@@ -8,7 +8,7 @@ pub mod scan;
 pub mod sender;
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use service_kit::kafka::refusal::with_way_out;
+use service_kit::kafka::refusal::{HANGS_UP, with_way_out};
 
 pub use admin::{Admin, Existing};
 
@@ -107,8 +107,9 @@ impl Transient for KafkaError {
         match self {
             Self::Client { cause, .. } => cause.rdkafka_error_code().is_none_or(is_transient),
             Self::Topic { code, .. } | Self::Group { code, .. } => is_transient(*code),
-            // A broker that starts may break a connection off as well.
-            Self::Late { .. } | Self::Members | Self::Refused { .. } => true,
+            Self::Late { .. } | Self::Members => true,
+            // A broker that starts may break a connection off as well; a wrong password stays wrong.
+            Self::Refused { why, .. } => *why == HANGS_UP,
             Self::NoTopic { .. } | Self::NoPartition { .. } | Self::Header { .. } | Self::Gone(_) | Self::Cut => false,
         }
     }

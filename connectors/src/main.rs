@@ -1,6 +1,7 @@
 //! The command `connectors`: arguments and exit codes. The work is wired in `app.rs`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use connectors::app::{self, evolve, plan, rehearsal, search, verify};
@@ -8,6 +9,9 @@ use connectors::config::{
     Apply, Compare, DeadLetters, Evolve, Lint, Plan, Prune, Rehearse, Serve, Servers, Status, Trace, Verify, Watch,
 };
 use service_kit::telemetry;
+
+/// What still asks Kafka when all is done has so long to end.
+const LEAVE: Duration = Duration::from_secs(3);
 
 /// Deploys the connector files, shows how they run, and heals the sinks.
 #[derive(Debug, Parser)]
@@ -82,7 +86,7 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
             Command::Serve(options) => app::serve(&args.servers, &options).await.map(|()| ExitCode::SUCCESS),
         }
     });
-    // What blocks now has had its deadline.
-    runtime.shutdown_background();
+    // What blocks now has had its deadline. Clients that still speak TLS when the process exits may crash it.
+    runtime.shutdown_timeout(LEAVE);
     ended
 }

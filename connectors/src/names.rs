@@ -38,6 +38,10 @@ pub const STAGES: [Stage; 2] = [
 
 /// Metrics of `connectors serve`; the counters get `_total` from the exposition format.
 pub mod metrics {
+    /// 1 for the state that a connector is in, 0 for the others, by connector and state.
+    pub const STATE: &str = "orderflow_connectors_state";
+    /// How many tasks of a connector are in a state, by connector and state.
+    pub const TASKS: &str = "orderflow_connectors_tasks";
     /// Trials of a sink's records, by connector and outcome.
     pub const TRIALS: &str = "orderflow_connectors_trials";
     /// How long trials took.

@@ -160,13 +160,17 @@ pub struct Memory {
 
 /// Asks everyone.
 pub async fn gather(sources: &Sources) -> Report {
-    gather_with(sources, &mut Memory::default()).await
+    gather_within(sources, &mut Memory::default(), letters::WHOLE).await
 }
 
 /// The same, with what is kept from the look before.
 pub async fn gather_with(sources: &Sources, memory: &mut Memory) -> Report {
+    gather_within(sources, memory, letters::SHORT).await
+}
+
+async fn gather_within(sources: &Sources, memory: &mut Memory, patience: Duration) -> Report {
     let Memory { readers, letters } = memory;
-    let (mut report, ()) = tokio::join!(look(sources, readers), letters.look(&sources.kafka));
+    let (mut report, ()) = tokio::join!(look(sources, readers), letters.look(&sources.kafka, patience));
     report.dead_letters = letters.told();
     report
 }
@@ -189,16 +193,10 @@ async fn look(sources: &Sources, readers: &mut Readers) -> Report {
             Err(reason) => report.unreachable.push(reason),
         }
     }
-    let lags = match positions::ask(&sources.kafka, &asked, std::mem::take(readers)).await {
-        Ok((lags, healers, back)) => {
-            (report.healers, *readers) = (healers, back);
-            lags
-        }
-        Err(err) => {
-            report.unreachable.push(format!("Kafka: {err}"));
-            Lags::new()
-        }
-    };
+    let kafka = positions::ask(&sources.kafka, &asked, std::mem::take(readers)).await;
+    (report.healers, *readers) = (kafka.healers, kafka.readers);
+    report.unreachable.extend(kafka.reasons);
+    let lags = kafka.lags;
     let told = |kind: &str| if kind == SINK { &workers } else { &processes };
     report.connectors = asked.iter().map(|one| row(one, told(one.0), &lags, &healing)).collect();
     report.ok =

@@ -33,15 +33,17 @@ pub type Counts = BTreeMap<String, Open>;
 /// How much one count reads of a topic, and how long it may take for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Bound {
-    /// Offsets. So many open letters of a topic are remembered, too.
+    /// Offsets; markers of transactions have some, and letters that were dealt with.
     pub records: i64,
+    /// So many open letters of a topic are remembered.
+    pub kept: usize,
     /// As much again for the marks.
     pub time: Duration,
 }
 
 impl Default for Bound {
     fn default() -> Self {
-        Self { records: 10_000, time: Duration::from_secs(2) }
+        Self { records: 1_000_000, kept: 10_000, time: Duration::from_secs(2) }
     }
 }
 
@@ -149,7 +151,7 @@ impl Seen {
                 if let Ok(letter) = Letter::of(Record::of(message)) {
                     let key = marks::key(topic, &letter.of);
                     if !done.contains(&key) {
-                        self.take(key, bound.records);
+                        self.take(key, bound.kept);
                     }
                 }
                 ControlFlow::Continue(())
@@ -187,9 +189,8 @@ impl Seen {
         plan
     }
 
-    fn take(&mut self, key: String, most: i64) {
-        let is_full = i64::try_from(self.open.len()).is_ok_and(|known| most <= known);
-        if is_full && !self.open.contains_key(&key) {
+    fn take(&mut self, key: String, most: usize) {
+        if most <= self.open.len() && !self.open.contains_key(&key) {
             self.cut = true;
         } else {
             *self.open.entry(key).or_default() += 1;

@@ -13,10 +13,6 @@ use crate::connect::Status;
 use crate::names::metrics as names;
 use crate::verify::stores::Store;
 
-/// 1 for the state that a connector is in, 0 for the others, by connector and state.
-const STATE: &str = "orderflow_connectors_state";
-/// How many tasks of a connector are in a state, by connector and state.
-const TASKS: &str = "orderflow_connectors_tasks";
 /// The states that Connect knows. All are shown, so that none is left over from before.
 const STATES: [&str; 7] = ["RUNNING", "FAILED", "PAUSED", "STOPPED", "UNASSIGNED", "RESTARTING", UNKNOWN];
 /// Any other: a label takes no text of a server.
@@ -93,8 +89,8 @@ impl Metrics {
         registry.register(names::CONNECT_UP, "1 while Kafka Connect's REST API answers", self.connect_up.clone());
         registry.register(names::ON_DUTY, "1 while this healer is the one that acts", self.on_duty.clone());
         registry.register(names::TARGET_UP, "1 while the target answers", self.targets.clone());
-        registry.register(STATE, "1 for the state that a connector is in", self.states.clone());
-        registry.register(TASKS, "tasks by state", self.tasks.clone());
+        registry.register(names::STATE, "1 for the state that a connector is in", self.states.clone());
+        registry.register(names::TASKS, "tasks by state", self.tasks.clone());
         registry.register(names::UNHEALTHY_TASKS, "connectors and tasks that do not run", self.unhealthy.clone());
         registry.register(names::LAG, "offsets between committed and last stable", self.lag.clone());
         registry.register(names::RESTARTS, "restarts that the supervisor asked for", self.restarts.clone());
@@ -221,6 +217,7 @@ mod tests {
 
     use super::*;
     use crate::connect::Part;
+    use crate::names::metrics::{STATE, TASKS};
 
     fn shown(metrics: &Metrics) -> Vec<String> {
         let (mut registry, mut text) = (Registry::default(), String::new());

@@ -34,6 +34,8 @@ const FORGET: Duration = Duration::from_secs(600);
 const LEASE: Duration = Duration::from_secs(120);
 /// A healer that is not in the healers' group for so long is gone; one that takes part anew is back sooner.
 const ABSENT: Duration = Duration::from_secs(15);
+/// How often it is asked who is there.
+const ROLL_EVERY: Duration = Duration::from_secs(2);
 /// The time over which dead letters are counted.
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -48,7 +50,17 @@ pub struct Trials {
     running: BTreeMap<String, JoinHandle<Option<Result<Found, IsolateError>>>>,
     /// Trials of other healers.
     foreign: BTreeMap<String, Foreign>,
+    roll: Roll,
     past: BTreeMap<String, Past>,
+}
+
+/// The healers that are in their group, as they were asked last.
+#[derive(Default)]
+struct Roll {
+    reader: Option<Arc<Reader>>,
+    asked: Option<Instant>,
+    /// Nothing where Kafka does not say.
+    names: Option<BTreeSet<String>>,
 }
 
 /// A trial that another healer has begun.
@@ -127,7 +139,7 @@ impl Trials {
     #[must_use]
     pub fn new(isolator: Isolator, limit: usize, board: Board, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
         let (running, foreign, past) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { isolator, limit, board, metrics, tasks, running, foreign, past }
+        Self { isolator, limit, board, metrics, tasks, running, foreign, roll: Roll::default(), past }
     }
 
     /// Takes in what Connect lists and what has ended; answers the sinks that a trial holds now.
@@ -146,12 +158,11 @@ impl Trials {
             .filter_map(|one| Some((sink_of(one)?.to_owned(), one.info.config.get(trial::HEALER)?.clone())))
             .collect();
         self.foreign.retain(|sink, foreign| there.get(sink) == Some(&foreign.healer));
-        let present = match there.values().any(|healer| *healer != self.isolator.healer) {
-            true => self.present().await,
-            false => None,
-        };
+        if there.values().any(|healer| *healer != self.isolator.healer) {
+            self.call_the_roll().await;
+        }
         for (sink, healer) in &there {
-            if !self.running.contains_key(sink) && self.is_left(sink, healer, present.as_ref()) {
+            if !self.running.contains_key(sink) && self.is_left(sink, healer) {
                 warn!(connector = sink, healer, "a trial was left behind, the sink runs on");
                 if let Err(err) = self.isolator.release(sink).await {
                     warn!(connector = sink, error = %err, "kafka connect did not remove the trial");
@@ -161,22 +172,37 @@ impl Trials {
         there.into_keys().chain(self.running.keys().cloned()).collect()
     }
 
-    /// The healers that are in their group; `None` where Kafka does not say.
-    async fn present(&self) -> Option<BTreeSet<String>> {
-        let kafka = self.isolator.kafka.clone();
-        let asked = blocking(move || Reader::new(&kafka, duty::GROUP)?.instances()).await;
-        asked.ok().map(|all| all.into_keys().collect())
+    async fn call_the_roll(&mut self) {
+        if self.roll.asked.is_some_and(|asked| asked.elapsed() < ROLL_EVERY) {
+            return;
+        }
+        let (kafka, known) = (self.isolator.kafka.clone(), self.roll.reader.take());
+        let asked = blocking(move || {
+            let reader = known.map_or_else(|| Reader::new(&kafka, duty::GROUP).map(Arc::new), Ok)?;
+            let names = reader.instances()?.into_keys().collect::<BTreeSet<String>>();
+            Ok((reader, names))
+        });
+        self.roll = match asked.await {
+            // This one is in the group itself. Where it is not told, the group's coordinator is away.
+            Ok((reader, names)) => Roll {
+                reader: Some(reader),
+                names: Some(names).filter(|all| all.contains(&self.isolator.healer)),
+                asked: None,
+            },
+            Err(_) => Roll::default(),
+        };
+        self.roll.asked = Some(Instant::now());
     }
 
     /// Whether the healer that began a trial is gone.
-    fn is_left(&mut self, sink: &str, healer: &str, present: Option<&BTreeSet<String>>) -> bool {
+    fn is_left(&mut self, sink: &str, healer: &str) -> bool {
         if healer == self.isolator.healer {
             return true;
         }
         let now = Instant::now();
         let begun = || Foreign { healer: healer.to_owned(), since: now, present: now };
         let foreign = self.foreign.entry(sink.to_owned()).or_insert_with(begun);
-        if present.is_none_or(|all| all.contains(healer)) {
+        if self.roll.names.as_ref().is_none_or(|all| all.contains(healer)) {
             foreign.present = now;
         }
         self.board.set_trial(sink, Some(format!("{healer} tries its records")));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use service_kit::Tasks;
 use service_kit::kafka::Brokers;
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::board::{Board, Entry};
 use super::metrics::Metrics;
@@ -16,6 +16,7 @@ use super::progress::Progress;
 use crate::kafka::KafkaError;
 use crate::kafka::lag::{Place, Reader};
 use crate::names::sink_group;
+use crate::retry::Transient as _;
 
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -26,9 +27,15 @@ struct Watched {
     restarts: u64,
 }
 
+/// By connector.
+type All = BTreeMap<String, Watched>;
+
+/// What was said last of a connector whose positions cannot be read.
+type Told = BTreeMap<String, String>;
+
 /// Watches until told to stop.
 pub async fn watch(brokers: Brokers, board: Board, metrics: Arc<Metrics>, tasks: Tasks) {
-    let mut watched = BTreeMap::new();
+    let mut watched = (All::new(), Told::new());
     loop {
         let (brokers, board, metrics) = (brokers.clone(), board.clone(), Arc::clone(&metrics));
         // Kafka's client blocks, each call up to its time limit.
@@ -48,17 +55,26 @@ pub async fn watch(brokers: Brokers, board: Board, metrics: Arc<Metrics>, tasks:
     }
 }
 
-fn round(brokers: &Brokers, board: &Board, metrics: &Metrics, watched: &mut BTreeMap<String, Watched>) {
+fn round(brokers: &Brokers, board: &Board, metrics: &Metrics, (watched, told): &mut (All, Told)) {
     let entries = board.entries();
     watched.retain(|name, _| entries.contains_key(name));
+    told.retain(|name, _| entries.contains_key(name));
     for (name, entry) in entries.iter().filter(|(_, entry)| !entry.topics.is_empty()) {
         match one(brokers, name, entry, watched) {
             Ok(seen) => {
+                told.remove(name);
                 metrics.lag(name).set(seen.lag);
                 board.set_progress(name, entry.restarts, seen.lag, seen.stuck, seen.waits);
             }
             Err(err) => {
-                debug!(connector = name, error = %err, "cannot read positions");
+                let words = err.to_string();
+                // Whether it moves is not known then, and only somebody can change that.
+                if !err.is_transient() && told.get(name) != Some(&words) {
+                    warn!(connector = name, error = words, "cannot read positions");
+                    told.insert(name.clone(), words);
+                } else {
+                    debug!(connector = name, error = words, "cannot read positions");
+                }
                 metrics.forget_lag(name);
                 board.no_progress(name);
             }

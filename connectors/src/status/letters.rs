@@ -12,10 +12,10 @@ use crate::kafka::KafkaError;
 
 /// `watch` counts anew after so long.
 const EVERY: Duration = Duration::from_secs(10);
-/// The first look waits for its count: for the bounds of three topics and of the marks, and a little.
-const FIRST: Duration = Duration::from_secs(10);
-/// Later ones wait no longer than for their other questions.
-const LATER: Duration = Duration::from_millis(500);
+/// A single look waits for its count: for the bounds of three topics and of the marks, and a little.
+pub(super) const WHOLE: Duration = Duration::from_secs(10);
+/// One of many waits no longer than for its other questions.
+pub(super) const SHORT: Duration = Duration::from_millis(500);
 
 /// The dead letters that wait to be dealt with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -44,17 +44,16 @@ pub(super) struct Counting {
 
 impl Counting {
     /// Begins a count where one is due, and takes over one that is done.
-    pub(super) async fn look(&mut self, servers: &Brokers) {
+    pub(super) async fn look(&mut self, servers: &Brokers, patience: Duration) {
         if self.work.is_none() && self.begun.is_none_or(|begun| EVERY <= begun.elapsed()) {
             self.begin(servers.clone());
         }
         let is_first = self.last.is_none() && self.unknown.is_none();
-        let patience = if is_first { FIRST } else { LATER };
         let Some(work) = &mut self.work else { return };
         let done = tokio::time::timeout(patience, work).await;
         match done {
             Ok(done) => self.take(done),
-            Err(_) if is_first => self.unknown = Some(format!("they were not counted within {FIRST:?}")),
+            Err(_) if is_first => self.unknown = Some(format!("they were not counted within {patience:?}")),
             Err(_) => {}
         }
     }
@@ -125,11 +124,11 @@ mod tests {
         let (begun, before) = (Instant::now(), Some("before".to_owned()));
         let mut counting =
             Counting { work: Some(work), begun: Some(begun), unknown: before.clone(), ..Counting::default() };
-        counting.look(&"nobody is asked".into()).await;
+        counting.look(&"nobody is asked".into(), SHORT).await;
         assert_eq!(counting.told().unknown, before);
 
         end.send((None, Ok((Instant::now(), Counts::new())))).unwrap();
-        counting.look(&"nobody is asked".into()).await;
+        counting.look(&"nobody is asked".into(), SHORT).await;
         let told = counting.told();
         assert_eq!((told.unknown, told.age_seconds.is_some()), (None, true));
         assert!(counting.work.is_none() && counting.begun == Some(begun), "the next one is not due yet");

@@ -10,6 +10,7 @@ use crate::connect;
 use crate::kafka::KafkaError;
 use crate::kafka::lag::{Looked, Place, Reader};
 use crate::names::sink_group;
+use crate::retry::Transient as _;
 use crate::serve::duty;
 
 /// Readers of groups' positions, by group.
@@ -26,13 +27,19 @@ pub(super) struct Waits {
     pub(super) partitions: Vec<Partition>,
 }
 
-/// Asks with readers of before and gives them back. Kafka's client blocks; all groups are asked in one blocking piece
-/// of work.
-pub(super) async fn ask(
-    servers: &Brokers,
-    asked: &[Asked],
-    mut readers: Readers,
-) -> Result<(Lags, Option<Vec<Healer>>, Readers), KafkaError> {
+/// What Kafka told.
+#[derive(Default)]
+pub(super) struct Positions {
+    pub(super) lags: Lags,
+    pub(super) healers: Option<Vec<Healer>>,
+    /// Why the rest is missing.
+    pub(super) reasons: Vec<String>,
+    /// For the next time.
+    pub(super) readers: Readers,
+}
+
+/// Asks with readers of before. Kafka's client blocks; all groups are asked in one blocking piece of work.
+pub(super) async fn ask(servers: &Brokers, asked: &[Asked], readers: Readers) -> Positions {
     let groups: Vec<(String, String, Vec<String>)> = asked
         .iter()
         .map(|(kind, status, settings)| {
@@ -42,17 +49,28 @@ pub(super) async fn ask(
         .collect();
     let servers = servers.clone();
     let work = tokio::task::spawn_blocking(move || {
-        readers.retain(|known, _| known == duty::GROUP || groups.iter().any(|(_, group, _)| group == known));
-        let mut lags = Lags::new();
+        let mut told = Positions { readers, ..Positions::default() };
+        told.readers.retain(|known, _| known == duty::GROUP || groups.iter().any(|(_, group, _)| group == known));
         for (name, group, topics) in groups {
-            lags.insert(name, waits(reader(&mut readers, &servers, group)?, &topics)?);
+            match reader(&mut told.readers, &servers, group).and_then(|reader| waits(reader, &topics)) {
+                Ok(waits) => drop(told.lags.insert(name, waits)),
+                Err(err) => {
+                    told.reasons.push(format!("Kafka: {err}"));
+                    // One that may not be seen says nothing of the others; a Kafka that is away, all.
+                    if err.is_transient() {
+                        return told;
+                    }
+                }
+            }
         }
         // Who may not see the group still sees the rest.
-        let healers = reader(&mut readers, &servers, duty::GROUP.to_owned())?.instances().ok();
+        let healers = reader(&mut told.readers, &servers, duty::GROUP.to_owned()).and_then(Reader::instances).ok();
         let healer = |(name, on_duty)| Healer { name, on_duty };
-        Ok((lags, healers.map(|all| all.into_iter().map(healer).collect()), readers))
+        told.healers = healers.map(|all| all.into_iter().map(healer).collect());
+        told
     });
-    work.await.map_err(|_| KafkaError::Cut)?
+    let cut = |_| Positions { reasons: vec![KafkaError::Cut.to_string()], ..Positions::default() };
+    work.await.unwrap_or_else(cut)
 }
 
 fn reader<'r>(readers: &'r mut Readers, servers: &Brokers, group: String) -> Result<&'r Reader, KafkaError> {

@@ -1,6 +1,8 @@
 //! Who has which task, and which versions run, as far as Kafka Connect and `transforms` tell it. What a server does not
 //! tell is unknown and no failure: the states are asked for apart from this.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -85,6 +87,11 @@ impl Told {
             // It is on its way to these settings, and still runs others.
             return Vec::new();
         }
+        // Of what it went back to only what differs is told: enough where each module has another one of its name.
+        let names = |at: &str| text(at).map(|all| all.split(", ").map(name).collect::<BTreeSet<_>>());
+        if went_back.is_some() && names("/status/degraded/says") != names("/status/degraded/running") {
+            return Vec::new();
+        }
         let aliases = settings.get("transforms").map_or("", String::as_str).split(',').map(str::trim);
         let pins = one.pointer("/info/modules");
         let modules = aliases.filter(|alias| !alias.is_empty()).map(|alias| module(pins?.get(alias)?, went_back));
@@ -94,13 +101,14 @@ impl Told {
 
 /// What the settings were pinned to, or what runs instead: then names are told, and no digests.
 fn module(pin: &Value, went_back: Option<&str>) -> Option<Module> {
-    fn name(module: &str) -> &str {
-        module.split_once('@').map_or(module, |(name, _)| name)
-    }
     let pinned = pin.get("module")?.as_str()?;
     let instead = went_back.and_then(|all| all.split(", ").find(|other| name(other) == name(pinned)));
     let digest = pin.get("digest").and_then(Value::as_str).filter(|_| instead.is_none());
     Some(Module { module: instead.unwrap_or(pinned).to_owned(), digest: digest.map(str::to_owned) })
+}
+
+fn name(module: &str) -> &str {
+    module.split_once('@').map_or(module, |(name, _)| name)
 }
 
 /// The modules as rows name them in `transformed_by`.
@@ -188,9 +196,19 @@ mod tests {
         assert_eq!(modules("v2", json!({"version": {"id": "v2"}})).as_deref(), Some(both));
         assert_eq!(modules("v2", json!({})).as_deref(), Some(both), "a version is not told yet");
         assert_eq!(modules("v2", json!({"version": {"id": "v1"}})), None, "these are not what runs");
-        let went_back = json!({"version": {"id": "v1"}, "degraded": {"running": "enrich@1.3.2"}});
-        assert_eq!(modules("v2", went_back).as_deref(), Some("clean@1.0.1+sha256:0123456789ab,enrich@1.3.2"));
-        let other_settings = json!({"version": {"id": "v1"}, "degraded": {"running": "version v1"}});
-        assert_eq!(modules("v2", other_settings).as_deref(), Some(both));
+        let went_back = |says: &str, running: &str| {
+            modules("v2", json!({"version": {"id": "v1"}, "degraded": {"says": says, "running": running}}))
+        };
+        let before = Some("clean@1.0.1+sha256:0123456789ab,enrich@1.3.2");
+        assert_eq!(went_back("enrich@1.4.0", "enrich@1.3.2").as_deref(), before);
+        // As transforms tells other settings or another digest, a module more, one less, and one in another's place.
+        for (says, running) in [
+            ("other settings (version v2)", "version v1"),
+            ("enrich@1.4.0", "no such module"),
+            ("no such module", "tax@1.0.0"),
+            ("enrich@1.4.0", "tax@1.0.0"),
+        ] {
+            assert_eq!(went_back(says, running), None, "{says}, {running}");
+        }
     }
 }

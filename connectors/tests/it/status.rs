@@ -68,7 +68,7 @@ fn open(open: u64, at_least: bool) -> Open {
 #[tokio::test]
 async fn letters_count_until_they_are_dealt_with_and_a_count_reads_only_what_is_new() {
     let house = House::new().await;
-    let bound = Bound { records: 2, time: Duration::from_secs(60) };
+    let bound = Bound { records: 2, kept: 2, time: Duration::from_secs(60) };
     let mut counter = Some(Counter::new(&house.kafka(), bound).unwrap());
     assert_eq!(counted(&mut counter).await, open(0, false));
     letter(&house, "o", 0);
@@ -90,7 +90,7 @@ async fn what_was_not_read_makes_the_number_the_least_there_is() {
         letter(&house, "o", of);
     }
     let first = async |records, time| {
-        let mut counter = Some(Counter::new(&house.kafka(), Bound { records, time }).unwrap());
+        let mut counter = Some(Counter::new(&house.kafka(), Bound { records, kept: 10_000, time }).unwrap());
         counted(&mut counter).await
     };
     let patient = Duration::from_secs(60);

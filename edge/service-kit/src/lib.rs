@@ -41,7 +41,7 @@ pub mod tasks;
 pub mod telemetry;
 pub mod tokens;
 pub mod traceparent;
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 pub mod waits;
 
 pub use admin::Admin;

@@ -8,6 +8,9 @@ use std::{
 
 /// What a broker said so long ago says nothing of now. librdkafka keeps the same words to itself for 30 s.
 const LATELY: Duration = Duration::from_secs(60);
+/// Of a broker that breaks the connection off without a word; one that is about to start does so, too.
+pub const HANGS_UP: &str = "the broker hangs up at once: perhaps this port speaks another --kafka-security-protocol, or \
+                            asks for a --kafka-tls-cert that it trusts";
 
 /// What a client was told lately beside the answers to its questions: why the brokers do not take it, if they do not.
 /// That one cannot be reached does not count: of a host's two addresses only one may be the broker's. Cheap to clone;
@@ -64,13 +67,15 @@ pub fn cause(reason: &str) -> &'static str {
 /// The same from a line of librdkafka's log: of a broker that hangs up it tells nothing else.
 #[must_use]
 pub fn cause_in_log(message: &str) -> Option<&'static str> {
-    const SIGNS: [&str; 4] =
-        ["Invalid response size", "requesting ApiVersion", "verify that security.protocol", "alert"];
+    const SIGNS: [&str; 5] = [
+        "Invalid response size",
+        "requesting ApiVersion",
+        "in state APIVERSION_QUERY",
+        "verify that security.protocol",
+        "alert",
+    ];
     let said = said(message);
-    SIGNS.iter().any(|sign| said.contains(sign)).then_some(
-        "the broker hangs up at once: perhaps this port speaks another --kafka-security-protocol, or asks for a \
-         --kafka-tls-cert that it trusts",
-    )
+    SIGNS.iter().any(|sign| said.contains(sign)).then_some(HANGS_UP)
 }
 
 /// What to do about an error by which a broker says that we may not, or does not know us; its words are Kafka's own.
@@ -121,6 +126,12 @@ mod tests {
         assert!(cause("error:0A00045C:SSL routines::tlsv13 alert certificate required").contains("--kafka-tls-cert"));
         let told = "ssl://h:1/bootstrap: Disconnected: requesting ApiVersion: might be caused by broker version < 0.10";
         assert!(cause_in_log(told).is_some_and(|cause| cause.contains("--kafka-tls-cert")));
+        let told = "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN \
+                    (after 0ms in state APIVERSION_QUERY)";
+        assert!(
+            cause_in_log(told).is_some_and(|cause| cause.contains("--kafka-security-protocol")),
+            "TLS is spoken there"
+        );
         assert_eq!(cause_in_log("h:1/bootstrap: Connect to ipv4#10.1.2.3:1 failed: Connection refused"), None);
         assert!(cause("error:0A00010B:SSL routines::wrong version number").contains("is TLS spoken"));
         assert_eq!(cause("authentication.local:1/bootstrap: something else"), "the broker does not take us");

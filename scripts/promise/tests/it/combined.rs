@@ -160,7 +160,7 @@ impl Scene<'_> {
     }
 
     /// With the load going on.
-    fn wait_until_all_are_well(&self) {
+    fn wait_until_all_are_well(&mut self) {
         if let Some(nodes) = &self.nodes {
             nodes.wait_for_all();
         }

@@ -143,6 +143,9 @@ fn text(shown: &Value) -> String {
         } else {
             let (compared, skipped) = (part(progress, "/compared"), part(progress, "/skipped"));
             line(format!("{compared} of {} records compared, {skipped} passed over", part(shown, "/records")));
+            if let Some(because) = part(progress, "/restarted/because").as_str() {
+                line(format!("begun anew: {because}; {} before do not count", part(progress, "/restarted/uncounted")));
+            }
         }
         return out;
     }

@@ -56,25 +56,25 @@ pub(super) fn ask(
             return Err(format!("topic {topic} is not there; `connectors apply` makes it"));
         }
     }
-    Ok(runtime.block_on(limits_by(&admin, &wanted.written)))
+    Ok(runtime.block_on(told(&admin, &wanted.written)).unwrap_or_else(|error| {
+        tracing::warn!(error = %error, "the broker does not tell {MAX_BYTES} of its topics; our own limit holds");
+        BTreeMap::new()
+    }))
 }
 
 /// The largest record of each of these topics; those are missing of which the broker does not tell it.
 pub(crate) async fn limits(config: &ClientConfig, topics: &[String]) -> BTreeMap<String, usize> {
-    match AdminClient::from_config_and_context(config, Log::default()) {
-        Ok(admin) if !topics.is_empty() => limits_by(&admin, topics).await,
-        _ => BTreeMap::new(),
-    }
-}
-
-async fn limits_by(admin: &AdminClient<Log>, topics: &[String]) -> BTreeMap<String, usize> {
-    told(admin, topics).await.unwrap_or_else(|error| {
-        tracing::warn!(error = %error, "the broker does not tell {MAX_BYTES} of its topics; our own limit holds");
+    let asked = async { told(&AdminClient::from_config_and_context(config, Log::default())?, topics).await };
+    asked.await.unwrap_or_else(|error| {
+        tracing::debug!(error = %error, "the broker does not tell {MAX_BYTES} of topics");
         BTreeMap::new()
     })
 }
 
 async fn told(admin: &AdminClient<Log>, topics: &[String]) -> KafkaResult<BTreeMap<String, usize>> {
+    if topics.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let asked: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
     let options = AdminOptions::new().request_timeout(Some(ASK_TIMEOUT));
     let told = admin.describe_configs(&asked, &options).await?;

@@ -27,7 +27,7 @@ use crate::pipeline::spec::Spec;
 use crate::record::divert::Chain;
 use crate::record::finish::Output;
 use crate::record::judge::{Judge, Unjudged};
-use crate::record::worker::{DEADLINE, Named, Worker, options};
+use crate::record::worker::{DEADLINE, Named, TOO_LARGE, Worker, options};
 use crate::record::writers::Writers;
 use crate::rest::MODULE_BYTES;
 use crate::state::catalog::Catalog;
@@ -85,11 +85,12 @@ pub struct Came {
 }
 
 impl Replayed {
-    /// Whether it ended as the letter says. Of a time-out only the kind can be the same.
+    /// Whether it ended as the letter says. Of a time-out only the kind can be the same, and of an output that is too large
+    /// need be: what its topic takes may have changed.
     #[must_use]
     pub fn is_as(&self, then: &Said) -> bool {
         match &self.end {
-            End::Dead(now) if now.class == DEADLINE => then.class == DEADLINE,
+            End::Dead(now) if [DEADLINE, TOO_LARGE].contains(&now.class.as_str()) => then.class == now.class,
             End::Dead(now) => now == then,
             End::Dropped | End::Emitted(_) | End::Read => false,
         }

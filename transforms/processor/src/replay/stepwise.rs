@@ -142,7 +142,10 @@ impl Stepwise {
     fn chain(&self, places: Range<usize>, asked: bool) -> anyhow::Result<Chain> {
         let step = |(place, part): (usize, &Part)| -> anyhow::Result<Step> {
             let module = self.module(place, part)?;
-            let (alias, when) = (module.description().name.clone(), part.when.clone().filter(|_| asked));
+            // The letter proves that the record came to the module that another one stands for.
+            let stands_in = self.with.as_ref().is_some_and(|(at, _)| *at == place);
+            let when = part.when.clone().filter(|_| asked && !stands_in);
+            let alias = module.description().name.clone();
             Ok(Step { when, ..Step::new(alias, module, part.link.parameters.clone()) })
         };
         let steps = self.steps.iter().enumerate().skip(places.start).take(places.len());

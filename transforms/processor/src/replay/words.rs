@@ -33,9 +33,7 @@ pub fn verdict(replayed: &Replayed, letter: &Letter, with: bool, text: &mut Stri
     let (ended, words) = match Kind::of(&letter.said.class) {
         _ if with => with_another(&replayed.end),
         Kind::Refused => refused(&replayed.end, &letter.said),
-        Kind::TooLarge if matches!(replayed.end, End::Emitted(_)) => {
-            (Ended::Otherwise, "not the same as then: it is not too large for its topic any more".to_owned())
-        }
+        Kind::TooLarge if let End::Emitted(came) = &replayed.end => too_large(came),
         Kind::Unread | Kind::Module(_) | Kind::Unfit | Kind::TooLarge | Kind::Unknown if same => {
             (Ended::Well, "the same as then".to_owned())
         }
@@ -85,6 +83,13 @@ fn emitted(came: &[Came]) -> String {
 fn note(replayed: &Replayed, letter: &Letter) -> Option<String> {
     let pipeline = letter.chain.as_ref().map(|chain| chain.pipeline.as_str()).unwrap_or_default();
     match &replayed.basis {
+        // What the letter does not hold is of now.
+        Basis::Same if !replayed.is_as(&letter.said) && letter.lookups != "[]" => {
+            Some("the tables are as compaction left them".to_owned())
+        }
+        Basis::Same if !replayed.is_as(&letter.said) && Kind::of(&letter.said.class) == Kind::Unfit => {
+            Some("the schemas of outputs are those of now".to_owned())
+        }
         Basis::Same => None,
         // Nothing of the modules is claimed where none had a part in it.
         Basis::Now if replayed.steps.is_empty() => None,
@@ -92,9 +97,20 @@ fn note(replayed: &Replayed, letter: &Letter) -> Option<String> {
             Some(format!("the letter names no modules; these, and the tables, are those that {pipeline} has now"))
         }
         Basis::Earlier => Some(format!("in an earlier version of {pipeline}")),
-        Basis::Changed => Some(format!("no version of {pipeline} has these modules; its outputs are those of now")),
+        Basis::Changed => {
+            Some(format!("in no version of {pipeline} that is known does it end so; its outputs are those of now"))
+        }
         Basis::Gone(why) => Some(format!("{why}; which outputs it had is not known")),
     }
+}
+
+/// Of what comes out now, and was too large then.
+fn too_large(came: &[Came]) -> (Ended, String) {
+    let (ended, words) = match came.iter().all(|came| came.most.is_some()) {
+        true => (Ended::Otherwise, "not the same as then: it is not too large for its topic any more"),
+        false => (Ended::Unseen, "whether it is too large is not known: the broker does not tell what the topic takes"),
+    };
+    (ended, words.to_owned())
 }
 
 fn with_another(end: &End) -> (Ended, String) {
@@ -180,6 +196,8 @@ mod tests {
         let words = "now:  it came out: at most 300 bytes for out, which takes 400\n\
                      not the same as then: it is not too large for its topic any more\n";
         assert_eq!((ended, text.as_str()), (Ended::Otherwise, words));
+        let (ended, text) = told(&said("orderflow.OutputTooLarge", "no"), came(None), false);
+        assert!(ended == Ended::Unseen && text.contains("whether it is too large is not known"), "{text}");
         let (ended, text) = told(&said("orderflow.UnknownSchema", "no"), End::Read, false);
         assert!(ended == Ended::Otherwise && text.starts_with("now:  it can be read; --now"), "{text}");
     }
@@ -216,7 +234,10 @@ mod tests {
         assert!(ended == Ended::Otherwise && text.ends_with("that module refuses it, too\n"), "{text}");
         for (basis, words) in [
             (Basis::Earlier, Some("note: in an earlier version of p\n")),
-            (Basis::Changed, Some("note: no version of p has these modules; its outputs are those of now\n")),
+            (
+                Basis::Changed,
+                Some("note: in no version of p that is known does it end so; its outputs are those of now\n"),
+            ),
             (Basis::Gone("there is no p".to_owned()), Some("note: there is no p; which outputs it had is not known\n")),
             (Basis::Same, None),
             (Basis::Now, None),

@@ -15,6 +15,7 @@ use crate::names::key;
 use crate::pipeline::plan::{self, Plan};
 use crate::pipeline::spec::{self, Config, Fault};
 use crate::state::catalog::{Stored, Target};
+use crate::state::facts::Version;
 
 /// `GET /connectors`, with Connect's `expand`.
 pub(super) fn list(api: &Api, query: &str) -> Result<Response, Problem> {
@@ -227,7 +228,9 @@ async fn rehearse(api: &Arc<Api>, name: &str, stored: &Stored) -> Result<(), Pro
         let message = format!("the config cannot be checked now: {reason}");
         reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(http::header::RETRY_AFTER, 1)
     })?;
-    let rehearsed = api.tasks.spawn_blocking(move || plan.rehearse()).await;
+    let passed = api.materials.catalog.facts(name).has_passed(&Version::of(stored));
+    let _turn = api.turns.wait().await?;
+    let rehearsed = api.tasks.spawn_blocking(move || plan.rehearse(passed)).await;
     rehearsed
         .map_err(|error| reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("checking ended early: {error}")))?
         .map_err(|fault| reply::invalid(&[fault]))

@@ -23,8 +23,8 @@ use crate::state::parts::{Meta, PART_BYTES};
 
 /// A write is read back within this time, or the answer says that it was not.
 pub(super) const READ_BACK: Duration = Duration::from_secs(10);
-/// Uploads that are read and checked at the same time: each may fill as much memory as its bounds allow, in a child
-/// process, and a few times its own size here.
+/// Uploads and configs that are checked at the same time: each may fill as much memory as its bounds allow, an upload in
+/// a child process, and a few times its own size here.
 const UPLOADS: usize = 2;
 /// How long an upload waits for its turn.
 const TURN: Duration = Duration::from_secs(20);
@@ -39,9 +39,9 @@ impl Default for Turns {
 }
 
 impl Turns {
-    async fn wait(&self) -> Result<SemaphorePermit<'_>, Problem> {
+    pub(super) async fn wait(&self) -> Result<SemaphorePermit<'_>, Problem> {
         let busy = || {
-            let message = format!("{UPLOADS} uploads are being checked; try again when they are done");
+            let message = format!("{UPLOADS} uploads or configs are being checked; try again when they are done");
             reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(header::RETRY_AFTER, 5)
         };
         tokio::time::timeout(TURN, self.0.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())

@@ -45,11 +45,14 @@ impl Crew {
     }
 
     /// Until the second Connect worker has a share of the sinks' tasks, if there is one.
-    pub(super) fn wait_for_worker(&self, house: &House) {
-        if let Some(worker) = &self.worker {
-            let has_some = || worker.tasks(house).iter().any(|tasks| 0 < *tasks);
-            wait_for("tasks on the second worker", BACK, ASK, has_some);
+    pub(super) fn wait_for_worker(&mut self, house: &House) {
+        if self.worker.is_none() {
+            return;
         }
+        wait_for("tasks on the second worker", BACK, ASK, || {
+            self.expect_all(house);
+            self.worker.as_ref().is_some_and(|worker| worker.tasks(house).iter().any(|tasks| 0 < *tasks))
+        });
     }
 
     pub(super) fn start(&mut self, house: &House, nth: usize) {

@@ -10,7 +10,7 @@ use crate::kafka::client;
 use crate::pipeline::swap::{self, Chosen};
 use crate::pipeline::topics;
 use crate::state::catalog::{Stored, Target};
-use crate::state::facts::Facts;
+use crate::state::facts::{Facts, Version};
 use crate::work::{Factory, Works};
 
 /// What was asked of a pipeline before a change began; what is asked later is for the next one.
@@ -84,8 +84,12 @@ impl Manager {
             return self.put_out(name, chosen).await;
         }
         let asked = self.asked(name);
-        let ready = self.tasks.until_stop(self.prepared(name, &chosen, facts)).await.flatten();
-        let Some((live, ready)) = ready.filter(|_| self.wanted(name).is_some()) else {
+        // Whoever stops, deletes or changes it meanwhile does not wait for what will not run.
+        let ready = tokio::select! {
+            ready = self.tasks.until_stop(self.prepared(name, &chosen, facts)) => ready.flatten(),
+            () = self.until_another(name, &chosen.version) => None,
+        };
+        let Some((live, ready)) = ready.filter(|(live, _)| self.is_still(name, &live.version)) else {
             return self.ask_again(name, asked);
         };
         if let Some((slots, ready)) = self.hand_over(name, &live, ready, asked) {
@@ -112,6 +116,21 @@ impl Manager {
     fn wanted(&self, name: &str) -> Option<Target> {
         let state = self.materials.catalog.pipeline(name)?.ok()?.state;
         (state != Target::Stopped && !self.tasks.is_stopping()).then_some(state)
+    }
+
+    /// Whether this version is still the one that is to run.
+    fn is_still(&self, name: &str, version: &Version) -> bool {
+        let Some(Ok(stored)) = self.materials.catalog.pipeline(name) else { return false };
+        self.wanted(name).is_some() && swap::choose(&stored, &self.materials.catalog.facts(name)).version == *version
+    }
+
+    async fn until_another(&self, name: &str, version: &Version) {
+        let mut changes = self.materials.catalog.changes();
+        while self.is_still(name, version) {
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// Takes what was asked for.
@@ -197,7 +216,7 @@ impl Manager {
 
     /// Starts slots. `false`: while those before ended, it came to be that none are to run.
     fn started(&self, name: &str, live: &Arc<Live>, ready: Works) -> bool {
-        let state = self.wanted(name);
+        let state = self.wanted(name).filter(|_| self.is_still(name, &live.version));
         let held = self.lock().get(name).zip(state).is_some_and(|(pipeline, state)| pipeline.is_held(state));
         let slots = state.map(|_| self.start(live, held, ready));
         let mut pipelines = self.lock();

@@ -34,10 +34,11 @@ impl UnderWay {
         match self.ends.join_next().await? {
             Ok((name, Ok(_))) => self.open.remove(&name).unwrap_or_default().then_some(name),
             // As if it had happened to whoever waits here.
-            Ok((_, Err(error))) | Err(error) => match error.try_into_panic() {
-                Ok(panic) => resume_unwind(panic),
-                Err(_) => None,
-            },
+            Ok((name, Err(error))) => {
+                self.open.remove(&name);
+                panicked(error)
+            }
+            Err(error) => panicked(error),
         }
     }
 
@@ -45,6 +46,11 @@ impl UnderWay {
     pub(super) fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
+}
+
+/// One that was cut off needs nothing.
+fn panicked(error: JoinError) -> Option<String> {
+    error.try_into_panic().map_or(None, |panic| resume_unwind(panic))
 }
 
 #[cfg(test)]

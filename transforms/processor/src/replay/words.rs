@@ -186,7 +186,12 @@ mod tests {
             let same = (Ended::Well, format!("now:  {class} (S): no\nthe same as then\n"));
             assert_eq!(told(&then, End::Dead(then.clone()), false), same);
             let (ended, text) = told(&then, End::Dead(other), false);
-            assert!(ended == Ended::Otherwise && text.ends_with("\nnot the same as then\n"), "{text}");
+            // The limit that an output is too large for may be another one now.
+            let (as_then, words) = match class.ends_with("TooLarge") {
+                true => (Ended::Well, "\nthe same as then\n"),
+                false => (Ended::Otherwise, "\nnot the same as then\n"),
+            };
+            assert!(ended == as_then && text.ends_with(words), "{text}");
             assert_eq!(told(&then, End::Dropped, false).0, Ended::Otherwise, "{class}");
         }
         let late = said("orderflow.ModuleDeadline", "it ran out of time");

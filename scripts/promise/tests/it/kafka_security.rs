@@ -64,7 +64,7 @@ fn kafka_security() {
         (start("authority", &broker.ssl(), [files.tls_of("other"), files.own("edge")].concat()), "--kafka-tls-ca"),
         (start("nobody", &broker.ssl(), files.tls()), "--kafka-tls-cert"),
         (start("forged", &broker.ssl(), [files.tls(), files.own("forged")].concat()), "--kafka-tls-cert"),
-        (start("plain", &broker.sasl_ssl(), Vec::new()), "no broker"),
+        (start("plain", &broker.sasl_ssl(), Vec::new()), "--kafka-security-protocol"),
     ];
     runtime.block_on(async {
         for (edge, id) in [(&scram, "by-scram"), (&mtls, "by-mtls")] {

@@ -201,4 +201,24 @@ mod tests {
         let words = all(&gone, &letter(&[])).unwrap_err().to_string();
         assert_eq!(words, "the letter names no modules, and there is no pipeline p any more, which would");
     }
+
+    #[test]
+    fn a_letters_modules_must_stand_in_their_order() {
+        let part = |name: &str| Part {
+            link: Link { module: name.to_owned(), parameters: std::collections::BTreeMap::new() },
+            when: None,
+        };
+        let steps = ["a", "b", "c"].map(part);
+        for (names, expected) in [
+            (&["a", "c"][..], Some(3)),
+            (&["b"], Some(2)),
+            (&[], Some(0)),
+            (&["c", "a"], None),
+            (&["a", "a"], None),
+            (&["x"], None),
+        ] {
+            let links: Vec<Link> = names.iter().map(|name| part(name).link).collect();
+            assert_eq!(behind(&steps, &links), expected, "{names:?}");
+        }
+    }
 }

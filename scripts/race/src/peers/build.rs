@@ -49,12 +49,18 @@ impl Program {
         }
     }
 
-    /// What a build reads, below the sources.
-    fn sources(self) -> Vec<&'static str> {
+    /// What a build reads, in a checkout with this root.
+    fn read(self, root: &Path) -> Vec<PathBuf> {
+        let sources = root.join(SOURCES);
+        let mut read = vec![root.join(SCHEMAS)];
         match self {
-            Self::Java(_) => java::SOURCES.to_vec(),
-            Self::Node(folder) | Self::Python(folder) => vec![folder],
+            Self::Java(_) => {
+                read.extend(java::SOURCES.iter().map(|source| sources.join(source)));
+                read.extend(java::TABLES.iter().map(|table| root.join(table)));
+            }
+            Self::Node(folder) | Self::Python(folder) => read.push(sources.join(folder)),
         }
+        read
     }
 }
 
@@ -82,9 +88,7 @@ impl Built {
 
     fn ensure_one(&self, program: Program) -> anyhow::Result<()> {
         let into = self.dir.join(program.folder());
-        let mut read = vec![self.root.join(SCHEMAS)];
-        read.extend(program.sources().iter().map(|source| self.root.join(SOURCES).join(source)));
-        stamp::ensure(&into, &read, || match program {
+        stamp::ensure(&into, &program.read(&self.root), || match program {
             Program::Java(_) => java::build(&self.root.join(SOURCES), &into, self.jdk()?),
             Program::Node(folder) => node::build(&self.root, folder, &into),
             Program::Python(folder) => python::build(&self.root, folder, &into),

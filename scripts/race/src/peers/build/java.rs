@@ -8,6 +8,10 @@ use anyhow::bail;
 pub(super) const SOURCES: &[&str] =
     &["pom.xml", "edge-spring", "rules", "sinks-smt", "sinks-spring", "transforms-streams"];
 
+/// The modules' tables, which the jars have built in; from the checkout's root.
+pub(super) const TABLES: &[&str] =
+    &["transforms/modules/clean/currencies.txt", "transforms/modules/enrich/regions.csv"];
+
 pub(super) fn build(sources: &Path, into: &Path, jdk: &Path) -> anyhow::Result<()> {
     let log = into.join("maven.log");
     let mut command = Command::new("mvn");

@@ -20,6 +20,8 @@ use crate::kafka::PARTITIONS;
 
 const RECORDS: usize = 4_000;
 const PATIENCE: Duration = Duration::from_secs(90);
+/// The isolation of whoever must not see what is aborted.
+const COMMITTED: &str = "read_committed";
 
 /// Where a topic ended, by partition.
 type Ends = Vec<i64>;
@@ -107,17 +109,31 @@ fn made(kafka: &str, (placed, refused): &(Ends, Ends)) -> anyhow::Result<Made> {
     Ok(made)
 }
 
-fn consumer(kafka: &str) -> anyhow::Result<BaseConsumer> {
+fn consumer(kafka: &str, isolation: &str) -> anyhow::Result<BaseConsumer> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", kafka).set("group.id", "race-read").set("enable.auto.commit", "false");
-    config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
+    config.set("isolation.level", isolation).set("enable.partition.eof", "true");
     Ok(config.create()?)
 }
 
 /// Where a topic ends now.
 pub(super) fn ends(kafka: &str, topic: &str) -> anyhow::Result<Ends> {
-    let consumer = consumer(kafka)?;
+    ends_of(&consumer(kafka, COMMITTED)?, topic)
+}
+
+fn ends_of(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Ends> {
     (0..PARTITIONS).map(|partition| Ok(consumer.fetch_watermarks(topic, partition, PATIENCE)?.1)).collect()
+}
+
+/// Waits until no transaction is open in a topic. A group's offsets are there when a transaction is committed, and its
+/// records can be read only when their partition has its marker, which comes later.
+fn settle(kafka: &str, topic: &str) -> anyhow::Result<()> {
+    let (committed, all, begun) = (consumer(kafka, COMMITTED)?, consumer(kafka, "read_uncommitted")?, Instant::now());
+    while ends_of(&committed, topic)? != ends_of(&all, topic)? {
+        ensure!(begun.elapsed() < PATIENCE, "a transaction in {topic} is open for {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Gives every committed record since then to `each`; how many they were.
@@ -127,7 +143,8 @@ pub(super) fn read(
     since: &[i64],
     mut each: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<usize> {
-    let (consumer, mut all) = (consumer(kafka)?, TopicPartitionList::new());
+    settle(kafka, topic)?;
+    let (consumer, mut all) = (consumer(kafka, COMMITTED)?, TopicPartitionList::new());
     for (partition, begin) in (0..).zip(since) {
         all.add_partition_offset(topic, partition, Offset::Offset(*begin))?;
     }

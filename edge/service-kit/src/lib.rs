@@ -32,6 +32,7 @@ pub mod files;
 pub mod host;
 pub mod http;
 pub mod kafka;
+pub mod listing;
 pub mod near;
 pub mod open_files;
 pub mod readiness;

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use service_kit::listing;
 
 use super::*;
 use crate::publish::{Placed, Terms};
@@ -71,21 +71,6 @@ fn the_brokers_that_are_shown_are_bounded() {
     assert!(shown[0].contains(r#"broker="0""#) && shown[63].contains(r#"broker="63""#), "{shown:?}");
 }
 
-/// Name, type and labels of each metric, as a scrape shows them.
-fn rows(text: &str) -> BTreeSet<String> {
-    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    let rows = types.map(|(name, kind)| {
-        let shown = text.lines().filter_map(|line| line.strip_prefix(name)?.split_once('{')?.1.split_once('}'));
-        let labels = shown.flat_map(|(labels, _)| labels.split(','));
-        let labels: BTreeSet<_> =
-            labels.filter_map(|label| Some(label.split_once('=')?.0)).filter(|l| *l != "le").collect();
-        let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
-        let end = if kind == "counter" { "_total" } else { "" };
-        format!("| `{name}{end}` | {kind} | {} |", labels.join(", "))
-    });
-    rows.collect()
-}
-
 #[test]
 fn the_page_has_each_metric_and_no_other() {
     let mut registry = Registry::default();
@@ -100,7 +85,6 @@ fn the_page_has_each_metric_and_no_other() {
     metrics.kafka(statistics());
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-    let page = include_str!("../../METRICS.md").lines().filter(|line| line.starts_with("| `"));
-    let page: BTreeSet<String> = page.map(|row| row.split('|').take(4).collect::<Vec<_>>().join("|") + "|").collect();
-    assert_eq!(page, rows(&text), "left: METRICS.md, right: the code");
+    let page = listing::of_page(include_str!("../../METRICS.md"));
+    assert_eq!(page, listing::of_scrape(&text), "left: METRICS.md, right: the code");
 }

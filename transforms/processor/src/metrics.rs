@@ -229,6 +229,9 @@ pub fn registry_with(logs: &GuestLogs) -> (Arc<Registry>, Metrics) {
 
 #[cfg(test)]
 mod tests {
+    use service_kit::listing;
+    use transform_host::{FaultKind, Metric, Usage};
+
     use super::*;
     use crate::logs;
 
@@ -283,6 +286,23 @@ mod tests {
         let told = |line: &&str| text.lines().any(|told| told.strip_prefix("transforms_") == Some(*line));
         let missing: Vec<&str> = lines.into_iter().filter(|line| !told(line)).collect();
         assert!(missing.is_empty(), "{missing:?} are not in:\n{text}");
+    }
+
+    #[test]
+    fn the_page_has_each_metric_and_no_other() {
+        let (registry, metrics) = registry_with(&logs::channel("here").0);
+        // A family is shown once it has a member.
+        let _ = metrics.slot("p", 0);
+        metrics.lag().set("p", Some(0));
+        let modules = metrics.modules();
+        modules.count(Metric { module: "m".to_owned(), name: "seen".to_owned(), by: 1 });
+        let calls = vec![Duration::ZERO];
+        let rejected = vec![(FaultKind::Trap, 1)];
+        modules.used("p", &Usage { module: "m".to_owned(), calls, rejected, ..Usage::default() });
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let page = listing::of_page(include_str!("../../METRICS.md"));
+        assert_eq!(page, listing::of_scrape(&text), "left: METRICS.md, right: the code");
     }
 
     #[test]

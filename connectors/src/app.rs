@@ -30,6 +30,7 @@ use crate::serve::{
     admin::Pages,
     board::Board,
     isolate::Isolator,
+    letters,
     metrics::Metrics,
     parity::{self, Parity},
     probes::Probes,
@@ -37,7 +38,7 @@ use crate::serve::{
 };
 use crate::status::{self, Sources};
 use crate::verify::stores::Stores;
-use crate::watch;
+use crate::watch::{self, Form};
 
 /// A stop waits for an open request to Connect, not for more.
 const GRACE: Duration = Duration::from_secs(10);
@@ -118,13 +119,18 @@ pub async fn status(servers: &Servers, options: &Status) -> anyhow::Result<u8> {
     Ok(if report.ok { 0 } else { 2 })
 }
 
-/// `connectors watch`: draws the status again and again, until it is interrupted.
+/// `connectors watch`: draws or prints the status again and again, until it is interrupted or nobody reads it.
 ///
 /// # Errors
 /// Where no client can be made.
 pub async fn watch(servers: &Servers, options: &Watch) -> anyhow::Result<()> {
     let sources = sources(servers, &options.supervisor)?;
-    watch::run(&sources, options.every, options.looks, std::io::stdout().is_terminal()).await;
+    let form = match options.format {
+        config::search::Format::Json => Form::Json,
+        config::search::Format::Text if std::io::stdout().is_terminal() => Form::Screen,
+        config::search::Format::Text => Form::Lines,
+    };
+    watch::run(&sources, options.every, options.looks, form).await;
     Ok(())
 }
 
@@ -182,11 +188,12 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
     let isolator = Isolator { connect: connect.clone(), probes: probes.clone(), kafka: kafka.clone(), healer };
     let limit = options.poison_per_minute;
     let trials = Trials::new(isolator, limit, board.clone(), Arc::clone(&metrics), tasks.clone());
+    // They only tell: should one of them break, the healing goes on.
+    tasks.spawn(letters::watch(kafka.clone(), Arc::clone(&metrics), letters::EVERY, tasks.clone()));
     if 0 < options.parity_every {
         let stores = Stores { postgres: probes.postgres.clone(), elastic: probes.elastic.clone() };
         let (registry, metrics) = (probes.registry.clone(), Arc::clone(&metrics));
         let parity = Parity { kafka, registry, stores, metrics, pause: parity::PAUSE };
-        // It only tells: should it break, the healing goes on.
         tasks.spawn(parity::watch(parity, Duration::from_secs(options.parity_every), tasks.clone()));
     }
     let supervisor = Supervisor::new(connect, probes, board, metrics, answering, trials, duty);

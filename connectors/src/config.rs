@@ -180,6 +180,9 @@ pub struct Watch {
     /// End after so many looks; on and on if absent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub looks: Option<u32>,
+    /// How to print; json is one object on one line a look, of the same shape as that of status
+    #[arg(id = "output-format", long = "format", value_enum, default_value_t)]
+    pub format: search::Format,
     /// Where `connectors serve` answers, for what it is healing
     #[arg(long, env = "CONNECTORS_URL", default_value = "http://127.0.0.1:8086")]
     pub supervisor: String,

@@ -77,6 +77,14 @@ pub enum KafkaError {
         /// The partition.
         partition: i32,
     },
+    /// It holds more than is remembered.
+    #[error("{topic} holds {most} records or more, and no more than so many are remembered")]
+    Many {
+        /// The topic.
+        topic: String,
+        /// How many are.
+        most: usize,
+    },
     /// A record that was there is not any more.
     #[error("no record lies at {0} any more")]
     Gone(record::Address),
@@ -110,7 +118,12 @@ impl Transient for KafkaError {
             Self::Late { .. } | Self::Members => true,
             // A broker that starts may break a connection off as well; a wrong password stays wrong.
             Self::Refused { why, .. } => *why == HANGS_UP,
-            Self::NoTopic { .. } | Self::NoPartition { .. } | Self::Header { .. } | Self::Gone(_) | Self::Cut => false,
+            Self::NoTopic { .. }
+            | Self::NoPartition { .. }
+            | Self::Header { .. }
+            | Self::Many { .. }
+            | Self::Gone(_)
+            | Self::Cut => false,
         }
     }
 }

@@ -48,6 +48,9 @@ pub mod metrics {
     pub const TRIAL_SECONDS: &str = "orderflow_connectors_trial_seconds";
     /// Records that became dead letters of a sink, by connector.
     pub const POISON: &str = "orderflow_connectors_poison_records";
+    /// Dead letters with which nothing was done yet, by topic; absent while they cannot be counted. It is the least that
+    /// there is where a topic holds more than is read or remembered (10,000 open ones). Every healer tells the same.
+    pub const DEAD_LETTERS: &str = "orderflow_connectors_dead_letters";
     /// Connectors and tasks that are not RUNNING, by connector.
     pub const UNHEALTHY_TASKS: &str = "orderflow_connectors_unhealthy_tasks";
     /// Restarts that the supervisor asked for, by connector and reason.

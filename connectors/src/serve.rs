@@ -1,13 +1,14 @@
 //! The supervisor: Kafka Connect never starts a failed task again, so this does. It polls Connect, asks the targets,
 //! lets a [`healer`] decide, and restarts. A sink that has a record before it that it will never take is freed of it
 //! ([`isolate`], [`trials`]). Of several beside each other one is on [`duty`], and the others watch. Whether tasks move is
-//! watched in [`watch`]; what is going on stands on the [`board`].
+//! watched in [`watch`]; what is going on stands on the [`board`]. [`parity`] and [`letters`] only tell.
 
 pub mod admin;
 pub mod board;
 pub mod duty;
 pub mod healer;
 pub mod isolate;
+pub mod letters;
 pub mod metrics;
 pub mod parity;
 pub mod probes;

@@ -43,11 +43,11 @@ const PIPELINE: &str = "pipeline";
 pub struct Sources {
     /// Kafka Connect.
     pub connect: Connect,
-    /// The same, for what only a status wants to know: workers and versions.
+    /// The same, for what only a status wants to know: versions.
     pub connect_rest: Http,
     /// `transforms`.
     pub transforms: Connect,
-    /// The same, for workers and modules.
+    /// The same, for its version and modules.
     pub transforms_rest: Http,
     /// Kafka's brokers, and who we are to them.
     pub kafka: Brokers,
@@ -68,6 +68,8 @@ pub struct Report {
     pub dead_letters: DeadLetters,
     /// Every `connectors serve` that takes part; nothing where Kafka did not tell.
     pub healers: Option<Vec<Healer>>,
+    /// Why it did not, where somebody is to mend that: mostly a right that is missing.
+    pub healers_unknown: Option<String>,
     /// Of the servers, as far as they tell.
     pub versions: Versions,
     /// Who could not be asked, and why.
@@ -105,6 +107,9 @@ pub struct Row {
     pub version: Option<String>,
     /// The modules of a pipeline, in order.
     pub modules: Vec<Module>,
+    /// A pipeline runs another version than its file says, or its breaker holds it: which, why, and the way out. The
+    /// first does its work, so it makes nothing ill; the second is PAUSED and stands still.
+    pub degraded: Option<String>,
     /// Why it failed.
     pub failure: Option<String>,
     /// What the supervisor does about it.
@@ -144,10 +149,10 @@ impl Row {
 }
 
 impl Task {
-    fn of(connector: &str, part: &Part, told: &Told) -> Self {
+    fn of(part: &Part) -> Self {
         // A part's words are found as those of a connector that has only this one.
         let alone = Status { connector: part.clone(), ..Status::default() };
-        Self { id: part.id, state: part.state.clone(), worker: told.worker(connector, part), failure: alone.failure() }
+        Self { id: part.id, state: part.state.clone(), worker: part.worker_id.clone(), failure: alone.failure() }
     }
 }
 
@@ -181,8 +186,8 @@ async fn look(sources: &Sources, readers: &mut Readers) -> Report {
         limited("Kafka Connect", sinks(&sources.connect)),
         limited("transforms", pipelines(&sources.transforms)),
         healing(&sources.supervisor),
-        versions::ask(&sources.connect_rest),
-        versions::ask(&sources.transforms_rest),
+        versions::of_connect(&sources.connect_rest),
+        versions::of_transforms(&sources.transforms_rest),
     );
     let versions = Versions { connect: workers.server(), transforms: processes.server() };
     let mut report = Report { versions, ..Report::default() };
@@ -194,7 +199,7 @@ async fn look(sources: &Sources, readers: &mut Readers) -> Report {
         }
     }
     let kafka = positions::ask(&sources.kafka, &asked, std::mem::take(readers)).await;
-    (report.healers, *readers) = (kafka.healers, kafka.readers);
+    (report.healers, report.healers_unknown, *readers) = (kafka.healers, kafka.healers_unknown, kafka.readers);
     report.unreachable.extend(kafka.reasons);
     let lags = kafka.lags;
     let told = |kind: &str| if kind == SINK { &workers } else { &processes };
@@ -214,11 +219,12 @@ fn row((kind, status, settings): &Asked, told: &Told, lags: &Lags, healing: &Val
         kind,
         state: status.connector.state.clone(),
         running: status.tasks.iter().filter(|task| task.state == RUNNING).count(),
-        tasks: status.tasks.iter().map(|task| Task::of(name, task, told)).collect(),
+        tasks: status.tasks.iter().map(Task::of).collect(),
         lag: lags.get(name).and_then(|found| found.lag),
         partitions: lags.get(name).map(|found| found.partitions.clone()).unwrap_or_default(),
-        version: if is_sink { told.plugin(name, settings) } else { versions::labels(&modules) },
+        version: if is_sink { told.plugin(&status.connector, settings) } else { versions::labels(&modules) },
         modules,
+        degraded: if is_sink { None } else { status.sent_back() },
         failure: status.failure(),
         healing: healer.filter(|_| is_sink).map(str::to_owned),
     }

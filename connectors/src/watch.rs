@@ -1,9 +1,10 @@
 //! `connectors watch`: the status again and again, with how fast each partition is read and how long a backlog still
 //! takes. On a terminal one screen is drawn over; elsewhere each look is a line a connector, and one for dead letters.
+//! For programs each look is one line, the JSON of a status.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -21,16 +22,29 @@ const WIDTH: usize = 30;
 /// Fewer records are no backlog: they are gone before a bar is read.
 const BACKLOG: i64 = 50;
 
+/// How each look is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Over the one before, on a terminal.
+    Screen,
+    /// As lines of a log.
+    Lines,
+    /// As one object on one line, for programs.
+    Json,
+}
+
 /// Looks until it is interrupted, nobody reads any more, or so many looks are done.
-pub async fn run(sources: &Sources, every: Duration, looks: Option<u32>, is_terminal: bool) {
+pub async fn run(sources: &Sources, every: Duration, looks: Option<u32>, form: Form) {
     let (mut screen, mut memory) = (Screen::default(), Memory::default());
     let mut left = looks;
+    // One for all looks: between two of them somebody may interrupt it as well.
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         let round = async {
             let begun = Instant::now();
             let report = status::gather_with(sources, &mut memory).await;
-            let text = screen.look(Instant::now(), &report, is_terminal);
-            let is_read = print(&text, is_terminal).is_ok();
+            // A pipe whose reader is gone, too, ends it here: nobody is left to be told.
+            let is_read = show(&mut io::stdout().lock(), &mut screen, &report, form).is_ok();
             left = left.map(|left| left.saturating_sub(1));
             if is_read && left != Some(0) {
                 tokio::time::sleep_until(begun + every).await;
@@ -39,7 +53,7 @@ pub async fn run(sources: &Sources, every: Duration, looks: Option<u32>, is_term
         };
         let is_read = tokio::select! {
             is_read = round => is_read,
-            _ = tokio::signal::ctrl_c() => false,
+            _ = &mut interrupted => false,
         };
         if !is_read || left == Some(0) {
             return;
@@ -47,14 +61,16 @@ pub async fn run(sources: &Sources, every: Duration, looks: Option<u32>, is_term
     }
 }
 
-/// On a terminal over what was there, without a flicker; what is left of it below goes.
-fn print(text: &str, is_terminal: bool) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    if is_terminal {
-        let lines: String = text.lines().map(|line| format!("{line}\x1b[K\n")).collect();
-        write!(out, "\x1b[H{lines}\x1b[J")?;
-    } else {
-        out.write_all(text.as_bytes())?;
+/// Writes one look and sends it off. On a terminal over what was there, without a flicker; what is left below goes.
+fn show(out: &mut impl Write, screen: &mut Screen, report: &Report, form: Form) -> io::Result<()> {
+    match form {
+        Form::Screen => {
+            let text = screen.look(Instant::now(), report, true);
+            let lines: String = text.lines().map(|line| format!("{line}\x1b[K\n")).collect();
+            write!(out, "\x1b[H{lines}\x1b[J")?;
+        }
+        Form::Lines => out.write_all(screen.look(Instant::now(), report, false).as_bytes())?,
+        Form::Json => out.write_all((serde_json::to_string(report)? + "\n").as_bytes())?,
     }
     out.flush()
 }
@@ -273,6 +289,47 @@ mod tests {
         assert!(log.ends_with(&format!("Z {letters}")), "{log}");
         let screen = Screen::default().look(Instant::now(), &report, true);
         assert!(screen.contains("\n  task 1: FAILED on w\n") && screen.contains(letters), "{screen}");
+    }
+
+    /// A reader that is there, or gone; and what it got, whole looks only.
+    #[derive(Default)]
+    struct Pipe {
+        waits: Vec<u8>,
+        read: Vec<u8>,
+        is_closed: bool,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.is_closed {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            self.waits.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.read.append(&mut self.waits);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn for_programs_each_look_is_a_line_that_is_sent_at_once_in_the_shape_of_a_status() {
+        let (mut screen, mut pipe) = (Screen::default(), Pipe::default());
+        let looks = [report(0, 300), report(100, 200)];
+        for (done, look) in looks.iter().enumerate() {
+            show(&mut pipe, &mut screen, look, Form::Json).unwrap();
+            let text = String::from_utf8(pipe.read.clone()).unwrap();
+            assert_eq!(text.matches('\n').count(), done + 1, "{text}");
+            let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            assert_eq!(last, serde_json::to_value(look).unwrap());
+        }
+        pipe.is_closed = true;
+        for form in [Form::Screen, Form::Lines, Form::Json] {
+            let told = show(&mut pipe, &mut screen, &looks[0], form).unwrap_err();
+            assert_eq!(told.kind(), io::ErrorKind::BrokenPipe, "{form:?}");
+        }
     }
 
     #[test]

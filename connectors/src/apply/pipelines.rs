@@ -52,7 +52,7 @@ struct Given {
 async fn one(target: &Target, pipeline: &Connector) -> Result<Given, ConnectError> {
     let (transforms, name) = (&target.transforms, &pipeline.name);
     let before = transforms.settings(name).await?;
-    let over = transforms.status(name).await?.as_ref().and_then(held);
+    let over = transforms.status(name).await?.as_ref().and_then(Status::sent_back);
     let keys = before.as_ref().map(|before| compare::differences(before, pipeline, &target.owner)).unwrap_or_default();
     let settings = mark::marked(&pipeline.settings, &target.owner);
     match target.force {
@@ -93,7 +93,7 @@ async fn running(target: &Target, pipeline: &Connector, given: &Given) -> Result
 /// How the pipeline stands, for good or, as the error, for now.
 fn settled(status: &Status, given: &Given) -> Result<String, String> {
     let wanted = &given.version;
-    match held(status) {
+    match status.sent_back() {
         Some(held) if given.over.as_ref() == Some(&held) => return Err(held),
         Some(held) => return Ok(held),
         None => {}
@@ -109,14 +109,4 @@ fn settled(status: &Status, given: &Given) -> Result<String, String> {
     }
     let trace = || status.parts().find_map(|part| part.trace.as_deref()).map(str::to_owned);
     Err(trace().unwrap_or_else(|| format!("{taken} of {slots} slots run version {wanted}, the pipeline is {state}")))
-}
-
-/// What `transforms` says of a version that it sent back by itself, or of a flow that its breaker holds. Giving the same
-/// file again changes neither.
-fn held(status: &Status) -> Option<String> {
-    let trace = status.connector.trace.as_deref()?;
-    let ways_out = [("DEGRADED: ", "change the file, or apply it with --force"), ("PARKED since ", "")];
-    let (at, way_out) = ways_out.iter().find_map(|(word, way_out)| Some((trace.find(word)?, way_out)))?;
-    let held = trace.get(at..)?;
-    Some(if way_out.is_empty() { held.to_owned() } else { format!("{held}; {way_out}") })
 }

@@ -40,6 +40,12 @@ pub struct Part {
     /// RUNNING, FAILED, PAUSED, STOPPED, UNASSIGNED, RESTARTING.
     #[serde(default)]
     pub state: String,
+    /// Who has it.
+    #[serde(default)]
+    pub worker_id: Option<String>,
+    /// The version of the plugin that it runs. Workers since KIP-891 tell it.
+    #[serde(default)]
+    pub version: Option<String>,
     /// The stack trace of a failure.
     #[serde(default)]
     pub trace: Option<String>,
@@ -81,6 +87,17 @@ impl Status {
     /// The connector, then its tasks.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
         std::iter::once(&self.connector).chain(&self.tasks)
+    }
+
+    /// What `transforms` says of a version that it sent back by itself, or of a flow that its breaker holds, with the
+    /// way out. Giving the same file again changes neither. Only for pipelines: a sink's trace may quote anything.
+    #[must_use]
+    pub fn sent_back(&self) -> Option<String> {
+        let trace = self.connector.trace.as_deref()?;
+        let ways_out = [("DEGRADED: ", "change the file, or apply it with --force"), ("PARKED since ", "")];
+        let (at, way_out) = ways_out.iter().find_map(|(word, way_out)| Some((trace.find(word)?, way_out)))?;
+        let told = trace.get(at..)?;
+        Some(if way_out.is_empty() { told.to_owned() } else { format!("{told}; {way_out}") })
     }
 
     /// Why the first failed part failed, in one line: the last cause of its trace, which is the one that says it.

@@ -58,6 +58,9 @@ fn running_means_the_connector_and_each_of_its_tasks() {
             "tasks":[{"id":0,"state":"RUNNING","worker_id":"w"},{"id":1,"state":"FAILED","trace":"x.Y: no\n"}],"type":"sink"}"#,
     )
     .unwrap();
+    let workers: Vec<_> = status.parts().map(|part| part.worker_id.as_deref()).collect();
+    assert_eq!(workers, [Some("w"), Some("w"), None]);
+    assert_eq!(status.connector.version.as_deref(), Some("1"));
     assert!(!status.all_running(2));
     assert_eq!(status.failed(), 1);
     assert_eq!(status.failure().as_deref(), Some("Y: no"));

@@ -3,6 +3,7 @@
 //! letters that were dealt with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
@@ -37,13 +38,15 @@ pub struct Bound {
     pub records: i64,
     /// So many open letters of a topic are remembered.
     pub kept: usize,
+    /// So many letters that were dealt with are remembered.
+    pub done: usize,
     /// As much again for the marks.
     pub time: Duration,
 }
 
 impl Default for Bound {
     fn default() -> Self {
-        Self { records: 1_000_000, kept: 10_000, time: Duration::from_secs(2) }
+        Self { records: 1_000_000, kept: 10_000, done: 10_000_000, time: Duration::from_secs(2) }
     }
 }
 
@@ -52,8 +55,8 @@ pub struct Counter {
     scanner: Scanner,
     bound: Bound,
     topics: BTreeMap<String, Seen>,
-    /// The letters that were dealt with, by [`marks::key`].
-    done: BTreeSet<String>,
+    /// The letters that were dealt with, by [`short`] of their [`marks::key`].
+    done: BTreeSet<u64>,
     /// The next mark to be read.
     mark: i64,
 }
@@ -68,11 +71,21 @@ impl Counter {
         Ok(Self { scanner: Scanner::new(servers)?, bound, topics, done, mark: 0 })
     }
 
+    /// Counts on with the counter of before, or with a new one under the ordinary bounds; answers it for the next time.
+    pub(crate) fn go_on(known: Option<Self>, servers: &Brokers) -> (Option<Self>, Result<Counts, KafkaError>) {
+        let mut counter = match known.map_or_else(|| Self::new(servers, Bound::default()), Ok) {
+            Ok(counter) => counter,
+            Err(err) => return (None, Err(err)),
+        };
+        let counted = counter.count();
+        (Some(counter), counted)
+    }
+
     /// The open letters of all dead-letter topics. After a failure the next count goes on where this one was.
     ///
     /// # Errors
-    /// [`KafkaError`]; also where the marks were not read to their end in time: without them letters count that nobody
-    /// waits for.
+    /// [`KafkaError`]; also where the marks were not read to their end in time, or are too many to be remembered:
+    /// without them letters count that nobody waits for.
     pub fn count(&mut self) -> Result<Counts, KafkaError> {
         self.read_marks()?;
         let mut counts = Counts::new();
@@ -94,22 +107,37 @@ impl Counter {
             (self.mark, self.done) = (low, BTreeSet::new());
         }
         let (range, until) = (self.mark.max(low)..end, Instant::now() + self.bound.time);
+        let mut more = false;
         let whole = self.scanner.read(DEAD_LETTER_MARKS, 0, range, until, |message| {
             if let Some((key, _)) = marks::of(message) {
+                if self.bound.done <= self.done.len() {
+                    more = true;
+                    return ControlFlow::Break(());
+                }
                 for seen in self.topics.values_mut() {
                     seen.open.remove(key);
                 }
-                self.done.insert(key.to_owned());
+                self.done.insert(short(key));
             }
             self.mark = message.offset() + 1;
             ControlFlow::Continue(())
         })?;
+        if more {
+            return Err(KafkaError::Many { topic: DEAD_LETTER_MARKS.to_owned(), most: self.bound.done });
+        }
         if !whole {
             return Err(KafkaError::Late { topic: DEAD_LETTER_MARKS.to_owned(), partition: 0 });
         }
         self.mark = end;
         Ok(())
     }
+}
+
+/// Stands for a key in a set that may become large. That two keys have the same one does not happen: it has 64 bits.
+fn short(key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What was read of a topic.
@@ -133,7 +161,7 @@ impl Seen {
         &mut self,
         scanner: &Scanner,
         topic: &str,
-        done: &BTreeSet<String>,
+        done: &BTreeSet<u64>,
         bound: Bound,
     ) -> Result<(), KafkaError> {
         let until = Instant::now() + bound.time;
@@ -150,7 +178,7 @@ impl Seen {
                 next = message.offset() + 1;
                 if let Ok(letter) = Letter::of(Record::of(message)) {
                     let key = marks::key(topic, &letter.of);
-                    if !done.contains(&key) {
+                    if !done.contains(&short(&key)) {
                         self.take(key, bound.kept);
                     }
                 }

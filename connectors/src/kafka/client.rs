@@ -14,7 +14,7 @@ use tracing::debug;
 use super::KafkaError;
 
 /// More than this a client is not told while it connects.
-const WAITING: usize = 64;
+pub(crate) const WAITING: usize = 64;
 
 /// A consumer that keeps what it is told beside the answers to its questions.
 pub(crate) type Consumer = BaseConsumer<Ear>;

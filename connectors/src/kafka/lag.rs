@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::groups::GroupMemberInfo;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use service_kit::kafka::Brokers;
@@ -18,6 +18,8 @@ use super::client::{self, Consumer};
 
 /// How long Kafka may take for one question.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// One wait for what the client finds out by itself meanwhile.
+const STEP: Duration = Duration::from_millis(200);
 /// How long looking for records may take for all partitions together.
 const LOOK_LIMIT: Duration = Duration::from_secs(3);
 
@@ -148,6 +150,30 @@ impl Reader {
         Ok(self.described(|member| member.id().to_owned())?.into_iter().collect())
     }
 
+    /// That we may describe the group: one that we may not is in no list, as one that is not there. What tells them
+    /// apart is the search for its coordinator, which a client makes by itself, and of which it tells a refusal once.
+    /// `topic` is any, to ask for a position in it.
+    ///
+    /// # Errors
+    /// [`KafkaError::Group`] where we may not.
+    pub fn not_hidden(&self, topic: &str) -> Result<(), KafkaError> {
+        let is_refusal = |err: &ClientError| err.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed);
+        let (until, mut step) = (Instant::now() + TIMEOUT, STEP);
+        loop {
+            let mut list = TopicPartitionList::new();
+            list.add_partition(topic, 0);
+            let Err(cause) = self.consumer.committed_offsets(list, step) else { return Ok(()) };
+            let mut told = (0..client::WAITING).filter_map(|_| self.consumer.poll(Duration::ZERO)?.err());
+            if is_refusal(&cause) || told.any(|err| is_refusal(&err)) {
+                return Err(KafkaError::Group { group: self.group.clone(), code: Code::GroupAuthorizationFailed });
+            }
+            if cause.rdkafka_error_code() != Some(Code::OperationTimedOut) || until <= Instant::now() {
+                return Err(self.failed(cause));
+            }
+            step = (2 * step).min(TIMEOUT);
+        }
+    }
+
     fn described<T>(&self, of: impl Fn(&GroupMemberInfo) -> T) -> Result<Vec<T>, KafkaError> {
         let list = self.consumer.fetch_group_list(Some(&self.group), TIMEOUT).map_err(|e| self.failed(e))?;
         Ok(list.groups().iter().flat_map(|group| group.members()).map(of).collect())
@@ -239,34 +265,4 @@ fn number(read: &mut &[u8]) -> Option<i32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_assignment_is_read_and_a_broken_one_is_none() {
-        let bytes = [&[0, 1, 0, 0, 0, 1, 0, 2][..], b"ab", &[0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 7, 0, 0, 0, 0]].concat();
-        assert_eq!(assigned(&bytes), Some(vec![spot("ab", 5), spot("ab", 7)]));
-        for cut in 0..bytes.len() - 4 {
-            assert_eq!(assigned(&bytes[..cut]), None, "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_static_members_name_is_its_id_without_the_brokers_part() {
-        for (id, name) in [
-            ("healer-b-5d3f1a52-8c4b-4f0e-9a43-5f6c1d2e3f40", "healer-b"),
-            ("é-5d3f1a52-8c4b-4f0e-9a43-5f6c1d2e3f40", "é"),
-            ("5d3f1a52-8c4b-4f0e-9a43-5f6c1d2e3f40", "5d3f1a52-8c4b-4f0e-9a43-5f6c1d2e3f40"),
-            ("healer", "healer"),
-            ("", ""),
-        ] {
-            assert_eq!(instance(id), name);
-        }
-    }
-
-    #[test]
-    fn what_is_beyond_the_end_is_no_lag() {
-        let place = |committed, end| Place { spot: spot("t", 0), committed, end }.lag();
-        assert_eq!((place(3, 10), place(10, 10), place(11, 10)), (7, 0, 0));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The supervisor's numbers for Prometheus. Labels are connector names and fixed words.
+//! The supervisor's numbers for Prometheus. Labels are connector names, our own topics and fixed words.
 
 use std::sync::atomic::AtomicU64;
 
@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 
 use super::probes::Need;
 use crate::connect::Status;
+use crate::dead_letters::count::Counts;
 use crate::names::metrics as names;
 use crate::verify::stores::Store;
 
@@ -35,6 +36,7 @@ pub struct Metrics {
     trials: Family<Trial, Counter>,
     trial_seconds: Family<Connector, Counter<f64, AtomicU64>>,
     poison: Family<Connector, Counter>,
+    dead_letters: Family<Topic, Gauge>,
     /// When table and index were compared last, in seconds since 1970.
     pub parity_checked: Gauge,
     /// Rows minus documents of what differs.
@@ -48,6 +50,11 @@ pub struct Metrics {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Connector {
     connector: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Topic {
+    topic: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -98,6 +105,8 @@ impl Metrics {
         registry.register(names::TRIALS, "trials of a sink's records, one by one", self.trials.clone());
         registry.register(names::TRIAL_SECONDS, "how long trials took", self.trial_seconds.clone());
         registry.register(names::POISON, "records that a sink does not take, now dead letters", self.poison.clone());
+        let letters = "dead letters with which nothing was done yet; absent while they cannot be counted";
+        registry.register(names::DEAD_LETTERS, letters, self.dead_letters.clone());
         let checked = "when table and index were compared last, in seconds since 1970";
         registry.register(names::PARITY_CHECKED, checked, self.parity_checked.clone());
         let difference = "rows of the table minus documents of the index, in slices that stay different";
@@ -184,6 +193,24 @@ impl Metrics {
         self.poison.get_or_create_owned(&Connector { connector: connector.to_owned() })
     }
 
+    /// How many dead letters wait, by topic.
+    pub fn letters_wait(&self, counts: &Counts) {
+        for (topic, one) in counts {
+            let of = Topic { topic: topic.clone() };
+            // There may be some, and nobody knows of any.
+            if one.at_least && one.open == 0 {
+                self.dead_letters.remove(&of);
+            } else {
+                self.dead_letters.get_or_create_owned(&of).set(i64::try_from(one.open).unwrap_or(i64::MAX));
+            }
+        }
+    }
+
+    /// Shows no number of dead letters rather than an old one.
+    pub fn forget_letters(&self) {
+        self.dead_letters.clear();
+    }
+
     /// Orders that a store holds of the slices that are compared.
     #[must_use]
     pub fn parity_orders(&self, store: Store) -> Gauge {
@@ -214,9 +241,11 @@ fn known(state: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use prometheus_client::encoding::text::encode;
+    use service_kit::listing;
 
     use super::*;
     use crate::connect::Part;
+    use crate::dead_letters::count::Open;
     use crate::names::metrics::{STATE, TASKS};
 
     fn shown(metrics: &Metrics) -> Vec<String> {
@@ -230,6 +259,22 @@ mod tests {
         let part = |state: &str| Part { state: state.to_owned(), ..Part::default() };
         let tasks = tasks.iter().map(|state| part(state)).collect();
         Status { connector: part(connector), tasks, ..Status::default() }
+    }
+
+    #[test]
+    fn the_page_has_each_metric_and_no_other() {
+        let (metrics, mut registry, mut text) = (Metrics::default(), Registry::default(), String::new());
+        metrics.register(&mut registry);
+        // A family is shown once it has a member.
+        metrics.stands("s", &status("RUNNING", &["RUNNING"]));
+        let _ = (metrics.unhealthy("s"), metrics.lag("s"), metrics.refused("s"), metrics.restarts("s", "failed"));
+        let _ = (metrics.trials("s", "made"), metrics.trial_seconds("s"), metrics.poison("s"));
+        metrics.letters_wait(&Counts::from([("t".to_owned(), Open { open: 1, at_least: false })]));
+        let _ = (metrics.parity_orders(Store::PostgreSql), metrics.parity_checks("equal"));
+        let _ = metrics.target(&Need::Registry);
+        encode(&mut text, &registry).unwrap();
+        let page = listing::of_page(include_str!("../../METRICS.md"));
+        assert_eq!(page, listing::of_scrape(&text), "left: METRICS.md, right: the code");
     }
 
     #[test]

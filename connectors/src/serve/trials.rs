@@ -16,8 +16,8 @@ use super::healer::Episode;
 use super::isolate::{Found, IsolateError, Isolator, trial};
 use super::metrics::Metrics;
 use crate::connect::{Listed, Settings};
-use crate::kafka::blocking;
 use crate::kafka::lag::Reader;
+use crate::kafka::{KafkaError, blocking};
 use crate::rehearse::mark::is_rehearsal;
 
 /// Restarts that did not help although the target is well, after which the records are tried.
@@ -61,6 +61,15 @@ struct Roll {
     asked: Option<Instant>,
     /// Nothing where Kafka does not say.
     names: Option<BTreeSet<String>>,
+}
+
+impl Roll {
+    /// What Kafka answered now to this healer.
+    fn of(told: Result<(Arc<Reader>, BTreeSet<String>), KafkaError>, healer: &str, now: Instant) -> Self {
+        let (reader, names) = told.ok().unzip();
+        // This one is in the group itself. Where it is not told, the group's coordinator is away.
+        Self { reader, asked: Some(now), names: names.filter(|all| all.contains(healer)) }
+    }
 }
 
 /// A trial that another healer has begun.
@@ -182,16 +191,7 @@ impl Trials {
             let names = reader.instances()?.into_keys().collect::<BTreeSet<String>>();
             Ok((reader, names))
         });
-        self.roll = match asked.await {
-            // This one is in the group itself. Where it is not told, the group's coordinator is away.
-            Ok((reader, names)) => Roll {
-                reader: Some(reader),
-                names: Some(names).filter(|all| all.contains(&self.isolator.healer)),
-                asked: None,
-            },
-            Err(_) => Roll::default(),
-        };
-        self.roll.asked = Some(Instant::now());
+        self.roll = Roll::of(asked.await, &self.isolator.healer, Instant::now());
     }
 
     /// Whether the healer that began a trial is gone.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use service_kit::kafka::Brokers;
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::dead_letters::count::{Bound, Counter, Counts};
+use crate::dead_letters::count::{Counter, Counts};
 use crate::kafka::KafkaError;
 
 /// `watch` counts anew after so long.
@@ -72,12 +72,8 @@ impl Counting {
         let known = self.counter.take();
         self.begun = Some(Instant::now());
         self.work = Some(tokio::task::spawn_blocking(move || {
-            let mut counter = match known.map_or_else(|| Counter::new(&servers, Bound::default()), Ok) {
-                Ok(counter) => counter,
-                Err(err) => return (None, Err(err)),
-            };
-            let counted = counter.count().map(|counts| (Instant::now(), counts));
-            (Some(counter), counted)
+            let (counter, counted) = Counter::go_on(known, &servers);
+            (counter, counted.map(|counts| (Instant::now(), counts)))
         }));
     }
 

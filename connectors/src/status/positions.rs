@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use schemas::names::topics::DEAD_LETTER_MARKS;
 use service_kit::kafka::Brokers;
 
 use super::{Asked, Healer, Partition, SINK};
@@ -32,6 +33,8 @@ pub(super) struct Waits {
 pub(super) struct Positions {
     pub(super) lags: Lags,
     pub(super) healers: Option<Vec<Healer>>,
+    /// Why there are none, where somebody is to mend that.
+    pub(super) healers_unknown: Option<String>,
     /// Why the rest is missing.
     pub(super) reasons: Vec<String>,
     /// For the next time.
@@ -64,13 +67,41 @@ pub(super) async fn ask(servers: &Brokers, asked: &[Asked], readers: Readers) ->
             }
         }
         // Who may not see the group still sees the rest.
-        let healers = reader(&mut told.readers, &servers, duty::GROUP.to_owned()).and_then(Reader::instances).ok();
-        let healer = |(name, on_duty)| Healer { name, on_duty };
-        told.healers = healers.map(|all| all.into_iter().map(healer).collect());
+        match reader(&mut told.readers, &servers, duty::GROUP.to_owned()).and_then(healers) {
+            Ok(healers) => told.healers = Some(healers),
+            Err(err) => {
+                // A client tells a refusal once: the next look begins with another.
+                told.readers.remove(duty::GROUP);
+                told.healers_unknown = unknown(&err);
+            }
+        }
         told
     });
     let cut = |_| Positions { reasons: vec![KafkaError::Cut.to_string()], ..Positions::default() };
     work.await.unwrap_or_else(cut)
+}
+
+fn healers(reader: &Reader) -> Result<Vec<Healer>, KafkaError> {
+    members(reader.instances()?, || reader.not_hidden(DEAD_LETTER_MARKS))
+}
+
+/// That nobody is there is known only of a group that we may see.
+fn members(
+    all: BTreeMap<String, bool>,
+    not_hidden: impl FnOnce() -> Result<(), KafkaError>,
+) -> Result<Vec<Healer>, KafkaError> {
+    if all.is_empty() {
+        not_hidden()?;
+    }
+    Ok(all.into_iter().map(|(name, on_duty)| Healer { name, on_duty }).collect())
+}
+
+/// Nothing where Kafka is away, which is told elsewhere and passes.
+fn unknown(err: &KafkaError) -> Option<String> {
+    match err {
+        KafkaError::Group { group, .. } => Some(format!("{err}; what is missing is Describe on group {group}")),
+        err => (!err.is_transient()).then(|| err.to_string()),
+    }
 }
 
 fn reader<'r>(readers: &'r mut Readers, servers: &Brokers, group: String) -> Result<&'r Reader, KafkaError> {
@@ -101,4 +132,28 @@ fn waits(reader: &Reader, topics: &[String]) -> Result<Waits, KafkaError> {
     };
     let partitions: Vec<Partition> = places.iter().map(partition).collect();
     Ok(Waits { lag: partitions.iter().map(|one| one.lag).sum(), partitions })
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+
+    use super::*;
+
+    #[test]
+    fn that_nobody_heals_is_said_only_of_a_group_that_may_be_seen() {
+        assert_eq!(members(BTreeMap::new(), || Ok(())).unwrap(), []);
+        assert!(members(BTreeMap::new(), || Err(KafkaError::Cut)).is_err());
+        let one = members(BTreeMap::from([("h".to_owned(), true)]), || Err(KafkaError::Cut));
+        assert_eq!(one.unwrap(), [Healer { name: "h".to_owned(), on_duty: true }], "who sees it need not ask");
+    }
+
+    #[test]
+    fn why_no_healer_is_known_names_the_right_that_is_missing_and_nothing_that_passes() {
+        let group = |code| KafkaError::Group { group: duty::GROUP.to_owned(), code };
+        let told = unknown(&group(Code::GroupAuthorizationFailed)).unwrap();
+        assert!(told.ends_with("; what is missing is Describe on group connectors-healers"), "{told}");
+        let late = KafkaError::Late { topic: "t".to_owned(), partition: 0 };
+        assert_eq!((unknown(&late), unknown(&KafkaError::Cut)), (None, Some(KafkaError::Cut.to_string())));
+    }
 }

@@ -18,6 +18,8 @@ pub fn table(report: &Report) -> String {
     }
     if let Some(healers) = &report.healers {
         let _ = writeln!(text, "healers: {}", healing_by(healers));
+    } else if let Some(why) = &report.healers_unknown {
+        let _ = writeln!(text, "healers: not known: {}", plain(why));
     }
     let Versions { connect, transforms } = &report.versions;
     if connect.is_some() || transforms.is_some() {
@@ -67,6 +69,7 @@ pub(crate) fn troubles(row: &Row) -> Vec<String> {
     }
     let own = row.failure.as_ref().filter(|words| !reasons.contains(words));
     lines.extend(own.map(|words| format!("failure: {words}")));
+    lines.extend(row.degraded.clone());
     lines.extend(row.healing.as_ref().map(|words| format!("healing: {words}")));
     lines.iter().map(|line| plain(line)).collect()
 }
@@ -171,6 +174,15 @@ p                pipeline  RUNNING  2/2    7    c@1.0.0, e@1.1.0
     }
 
     #[test]
+    fn a_pipeline_that_runs_another_version_says_so_in_a_line_of_its_own_and_stays_well() {
+        let degraded = "DEGRADED: file says m@2.0.0, running m@1.0.0, because it\ntrapped; change the file".to_owned();
+        let row = Row { kind: PIPELINE, degraded: Some(degraded), ..sink("p", RUNNING, 2, 2) };
+        let told = "DEGRADED: file says m@2.0.0, running m@1.0.0, because it\u{fffd}trapped; change the file";
+        assert_eq!(troubles(&row), [told]);
+        assert!(row.is_well());
+    }
+
+    #[test]
     fn dead_letters_are_told_with_their_age_and_why_they_are_not_known() {
         let told = |topics: &[(&str, u64, bool)], age_seconds, unknown: Option<&str>| {
             let topics = topics
@@ -219,5 +231,7 @@ p                pipeline  RUNNING  2/2    7    c@1.0.0, e@1.1.0
             assert!(table(&report).ends_with(&format!("healers: {told}\n")), "{}", table(&report));
         }
         assert!(!table(&Report::default()).contains("healers"));
+        let unknown = Report { healers_unknown: Some("no right".to_owned()), ..Report::default() };
+        assert!(table(&unknown).ends_with("healers: not known: no right\n"), "{}", table(&unknown));
     }
 }

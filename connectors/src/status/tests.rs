@@ -30,7 +30,9 @@ fn asked(tasks: &[(&str, &str)]) -> Asked {
     let part = |(id, (state, trace)): (i32, &(&str, &str))| Part {
         id,
         state: (*state).to_owned(),
+        worker_id: Some(format!("w{id}:8083")),
         trace: (!trace.is_empty()).then(|| (*trace).to_owned()),
+        ..Part::default()
     };
     let status = Status {
         name: "s".to_owned(),
@@ -63,12 +65,31 @@ fn of_two_tasks_the_one_that_failed_says_why_and_a_version_that_is_not_told_is_n
         json!({
             "name": "s", "kind": "sink", "state": "RUNNING", "running": 1,
             "tasks": [
-                {"id": 0, "state": "RUNNING", "worker": null, "failure": null},
-                {"id": 1, "state": "FAILED", "worker": null, "failure": why},
+                {"id": 0, "state": "RUNNING", "worker": "w0:8083", "failure": null},
+                {"id": 1, "state": "FAILED", "worker": "w1:8083", "failure": why},
             ],
-            "lag": null, "partitions": [], "version": null, "modules": [], "failure": why, "healing": null,
+            "lag": null, "partitions": [], "version": null, "modules": [], "degraded": null, "failure": why,
+            "healing": null,
         })
     );
+}
+
+#[test]
+fn only_a_pipeline_is_degraded_and_says_why_and_the_way_out() {
+    let went_back = "DEGRADED: file says m@2.0.0, running m@1.0.0, since 3, because it trapped (found by a)";
+    let parked = "PARKED since 5, because b (found by a); resume or restart it, or change its config";
+    let degraded = |kind, trace: &str| {
+        let connector = Part { state: RUNNING.to_owned(), trace: Some(trace.to_owned()), ..Part::default() };
+        let asked = (kind, Status { connector, ..Status::default() }, Settings::new());
+        row(&asked, &Told::default(), &Lags::new(), &Value::Null).degraded
+    };
+    let way_out = "change the file, or apply it with --force";
+    assert_eq!(degraded(PIPELINE, went_back), Some(format!("{went_back}; {way_out}")));
+    let both = format!("the registry is away; {went_back}; {parked}");
+    assert_eq!(degraded(PIPELINE, &both), Some(format!("{went_back}; {parked}; {way_out}")));
+    assert_eq!(degraded(PIPELINE, parked).as_deref(), Some(parked));
+    assert_eq!(degraded(PIPELINE, "the registry is away"), None);
+    assert_eq!(degraded(SINK, went_back), None, "a record may have said so");
 }
 
 #[test]
@@ -89,7 +110,7 @@ fn the_whole_report_has_a_shape_that_programs_can_rely_on() {
                 "topics": {"a": {"open": 3, "atLeast": false}, "b": {"open": 10_000, "atLeast": true}},
                 "ageSeconds": 4, "unknown": null,
             },
-            "healers": [{"name": "h", "onDuty": true}],
+            "healers": [{"name": "h", "onDuty": true}], "healersUnknown": null,
             "versions": {"connect": "4.2.2", "transforms": null},
             "unreachable": [],
         })

@@ -1,5 +1,5 @@
-//! Who has which task, and which versions run, as far as Kafka Connect and `transforms` tell it. What a server does not
-//! tell is unknown and no failure: the states are asked for apart from this.
+//! Which versions run, as far as Kafka Connect and `transforms` tell it. What a server does not tell is unknown and no
+//! failure: the states are asked for apart from this, and what stands beside them is taken from there.
 
 use std::collections::BTreeSet;
 
@@ -41,32 +41,28 @@ pub(super) struct Told {
     plugins: Value,
 }
 
-pub(super) async fn ask(rest: &Http) -> Told {
+/// What is installed. What runs stands in the list of states, which is long and is asked for once.
+pub(super) async fn of_connect(rest: &Http) -> Told {
+    let (root, plugins) = tokio::join!(get(rest, "/"), get(rest, "/connector-plugins"));
+    Told { root, plugins, ..Told::default() }
+}
+
+/// What pipelines were pinned to, and what runs of it.
+pub(super) async fn of_transforms(rest: &Http) -> Told {
     let list = "/connectors?expand=status&expand=info";
-    let (root, list, plugins) = tokio::join!(get(rest, "/"), get(rest, list), get(rest, "/connector-plugins"));
-    Told { root, list, plugins }
+    let (root, list) = tokio::join!(get(rest, "/"), get(rest, list));
+    Told { root, list, ..Told::default() }
 }
 
 impl Told {
     /// The server's own version.
     pub(super) fn server(&self) -> Option<String> {
-        version(self.root.get("version"))
+        version(self.root.get("version")?.as_str())
     }
 
-    /// The worker that has a task. One that is in another state by now may be elsewhere as well.
-    pub(super) fn worker(&self, connector: &str, task: &Part) -> Option<String> {
-        let is_it = |one: &&Value| {
-            one.get("id").and_then(Value::as_i64) == Some(i64::from(task.id))
-                && one.get("state").and_then(Value::as_str) == Some(task.state.as_str())
-        };
-        let tasks = self.list.get(connector)?.pointer("/status/tasks")?.as_array()?;
-        tasks.iter().find(is_it)?.get("worker_id")?.as_str().map(str::to_owned)
-    }
-
-    /// The version of the plugin that a connector runs. Workers since KIP-891 tell it with the state.
-    pub(super) fn plugin(&self, connector: &str, settings: &Settings) -> Option<String> {
-        let runs = self.list.get(connector).and_then(|one| one.pointer("/status/connector/version"));
-        version(runs).or_else(|| self.installed(settings.get("connector.class")?))
+    /// The version of the plugin that a connector runs, or else of the one that is installed.
+    pub(super) fn plugin(&self, connector: &Part, settings: &Settings) -> Option<String> {
+        version(connector.version.as_deref()).or_else(|| self.installed(settings.get("connector.class")?))
     }
 
     fn installed(&self, class: &str) -> Option<String> {
@@ -74,7 +70,7 @@ impl Told {
         let mut found = self.plugins.as_array()?.iter().filter(is_it);
         let first = found.next()?;
         // Of several nobody says which one runs.
-        version(first.get("version")).filter(|_| found.next().is_none())
+        version(first.get("version")?.as_str()).filter(|_| found.next().is_none())
     }
 
     /// The modules that a pipeline runs, in order; none where it is not told which.
@@ -121,8 +117,8 @@ pub(super) fn labels(modules: &[Module]) -> Option<String> {
     (!labels.is_empty()).then(|| labels.join(","))
 }
 
-fn version(told: Option<&Value>) -> Option<String> {
-    told?.as_str().filter(|version| !version.is_empty() && *version != UNDEFINED).map(str::to_owned)
+fn version(told: Option<&str>) -> Option<String> {
+    told.filter(|version| !version.is_empty() && *version != UNDEFINED).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -135,49 +131,34 @@ mod tests {
         all.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
-    fn task(id: i32, state: &str) -> Part {
-        Part { id, state: state.to_owned(), ..Part::default() }
-    }
-
-    #[test]
-    fn a_task_has_the_worker_that_is_told_of_it_in_the_same_state() {
-        let list = json!({"s": {"status": {"tasks": [
-            {"id": 0, "state": "RUNNING", "worker_id": "a:8083"},
-            {"id": 1, "state": "FAILED", "worker_id": "b:8083"},
-            {"id": 2, "state": "RUNNING"},
-        ]}}});
-        let told = Told { list, ..Told::default() };
-        let worker = |id, state| told.worker("s", &task(id, state));
-        assert_eq!(worker(0, "RUNNING").as_deref(), Some("a:8083"));
-        assert_eq!(worker(1, "FAILED").as_deref(), Some("b:8083"));
-        assert_eq!(worker(1, "RUNNING"), None, "it was moved meanwhile");
-        assert_eq!((worker(2, "RUNNING"), worker(3, "RUNNING")), (None, None));
-        assert_eq!(told.worker("t", &task(0, "RUNNING")), None);
-    }
-
     #[test]
     fn a_plugins_version_is_what_runs_or_else_the_one_that_is_installed() {
         let told = Told {
             root: json!({"version": "4.2.2"}),
-            list: json!({"new": {"status": {"connector": {"version": "2"}}}, "old": {"status": {"connector": {}}}}),
             plugins: json!([
                 {"class": "x.One", "version": "1"},
                 {"class": "x.Two", "version": "1"}, {"class": "x.Two", "version": "2"},
                 {"class": "x.None", "version": UNDEFINED}, {"class": "x.Null", "version": null},
             ]),
+            ..Told::default()
         };
-        let version = |name, class| told.plugin(name, &settings(&[("connector.class", class)]));
+        let version = |runs: Option<&str>, class| {
+            let part = Part { version: runs.map(str::to_owned), ..Part::default() };
+            told.plugin(&part, &settings(&[("connector.class", class)]))
+        };
         assert_eq!(told.server().as_deref(), Some("4.2.2"));
-        assert_eq!(version("new", "x.Two").as_deref(), Some("2"));
-        assert_eq!(version("old", "x.One").as_deref(), Some("1"));
-        for unknown in ["x.Two", "x.None", "x.Null", "x.Absent"] {
-            assert_eq!(version("old", unknown), None, "{unknown}");
+        assert_eq!(version(Some("2"), "x.Two").as_deref(), Some("2"));
+        // As an older worker, which tells the state alone, and as a newer one of a plugin without a version.
+        for runs in [None, Some(UNDEFINED)] {
+            assert_eq!(version(runs, "x.One").as_deref(), Some("1"));
+            for unknown in ["x.Two", "x.None", "x.Null", "x.Absent"] {
+                assert_eq!(version(runs, unknown), None, "{unknown}");
+            }
         }
         // A server that tells nothing at all, as one that does not answer.
         let nothing = Told::default();
         assert_eq!(nothing.server(), None);
-        assert_eq!(nothing.plugin("s", &settings(&[("connector.class", "x.One")])), None);
-        assert_eq!(nothing.worker("s", &task(0, "RUNNING")), None);
+        assert_eq!(nothing.plugin(&Part::default(), &settings(&[("connector.class", "x.One")])), None);
         assert_eq!(nothing.modules("p", &settings(&[("transforms", "c")])), []);
     }
 

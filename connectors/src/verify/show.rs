@@ -28,13 +28,17 @@ pub fn text(report: &Report) -> String {
             many(report.unreadable, "record")
         );
     }
+    let begun = text.len();
     for some in report.examples.chunk_by(|one, other| (one.store, one.kind) == (other.store, other.kind)) {
         kind(&mut text, report, some);
     }
-    if let Some(mended) = &report.mended {
-        repaired(&mut text, mended);
+    if let Some(lines) = report.mended.as_ref().map(repaired).filter(|lines| !lines.is_empty()) {
+        let _ = write!(text, "\n{lines}");
     }
-    verdict(&mut text, report);
+    if begun < text.len() {
+        text.push('\n');
+    }
+    text.push_str(&verdict(report));
     text
 }
 
@@ -107,8 +111,8 @@ fn title(kind: Kind, store: Store, begins_late: bool) -> String {
     }
 }
 
-fn repaired(text: &mut String, mended: &Mended) {
-    text.push('\n');
+fn repaired(mended: &Mended) -> String {
+    let mut text = String::new();
     for (topic, count) in mended.sent.iter().filter(|(_, count)| 0 < **count) {
         let verb = if mended.dry_run { "would be sent" } else { "sent" };
         let _ = writeln!(text, "{} {verb} again to {topic}", many(*count, "record"));
@@ -119,11 +123,12 @@ fn repaired(text: &mut String, mended: &Mended) {
     for why in &mended.because {
         let _ = writeln!(text, "{why}");
     }
+    text
 }
 
-fn verdict(text: &mut String, report: &Report) {
+fn verdict(report: &Report) -> String {
     let wrong = report.wrong();
-    let line = match (&report.mended, wrong) {
+    match (&report.mended, wrong) {
         (_, 0) if report.deep => "equal: every order was compared field by field\n".to_owned(),
         (_, 0) => {
             "equal: counts, amounts and versions by slice; --deep compares every field of every order\n".to_owned()
@@ -135,9 +140,7 @@ fn verdict(text: &mut String, report: &Report) {
             format!("{}; nothing was written, --yes does it\n", many(wrong, "difference"))
         }
         (Some(_), _) => format!("{} left\n", many(wrong, "difference")),
-    };
-    text.push_str(if report.examples.is_empty() && report.mended.is_none() { "" } else { "\n" });
-    text.push_str(&line);
+    }
 }
 
 fn word(kind: Kind) -> &'static str {
@@ -152,4 +155,52 @@ fn word(kind: Kind) -> &'static str {
 
 fn many(count: u64, of: &str) -> String {
     if count == 1 { format!("1 {of}") } else { format!("{count} {of}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// What is told of seven orders, so many of which the table lacks.
+    fn told(missing: u64, mended: Option<Mended>) -> String {
+        let mut differences = BTreeMap::new();
+        if 0 < missing {
+            differences.insert(Kind::Missing, missing);
+        }
+        let (store, sink) = (Store::PostgreSql, "orders-postgres");
+        let store = StoreReport { store, sink, held: 7, not_due: 0, slices: 1, looked: 0, differences, beyond: 0 };
+        text(&Report {
+            since: None,
+            until: None,
+            slice_seconds: 300,
+            deep: false,
+            orders: 7,
+            records: 7,
+            unreadable: 0,
+            unreadable_such_as: Vec::new(),
+            begins_late: false,
+            stores: vec![store],
+            examples: Vec::new(),
+            mended,
+        })
+    }
+
+    #[test]
+    fn what_nothing_is_to_be_told_of_leaves_no_blank_line() {
+        let head = "topic order_placed: 7 orders in 7 records\n";
+        let equal = "equal: counts, amounts and versions by slice; --deep compares every field of every order\n";
+        let dry = Mended { dry_run: true, ..Mended::default() };
+        for mended in [None, Some(dry.clone())] {
+            let text = told(0, mended);
+            assert!(text.starts_with(head) && text.ends_with(equal), "{text}");
+            assert!(!text.contains("\n\n"), "{text}");
+        }
+        let sent = Mended { sent: BTreeMap::from([("r".to_owned(), 2), ("s".to_owned(), 0)]), ..dry };
+        let end = "\n\n2 records would be sent again to r\n\n2 differences; nothing was written, --yes does it\n";
+        assert!(told(2, Some(sent)).ends_with(end));
+        let done = Mended { mended: 1, left: 1, because: vec!["late".to_owned()], ..Mended::default() };
+        assert!(told(2, Some(done)).ends_with("\n\n1 order mended, 1 left\nlate\n\n1 difference left\n"));
+    }
 }

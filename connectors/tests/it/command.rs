@@ -1,8 +1,10 @@
 //! The command itself: exit codes, what goes to standard output and what to standard error.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rdkafka::mocking::MockCluster;
 use serde_json::{Value, json};
@@ -130,6 +132,46 @@ async fn the_status_is_zero_only_while_everything_runs() {
     assert_eq!(run(&["status"]).await.status.code(), Some(2), "who cannot be asked is not well");
 }
 
+/// One that watches without an end, among servers that are all away, and what it says.
+fn watching() -> (Child, impl Iterator<Item = Value>) {
+    let nowhere = ["CONNECT_URL", "TRANSFORMS_URL", "CONNECTORS_URL"].map(|name| (name, "http://127.0.0.1:1"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_connectors"));
+    command.env_clear().args(["watch", "--every", "1", "--format", "json", "--kafka", "127.0.0.1:1"]).envs(nowhere);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()))
+}
+
+fn end(mut child: Child) -> ExitStatus {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if until <= Instant::now() {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_watch_for_programs_says_one_object_a_look_and_ends_well_when_nobody_reads_or_it_is_interrupted() {
+    let (child, mut looks) = watching();
+    for _ in 0..2 {
+        let look = looks.next().unwrap();
+        assert_eq!((&look["ok"], look["unreachable"].as_array().unwrap().len()), (&json!(false), 2), "{look}");
+    }
+    drop(looks);
+    assert_eq!(end(child).code(), Some(0), "its reader is gone");
+
+    let (child, mut looks) = watching();
+    looks.next().unwrap();
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(end(child).code(), Some(0), "it was interrupted");
+}
+
 #[test]
 fn the_lint_answers_for_people_programs_and_github_and_exits_by_what_it_found() {
     let sink = |name: &str, more: &str| {
@@ -175,7 +217,7 @@ fn every_command_reads_its_flags_and_names_a_server_that_is_away() {
         (&["drift", "--format", "json", "--wait", "1", "--owner", "a", "--files", "/absent"], &[1]),
         (&["prune", "--yes", "--wait", "1", "--owner", "a", "--files", "/absent"], &[1]),
         (&["status", "--format", "json"], &[2]),
-        (&["watch", "--looks", "1", "--every", "1"], &[0]),
+        (&["watch", "--looks", "1", "--every", "1", "--format", "json"], &[0]),
         (&["rehearse", "absent.json", "--last", "5", "--timeout", "1", "--examples", "0", "--format", "json"], &[1]),
         (
             &["evolve", "--add", "a: int", "--default", "-1", "--doc", "d", "--files", "/absent", "--format", "json"],

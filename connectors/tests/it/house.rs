@@ -13,6 +13,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::contracts::{ORDER_PLACED_AVSC, ORDERS_RECEIVED_AVSC};
 use schemas::names::{headers, topics};
@@ -79,6 +80,11 @@ impl House {
 
     pub(crate) fn url(&self) -> String {
         self.stub.url()
+    }
+
+    /// What Kafka answers from now on to whoever asks for this topic.
+    pub(crate) fn answer_for(&self, topic: &str, error: RDKafkaRespErr) {
+        self.cluster.topic_error(topic, error).unwrap();
     }
 
     /// Writes a record; they get their offsets in the order of writing.

@@ -10,6 +10,7 @@ mod duty;
 mod evolve;
 mod house;
 mod lag;
+mod letters;
 mod lint;
 mod parity;
 mod plan;

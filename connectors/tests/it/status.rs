@@ -68,7 +68,7 @@ fn open(open: u64, at_least: bool) -> Open {
 #[tokio::test]
 async fn letters_count_until_they_are_dealt_with_and_a_count_reads_only_what_is_new() {
     let house = House::new().await;
-    let bound = Bound { records: 2, kept: 2, time: Duration::from_secs(60) };
+    let bound = Bound { records: 2, kept: 2, time: Duration::from_secs(60), ..Bound::default() };
     let mut counter = Some(Counter::new(&house.kafka(), bound).unwrap());
     assert_eq!(counted(&mut counter).await, open(0, false));
     letter(&house, "o", 0);
@@ -90,13 +90,30 @@ async fn what_was_not_read_makes_the_number_the_least_there_is() {
         letter(&house, "o", of);
     }
     let first = async |records, time| {
-        let mut counter = Some(Counter::new(&house.kafka(), Bound { records, kept: 10_000, time }).unwrap());
+        let bound = Bound { records, time, ..Bound::default() };
+        let mut counter = Some(Counter::new(&house.kafka(), bound).unwrap());
         counted(&mut counter).await
     };
     let patient = Duration::from_secs(60);
     assert_eq!(first(3, patient).await, open(3, false));
     assert_eq!(first(2, patient).await, open(2, true), "the newest");
     assert_eq!(first(3, Duration::ZERO).await, open(0, true));
+}
+
+#[tokio::test]
+async fn marks_that_are_too_many_to_be_remembered_make_no_number() {
+    let house = House::new().await;
+    for (at, key) in ["o", "p"].into_iter().enumerate() {
+        letter(&house, key, at.try_into().unwrap());
+        discard(&house, key).await;
+    }
+    let count = |done| {
+        let (kafka, bound) = (house.kafka(), Bound { done, time: Duration::from_secs(60), ..Bound::default() });
+        tokio::task::spawn_blocking(move || Counter::new(&kafka, bound).unwrap().count())
+    };
+    assert_eq!(count(2).await.unwrap().unwrap()[LETTERS], open(0, false));
+    let told = count(1).await.unwrap().unwrap_err().to_string();
+    assert!(told.starts_with("connectors.dead-letter-marks holds 1 records or more"), "{told}");
 }
 
 #[tokio::test]
@@ -110,7 +127,7 @@ async fn a_failed_task_letters_and_versions_stand_in_the_report_and_letters_do_n
         }
         line => {
             assert_eq!(line, "GET /connectors?expand=status&expand=info");
-            (200, json!({"orders-postgres": {"status": {"tasks": [{"id": 1, "state": "FAILED", "worker_id": "w:2"}]}}}))
+            (200, json!({}))
         }
     })
     .await;
@@ -121,6 +138,7 @@ async fn a_failed_task_letters_and_versions_stand_in_the_report_and_letters_do_n
     assert_eq!(told["deadLetters"]["topics"][LETTERS], json!({"open": 1, "atLeast": false}));
     assert_eq!(told["deadLetters"]["unknown"], Value::Null);
     assert_eq!(told["versions"]["connect"], "4.2.2");
+    assert_eq!(servers.asked("GET /connectors?").len(), 1, "transforms, of its modules; of Connect nothing anew");
 
     house.held.lock().unwrap().failed = true;
     let report = status::gather_with(&sources(&house, &servers.url()), &mut memory).await;
@@ -128,7 +146,7 @@ async fn a_failed_task_letters_and_versions_stand_in_the_report_and_letters_do_n
     let sinks = told["connectors"].as_array().unwrap();
     let sink = |name: &str| sinks.iter().find(|row| row["name"] == name).unwrap();
     assert_eq!((&told["ok"], &sink("orders-postgres")["version"]), (&json!(false), &json!("3.6.0.Final")));
-    let failed = json!({"id": 1, "state": "FAILED", "worker": "w:2", "failure": "B: no"});
+    let failed = json!({"id": 1, "state": "FAILED", "worker": "w", "failure": "B: no"});
     assert_eq!(sink("orders-postgres")["tasks"][1], failed);
     assert_eq!(sink("orders-elasticsearch")["version"], Value::Null, "its plugin is not listed");
 }

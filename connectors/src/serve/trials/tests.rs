@@ -184,3 +184,54 @@ async fn a_trial_is_left_behind_where_it_is_ours_or_its_healer_has_had_its_time(
     assert_eq!(trials.look(&of("a third")).await, tried, "its time begins anew, and the sink is left to it");
     assert_eq!(trials.look(&BTreeMap::new()).await, BTreeSet::new());
 }
+
+/// What Kafka answers who asks for the healers: these, or nothing.
+fn told(names: Option<&[&str]>) -> Result<(Arc<Reader>, BTreeSet<String>), KafkaError> {
+    let reader = Arc::new(Reader::new(&"127.0.0.1:1".into(), duty::GROUP)?);
+    let names = names.ok_or(KafkaError::Cut)?;
+    Ok((reader, names.iter().map(|name| (*name).to_owned()).collect()))
+}
+
+#[test]
+fn who_is_absent_is_known_only_from_a_roll_that_this_healer_is_in() {
+    let now = Instant::now();
+    for (names, known) in [(&["here", "there"][..], true), (&["here"], true), (&["there"], false), (&[], false)] {
+        let roll = Roll::of(told(Some(names)), "here", now);
+        assert_eq!((roll.names.is_some(), roll.asked), (known, Some(now)), "{names:?}");
+        assert!(roll.reader.is_some(), "the next call asks by the same client");
+    }
+    let silent = Roll::of(told(None), "here", now);
+    assert!(silent.names.is_none() && silent.reader.is_none(), "the next call begins with another client");
+    assert_eq!(silent.asked, Some(now));
+}
+
+#[tokio::test]
+async fn a_healer_that_is_gone_from_the_roll_loses_its_trial_and_one_that_nobody_knows_of_keeps_it() {
+    let after = |names: Option<&[&str]>| {
+        let mut trials = trials(9);
+        assert!(!trials.is_left("s", "there"), "its time begins");
+        trials.foreign.get_mut("s").unwrap().present -= ABSENT;
+        trials.roll = Roll::of(told(names), "here", Instant::now());
+        trials.is_left("s", "there")
+    };
+    assert!(after(Some(&["here"])));
+    let kept: [Option<&[&str]>; 3] = [Some(&["here", "there"]), Some(&["a third"]), None];
+    for names in kept {
+        assert!(!after(names), "{names:?}");
+    }
+}
+
+/// Kafka is away here: whoever is asked again forgets what it knew.
+#[tokio::test]
+async fn the_roll_is_called_at_most_every_two_seconds() {
+    let mut trials = trials(9);
+    let known = Some(BTreeSet::from(["here".to_owned()]));
+    trials.roll = Roll { names: known.clone(), asked: Some(Instant::now()), reader: None };
+    trials.call_the_roll().await;
+    assert_eq!(trials.roll.names, known, "it was called just now");
+    let before = Instant::now().checked_sub(ROLL_EVERY).unwrap();
+    trials.roll.asked = Some(before);
+    trials.call_the_roll().await;
+    assert_eq!(trials.roll.names, None);
+    assert!(trials.roll.asked.is_some_and(|asked| before + ROLL_EVERY <= asked), "when it was called is kept");
+}

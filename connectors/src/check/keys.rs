@@ -78,6 +78,7 @@ pub(super) const PIPELINE: &[&str] = &[
     "name",
     "connector.class",
     "tasks.max",
+    "commit.interval.ms",
     "topics",
     "output.topic",
     "transforms",

@@ -41,6 +41,17 @@ fn the_versions_of_the_shipped_plugins_are_those_that_are_installed() {
 }
 
 #[test]
+fn what_the_page_of_pipelines_has_is_known() {
+    let page = text("PIPELINE.md");
+    let settings = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let mut own: Vec<&str> = settings.map(|(name, _)| name).filter(|name| !name.contains('<')).collect();
+    let mut known = keys::PIPELINE.to_vec();
+    own.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(own, known, "left: PIPELINE.md, right: the code");
+}
+
+#[test]
 fn the_tables_of_the_plugins_agree_with_themselves() {
     for plugin in plugins::ALL {
         for (meant, own) in plugin.meant {

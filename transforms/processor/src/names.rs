@@ -18,6 +18,8 @@ pub mod key {
     pub const CLASS: &str = "connector.class";
     /// Slots in each process.
     pub const TASKS: &str = "tasks.max";
+    /// A batch that is not full waits until so many milliseconds after the last transaction began.
+    pub const COMMIT_INTERVAL: &str = "commit.interval.ms";
     /// What it reads, separated by commas.
     pub const TOPICS: &str = "topics";
     /// Where it writes.

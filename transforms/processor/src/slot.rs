@@ -165,8 +165,12 @@ impl Slot {
     /// One turn of the loop; `true` when a transaction was committed.
     fn turn(&self, seat: &mut Seat) -> Result<bool, End> {
         self.heed(seat)?;
-        let gathered = seat.session.gather(POLL_WAIT, &mut seat.batch)?;
+        let heeded = seat.heeded();
+        let over = || self.told() != heeded;
+        let gathered = seat.session.gather(POLL_WAIT, (seat.work.commit_interval(), &over), &mut seat.batch)?;
         self.report(seat);
+        // Gathering may take a while, and the batch is the new version's.
+        self.heed(seat)?;
         if seat.paused {
             // An assignment that came meanwhile is not paused yet.
             if gathered == Gathered::Batch {
@@ -287,7 +291,7 @@ impl Slot {
         let until = self.kafka.now() + pause;
         // Other work may do what this could not, so it does not wait for the end of the rest.
         while self.kafka.now() < until && !self.is_told_otherwise(seat) {
-            if seat.session.gather(POLL_WAIT, &mut seat.batch)? == Gathered::Batch {
+            if seat.session.gather(POLL_WAIT, (Duration::ZERO, &|| false), &mut seat.batch)? == Gathered::Batch {
                 seat.session.rewind()?;
                 seat.session.pause(true)?;
             }
@@ -338,9 +342,11 @@ impl Slot {
 
     /// Whether [`Slot::heed`] has something to do.
     fn is_told_otherwise(&self, seat: &Seat) -> bool {
-        let (stopped, paused) = (self.control.is_stopped(), self.control.is_paused());
-        let told = (stopped, paused, self.control.version(), self.restarts());
-        told != (false, seat.paused, seat.version, seat.restarts)
+        self.told() != seat.heeded()
+    }
+
+    fn told(&self) -> Told {
+        (self.control.is_stopped(), self.control.is_paused(), self.control.version(), self.restarts())
     }
 
     /// How often this slot was asked to start over: with all of its pipeline, or alone.
@@ -386,6 +392,16 @@ struct Seat {
     batch: Vec<Input>,
     out: Vec<Outgoing>,
     stuck: Stuck,
+}
+
+/// What a slot is told: whether to stop, whether to pause, the version, how often to start over.
+type Told = (bool, bool, u64, u64);
+
+impl Seat {
+    /// What was heeded so far.
+    fn heeded(&self) -> Told {
+        (false, self.paused, self.version, self.restarts)
+    }
 }
 
 /// A panic (of a decoder, say) must not silence the slot for ever. The batch is not committed, so nothing is lost.

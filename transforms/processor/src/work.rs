@@ -14,6 +14,11 @@ pub trait Work: Send {
     /// When nothing can be said about the batch now; nothing of it is written then.
     fn apply(&mut self, batch: &[Input], out: &mut Vec<Outgoing>) -> Result<Tally, Hold>;
 
+    /// A batch that is not full waits until so long after the last transaction began.
+    fn commit_interval(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// So many records are committed, of those that were worked on last.
     fn committed(&mut self, _done: usize) {}
 

@@ -178,6 +178,7 @@ fn work(args: &Args) -> anyhow::Result<Box<dyn Work>> {
     let schema: Arc<str> = Arc::from(contracts::ORDER_PLACED_AVSC);
     Ok(Box::new(Worker {
         pipeline: "race".to_owned(),
+        commit_interval: Duration::ZERO,
         routes: Routes {
             output: route(&args.output),
             dead_letters: Some(route(topics::ORDERS_DEAD_LETTER)),

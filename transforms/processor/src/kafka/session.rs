@@ -17,7 +17,7 @@ use super::{Action, Call, Fault, Identity, Input, Outgoing, Signal, client};
 const BATCH_RECORDS: usize = 5_000;
 /// or at so many bytes,
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
-/// or so long after its first record.
+/// or so long after its first record, unless the pipeline has a longer interval.
 const BATCH_TIME: Duration = Duration::from_millis(20);
 /// After a commit the broker writes its markers, one a partition, and refuses the next transaction until then
 /// (CONCURRENT_TRANSACTIONS). librdkafka asks again 20 ms later, so it is shorter to wait for that than to be refused.
@@ -43,7 +43,9 @@ pub struct Session {
     clients: Box<dyn Clients>,
     rebalances: Arc<Rebalances>,
     kafka: Arc<dyn Kafka>,
-    /// When the last transaction was committed.
+    /// When the last transaction began.
+    began: Option<Instant>,
+    /// When it was committed.
     committed: Option<Instant>,
     /// The last thing that a poll reported and that the client deals with by itself.
     pub news: Option<Fault>,
@@ -64,7 +66,7 @@ impl Session {
     ) -> Result<Self, Fault> {
         let rebalances = Arc::new(Rebalances::new(accepted));
         let clients = kafka.open(identity, topics, Arc::clone(&rebalances))?;
-        Ok(Self { clients, rebalances, kafka: Arc::clone(kafka), committed: None, news: None })
+        Ok(Self { clients, rebalances, kafka: Arc::clone(kafka), began: None, committed: None, news: None })
     }
 
     /// Settles what an earlier holder of the identity left open; `false` when it is `over` before that. The consumer joins
@@ -80,22 +82,31 @@ impl Session {
     }
 
     /// Gathers a batch: waits up to `wait` for a first record, then takes what is there until the batch is full or
-    /// the input is drained.
+    /// the input is drained; but what would begin a transaction sooner than `interval` after the one before goes on
+    /// being gathered until then, or until `over` says that somebody waits.
     ///
     /// # Errors
     /// When the consumer is of no use any more or the assignment could not be resolved.
-    pub fn gather(&mut self, wait: Duration, batch: &mut Vec<Input>) -> Result<Gathered, Fault> {
+    pub fn gather(
+        &mut self,
+        wait: Duration,
+        (interval, over): (Duration, &dyn Fn() -> bool),
+        batch: &mut Vec<Input>,
+    ) -> Result<Gathered, Fault> {
         batch.clear();
         let mut epoch = self.rebalances.lock().epoch;
         let mut started: Option<Instant> = None;
         let mut bytes = 0;
         while batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
-            let wait = match started {
+            let rest = match started {
                 None => wait,
-                Some(at) if self.kafka.now().duration_since(at) < BATCH_TIME => self.finishing(),
+                Some(at) if self.kafka.now().duration_since(at) < BATCH_TIME.max(interval) => self.rest(interval),
                 Some(_) => break,
             };
-            let polled = self.clients.poll(wait);
+            if started.is_some() && FINISH_TIME < rest && over() {
+                break;
+            }
+            let polled = self.clients.poll(rest.min(wait));
             let current = self.rebalances.check()?;
             if current != epoch {
                 self.rebalances.lock().keep(batch, epoch);
@@ -104,6 +115,7 @@ impl Session {
                 started = started.filter(|_| !batch.is_empty());
             }
             match polled {
+                None if wait < rest => {}
                 None => break,
                 Some(Ok(input)) => {
                     if self.rebalances.lock().wants(&input) {
@@ -125,10 +137,11 @@ impl Session {
         Ok(if batch.is_empty() { Gathered::Nothing } else { Gathered::Batch })
     }
 
-    /// How long the broker probably needs still to finish the transaction before. More records may come meanwhile.
-    fn finishing(&self) -> Duration {
-        let Some(ended) = self.committed else { return Duration::ZERO };
-        (ended + FINISH_TIME).saturating_duration_since(self.kafka.now())
+    /// How long no transaction need begin yet: until the interval is over, and the broker has probably finished the one
+    /// before. More records may come meanwhile.
+    fn rest(&self, interval: Duration) -> Duration {
+        let until = self.began.map(|at| at + interval).max(self.committed.map(|at| at + FINISH_TIME));
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(self.kafka.now()))
     }
 
     /// Writes the outputs and the offsets after the batch in one transaction, and says how long sending the offsets
@@ -146,6 +159,7 @@ impl Session {
         // What an earlier transaction left behind says nothing of this one.
         self.clients.refusal();
         self.clients.begin_transaction()?;
+        self.began = Some(self.kafka.now());
         opened(batch.len());
         let deadline = self.kafka.now() + CALL_DEADLINE;
         for output in outputs {
@@ -169,6 +183,8 @@ impl Session {
     /// # Errors
     /// When that is not certain; then the producer must go.
     pub fn abort(&mut self) -> Result<(), Fault> {
+        // What was given up is done again at once.
+        self.began = None;
         self.until(self.kafka.now() + CALL_DEADLINE, |left| self.clients.abort_transaction(left))
     }
 

@@ -253,6 +253,7 @@ impl Plan {
         };
         Ok(Box::new(Worker {
             pipeline: self.spec.name.clone(),
+            commit_interval: self.spec.commit_interval,
             routes,
             judge: around(self.judge(&output, &named)?),
             output,

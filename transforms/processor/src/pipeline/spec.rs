@@ -2,6 +2,7 @@
 //! asked elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use schemas::names::topics;
 use transform_host::{Isolation, Predicate, When};
@@ -19,6 +20,8 @@ pub use branches::Lookup;
 pub type Config = BTreeMap<String, String>;
 
 const MAX_TASKS: usize = 64;
+/// Longer than that no order should wait.
+const MAX_COMMIT_INTERVAL_MS: u64 = 1_000;
 const MAX_TOPICS: usize = 16;
 const MAX_STEPS: usize = 32;
 const MAX_TOPIC_NAME: usize = 249;
@@ -30,6 +33,8 @@ pub struct Spec {
     pub name: String,
     /// Slots in each process.
     pub tasks: usize,
+    /// A batch that is not full waits until so long after the last transaction began.
+    pub commit_interval: Duration,
     /// What it reads.
     pub topics: Vec<String>,
     /// Where it writes.
@@ -91,6 +96,7 @@ pub fn parse(name: &str, config: &Config) -> Result<Spec, Vec<Fault>> {
     reader.name(name);
     reader.class();
     let tasks = reader.tasks();
+    let commit_interval = Duration::from_millis(reader.number(key::COMMIT_INTERVAL, 0..=MAX_COMMIT_INTERVAL_MS, 0));
     let topics = reader.topics();
     let output = reader.topic(key::OUTPUT, None);
     let dead_letters = reader.dead_letters();
@@ -110,6 +116,7 @@ pub fn parse(name: &str, config: &Config) -> Result<Spec, Vec<Fault>> {
         return Ok(Spec {
             name,
             tasks,
+            commit_interval,
             topics,
             output,
             outputs,

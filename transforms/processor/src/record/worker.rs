@@ -69,6 +69,8 @@ pub struct Routes {
 pub struct Worker {
     /// The pipeline's name.
     pub pipeline: String,
+    /// How long after the last transaction began a batch waits.
+    pub commit_interval: Duration,
     /// Where things go.
     pub routes: Routes,
     /// The output schema.
@@ -123,6 +125,10 @@ impl Work for Worker {
             }
         }
         Ok(tally)
+    }
+
+    fn commit_interval(&self) -> Duration {
+        self.commit_interval
     }
 
     fn committed(&mut self, done: usize) {

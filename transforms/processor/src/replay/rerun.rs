@@ -248,6 +248,7 @@ impl Rerun {
     ) -> anyhow::Result<End> {
         let mut worker = Worker {
             pipeline: String::new(),
+            commit_interval: Duration::ZERO,
             routes: topics.routes(spec),
             output,
             named,

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use transform_host::{Module, ParameterKind};
 
-use crate::names::{CLASS, key};
+use crate::names::key;
 use crate::pipeline::policy::Policy;
 
 /// The groups, in the order in which forms show them.
@@ -106,55 +106,127 @@ fn of_versions() -> Vec<Definition> {
     definitions
 }
 
+/// What a setting is when it is not there.
+enum Absent {
+    Refused,
+    Means(&'static str),
+}
+
+/// A setting as it stands in a table: name, type, group, what its absence means, words.
+type Line = (&'static str, &'static str, &'static str, Absent, &'static str);
+
+/// Where records come from and where they go.
+const FLOW: &[Line] = &[
+    (
+        key::NAME,
+        "STRING",
+        COMMON,
+        Absent::Refused,
+        "Globally unique name of this pipeline: its consumer group, and part of its transactional ids.",
+    ),
+    (key::CLASS, "STRING", COMMON, Absent::Refused, "What this is: orderflow.WasmPipeline."),
+    (
+        key::TASKS,
+        "INT",
+        COMMON,
+        Absent::Means("1"),
+        "Slots in each process, up to 64: threads with a consumer and a transactional producer each.",
+    ),
+    (
+        key::COMMIT_INTERVAL,
+        "LONG",
+        COMMON,
+        Absent::Means("0"),
+        "A batch that is not full waits until so many milliseconds after the last transaction of its slot began, up to \
+         1000: fewer and larger ones cost less CPU time, here, in the broker and in the stores. 0: it does not wait.",
+    ),
+    (key::TOPICS, "LIST", COMMON, Absent::Refused, "The topics to read, separated by commas; up to 16."),
+    (
+        key::OUTPUT,
+        "STRING",
+        COMMON,
+        Absent::Refused,
+        "The topic to write to; the newest schema of its subject is what outputs must fit.",
+    ),
+    (
+        key::DROPPED,
+        "STRING",
+        COMMON,
+        Absent::Means(schemas::names::topics::ORDERS_DROPPED),
+        "Where a record that a module drops leaves a marker.",
+    ),
+    (
+        key::LOCAL,
+        "BOOLEAN",
+        COMMON,
+        Absent::Means("false"),
+        "Whether it takes throw-away versions of modules (0.0.x, from transforms push --dev).",
+    ),
+    (
+        key::TOLERANCE,
+        "STRING",
+        ERRORS,
+        Absent::Means("none"),
+        "What a bad record does: none stops the slot, all sends it to the dead letters.",
+    ),
+    (
+        key::DEAD_LETTERS,
+        "STRING",
+        ERRORS,
+        Absent::Means(""),
+        "Where bad records go; needed where errors.tolerance is all.",
+    ),
+];
+
+/// The modules, and what they have beside the record.
+const MODULES: &[Line] = &[
+    (
+        key::TRANSFORMS,
+        "LIST",
+        TRANSFORMS,
+        Absent::Means(""),
+        "The aliases of the modules, in order, separated by commas; up to 32. Without any, records are copied.",
+    ),
+    (
+        key::PREDICATES,
+        "LIST",
+        TRANSFORMS,
+        Absent::Means(""),
+        "The aliases of predicates, each of which says which records a module gets; up to 32.",
+    ),
+    (
+        key::OUTPUTS,
+        "LIST",
+        TRANSFORMS,
+        Absent::Means(""),
+        "Names of outputs beside the main one, to which modules may send records; up to 32.",
+    ),
+    (
+        key::LOOKUPS,
+        "LIST",
+        TRANSFORMS,
+        Absent::Means(""),
+        "Names of read-only tables from compacted topics, in which modules look records up; up to 32.",
+    ),
+    (
+        key::ISOLATION,
+        "STRING",
+        TRANSFORMS,
+        Absent::Means("instance"),
+        "How long an instance of a module lives: instance, until it fails or is replaced; batch, for one batch, at the \
+         price of a new instance for each.",
+    ),
+];
+
 fn of_flow() -> Vec<Definition> {
-    vec![
-        Definition::new(
-            key::NAME,
-            "STRING",
-            COMMON,
-            "Globally unique name of this pipeline: its consumer group, and part of its transactional ids.",
-        )
-        .required(),
-        Definition::new(key::CLASS, "STRING", COMMON, &format!("What this is: {CLASS}.")).required(),
-        Definition::new(
-            key::TASKS,
-            "INT",
-            COMMON,
-            "Slots in each process: threads with a consumer and a transactional producer each.",
-        )
-        .or("1"),
-        Definition::new(key::TOPICS, "LIST", COMMON, "The topics to read, separated by commas.").required(),
-        Definition::new(
-            key::OUTPUT,
-            "STRING",
-            COMMON,
-            "The topic to write to; the newest schema of its subject is what outputs must fit.",
-        )
-        .required(),
-        Definition::new(key::DROPPED, "STRING", COMMON, "Where a record that a module drops leaves a marker.")
-            .or(schemas::names::topics::ORDERS_DROPPED),
-        Definition::new(
-            key::TRANSFORMS,
-            "LIST",
-            TRANSFORMS,
-            "The aliases of the modules, in order, separated by commas. Without any, records are copied.",
-        )
-        .or(""),
-        Definition::new(
-            key::TOLERANCE,
-            "STRING",
-            ERRORS,
-            "What a bad record does: none stops the slot, all sends it to the dead letters.",
-        )
-        .or("none"),
-        Definition::new(
-            key::DEAD_LETTERS,
-            "STRING",
-            ERRORS,
-            "Where bad records go; needed where errors.tolerance is all.",
-        )
-        .or(""),
-    ]
+    let definition = |(name, kind, group, absent, words): &Line| {
+        let new = Definition::new(name, kind, group, words);
+        match absent {
+            Absent::Refused => new.required(),
+            Absent::Means(default) => new.or(default),
+        }
+    };
+    FLOW.iter().chain(MODULES).map(definition).collect()
 }
 
 /// The setting that names the module of an alias.
@@ -195,4 +267,30 @@ pub(super) fn of_other(name: &str) -> Definition {
 /// Connect's name for the group of one transform.
 fn group(alias: &str) -> String {
     format!("{TRANSFORMS}: {alias}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::CLASS;
+
+    #[test]
+    fn the_page_says_of_each_setting_what_the_forms_say() {
+        let page = include_str!("../../../../connectors/PIPELINE.md");
+        let row = |setting: &Definition| {
+            let absent = match &setting.default {
+                Some(default) if default.is_empty() => String::new(),
+                Some(default) => format!("`{default}`"),
+                None if setting.required => "needed".to_owned(),
+                None => String::new(),
+            };
+            format!("| `{}` | {} | {absent} | {} |", setting.name, setting.kind, setting.documentation)
+        };
+        let settings = of_pipelines();
+        let missing: Vec<String> = settings.iter().map(row).filter(|row| !page.contains(row)).collect();
+        assert!(missing.is_empty(), "PIPELINE.md lacks\n{}", missing.join("\n"));
+        let rows = page.lines().filter(|line| line.starts_with("| `") && !line.contains('<')).count();
+        assert_eq!(rows, settings.len(), "PIPELINE.md has a setting that nobody knows");
+        assert!(settings.iter().any(|setting| setting.documentation.contains(CLASS)));
+    }
 }

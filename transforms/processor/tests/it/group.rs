@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use transforms::control::Control;
@@ -150,6 +150,43 @@ fn a_slot_that_is_told_to_change_does_it_after_its_transaction_and_loses_nothing
     let (word, slot) = told(&mock, copy);
     assert!(mock.read(100).into_iter().eq((0..100).map(|number| (number, 1))), "{:?}", slot.status.report());
     assert_eq!(word.late.load(Ordering::SeqCst), 0, "the rest of the batch");
+}
+
+/// Copies, and would begin a transaction every ten seconds only; counts its batches.
+struct Patient(Arc<AtomicUsize>);
+
+impl Work for Patient {
+    fn apply(&mut self, batch: &[Input], out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Copy.apply(batch, out)
+    }
+
+    fn commit_interval(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    fn divert(&mut self, input: &Input, reason: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {
+        Copy.divert(input, reason, out)
+    }
+}
+
+#[test]
+fn a_change_does_not_wait_for_the_interval_and_has_the_batch_that_did() {
+    let mock = Mock::start();
+    let batches = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&batches);
+    let make = move || -> Box<dyn Work> { Box::new(Patient(Arc::clone(&counted))) };
+    let slot = Running::start(&mock, "a", Arc::new(Make(make)));
+    mock.write_under("k", 0..1);
+    assert_eq!(mock.read(1).len(), 1);
+    let begun = Instant::now();
+    mock.write_under("k", 1..100);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(batches.load(Ordering::SeqCst), 1, "the others wait");
+    slot.control.assign(Arc::new(Make(|| -> Box<dyn Work> { Box::new(Copy) })), Vec::new());
+    assert!(mock.read(100).into_iter().eq((0..100).map(|number| (number, 1))), "{:?}", slot.status.report());
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert_eq!(batches.load(Ordering::SeqCst), 1, "what waited is the new work's");
 }
 
 #[test]

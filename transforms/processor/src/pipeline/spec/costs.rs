@@ -47,7 +47,7 @@ impl Reader<'_> {
         }
     }
 
-    fn number(&mut self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
+    pub(super) fn number(&mut self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
         match self.get(key).map(str::parse) {
             None => default,
             Some(Ok(number)) if range.contains(&number) => number,

@@ -1,7 +1,5 @@
 //! Configs, and what is said of them.
 
-use std::time::Duration;
-
 use transform_host::TopicPattern;
 
 use super::*;
@@ -60,6 +58,7 @@ fn each_fault_names_its_key() {
         (&[("transforms", "clean,clean,enrich")], &["transforms"]),
         (&[("transforms", "clean")], &["transforms.enrich.home.currency", "transforms.enrich.type"]),
         (&[("swap.watch.records", "-1")], &["swap.watch.records"]),
+        (&[("commit.interval.ms", "1001")], &["commit.interval.ms"]),
         (&[("swap.max.time.per.record.us", "0")], &["swap.max.time.per.record.us"]),
         (&[("breaker.policy", "explode")], &["breaker.policy"]),
         (&[("breaker.max.errors", "60"), ("breaker.window.records", "50")], &["breaker.max.errors"]),
@@ -136,6 +135,14 @@ fn what_a_version_may_cost_has_sensible_values_of_its_own() {
         retries: 0,
     };
     assert_eq!(policy, expected);
+}
+
+#[test]
+fn transactions_follow_on_each_other_at_once_unless_the_file_says_otherwise() {
+    for (value, expected) in [("-", 0), ("0", 0), ("20", 20), ("1000", 1_000)] {
+        let spec = parse("p", &config(&[("commit.interval.ms", value)])).unwrap();
+        assert_eq!(spec.commit_interval, Duration::from_millis(expected), "{value}");
+    }
 }
 
 #[test]

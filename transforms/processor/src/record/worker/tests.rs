@@ -80,6 +80,7 @@ fn worker(
     let registry = Arc::new(AtomicBool::new(true));
     let worker = Worker {
         pipeline: "p".to_owned(),
+        commit_interval: Duration::ZERO,
         routes: Routes {
             output: route("order_placed"),
             dead_letters: Some(route("orders.dead-letter")),

@@ -1,6 +1,7 @@
 //! The work of the simulated slots: each record becomes an output; now and then it stops early, is held, or panics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use transforms::kafka::{Input, Outgoing};
 use transforms::work::{Factory, Hold, NoWork, Tally, Work};
@@ -61,6 +62,11 @@ impl Work for Copy {
         };
         out.extend(batch[..done].iter().enumerate().map(|(at, input)| becomes(input, "out", version(at))));
         Ok(Tally { done, out: done as u64, ..Tally::default() })
+    }
+
+    fn commit_interval(&self) -> Duration {
+        // Versions differ in this as well.
+        Duration::from_millis([20, 0, 300, 0][(self.version % 4) as usize])
     }
 
     fn divert(&mut self, input: &Input, _: &str, out: &mut Vec<Outgoing>) -> Result<Tally, Hold> {

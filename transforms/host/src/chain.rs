@@ -409,11 +409,17 @@ fn next(
             if let Verdict::Emit(records) = &verdict
                 && let Err(reason) = outputs.check(key, records)
             {
-                *verdict = Verdict::Reject(stage.rejection(FaultKind::Output, reason));
+                *verdict = unfit(stage, records, reason);
             }
         }
     }
     Ok(())
+}
+
+/// What came of an input cannot be written. It had gone through all that its records have.
+fn unfit(stage: &Stage, records: &[Record], reason: String) -> Verdict {
+    let rejection = stage.rejection(FaultKind::Output, reason);
+    Verdict::Reject(records.iter().fold(rejection, |rejection, record| behind(record, rejection)))
 }
 
 /// One verdict for all records of one input.
@@ -434,7 +440,7 @@ fn combined(stage: &Stage, part: Vec<(Record, Outcome)>) -> Verdict {
         let (count, limit) = (emitted.len(), stage.limits().output_records);
         if count > limit {
             let reason = format!("{count} records from one input of the chain, the limit is {limit}");
-            return Verdict::Reject(stage.rejection(FaultKind::Output, reason));
+            return unfit(stage, &emitted, reason);
         }
     }
     if emitted.is_empty() { Verdict::Drop { module: stage.label.clone() } } else { Verdict::Emit(emitted) }

@@ -63,6 +63,8 @@ fn the_next_module_sees_what_was_routed_and_the_rules_hold_for_all_of_them_toget
     let mut two = chain(&engine(), &["router", "router"], outputs(false));
     let Verdict::Reject(rejection) = routed(&mut two, "c") else { panic!("two versions of one record") };
     assert_eq!(rejection.reason, "2 records from one to the output `vip`, the limit is 1");
+    let through = two.header_of(rejection.passed).into_owned();
+    assert_eq!(through.matches("router@").count(), 2, "the first one had a part in it: {through}");
 }
 
 #[test]

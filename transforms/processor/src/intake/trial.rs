@@ -45,10 +45,30 @@ pub struct Around<'a> {
     pub tables: Option<Arc<dyn Tables>>,
     /// Why a record that was made of a sample cannot be written where it goes; the sample comes first.
     pub misfit: Option<&'a Misfit<'a>>,
+    /// Whether it must end at once, with what it has not found out.
+    pub stop: Option<&'a Stop<'a>>,
 }
 
 /// As [`Around::misfit`].
 pub type Misfit<'a> = dyn Fn(&Record, &Record) -> Option<String> + 'a;
+/// As [`Around::stop`].
+pub type Stop<'a> = dyn Fn() -> bool + 'a;
+
+/// When all runs must be over.
+struct End<'a> {
+    time: Instant,
+    stop: Option<&'a Stop<'a>>,
+}
+
+impl End<'_> {
+    /// Why the next batch is not tried.
+    fn has_come(&self) -> Option<String> {
+        if self.stop.is_some_and(|stop| stop()) {
+            return Some("the sample was not tried to its end".to_owned());
+        }
+        (Instant::now() >= self.time).then(|| format!("the sample took longer than {} s", TIME.as_secs()))
+    }
+}
 
 /// What became of the sample.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,17 +113,17 @@ impl Trial<'_> {
         let mut samples =
             samples::of(self.schema).map_err(|why| self.finding("none", format!("no sample records: {why}")))?;
         samples.come_from(&around.topics);
-        let until = Instant::now() + TIME;
+        let end = End { time: Instant::now() + TIME, stop: around.stop };
         let mut chain = self.chain(around)?;
-        let expected = self.pass(&mut chain, &refs(&samples.all), samples.all.len(), until)?;
+        let expected = self.pass(&mut chain, &refs(&samples.all), samples.all.len(), &end)?;
         let report = self.judge(&samples, &expected, around)?;
         if self.stateful {
             let mut fresh = self.chain(around)?;
-            let again = self.pass(&mut fresh, &refs(&samples.all), samples.all.len(), until)?;
+            let again = self.pass(&mut fresh, &refs(&samples.all), samples.all.len(), &end)?;
             self.same(&samples.all, &expected, &again, "the same batch on another fresh instance")?;
             return Ok(report);
         }
-        self.keeps_nothing((&samples, expected.as_slice()), &mut chain, || self.chain(around), until)?;
+        self.keeps_nothing((&samples, expected.as_slice()), &mut chain, || self.chain(around), &end)?;
         Ok(report)
     }
 
@@ -113,21 +133,21 @@ impl Trial<'_> {
         (samples, expected): (&Samples, &[Verdict]),
         chain: &mut Chain,
         fresh: impl Fn() -> Result<Chain, Finding>,
-        until: Instant,
+        end: &End<'_>,
     ) -> Result<(), Finding> {
         for size in BATCHES {
-            let made = self.pass(chain, &refs(&samples.all), size, until)?;
+            let made = self.pass(chain, &refs(&samples.all), size, end)?;
             self.same(&samples.all, expected, &made, &format!("in batches of {size}, after others"))?;
         }
         let reversed: Vec<&Sample> = samples.all.iter().rev().collect();
-        let mut made = self.pass(chain, &reversed, reversed.len(), until)?;
+        let mut made = self.pass(chain, &reversed, reversed.len(), end)?;
         made.reverse();
         self.same(&samples.all, expected, &made, "in reverse order")?;
         for size in [1, 7] {
             for (records, expected) in
                 samples.all.chunks(size).zip(expected.chunks(size)).take(samples.distinct.div_ceil(size))
             {
-                let made = self.pass(&mut fresh()?, &refs(records), size, until)?;
+                let made = self.pass(&mut fresh()?, &refs(records), size, end)?;
                 self.same(records, expected, &made, &format!("in a batch of {size} on a fresh instance"))?;
             }
         }
@@ -153,7 +173,7 @@ impl Trial<'_> {
         chain: &mut Chain,
         samples: &[&Sample],
         size: usize,
-        until: Instant,
+        end: &End<'_>,
     ) -> Result<Vec<Verdict>, Finding> {
         let mut verdicts = Vec::with_capacity(samples.len());
         for batch in samples.chunks(size) {
@@ -161,8 +181,7 @@ impl Trial<'_> {
             let mut done = 0;
             while let Some(rest) = records.get(done..).filter(|rest| !rest.is_empty()) {
                 let name = batch.get(done).map_or("none", |sample| sample.name.as_str());
-                if Instant::now() >= until {
-                    let text = format!("the sample took longer than {} s", TIME.as_secs());
+                if let Some(text) = end.has_come() {
                     return Err(self.finding(name, text));
                 }
                 let made = self.patiently(chain, rest, name)?;

@@ -24,7 +24,7 @@ use self::under_way::UnderWay;
 
 use super::guard::Action;
 use super::plan::{Materials, Plan};
-use super::shadow::Comparing;
+use super::shadow::{Comparing, Restarted};
 use super::swap::{Degraded, Live};
 use crate::control::Alarm;
 use crate::metrics::Metrics;
@@ -36,9 +36,11 @@ use crate::status::{State, Status};
 
 /// Between two tries of a pipeline that is not ready to run.
 const TRY_PAUSE: Duration = Duration::from_secs(1);
-/// Pipelines that are prepared at the same time. Most of it is waiting, for some seconds at most; but a module may have to
-/// be compiled.
-const PREPARED: usize = 8;
+/// Pipelines whose modules are compiled at the same time. Each takes all cores, so more would only fill memory.
+const COMPILED: usize = 8;
+/// Pipelines that ask the broker for their topics at the same time, each by a client of its own. They wait for the same
+/// broker, so none holds up another that could go on.
+const ASKED: usize = 8;
 /// Versions that are opened at the same time: a module has its time to start, which many at once on few cores would not
 /// get, and one that does not start is refused.
 const OPENED: usize = 2;
@@ -63,7 +65,8 @@ pub struct Manager {
     alarm: Alarm,
     writer: Arc<Writer>,
     nudge: Arc<Notify>,
-    preparing: Semaphore,
+    compiling: Semaphore,
+    asking: Arc<Semaphore>,
     opening: Semaphore,
     pipelines: Mutex<BTreeMap<String, Pipeline>>,
 }
@@ -88,6 +91,8 @@ struct Pipeline {
     /// Where a candidate may look on.
     tap: Arc<Tap>,
     comparing: Option<(Arc<Live>, Comparing)>,
+    /// That the comparison with this id begins anew, until another one begins.
+    anew_with: Option<(String, Restarted)>,
 }
 
 impl Manager {
@@ -101,9 +106,10 @@ impl Manager {
         alarm: Alarm,
         writer: Arc<Writer>,
     ) -> Self {
-        let (preparing, opening) = (Semaphore::new(PREPARED), Semaphore::new(OPENED));
+        let [compiling, opening] = [COMPILED, OPENED].map(Semaphore::new);
+        let asking = Arc::new(Semaphore::new(ASKED));
         let (nudge, pipelines) = (Arc::default(), Mutex::default());
-        Self { site, materials, metrics, tasks, alarm, writer, nudge, preparing, opening, pipelines }
+        Self { site, materials, metrics, tasks, alarm, writer, nudge, compiling, asking, opening, pipelines }
     }
 
     /// Runs until the process stops, then ends all slots.

@@ -13,6 +13,7 @@ use schemas::registry::Registry;
 use transform_host::{Chain, ConfigureError, Engine, Isolation};
 
 pub use self::candidate::Candidate;
+pub use self::rehearsal::Unrehearsed;
 
 use super::spec::{self, Fault, Spec};
 use super::version;

@@ -12,7 +12,7 @@ use service_kit::http::{Problem, Response, json as answer};
 use super::modules::{complete, store};
 use super::{Api, offsets, query, reply, swap, tasks};
 use crate::names::key;
-use crate::pipeline::plan::{self, Plan};
+use crate::pipeline::plan::{self, Plan, Unrehearsed};
 use crate::pipeline::spec::{self, Config, Fault};
 use crate::state::catalog::{Stored, Target};
 use crate::state::facts::Version;
@@ -211,7 +211,8 @@ async fn save(
     let stored = Stored { config, state, modules };
     let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     if old.as_deref() != Some(&stored) {
-        rehearse(api, name, &stored).await?;
+        let rehearsed = api.tasks.until_stop(rehearse(api, name, &stored)).await;
+        rehearsed.unwrap_or_else(|| Err(unchecked(reply::STOPS)))?;
         write(api, name, &stored).await?;
     }
     let made = answer(status, &reply::info(name, &stored, &api.manager.doing(name)));
@@ -224,16 +225,25 @@ async fn save(
 
 /// Makes the chain once, so that a module that refuses its parameters is heard now and not from a failed slot.
 async fn rehearse(api: &Arc<Api>, name: &str, stored: &Stored) -> Result<(), Problem> {
-    let plan = Plan::prepare(name, stored, &api.materials).await.map_err(|reason| {
-        let message = format!("the config cannot be checked now: {reason}");
-        reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(http::header::RETRY_AFTER, 1)
-    })?;
+    let plan = Plan::prepare(name, stored, &api.materials).await.map_err(|reason| unchecked(&reason))?;
     let passed = api.materials.catalog.facts(name).has_passed(&Version::of(stored));
     let _turn = api.turns.wait().await?;
-    let rehearsed = api.tasks.spawn_blocking(move || plan.rehearse(passed)).await;
-    rehearsed
-        .map_err(|error| reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("checking ended early: {error}")))?
-        .map_err(|fault| reply::invalid(&[fault]))
+    let tasks = api.tasks.clone();
+    let rehearsed = api.tasks.spawn_blocking(move || plan.rehearse(passed, &|| tasks.is_stopping())).await;
+    let early = |error| reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("checking ended early: {error}"));
+    rehearsed.map_err(early)?.map_err(answer_of)
+}
+
+/// What is answered to whoever brought a config that did not pass.
+fn answer_of(why: Unrehearsed) -> Problem {
+    match why {
+        Unrehearsed::Fault(fault) => reply::invalid(&[fault]),
+        Unrehearsed::Later(reason) => unchecked(&reason),
+    }
+}
+
+fn unchecked(reason: &str) -> Problem {
+    reply::unchecked("the config", reason)
 }
 
 async fn write(api: &Api, name: &str, stored: &Stored) -> Result<(), Problem> {
@@ -258,4 +268,23 @@ pub(super) fn config(value: &Value) -> Result<Config, Problem> {
         Value::Null | Value::Array(_) | Value::Object(_) => Err(Fault::new(key, "is not a text")),
     };
     fields.iter().map(text).collect::<Result<Config, Fault>>().map_err(|fault| reply::invalid(&[fault]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_tried_now_is_to_be_tried_again_and_a_fault_is_not() {
+        let told = |why| {
+            let problem = answer_of(why);
+            (problem.status(), problem.into_members())
+        };
+        let (status, body) = told(Unrehearsed::Later("lookup tiers: topic t is being read".to_owned()));
+        assert_eq!((status, &body["error_code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(503)));
+        let words = "the config cannot be checked now: lookup tiers: topic t is being read";
+        assert_eq!(body["message"], words);
+        let (status, body) = told(Fault::new("topics", "is missing").into());
+        assert_eq!((status, &body["error_code"]), (StatusCode::BAD_REQUEST, &json!(400)));
+    }
 }

@@ -136,6 +136,15 @@ pub(super) fn refusal(status: StatusCode, message: impl Into<String>) -> Problem
     Problem::of_status(status).detail(message.clone()).with("error_code", status.as_u16()).with("message", message)
 }
 
+/// Why a check has no end when the service has.
+pub(super) const STOPS: &str = "the service stops; try again";
+
+/// Of what cannot be checked now, which is no fault of it.
+pub(super) fn unchecked(what: &str, reason: &str) -> Problem {
+    let message = format!("{what} cannot be checked now: {reason}");
+    refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(header::RETRY_AFTER, 1)
+}
+
 /// A config with faults: all of them, as Connect says it.
 pub(super) fn invalid(faults: &[Fault]) -> Problem {
     let mut message =

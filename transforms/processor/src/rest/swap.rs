@@ -156,7 +156,8 @@ pub(super) async fn put_shadow(api: &Arc<Api>, name: &str, body: &Bytes) -> Resu
             "{module} is a throw-away version, which only a pipeline with \"local\": \"true\" takes"
         )));
     }
-    rehearse(api, name, &stored, &shadow).await?;
+    let rehearsed = api.tasks.until_stop(rehearse(api, name, &stored, &shadow)).await;
+    rehearsed.unwrap_or_else(|| Err(unchecked(reply::STOPS)))?;
     tell(api, "shadow.begin", name, &Fact::Shadow(Some(Box::new(shadow.clone())))).await?;
     Ok(answer(StatusCode::ACCEPTED, &shown(&shadow, &Doing::default())))
 }
@@ -197,10 +198,7 @@ fn checked(api: &Api, asked: Asked) -> Result<Shadow, Problem> {
 
 /// Opens the candidate once, so that one that cannot be opened is refused now.
 async fn rehearse(api: &Arc<Api>, name: &str, stored: &Stored, shadow: &Shadow) -> Result<(), Problem> {
-    let plan = Plan::prepare(name, stored, &api.materials).await.map_err(|reason| {
-        let message = format!("the candidate cannot be checked now: {reason}");
-        reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(http::header::RETRY_AFTER, 1)
-    })?;
+    let plan = Plan::prepare(name, stored, &api.materials).await.map_err(|reason| unchecked(&reason))?;
     let (catalog, shadow) = (Arc::clone(&api.materials.catalog), shadow.clone());
     let rehearsed = api.tasks.spawn_blocking(move || {
         let module = match catalog.module(&shadow.module.module) {
@@ -247,6 +245,10 @@ fn shown(shadow: &Shadow, doing: &Doing) -> Value {
         "progress": doing.shadow,
         "verdict": shadow.verdict,
     })
+}
+
+fn unchecked(reason: &str) -> Problem {
+    reply::unchecked("the candidate", reason)
 }
 
 fn bad(message: String) -> Problem {

@@ -2,91 +2,27 @@
 //! needs it: every version that was ever uploaded is here, and a start must not wait for them. What a list needs of a
 //! module stands in its metadata.
 
+mod held;
+mod read;
+mod stored;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use schemas::names::topics;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use transform_host::{Engine, LoadError, Module, digest};
+use transform_host::{Engine, Module};
 
+pub use self::held::{Loaded, module_key};
+pub use self::stored::{Pin, Stored, Target};
+
+use self::held::{Entry, Held};
+use self::read::Inner;
 use super::facts::{Fact, Facts, Known};
 use super::hindrance::Hindrance;
-use super::parts::{Key, Meta, Waiting};
-use crate::pipeline::spec::Config;
+use super::parts::Meta;
 use crate::pipeline::version::Wanted;
-
-/// A pipeline as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stored {
-    /// As it was put.
-    pub config: Config,
-    /// What it should be doing.
-    pub state: Target,
-    /// For each alias the module that was meant when the config was put.
-    pub modules: BTreeMap<String, Pin>,
-}
-
-/// What a pipeline should be doing, in Connect's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Target {
-    /// Running.
-    Started,
-    /// In the group, but taking nothing.
-    Paused,
-    /// Not in the group.
-    Stopped,
-}
-
-/// One module, exactly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pin {
-    /// `name@version`.
-    pub module: String,
-    /// SHA-256, 64 hexadecimal digits.
-    pub digest: String,
-}
-
-/// Of a module whose parts are not all there.
-const MISSING: &str = "not all of its parts are in the topic; upload it again";
-
-/// A stored module: compiled, or why not.
-pub type Loaded = Result<Arc<Module>, String>;
-
-/// A module as it was read.
-struct Entry {
-    digest: String,
-    /// `None` for a whole record of an earlier release.
-    meta: Option<Meta>,
-    /// Shared with the entry that takes this one's place when the metadata is written again.
-    held: Arc<Mutex<Held>>,
-}
-
-enum Held {
-    /// Its metadata is there, and not yet all of its parts.
-    Waiting,
-    /// Nobody has needed it yet.
-    Bytes(Vec<u8>),
-    Module(Arc<Module>),
-    Broken(String),
-}
-
-#[derive(Default)]
-struct Inner {
-    modules: BTreeMap<String, Arc<Entry>>,
-    waiting: Waiting,
-    pipelines: BTreeMap<String, Result<Arc<Stored>, String>>,
-    facts: BTreeMap<String, Known>,
-    progress: BTreeMap<&'static str, Progress>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Progress {
-    next: i64,
-    caught_up: bool,
-}
 
 /// What has been read so far. Shared by everybody.
 pub struct Catalog {
@@ -307,134 +243,13 @@ impl Catalog {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Inner> {
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
-}
-
-impl Inner {
-    fn apply_module(&mut self, key: &str, value: Option<&[u8]>) {
-        match (Key::of(key), value) {
-            (Key::Other, _) => {}
-            (Key::Module(key), None) => {
-                self.modules.remove(key);
-            }
-            (Key::Module(key), Some(value)) => self.apply_head(key, value),
-            (Key::Part { module, digest, at }, part) => {
-                let waits = |entry: &&Arc<Entry>| entry.digest == digest;
-                match self.modules.get(module).filter(waits).map(Arc::clone) {
-                    // Written again by somebody: it is here.
-                    Some(entry) if !entry.is_waiting() => {}
-                    Some(entry) => {
-                        self.waiting.put(module, digest, at, part);
-                        self.fill(&entry);
-                    }
-                    None => self.waiting.put(module, digest, at, part),
-                }
-            }
-        }
-    }
-
-    fn apply_head(&mut self, key: &str, value: &[u8]) {
-        let old = self.modules.get(key).map(Arc::clone);
-        let entry = match serde_json::from_slice::<Meta>(value) {
-            Ok(meta) if meta.key() == key => {
-                let same = old.as_ref().filter(|old| old.digest == meta.digest);
-                let held = same.map_or_else(|| Arc::new(Mutex::new(Held::Waiting)), |old| Arc::clone(&old.held));
-                Entry { digest: meta.digest.clone(), meta: Some(meta), held }
-            }
-            Ok(meta) => Entry::broken(format!("its metadata is of {}", meta.key())),
-            Err(_) if value.starts_with(b"\0asm") => Entry::new(digest(value), Held::Bytes(value.to_vec())),
-            Err(error) => Entry::broken(format!("its metadata cannot be read: {error}")),
-        };
-        // Two processes may take in two modules of one version at the same moment. The first one stays, everywhere; who
-        // wrote the second one sees that, and says so. What is unusable may be replaced.
-        if let Some(old) = old.filter(|old| old.digest != entry.digest && old.fault().is_none()) {
-            tracing::warn!(module = key, digest = entry.digest, stays = old.digest, "a second module of one version");
-            return;
-        }
-        let entry = Arc::new(entry);
-        self.fill(&entry);
-        self.modules.insert(key.to_owned(), entry);
-    }
-
-    /// Gives a waiting module its bytes, once all are there.
-    fn fill(&mut self, entry: &Arc<Entry>) {
-        if let Some(meta) = entry.meta.as_ref().filter(|_| entry.is_waiting())
-            && let Some(whole) = self.waiting.whole(meta)
-        {
-            *entry.lock() = Held::Bytes(whole);
-        }
-    }
-}
-
-impl Entry {
-    fn new(digest: String, held: Held) -> Self {
-        Self { digest, meta: None, held: Arc::new(Mutex::new(held)) }
-    }
-
-    fn broken(reason: String) -> Self {
-        Self::new(String::new(), Held::Broken(reason))
-    }
-
-    /// Who holds the lock compiles it, so it has its bytes: nobody waits for that here.
-    fn is_waiting(&self) -> bool {
-        self.held.try_lock().is_ok_and(|held| matches!(&*held, Held::Waiting))
-    }
-
-    /// Why it cannot be used, as far as that is known.
-    fn fault(&self) -> Option<String> {
-        match &*self.held.try_lock().ok()? {
-            Held::Waiting => Some(MISSING.to_owned()),
-            Held::Broken(reason) => Some(reason.clone()),
-            Held::Bytes(_) | Held::Module(_) => None,
-        }
-    }
-
-    fn size(&self) -> usize {
-        match &*self.lock() {
-            Held::Bytes(bytes) => bytes.len(),
-            Held::Waiting | Held::Module(_) | Held::Broken(_) => 0,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn load(&self, engine: &Arc<Engine>, key: &str) -> Loaded {
-        let mut held = self.lock();
-        let wasm = match &*held {
-            Held::Module(module) => return Ok(Arc::clone(module)),
-            Held::Broken(reason) => return Err(reason.clone()),
-            Held::Waiting => return Err(MISSING.to_owned()),
-            Held::Bytes(wasm) => wasm,
-        };
-        let loaded = match engine.load(wasm) {
-            // Whoever may write the topic could put other parts in.
-            Ok(module) if module.digest() != self.digest => {
-                Err(format!("its parts are of {}, its metadata says {}", module.digest(), self.digest))
-            }
-            Ok(module) if module_key(&module) == key => Ok(module),
-            Ok(module) => Err(format!("it says that it is {}", module_key(&module))),
-            // It described itself when it was uploaded. This machine may be busy, so the next one who needs it tries again.
-            Err(error @ LoadError::Describe(_)) => return Err(error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        *held = loaded.clone().map_or_else(Held::Broken, Held::Module);
-        loaded
-    }
-}
-
-/// `name@version`: the key of a module in its topic.
-#[must_use]
-pub fn module_key(module: &Module) -> String {
-    let description = module.description();
-    format!("{}@{}", description.name, description.version)
 }
 
 fn put<T>(map: &mut BTreeMap<String, T>, key: String, value: Option<T>) {

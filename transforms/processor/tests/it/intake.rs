@@ -2,6 +2,7 @@
 //! the topics.
 
 mod hostile;
+mod stop;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use super::{Live, Manager, Pipeline, Plan};
 use crate::kafka::client;
 use crate::pipeline::swap::{self, Chosen};
 use crate::pipeline::topics;
-use crate::state::catalog::{Stored, Target};
+use crate::state::catalog::{Pin, Stored, Target};
 use crate::state::facts::{Facts, Version};
 use crate::work::{Factory, Works};
 
@@ -155,8 +155,8 @@ impl Manager {
         let mut pipelines = self.lock();
         let pipeline = pipelines.entry(name.to_owned()).or_default();
         let (tap, comparing) = (Arc::clone(&pipeline.tap), pipeline.comparing.take());
-        let (stored, degraded) = (Some(chosen.stored), chosen.degraded);
-        *pipeline = Pipeline { stored, degraded, tap, comparing, ..Pipeline::default() };
+        let (stored, degraded, anew_with) = (Some(chosen.stored), chosen.degraded, pipeline.anew_with.take());
+        *pipeline = Pipeline { stored, degraded, tap, comparing, anew_with, ..Pipeline::default() };
     }
 
     /// A version that is ready to run. `None`: it waits for something, or cannot be opened.
@@ -182,17 +182,34 @@ impl Manager {
                 return Ok(Arc::clone(plan));
             }
         }
-        let _place = self.preparing.acquire().await.map_err(|error| error.to_string())?;
+        self.compiled(&chosen.stored).await?;
+        // The registry or a table may be waited for here, and nothing is held meanwhile that another pipeline needs.
         let plan = Plan::prepare(name, &chosen.stored, &self.materials).await?;
         self.with_topics(plan).await.map(Arc::new)
     }
 
+    /// Compiles the modules in their turn, so that the plan finds them compiled. What is not here, it says itself.
+    async fn compiled(&self, stored: &Stored) -> Result<(), String> {
+        let _place = self.compiling.acquire().await.map_err(|error| error.to_string())?;
+        let load = |pin: &Pin| match self.materials.catalog.module(&pin.module) {
+            Some(Err(reason)) => Err(format!("module {} cannot be loaded: {reason}", pin.module)),
+            Some(Ok(_)) | None => Ok(()),
+        };
+        tokio::task::block_in_place(|| stored.modules.values().try_for_each(load))
+    }
+
     /// The plan with what the broker says of its topics, or which one is not there.
     async fn with_topics(&self, mut plan: Plan) -> Result<Plan, String> {
+        let place = Arc::clone(&self.asking).acquire_owned().await.map_err(|error| error.to_string())?;
         let config = client::inspector(&self.site.brokers, &self.site.client_id);
         let wanted = topics::Wanted::of(&plan.spec);
         let runtime = self.materials.runtime.clone();
-        let asked = self.tasks.spawn_blocking(move || topics::ask(&config, &wanted, &runtime)).await;
+        // Its client goes on when nobody waits any more, and so keeps its place until it ends.
+        let asked = self.tasks.spawn_blocking(move || {
+            let _place = place;
+            topics::ask(&config, &wanted, &runtime)
+        });
+        let asked = asked.await;
         plan.max_bytes = asked.map_err(|error| format!("looking for topics ended early: {error}"))??;
         Ok(plan)
     }

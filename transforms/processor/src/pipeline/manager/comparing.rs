@@ -28,7 +28,7 @@ impl Manager {
         let wanted = facts.shadow.as_ref().filter(|shadow| shadow.verdict.is_none());
         let Some(wanted) = wanted else {
             if let Some(pipeline) = self.lock().get_mut(name) {
-                pipeline.comparing = None;
+                (pipeline.comparing, pipeline.anew_with) = (None, None);
             }
             return;
         };
@@ -43,21 +43,21 @@ impl Manager {
         let mut pipelines = self.lock();
         let Some(pipeline) = pipelines.get_mut(name) else { return Next::GoesOn };
         let live = pipeline.live.clone().filter(|_| pipeline.slots.is_some());
-        let mut restarted = None;
         if let Some((of, own)) = pipeline.comparing.as_ref().filter(|(_, own)| own.id == wanted.id) {
             if let Some(verdict) = own.verdict() {
                 return Next::Settle(verdict);
             }
             let parted = live.as_ref().and_then(|live| of.plan.parts_with(&live.plan));
             let Some(because) = parted else { return Next::GoesOn };
-            restarted = Some(Restarted {
-                since: time_text(now_ms()),
-                because: because.to_owned(),
-                uncounted: own.progress().compared,
-            });
+            let (since, because) = (time_text(now_ms()), because.to_owned());
+            let restarted = Restarted { since, because, uncounted: own.progress().compared };
+            pipeline.anew_with = Some((wanted.id.clone(), restarted));
         }
         // The one before ends first: both would use the same tap.
         pipeline.comparing = None;
+        // It may be tried again and again until the candidate can be read; that it begins anew is as true then.
+        pipeline.anew_with = pipeline.anew_with.take().filter(|(id, _)| *id == wanted.id);
+        let restarted = pipeline.anew_with.as_ref().map(|(_, restarted)| restarted.clone());
         let tap = Arc::clone(&pipeline.tap);
         live.map_or(Next::GoesOn, |live| Next::Start { live, tap, restarted })
     }
@@ -83,7 +83,7 @@ impl Manager {
         match Comparing::start(wanted.clone(), plan, candidate, (tap, restarted), nudge) {
             Ok(comparing) => {
                 if let Some(pipeline) = self.lock().get_mut(name) {
-                    pipeline.comparing = Some((live, comparing));
+                    (pipeline.comparing, pipeline.anew_with) = (Some((live, comparing)), None);
                 }
             }
             Err(error) => tracing::warn!(pipeline = name, error = %error, "there can be no thread for the candidate"),

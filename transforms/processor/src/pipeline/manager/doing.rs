@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Manager;
 use super::slots::Slots;
+use super::{Manager, Pipeline};
 use crate::pipeline::swap::Degraded;
 use crate::pipeline::{guard, shadow};
 use crate::state::facts::Parked;
@@ -75,7 +75,18 @@ impl Manager {
             }),
             degraded: pipeline.degraded.clone(),
             parked: pipeline.parked.clone(),
-            shadow: pipeline.comparing.as_ref().map(|(_, comparing)| comparing.progress()),
+            shadow: pipeline.compared(),
         }
+    }
+}
+
+impl Pipeline {
+    /// How far a comparison is. One that is to begin anew has compared nothing, and says why.
+    fn compared(&self) -> Option<shadow::Progress> {
+        let begins_anew = || {
+            let (_, restarted) = self.anew_with.clone()?;
+            Some(shadow::Progress { restarted: Some(restarted), ..shadow::Progress::default() })
+        };
+        self.comparing.as_ref().map(|(_, comparing)| comparing.progress()).or_else(begins_anew)
     }
 }

@@ -14,19 +14,35 @@ use super::{Fault, Plan};
 use crate::intake::refused::Refused;
 use crate::intake::trial::{Around, Finding, Trial};
 use crate::kafka::Input;
-use crate::lookup::SlotTables;
+use crate::lookup::{Followed, SlotTables};
 use crate::names::key;
 use crate::record::finish::Output;
 use crate::record::worker::{Named, options};
 use crate::work::Factory;
 
+/// Why a pipeline did not pass.
+#[derive(Debug)]
+pub enum Unrehearsed {
+    /// Its config has a fault.
+    Fault(Fault),
+    /// It cannot be tried now; why.
+    Later(String),
+}
+
+impl From<Fault> for Unrehearsed {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
 impl Plan {
     /// Makes the chain once to see that the modules take their parameters, and runs it on sample records; not one that has
-    /// `passed`, since what it makes of real records is known, and going back to it must not hang on samples. Blocks.
+    /// `passed`, since what it makes of real records is known, and going back to it must not hang on samples. Ends soon
+    /// once `stop` says so. Blocks.
     ///
     /// # Errors
-    /// What the modules say, or what else is wrong with the config.
-    pub fn rehearse(&self, passed: bool) -> Result<(), Fault> {
+    /// What the modules say or what else is wrong with the config, or why that cannot be found out now.
+    pub fn rehearse(&self, passed: bool, stop: &dyn Fn() -> bool) -> Result<(), Unrehearsed> {
         let output = Output::new(self.pinned, &self.schema_text).map_err(|why| Fault::new(key::OUTPUT, why))?;
         let named = self.named()?;
         self.one_version(&output, &named)?;
@@ -35,16 +51,16 @@ impl Plan {
             return Ok(());
         }
         self.nothing_is_missing()?;
-        // One snapshot for all runs: a table that changes between two would look like a module that remembers.
-        let tables = SlotTables::new(self.tables.clone());
-        tables.begin().map_err(|reason| Fault::new(key::LOOKUPS, reason))?;
+        let tables = snapshot(&self.tables).map_err(Unrehearsed::Later)?;
         let misfit = |sample: &Record, made: &Record| self.misfit((&output, &named), sample, made);
         let topics = self.spec.topics.iter().map(|topic| Arc::from(topic.as_str())).collect();
         let Options { single_output, outputs, tables } = options(&output, &named, tables as _);
-        let around = Around { topics, outputs, tables, misfit: Some(&misfit) };
+        let around = Around { topics, outputs, tables, misfit: Some(&misfit), stop: Some(stop) };
         let (engine, steps, schema, stateful) = (&self.engine, self.steps.clone(), &*self.schema_text, self.stateful);
         let tried = Trial { engine, steps, schema, single_output, stateful }.run_in(&around);
-        tried.map(|_| ()).map_err(fault_of)
+        // What was cut off says nothing of the config.
+        let why = |found: Finding| if stop() { Unrehearsed::Later(found.text) } else { fault_of(found).into() };
+        tried.map(|_| ()).map_err(why)
     }
 
     /// Whether a sample goes to a named output is for the tables to say; that nothing ever could be written there shows
@@ -84,6 +100,14 @@ impl Plan {
             }
         }
     }
+}
+
+/// One snapshot for all runs: a table that changes between two would look like a module that remembers. One that was read
+/// when the plan was made may be read anew by now.
+fn snapshot(tables: &BTreeMap<String, Arc<Followed>>) -> Result<Arc<SlotTables>, String> {
+    let tables = SlotTables::new(tables.clone());
+    tables.begin().map_err(|reason| format!("lookup {reason}"))?;
+    Ok(tables)
 }
 
 /// Why a datum cannot be finished; the field stands in it.
@@ -180,6 +204,8 @@ mod tests {
 
     use super::*;
     use crate::intake::samples;
+    use crate::lookup::table::Table;
+    use crate::pipeline::spec::Lookup;
 
     /// A sample order by its name.
     fn order(name: &str) -> Vec<u8> {
@@ -202,6 +228,17 @@ mod tests {
         let number = schema(r#"{"name":"customer","type":"long"}"#);
         let told = unfit(ORDER_PLACED_AVSC, &number, &order("plain"));
         assert_eq!(told.as_deref(), Some("field customer has no place for what the record has there"));
+    }
+
+    #[test]
+    fn a_table_that_is_read_anew_is_no_fault_of_the_config() {
+        let lookup = Lookup { topic: "customer-tiers".to_owned(), max_bytes: 1, max_entries: 1 };
+        let table = Arc::new(Followed::new(lookup));
+        let tables = BTreeMap::from([("tiers".to_owned(), Arc::clone(&table))]);
+        let words = "lookup tiers: topic customer-tiers is being read, 0 records so far";
+        assert_eq!(snapshot(&tables).err().as_deref(), Some(words));
+        table.publish(Table::new(1, 1).snapshot());
+        assert!(snapshot(&tables).is_ok());
     }
 
     #[test]

@@ -21,11 +21,11 @@ use crate::harness::PATIENCE;
 use crate::rest::{self, Process, config};
 
 /// Pipelines that wait. Each does for six seconds at a time: three calls of the registry, of two seconds each.
-const WAITING: usize = 6;
-/// One after the other they would take twice as long.
+const WAITING: usize = 40;
+/// Eight at a time, which is how many may be compiled, they would keep the next one waiting for longer.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Holds a registry's answers for every topic but `out`.
+/// Holds a registry's answers for `slow`; for `never` it has none.
 struct Gate {
     asked: AtomicUsize,
     open: Semaphore,
@@ -49,13 +49,17 @@ async fn registry(tasks: &Tasks) -> (String, Arc<Gate>) {
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let gate = Arc::new(Gate { asked: AtomicUsize::new(0), open: Semaphore::new(0) });
-    let own = Arc::clone(&gate);
+    let (own, aside) = (Arc::clone(&gate), tasks.clone());
     let service = tower::service_fn(move |request: Request<Incoming>| {
-        let gate = Arc::clone(&own);
+        let (gate, aside) = (Arc::clone(&own), aside.clone());
         async move {
-            if request.uri().path() != "/subjects/out-value/versions/latest" {
+            let path = request.uri().path().to_owned();
+            if path != "/subjects/out-value/versions/latest" {
                 gate.asked.fetch_add(1, Ordering::SeqCst);
-                drop(gate.open.acquire().await);
+                match path.as_str() {
+                    "/subjects/never-value/versions/latest" => aside.stopping().await,
+                    _ => drop(gate.open.acquire().await),
+                }
             }
             let latest = json!({ "subject": "any", "version": 1, "id": 7, "schema": ORDER_PLACED_AVSC });
             Ok::<Response, Infallible>(answer(StatusCode::OK, &latest))
@@ -72,19 +76,21 @@ fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     cluster
 }
 
-/// A pipeline into `slow`, as it stands in the topic.
-fn stored(state: &str) -> String {
+/// A pipeline into `output`, as it stands in the topic.
+fn stored(state: &str, output: &str) -> String {
     let config = json!({
-        "connector.class": "orderflow.WasmPipeline", "topics": "in", "output.topic": "slow",
+        "connector.class": "orderflow.WasmPipeline", "topics": "in", "output.topic": output,
         "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead",
     });
     json!({ "config": config, "state": state, "modules": {} }).to_string()
 }
 
+fn producer(cluster: &MockCluster<'_, DefaultProducerContext>) -> ThreadedProducer<DefaultProducerContext> {
+    ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap()
+}
+
 /// Stores or deletes as another process would have: the API takes no config that it cannot check.
-fn write(cluster: &MockCluster<'_, DefaultProducerContext>, name: &str, stored: Option<&str>) {
-    let producer: ThreadedProducer<_> =
-        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+fn write(producer: &ThreadedProducer<DefaultProducerContext>, name: &str, stored: Option<&str>) {
     let mut record = BaseRecord::to("transforms.config").key(name).partition(0);
     record.payload = stored;
     producer.send(record).map_err(|(error, _)| error).unwrap();
@@ -97,9 +103,11 @@ async fn pipelines_that_wait_hold_up_no_start_and_no_stop_of_another() {
     let (registry, gate) = registry(&aside).await;
     let process = Process::start(&cluster, &registry).await;
     process.until("/connectors", |status, _| status == 200).await;
+    let producer = producer(&cluster);
     for number in 0..WAITING {
         // They come before the other by their names.
-        write(&cluster, &format!("a-{number}"), Some(&stored("STARTED")));
+        let output = if number == 0 { "slow" } else { "never" };
+        write(&producer, &format!("a-{number}"), Some(&stored("STARTED", output)));
     }
     gate.until_asked(WAITING).await;
     let begun = Instant::now();
@@ -123,12 +131,13 @@ async fn what_is_deleted_or_stopped_while_it_is_prepared_never_starts() {
     let (registry, gate) = registry(&aside).await;
     let process = Process::start(&cluster, &registry).await;
     process.until("/connectors", |status, _| status == 200).await;
+    let producer = producer(&cluster);
     for name in ["gone", "halted"] {
-        write(&cluster, name, Some(&stored("STARTED")));
+        write(&producer, name, Some(&stored("STARTED", "slow")));
     }
     gate.until_asked(2).await;
-    write(&cluster, "gone", None);
-    write(&cluster, "halted", Some(&stored("STOPPED")));
+    write(&producer, "gone", None);
+    write(&producer, "halted", Some(&stored("STOPPED", "slow")));
     process.until("/connectors/gone/status", |status, _| status == 404).await;
     process.until("/connectors/halted/status", |_, body| body["connector"]["state"] == "STOPPED").await;
     // The answers that they wait for come now.
@@ -139,6 +148,27 @@ async fn what_is_deleted_or_stopped_while_it_is_prepared_never_starts() {
     let metrics = process.http.get(format!("{}/metrics", process.url)).send().await.unwrap().text().await.unwrap();
     let had_slots = |name: &str| metrics.contains(&format!("{{pipeline=\"{name}\",slot=\"0\"}}"));
     assert_eq!(["gone", "halted", "z"].map(had_slots), [false, false, true], "{metrics}");
+    process.tasks.drain(PATIENCE).await;
+    aside.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_config_that_is_being_checked_is_answered_when_the_service_stops() {
+    let (cluster, aside) = (cluster(), Tasks::new());
+    let (registry, gate) = registry(&aside).await;
+    let process = Process::start(&cluster, &registry).await;
+    process.until("/connectors", |status, _| status == 200).await;
+    let mut waits = config();
+    waits["output.topic"] = json!("slow");
+    let stop = async {
+        gate.until_asked(1).await;
+        process.tasks.stop();
+    };
+    let ((status, body), ()) = tokio::join!(process.call("PUT", "/connectors/p/config", Some(waits)), stop);
+    assert_eq!((status, &body["error_code"]), (503, &json!(503)), "{body}");
+    let words = "the config cannot be checked now: the service stops; try again";
+    assert_eq!((&body["message"], &body["type"]), (&json!(words), &Value::Null), "{body}");
+    gate.open();
     process.tasks.drain(PATIENCE).await;
     aside.drain(PATIENCE).await;
 }

@@ -1,10 +1,12 @@
 //! A candidate beside the live chain.
 
 use clap::Parser;
+use rdkafka::producer::{BaseRecord, Producer};
 use serde_json::{Value, json};
 use transforms::command::shadow;
 
 use super::world::{World, config, ids, times};
+use crate::harness::PATIENCE;
 use crate::rest::Process;
 
 #[derive(Parser)]
@@ -131,6 +133,42 @@ async fn a_comparison_counts_on_over_changes_that_are_none_of_it_and_says_when_i
     assert!(anew["uncounted"].as_u64().unwrap() >= before && anew["since"].as_str().unwrap().ends_with('Z'), "{anew}");
     let (_, shown) = process.call("GET", "/connectors/p/shadow", None).await;
     assert_eq!((&shown["state"], &shown["progress"]["restarted"]), (&json!("RUNNING"), &anew));
+    world.end([process]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_comparison_begins_anew_is_told_while_its_candidate_cannot_be_read_and_afterwards() {
+    let world = World::start().await;
+    let process = world.process("a").await;
+    for patch in 1..=3 {
+        process.upload(patch).await;
+    }
+    process.put(&config(1, "good", &[])).await;
+    let candidate = json!({ "alias": "m", "module": "fickle@1000.1000.1002", "records": 1_000, "share": 50 });
+    assert_eq!(process.call("PUT", "/connectors/p/shadow", Some(candidate)).await.0, 202);
+    process.status(|body| body["shadow"].is_object()).await;
+
+    // The API would keep it. What is compared already has it; what begins anew does not find it.
+    let producer = world.producer();
+    let gone: BaseRecord<'_, str, str> = BaseRecord::to("transforms.modules").key("fickle@1000.1000.1002").partition(0);
+    producer.send(gone).map_err(|(error, _)| error).unwrap();
+    producer.flush(PATIENCE).unwrap();
+    process.until("/modules/fickle@1000.1000.1002", |status, _| status == 404).await;
+    process.change(&config(3, "good", &[]), "", &[&process]).await;
+    let waits = process.status(|body| body["shadow"]["restarted"].is_object()).await["shadow"].clone();
+    assert_eq!(waits["compared"], 0, "{waits}");
+
+    process.upload(2).await;
+    let mut posted = 0;
+    let mut status = process.status(|_| true).await;
+    while seen(&status).0 == 0 {
+        world.orders([format!("o-{posted}")]);
+        posted += 1;
+        assert!(posted < 900, "they are not compared: {status}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        status = process.status(|_| true).await;
+    }
+    assert_eq!(status["shadow"]["restarted"], waits["restarted"], "{status}");
     world.end([process]).await;
 }
 

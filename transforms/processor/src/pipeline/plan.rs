@@ -285,17 +285,23 @@ async fn tables(spec: &Spec, lookups: &Arc<Lookups>) -> Result<BTreeMap<String, 
     Ok(tables)
 }
 
+/// A pinned module, compiled. Blocks.
+///
+/// # Errors
+/// Why it is not here, not as it was pinned, or of no use.
+pub fn loaded(pin: &Pin, catalog: &Catalog) -> Result<Arc<transform_host::Module>, String> {
+    match catalog.module(&pin.module) {
+        Some(Ok(module)) if module.digest() == pin.digest => Ok(module),
+        Some(Ok(_)) => Err(format!("module {} is here with another digest than {}", pin.module, pin.digest)),
+        Some(Err(reason)) => Err(format!("module {} cannot be loaded: {reason}", pin.module)),
+        None => Err(format!("module {} is not here", pin.module)),
+    }
+}
+
 fn steps(spec: &Spec, stored: &Stored, catalog: &Catalog) -> Result<Vec<transform_host::Step>, String> {
     let step = |step: &spec::Step| {
         let pin = stored.modules.get(&step.alias).ok_or_else(|| format!("no module is pinned for {}", step.alias))?;
-        let module = match catalog.module(&pin.module) {
-            Some(Ok(module)) if module.digest() == pin.digest => module,
-            Some(Ok(_)) => {
-                return Err(format!("module {} is here with another digest than {}", pin.module, pin.digest));
-            }
-            Some(Err(reason)) => return Err(format!("module {} cannot be loaded: {reason}", pin.module)),
-            None => return Err(format!("module {} is not here", pin.module)),
-        };
+        let module = loaded(pin, catalog)?;
         let (alias, parameters, when) = (step.alias.clone(), step.parameters.clone(), step.when.clone());
         let isolation = if catalog.is_stateful(&pin.module) { Isolation::Batch } else { spec.isolation };
         Ok(transform_host::Step { alias, module, parameters, when, isolation })

@@ -8,8 +8,8 @@ use super::slots::Slots;
 use super::{Live, Manager, Pipeline, Plan};
 use crate::kafka::client;
 use crate::pipeline::swap::{self, Chosen};
-use crate::pipeline::topics;
-use crate::state::catalog::{Pin, Stored, Target};
+use crate::pipeline::{plan, topics};
+use crate::state::catalog::{Stored, Target};
 use crate::state::facts::{Facts, Version};
 use crate::work::{Factory, Works};
 
@@ -188,13 +188,10 @@ impl Manager {
         self.with_topics(plan).await.map(Arc::new)
     }
 
-    /// Compiles the modules in their turn, so that the plan finds them compiled. What is not here, it says itself.
+    /// Compiles the modules in their turn, so that the plan finds them compiled.
     async fn compiled(&self, stored: &Stored) -> Result<(), String> {
         let _place = self.compiling.acquire().await.map_err(|error| error.to_string())?;
-        let load = |pin: &Pin| match self.materials.catalog.module(&pin.module) {
-            Some(Err(reason)) => Err(format!("module {} cannot be loaded: {reason}", pin.module)),
-            Some(Ok(_)) | None => Ok(()),
-        };
+        let load = |pin| plan::loaded(pin, &self.materials.catalog).map(drop);
         tokio::task::block_in_place(|| stored.modules.values().try_for_each(load))
     }
 

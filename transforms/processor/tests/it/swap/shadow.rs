@@ -91,8 +91,8 @@ fn seen(status: &Value) -> (u64, u64) {
     (count("compared"), count("compared") + count("skipped"))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_comparison_counts_on_over_changes_that_are_none_of_it_and_says_when_it_begins_anew() {
+/// A pipeline whose live module is compared with a candidate, on more records than any test has.
+async fn comparing() -> (World, Process) {
     let world = World::start().await;
     let process = world.process("a").await;
     for patch in 1..=3 {
@@ -102,13 +102,26 @@ async fn a_comparison_counts_on_over_changes_that_are_none_of_it_and_says_when_i
     let candidate = json!({ "alias": "m", "module": "fickle@1000.1000.1002", "records": 1_000, "share": 50 });
     assert_eq!(process.call("PUT", "/connectors/p/shadow", Some(candidate)).await.0, 202);
     process.status(|body| body["shadow"].is_object()).await;
-    let mut posted = 0;
-    while seen(&process.status(|_| true).await).0 < 20 {
+    (world, process)
+}
+
+/// Posts orders until so many are compared; how many it were, and the status then.
+async fn post(world: &World, process: &Process, compared: u64) -> (u64, Value) {
+    for posted in 0..900 {
+        let status = process.status(|_| true).await;
+        if seen(&status).0 >= compared {
+            return (posted, status);
+        }
         world.orders([format!("o-{posted}")]);
-        posted += 1;
-        assert!(posted < 900, "they are not compared");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+    panic!("they are not compared");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_comparison_counts_on_over_changes_that_are_none_of_it_and_says_when_it_begins_anew() {
+    let (world, process) = comparing().await;
+    let (posted, _) = post(&world, &process, 20).await;
     process.status(|body| seen(body).1 >= posted).await;
 
     // Another setting of the pipeline: ten more than before, and no comparison that began with this one sees so many.
@@ -138,15 +151,7 @@ async fn a_comparison_counts_on_over_changes_that_are_none_of_it_and_says_when_i
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn that_a_comparison_begins_anew_is_told_while_its_candidate_cannot_be_read_and_afterwards() {
-    let world = World::start().await;
-    let process = world.process("a").await;
-    for patch in 1..=3 {
-        process.upload(patch).await;
-    }
-    process.put(&config(1, "good", &[])).await;
-    let candidate = json!({ "alias": "m", "module": "fickle@1000.1000.1002", "records": 1_000, "share": 50 });
-    assert_eq!(process.call("PUT", "/connectors/p/shadow", Some(candidate)).await.0, 202);
-    process.status(|body| body["shadow"].is_object()).await;
+    let (world, process) = comparing().await;
 
     // The API would keep it. What is compared already has it; what begins anew does not find it.
     let producer = world.producer();
@@ -159,15 +164,7 @@ async fn that_a_comparison_begins_anew_is_told_while_its_candidate_cannot_be_rea
     assert_eq!(waits["compared"], 0, "{waits}");
 
     process.upload(2).await;
-    let mut posted = 0;
-    let mut status = process.status(|_| true).await;
-    while seen(&status).0 == 0 {
-        world.orders([format!("o-{posted}")]);
-        posted += 1;
-        assert!(posted < 900, "they are not compared: {status}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        status = process.status(|_| true).await;
-    }
+    let (_, status) = post(&world, &process, 1).await;
     assert_eq!(status["shadow"]["restarted"], waits["restarted"], "{status}");
     world.end([process]).await;
 }

@@ -1,8 +1,9 @@
 //! Builds guests into components: cargo, then `wit-component`.
 //!
 //! One recipe for the shipped modules and the hostile ones, which come by the workspace ([`guests`]), and for an
-//! author's, who builds one at a time and wants to see why it fails ([`one::build`]). It uses the toolchain's own wasm target where
-//! there is one, and Debian's `rustc-web` with its sources where there is not. Nothing is fetched here but crates.
+//! author's, who builds one at a time and wants to see why it fails ([`one::build`]). It uses the toolchain's own wasm
+//! target where there is one, and Debian's `rustc-web` with its sources where there is not (`build/compiler.rs`). Nothing
+//! is fetched here but crates.
 
 use std::{
     io,
@@ -12,14 +13,13 @@ use std::{
 
 use wit_component::ComponentEncoder;
 
+use self::compiler::Compiler;
+
+mod compiler;
 pub mod one;
 
 /// The target of every guest: no WASI.
 const TARGET: &str = "wasm32-unknown-unknown";
-/// Debian's compiler and the sources that its package `rust-web-src` brings.
-const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
-const DEBIAN_RUSTDOC: &str = "/usr/bin/rustdoc";
-const DEBIAN_STD: &str = "/usr/lib/rustlib/src/rust/library/std";
 
 /// What `#[transform]` reads a version from that is not the package's.
 const VERSION: &str = "TRANSFORM_VERSION";
@@ -127,50 +127,6 @@ pub fn guests(workspace_dir: &Path, out_dir: &Path) -> Result<Vec<PathBuf>, Buil
     let mut written = cores.iter().map(|core| componentize(core, out_dir)).collect::<Result<Vec<_>, _>>()?;
     written.sort();
     Ok(written)
-}
-
-/// Who compiles a guest.
-enum Compiler {
-    /// The toolchain in PATH has the target.
-    Toolchain,
-    /// Debian's compiler, which builds the standard library; linked by the toolchain's own linker.
-    Debian { linker: PathBuf },
-}
-
-impl Compiler {
-    fn find(workspace_dir: &Path) -> Result<Self, BuildError> {
-        let print = |arguments: &[&str]| -> Result<String, BuildError> {
-            let mut rustc = Command::new("rustc");
-            clean(&mut rustc, workspace_dir).args(arguments);
-            run("rustc --print", &mut rustc, workspace_dir).map(|text| text.trim().to_owned())
-        };
-        let libdir = print(&["--print", "target-libdir", "--target", TARGET])?;
-        let has_core = std::fs::read_dir(&libdir).is_ok_and(|entries| {
-            entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
-        });
-        if has_core {
-            return Ok(Self::Toolchain);
-        }
-        if !Path::new(DEBIAN_RUSTC).exists() || !Path::new(DEBIAN_STD).exists() {
-            return Err(BuildError::NoTarget);
-        }
-        let sysroot = PathBuf::from(print(&["--print", "sysroot"])?);
-        let host = print(&["--print", "host-tuple"])?;
-        Ok(Self::Debian { linker: sysroot.join("lib/rustlib").join(host).join("bin/rust-lld") })
-    }
-
-    fn configure(&self, build: &mut Command, workspace_dir: &Path) {
-        let Self::Debian { linker } = self else { return };
-        build
-            .env("RUSTC", DEBIAN_RUSTC)
-            .env("RUSTDOC", DEBIAN_RUSTDOC)
-            // `-Zbuild-std` is the one unstable flag that this way needs.
-            .env("RUSTC_BOOTSTRAP", "1")
-            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
-            .arg("-Zbuild-std=std,panic_abort")
-            .arg("--target-dir")
-            .arg(workspace_dir.join("target/buildstd"));
-    }
 }
 
 fn cargo(workspace_dir: &Path) -> Command {

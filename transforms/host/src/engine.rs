@@ -106,7 +106,9 @@ impl Engine {
         }
     }
 
-    pub(crate) fn limits(&self) -> &Arc<Limits> {
+    /// What its modules may use.
+    #[must_use]
+    pub fn limits(&self) -> &Arc<Limits> {
         &self.limits
     }
 

@@ -1,5 +1,5 @@
-//! What a module may use. One struct, so that one page says it; each field has a guest in `transforms/evil` that tries, or a
-//! test where no guest can. A test reads this page and holds it to that.
+//! What a module may use, from its upload on. One struct, so that one page says it; each field has a guest in
+//! `transforms/evil` that tries, or a test where no guest can. A test reads this page and holds it to that.
 //!
 //! Not here: how many records a transaction has (the processor's), and what a topic takes (`topics.json`).
 
@@ -8,8 +8,18 @@ use std::time::Duration;
 /// The limits of one engine. The defaults are what CONTRACTS promises.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Size of an uploaded component. Tried by a test with too long a file.
+    /// Size of an uploaded component, at every door. Tried by a test with too long a file, and by one that uploads it.
     pub module_bytes: usize,
+    /// Processor time of the process that an upload is compiled in, over all its threads, in whole seconds. Tried by a
+    /// test with compile bombs: a guest that is built like others compiles in a hundredth of it.
+    pub compile_cpu: Duration,
+    /// Memory that this process may fill. Tried by a test with compile bombs, as [`Limits::compile_cpu`].
+    pub compile_memory: usize,
+    /// From this process's start to its end; a busy machine needs more than processor time. Tried by a test with a compile
+    /// bomb and little patience.
+    pub compile_wall: Duration,
+    /// Bytes that this process may write into a file: none. Tried by a test that asks the system: no upload is run there.
+    pub compile_file_bytes: u64,
     /// Linear memory of one instance. Tried by `evil/memory-bomb`.
     pub memory_bytes: usize,
     /// Elements in all tables of one instance. Tried by a test that lowers it: Rust's guests
@@ -72,7 +82,12 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            module_bytes: 16 << 20,
+            module_bytes: 8 << 20,
+            // A shipped module takes a hundredth of the time and an eighth of the memory.
+            compile_cpu: Duration::from_secs(20),
+            compile_memory: 512 << 20,
+            compile_wall: Duration::from_secs(60),
+            compile_file_bytes: 0,
             memory_bytes: 64 << 20,
             table_elements: 10_000,
             instances: 16,

@@ -11,12 +11,12 @@ use service_kit::{Admin, Door, Readiness, Reloads, Tasks, http, signals};
 use transform_host::{Engine, Limits};
 
 use crate::config::Config;
-use crate::intake::child::{Bounds, Child};
+use crate::intake::child::Child;
 use crate::lookup::Lookups;
 use crate::pipeline::lag;
 use crate::pipeline::manager::{Manager, Site};
 use crate::pipeline::plan::Materials;
-use crate::rest::{Api, MODULE_BYTES, Memory, Service, Turns};
+use crate::rest::{Api, Memory, Service, Turns};
 use crate::state::catalog::Catalog;
 use crate::state::{follow, write::Writer};
 use crate::{control, logs, metrics};
@@ -52,7 +52,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> {
     let listener = http::bind(config.listen).await?;
     let address = listener.local_addr()?;
-    let engine = Engine::new(Limits { module_bytes: MODULE_BYTES, ..Limits::default() })?;
+    let limits = Limits::default();
+    let engine = Engine::new(limits.clone())?;
     let catalog = Arc::new(Catalog::new(Arc::clone(&engine)));
     let registry = Registry::new(&config.registry).context("cannot make a client for the schema registry")?;
     let client_id = format!("transforms-{}", config.instance);
@@ -82,7 +83,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<SocketAddr> 
     let admin = Admin::new(readiness(&catalog, &manager), measured, door.clone());
     let worker = address.to_string();
     let memory = Memory::default();
-    let (tokens, child) = (config.tokens, Child::new(config.program, Bounds::default()));
+    let (tokens, child) = (config.tokens, Child::new(config.program, limits));
     let (turns, owned) = (Turns::default(), tasks.clone());
     let api = Api { admin, door, tokens, child, turns, manager, materials, writer, tasks: owned, worker, memory };
     let serving = http::serve(listener, Service(Arc::new(api)), http::Limits::default(), tasks.clone());

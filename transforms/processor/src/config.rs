@@ -180,3 +180,78 @@ fn tokens(args: &ServeArgs, faults: &mut Vec<String>) -> Tokens {
         Tokens::default()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Serve {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
+
+    /// A token that is long enough to count.
+    const TOKEN: &str = "a-token-that-deploys-01";
+
+    /// The flags of a process that listens here, under a name; what the environment says of tokens is left out.
+    fn listening(listen: &str) -> ServeArgs {
+        let flags =
+            ["serve", "--kafka=h:1", "--registry=http://r", "--instance=one", "--hosts=orders", "--listen", listen];
+        let Serve { args } = Serve::try_parse_from(flags).unwrap();
+        ServeArgs { tokens: None, token: Secret::default(), ..args }
+    }
+
+    #[test]
+    fn on_loopback_nobody_needs_a_token() {
+        for listen in ["127.0.0.1:8084", "127.8.0.1:8084", "[::1]:8084"] {
+            let config = Config::try_from(ServeArgs { hosts: Vec::new(), ..listening(listen) }).unwrap();
+            assert!(!config.tokens.are_asked_for(), "{listen}");
+            assert_eq!(config.listen, listen.parse::<SocketAddr>().unwrap());
+        }
+    }
+
+    #[test]
+    fn anywhere_else_a_process_without_a_token_does_not_start_and_is_told_how_to() {
+        // The last is loopback by another name, and no rule for it is better than a wrong one.
+        for listen in ["0.0.0.0:8084", "192.0.2.7:8084", "[::]:8084", "[2001:db8::7]:8084", "[::ffff:127.0.0.1]:8084"] {
+            let refused = Config::try_from(listening(listen)).unwrap_err().to_string();
+            let words = format!(
+                "--listen {listen}: not loopback, so --tokens must name a file of tokens (`transforms token` makes \
+                 them), or TRANSFORMS_TOKEN hold one: whoever can reach this port could deploy code"
+            );
+            assert_eq!(refused, words);
+        }
+    }
+
+    #[test]
+    fn with_a_token_a_process_listens_anywhere_and_asks_for_it() {
+        let file = std::env::temp_dir().join(format!("transforms-config-{}.json", std::process::id()));
+        let digest = service_kit::tokens::sha256(TOKEN);
+        std::fs::write(&file, format!(r#"[{{"name":"ci","role":"deploy","sha256":"{digest}"}}]"#)).unwrap();
+        for listen in ["0.0.0.0:8084", "[::]:8084", "127.0.0.1:8084"] {
+            let one = ServeArgs { token: Secret::from(TOKEN.to_owned()), ..listening(listen) };
+            let of_file = ServeArgs { tokens: Some(file.clone()), ..listening(listen) };
+            for args in [one, of_file] {
+                assert!(Config::try_from(args).unwrap().tokens.are_asked_for(), "{listen}");
+            }
+        }
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn a_token_that_does_not_count_is_told_and_so_is_all_else_that_is_wrong() {
+        let short = ServeArgs { token: Secret::from("short".to_owned()), ..listening("[::]:8084") };
+        let refused = Config::try_from(short).unwrap_err().to_string();
+        assert!(refused.starts_with("TRANSFORMS_TOKEN ") && refused.lines().count() == 1, "{refused}");
+        let gone = ServeArgs { tokens: Some(PathBuf::from("/nowhere/tokens.json")), ..listening("[::]:8084") };
+        let refused = Config::try_from(gone).unwrap_err().to_string();
+        assert!(refused.starts_with("--tokens ") && refused.contains("/nowhere/tokens.json"), "{refused}");
+        let nobody = ServeArgs { hosts: Vec::new(), ..listening("[::]:8084") };
+        let refused = Config::try_from(nobody).unwrap_err().to_string();
+        let told: Vec<bool> = ["--hosts must name", "--tokens must name"].map(|words| refused.contains(words)).into();
+        assert_eq!((told, refused.lines().count()), (vec![true, true], 2), "{refused}");
+    }
+}

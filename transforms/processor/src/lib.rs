@@ -4,8 +4,8 @@
 //! The way of a record: [`slot`] gathers a batch from [`kafka`], [`record`] makes outputs or dead letters of it, and
 //! slot commits both with the offsets. Around it: [`pipeline`] decides which slots run, [`state`] is what all
 //! processes share, [`lookup`] is the tables that modules read, [`intake`] is what a module must pass, [`rest`] is how
-//! users change it, [`replay`] runs a dead letter again, [`command`] is what they type. What a module's author does with
-//! this command stands apart: [`author`]. Wiring: [`app`].
+//! users change it, [`replay`] runs a dead letter again, or a record that was written, [`command`] is what they type. What
+//! a module's author does with this command stands apart: [`author`]. Wiring: [`app`].
 
 pub mod command;
 pub mod config;

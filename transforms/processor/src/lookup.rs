@@ -1,11 +1,12 @@
 //! Lookups: read-only tables from compacted topics, for the modules' `lookup`. Read to the end before the first record
 //! is judged ([`follow`]), followed from then on, shared by all slots that use the same topic ([`Lookups`]), and the
-//! same from the begin to the end of a transaction ([`SlotTables`]). Keys and values are bytes as they lie in the
-//! topic: what they mean is the module's business.
+//! same from the begin to the end of a transaction ([`SlotTables`]); for a replay, as they were ([`Then`]). Keys and
+//! values are bytes as they lie in the topic: what they mean is the module's business.
 
 pub mod follow;
 mod slot;
 pub mod table;
+mod then;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,8 +16,9 @@ use std::time::{Duration, Instant};
 use service_kit::Tasks;
 use service_kit::kafka::Brokers;
 
-pub use self::slot::{SlotTables, Taken, replayed};
+pub use self::slot::{SlotTables, Taken};
 use self::table::Snapshot;
+pub use self::then::{Moved, Reader, Then};
 use crate::pipeline::spec::Lookup;
 
 /// A table that nobody uses is kept so long, for a pipeline that is being changed.

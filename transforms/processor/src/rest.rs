@@ -11,6 +11,7 @@ mod offsets;
 mod plugins;
 mod query;
 mod reply;
+mod steps;
 mod swap;
 mod tasks;
 mod throw_away;
@@ -42,8 +43,6 @@ const CONFIG_BYTES: usize = 256 * 1024;
 const OFFSETS_BYTES: usize = 2 * 1024 * 1024;
 /// What everything but a module is sent as.
 const JSON: &str = "application/json";
-/// A module.
-pub const MODULE_BYTES: usize = 8 * 1024 * 1024;
 /// A body must have arrived in this time.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
@@ -74,6 +73,13 @@ pub struct Api {
     pub worker: String,
     /// What the routes remember.
     pub memory: Memory,
+}
+
+impl Api {
+    /// A larger module is not read.
+    fn module_bytes(&self) -> usize {
+        self.materials.engine.limits().module_bytes
+    }
 }
 
 /// What the routes remember from one request to the next; begins empty.
@@ -120,14 +126,14 @@ async fn answer(api: &Arc<Api>, request: Request<Incoming>) -> Response {
     let checked = api.tokens.check(&head.headers, needed(&head.method, head.uri.path()));
     let (name, refused) = match checked {
         Ok(caller) => (caller.name, None),
-        Err(Refused::Unknown) => return shut(body, Refused::Unknown.problem()).await.into_response(),
+        Err(Refused::Unknown) => return shut(api, body, Refused::Unknown.problem()).await.into_response(),
         Err(Refused::Role(name)) => (name.clone(), Some(Refused::Role(name))),
     };
     let caller = audit::Caller::new(name, &head.headers);
     let answered = caller.scope(async {
         match refused {
             None => routed(api, &head, body).await,
-            Some(refused) => told(api, &head, shut(body, refused.problem()).await).await,
+            Some(refused) => told(api, &head, shut(api, body, refused.problem()).await).await,
         }
     });
     let mut response = answered.await;
@@ -138,8 +144,8 @@ async fn answer(api: &Arc<Api>, request: Request<Incoming>) -> Response {
 }
 
 /// A refusal before the body was read: reads on for a while, or the client never hears it.
-async fn shut(mut body: Incoming, problem: Problem) -> Problem {
-    discard(&mut body, MODULE_BYTES, DISCARD_TIME).await;
+async fn shut(api: &Api, mut body: Incoming, problem: Problem) -> Problem {
+    discard(&mut body, api.module_bytes(), DISCARD_TIME).await;
     problem
 }
 

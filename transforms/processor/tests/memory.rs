@@ -5,7 +5,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use transforms::intake::child::{Bounds, Child};
+use transform_host::Limits;
+use transforms::intake::child::Child;
 use wasm_encoder::{
     CodeSection, Function, FunctionSection, Instruction, MemorySection, MemoryType, Module, TypeSection, ValType,
 };
@@ -78,8 +79,8 @@ fn many(count: usize) -> Vec<u8> {
     component(&functions((0..count).map(body)))
 }
 
-fn child(bounds: Bounds) -> Child {
-    Child::new(env!("CARGO_BIN_EXE_transforms").into(), bounds)
+fn child(limits: Limits) -> Child {
+    Child::new(env!("CARGO_BIN_EXE_transforms").into(), limits)
 }
 
 /// What this process takes, in bytes.
@@ -91,19 +92,24 @@ fn rss() -> usize {
 
 #[test]
 fn a_compile_bomb_costs_its_bounds_and_nothing_of_this_process() {
-    let small = Bounds { cpu: Duration::from_secs(3), memory: 192 << 20, wall: Duration::from_secs(40) };
+    let within = |cpu, compile_memory, wall| Limits {
+        compile_cpu: Duration::from_secs(cpu),
+        compile_memory,
+        compile_wall: Duration::from_secs(wall),
+        ..Limits::default()
+    };
+    let small = within(3, 192 << 20, 40);
     let bombs = [("huge function", huge(300_000)), ("many functions", many(300_000))];
     let before = rss();
     for (name, bomb) in bombs {
-        assert!(bomb.len() < 8 << 20, "{name} has {} bytes", bomb.len());
+        assert!(bomb.len() < small.module_bytes, "{name} has {} bytes", bomb.len());
         let begun = Instant::now();
         let refused = child(small.clone()).prove(&bomb).expect_err(name);
         assert_eq!(refused.check.name(), "compile", "{name}: {refused:?}");
         assert!(refused.text.contains("more than"), "{name}: {refused:?}");
         assert!(begun.elapsed() < Duration::from_secs(45), "{name} took {:?}", begun.elapsed());
         // The bound that it breaks where it has the time.
-        let patient = Bounds { cpu: Duration::from_secs(60), memory: 64 << 20, wall: PATIENCE };
-        let refused = child(patient).prove(&bomb).expect_err(name);
+        let refused = child(within(60, 64 << 20, PATIENCE.as_secs())).prove(&bomb).expect_err(name);
         assert!(refused.text.contains("bytes of memory"), "{name}: {refused:?}");
     }
     let grown = rss().saturating_sub(before);
@@ -112,18 +118,18 @@ fn a_compile_bomb_costs_its_bounds_and_nothing_of_this_process() {
 
 #[test]
 fn a_child_is_killed_when_its_time_is_up_and_dies_with_its_parent() {
-    let impatient = Bounds { wall: Duration::from_millis(300), ..Bounds::default() };
+    let impatient = Limits { compile_wall: Duration::from_millis(300), ..Limits::default() };
     let refused = child(impatient).prove(&huge(300_000)).unwrap_err();
     assert!(refused.text.contains("took longer than"), "{refused:?}");
     // Nobody else may start it: it would outlive nobody.
     let program = env!("CARGO_BIN_EXE_transforms");
-    let arguments = ["check-upload", "--parent", "1", "--cpu", "1", "--memory", "100000000"];
+    let arguments = ["check-upload", "--parent", "1", "--cpu", "1", "--memory", "100000000", "--file-bytes", "0"];
     let output = Command::new(program).args(arguments).output().unwrap();
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("the parent is gone"));
     // A shell that starts it and is killed takes it along: it waits for an upload that never comes.
     let fifo = fifo();
-    let script =
-        format!("{program} check-upload --parent $$ --cpu 5 --memory 100000000 < '{}' & echo $!; wait", fifo.display());
+    let bounds = "--cpu 5 --memory 100000000 --file-bytes 0";
+    let script = format!("{program} check-upload --parent $$ {bounds} < '{}' & echo $!; wait", fifo.display());
     let mut shell = Command::new("sh").args(["-c", &script]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(shell.stdout.take().unwrap()), &mut line).unwrap();
@@ -133,8 +139,9 @@ fn a_child_is_killed_when_its_time_is_up_and_dies_with_its_parent() {
         stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z') && !rest.trim().is_empty())
     };
     let limited = || {
-        std::fs::read_to_string(format!("/proc/{pid}/limits"))
-            .is_ok_and(|limits| limits.contains("Max open files            3"))
+        std::fs::read_to_string(format!("/proc/{pid}/limits")).is_ok_and(|limits| {
+            ["Max open files            3 ", "Max file size             0 "].iter().all(|line| limits.contains(line))
+        })
     };
     let until = Instant::now() + PATIENCE;
     while !limited() {

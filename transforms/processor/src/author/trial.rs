@@ -16,7 +16,6 @@ use super::report::{Counts, Judged, Line, Outcome, Output, Report};
 use crate::kafka::Input;
 use crate::logs::word;
 use crate::record::finish;
-use crate::rest::MODULE_BYTES;
 
 /// A module that runs out of time on so many orders is not asked about more: each costs a tenth of a second and more.
 const MAX_TIME_OUTS: usize = 10;
@@ -31,7 +30,7 @@ const MAX_LINES: usize = 100;
 /// # Errors
 /// When this machine cannot run WebAssembly.
 pub fn engine() -> anyhow::Result<Arc<Engine>> {
-    Ok(Engine::new(Limits { module_bytes: MODULE_BYTES, ..Limits::default() })?)
+    Ok(Engine::new(Limits::default())?)
 }
 
 /// A module that is ready for orders.

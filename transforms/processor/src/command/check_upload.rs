@@ -11,7 +11,6 @@ use transform_host::{Engine, Limits};
 
 use crate::intake::child::{Proven, Said};
 use crate::intake::refused;
-use crate::rest::MODULE_BYTES;
 
 /// It only ever has standard input, output and error; a limit of three opens no file and no socket any more.
 const OPEN_FILES: u64 = 3;
@@ -33,6 +32,9 @@ pub struct Args {
     /// Bytes of memory that may be filled
     #[arg(long)]
     pub memory: u64,
+    /// Bytes of a file that may be written
+    #[arg(long)]
+    pub file_bytes: u64,
 }
 
 /// Runs it. What it finds is on standard output, also when that is a refusal.
@@ -42,7 +44,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     bound(args)?;
     let mut wasm = Vec::new();
-    let limit = u64::try_from(MODULE_BYTES)?;
+    let limit = u64::try_from(Limits::default().module_bytes)?;
     std::io::stdin().take(limit + 1).read_to_end(&mut wasm).context("cannot read the upload")?;
     let said = check(&wasm)?;
     let mut out = std::io::stdout().lock();
@@ -63,7 +65,7 @@ fn bound(args: &Args) -> anyhow::Result<()> {
     let _ = nice(NICE);
     for (resource, soft, hard) in [
         (Resource::Core, 0, 0),
-        (Resource::Fsize, 0, 0),
+        (Resource::Fsize, args.file_bytes, args.file_bytes),
         // The first ends it with a signal that says why, the second without a word.
         (Resource::Cpu, args.cpu, args.cpu + 1),
         (Resource::Data, args.memory, args.memory),
@@ -77,7 +79,7 @@ fn bound(args: &Args) -> anyhow::Result<()> {
 }
 
 fn check(wasm: &[u8]) -> anyhow::Result<Said> {
-    let limits = Limits { module_bytes: MODULE_BYTES, ..Limits::default() };
+    let limits = Limits::default();
     // Without files there is no clock of processor time, so wall-clock time counts, of which a busy machine takes more.
     let start = limits.start.saturating_mul(limits.wall_factor).max(Duration::from_secs(1));
     let engine = Engine::without_files(Limits { start, ..limits })?;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use transform_host::Limits;
 
 use super::refused::{Check, Refused};
 
@@ -19,29 +20,11 @@ const LOOK: Duration = Duration::from_millis(5);
 /// What is read of its answer and of its last words. Both fit into a pipe, so it never waits for a reader.
 const ANSWER_BYTES: u64 = 48 * 1024;
 
-/// The bounds of one check.
-#[derive(Debug, Clone)]
-pub struct Bounds {
-    /// Processor time over all its threads, in whole seconds.
-    pub cpu: Duration,
-    /// Memory that it may fill.
-    pub memory: u64,
-    /// From start to end; a busy machine needs more than processor time.
-    pub wall: Duration,
-}
-
-impl Default for Bounds {
-    /// A shipped module takes a hundredth of the time and an eighth of the memory.
-    fn default() -> Self {
-        Self { cpu: Duration::from_secs(20), memory: 512 << 20, wall: Duration::from_secs(60) }
-    }
-}
-
 /// Starts such processes.
 #[derive(Debug, Clone)]
 pub struct Child {
     program: PathBuf,
-    bounds: Bounds,
+    limits: Limits,
 }
 
 /// What the child found out.
@@ -92,10 +75,10 @@ impl From<No> for Refused {
 }
 
 impl Child {
-    /// Checks run `program`, which is this one: only tests name another file of it.
+    /// Checks run `program`, which is this one: only tests name another file of it. Of the limits, those of compiling hold.
     #[must_use]
-    pub fn new(program: PathBuf, bounds: Bounds) -> Self {
-        Self { program, bounds }
+    pub fn new(program: PathBuf, limits: Limits) -> Self {
+        Self { program, limits }
     }
 
     /// Checks an upload in a process of its own. Blocks; must be called from a thread that stays until it returns, since
@@ -121,8 +104,8 @@ impl Child {
         let words = read(process.stderr.take());
         match ended.map_err(|error| failed("cannot watch the checking process", &error))? {
             None => Err(self.broke(
-                format!("checking it took longer than {} s", self.bounds.wall.as_secs()),
-                self.bounds.wall.as_secs().into(),
+                format!("checking it took longer than {} s", self.limits.compile_wall.as_secs()),
+                self.limits.compile_wall.as_secs().into(),
             )),
             Some(status) if status.success() => match serde_json::from_str::<Said>(&answer) {
                 Ok(Said::Proven(proven)) => Ok(proven),
@@ -137,8 +120,9 @@ impl Child {
         Command::new(&self.program)
             .arg("check-upload")
             .args(["--parent", &std::process::id().to_string()])
-            .args(["--cpu", &self.bounds.cpu.as_secs().max(1).to_string()])
-            .args(["--memory", &self.bounds.memory.to_string()])
+            .args(["--cpu", &self.limits.compile_cpu.as_secs().max(1).to_string()])
+            .args(["--memory", &self.limits.compile_memory.to_string()])
+            .args(["--file-bytes", &self.limits.compile_file_bytes.to_string()])
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -148,7 +132,7 @@ impl Child {
     }
 
     fn wait(&self, process: &mut Process) -> std::io::Result<Option<ExitStatus>> {
-        let until = Instant::now() + self.bounds.wall;
+        let until = Instant::now() + self.limits.compile_wall;
         loop {
             match process.try_wait()? {
                 Some(status) => return Ok(Some(status)),
@@ -162,7 +146,7 @@ impl Child {
     fn died(&self, status: ExitStatus, words: &str) -> Refused {
         const KILL: i32 = 9;
         const XCPU: i32 = 24;
-        let (cpu, memory) = (self.bounds.cpu.as_secs(), self.bounds.memory);
+        let (cpu, memory) = (self.limits.compile_cpu.as_secs(), self.limits.compile_memory);
         let out_of_memory = ["memory allocation of", "annot allocate memory", "WouldBlock"];
         if matches!(status.signal(), Some(XCPU | KILL)) {
             return self.broke(format!("compiling it takes more than {cpu} s of processor time"), cpu.into());

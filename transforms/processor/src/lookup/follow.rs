@@ -82,6 +82,23 @@ pub fn until(
     reading.until(next, Instant::now() + time).map_err(|ended| ended.in_words())
 }
 
+/// Of these keys, those whose first record in the topic lies at or behind `next` of its partition: where it lies. Blocks.
+///
+/// # Errors
+/// When the topic cannot be read in this time.
+pub fn newer(
+    brokers: &Brokers,
+    client_id: &str,
+    lookup: &Lookup,
+    (next, keys): (&BTreeMap<i32, i64>, &BTreeSet<Vec<u8>>),
+    time: Duration,
+) -> Result<Vec<(i32, i64)>, String> {
+    let reading = Reading::open(brokers, client_id, lookup).map_err(|ended| ended.in_words())?;
+    let firsts = reading.firsts(keys, Instant::now() + time).map_err(|ended| ended.in_words())?;
+    let is_newer = |(partition, offset): &(i32, i64)| next.get(partition).is_none_or(|next| offset >= next);
+    Ok(firsts.into_values().filter(is_newer).collect())
+}
+
 /// A consumer at some place of the topic, and what it has read so far.
 struct Reading {
     topic: String,
@@ -160,6 +177,32 @@ impl Reading {
             self.poll(POLL_WAIT, next)?;
         }
         Ok(self.table.snapshot())
+    }
+
+    /// Where each of these keys stands first, up to the end of each partition.
+    fn firsts(mut self, keys: &BTreeSet<Vec<u8>>, deadline: Instant) -> Result<BTreeMap<Vec<u8>, (i32, i64)>, Ended> {
+        let mut firsts = BTreeMap::new();
+        while self.ended.len() < self.partitions {
+            if Instant::now() >= deadline {
+                return Err(Ended::Slow(self.topic));
+            }
+            match self.consumer.poll(POLL_WAIT) {
+                Some(Ok(message)) => {
+                    if let Some(key) = message.key().and_then(|key| keys.get(key)) {
+                        firsts.entry(key.clone()).or_insert((message.partition(), message.offset()));
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    self.ended.insert(partition);
+                }
+                // The client gets over what it can by itself.
+                Some(Err(error)) => {
+                    tracing::debug!(kafka.topic = self.topic, error = %error, "lookup topic reports");
+                }
+                None => {}
+            }
+        }
+        Ok(firsts)
     }
 
     /// Takes in the next record, unless it is at or behind `end` of its partition.

@@ -4,15 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use service_kit::kafka::Brokers;
 use transform_host::Tables;
 
+use super::Followed;
 use super::table::Snapshot;
-use super::{Followed, follow};
-use crate::pipeline::spec::Lookup;
 
 /// The tables of one slot.
 #[derive(Default)]
@@ -26,11 +23,11 @@ pub type Taken = BTreeMap<String, Arc<Snapshot>>;
 
 /// What a dead letter says of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Told {
-    lookup: String,
-    topic: String,
+pub(super) struct Told {
+    pub(super) lookup: String,
+    pub(super) topic: String,
     /// For each partition the offset after the last record that the table had.
-    next: BTreeMap<i32, i64>,
+    pub(super) next: BTreeMap<i32, i64>,
 }
 
 impl SlotTables {
@@ -87,44 +84,11 @@ impl Tables for SlotTables {
     }
 }
 
-/// Tables as they were: for a replay.
-struct Replayed(BTreeMap<String, Arc<Snapshot>>);
-
-impl Tables for Replayed {
-    fn contains(&self, table: &str) -> bool {
-        self.0.contains_key(table)
-    }
-
-    fn get(&self, table: &str, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.get(table)?.get(key)
-    }
-}
-
-/// The tables that a dead letter was judged with, from its header `orderflow.lookups`. What compaction has removed since
-/// is missing in them: a replay soon after is exact, a late one is as near as the topics allow. Blocks.
-///
-/// # Errors
-/// When the header cannot be read, or a topic not in this time.
-pub fn replayed(
-    brokers: &Brokers,
-    client_id: &str,
-    header: &str,
-    (max_bytes, max_entries): (usize, usize),
-    time: Duration,
-) -> Result<Arc<dyn Tables>, String> {
-    let told: Vec<Told> = serde_json::from_str(header).map_err(|error| format!("orderflow.lookups: {error}"))?;
-    let mut tables = BTreeMap::new();
-    for Told { lookup, topic, next } in told {
-        let snapshot = follow::until(brokers, client_id, &Lookup { topic, max_bytes, max_entries }, &next, time);
-        tables.insert(lookup, snapshot?);
-    }
-    Ok(Arc::new(Replayed(tables)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lookup::table::Table;
+    use crate::pipeline::spec::Lookup;
 
     fn followed() -> Arc<Followed> {
         Arc::new(Followed::new(Lookup { topic: "customer-tiers".to_owned(), max_bytes: 1 << 20, max_entries: 10 }))

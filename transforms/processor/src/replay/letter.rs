@@ -1,21 +1,15 @@
 //! A dead letter: fetched by its address, and taken apart into the record as it was received and what was said of it.
 
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Instant;
 
-use anyhow::{Context, bail, ensure};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use anyhow::Context;
 use schemas::names::headers as names;
 use service_kit::kafka::Brokers;
 
-use super::{CLIENT, PATIENCE};
-use crate::kafka::{Input, Outgoing, client};
+use super::records::Reading;
+use crate::kafka::{Input, Outgoing};
 use crate::record::divert::Chain;
 
 /// Where a record lies: `TOPIC/PARTITION/OFFSET`.
@@ -87,57 +81,8 @@ impl fmt::Display for Said {
 /// # Errors
 /// When the broker does not answer, or there is no dead letter of `transforms` at the address.
 pub fn fetch(kafka: &Brokers, at: &Address) -> anyhow::Result<Letter> {
-    let (consumer, Range { start, end }) = open(kafka, &at.topic, at.partition)?;
-    ensure!(
-        (start..end).contains(&at.offset),
-        "partition {} of {} has the offsets {start} to {end}",
-        at.partition,
-        at.topic
-    );
-    read_from(&consumer, &at.topic, at.partition, at.offset)?;
-    let until = Instant::now() + PATIENCE;
-    let none = || format!("no committed record lies at {at}; a consumer shows which offsets have one");
-    while Instant::now() < until {
-        match consumer.poll(std::time::Duration::from_millis(100)) {
-            None => {}
-            Some(Err(KafkaError::PartitionEOF(_))) => bail!(none()),
-            Some(Err(error)) => bail!("cannot read {}: {error}", at.topic),
-            Some(Ok(message)) => {
-                ensure!(message.offset() == at.offset, none());
-                return Letter::of(Input::copy(&message, Arc::from(at.topic.as_str())))
-                    .with_context(|| format!("{at} is no dead letter of transforms"));
-            }
-        }
-    }
-    bail!("the broker did not send {at} in {} s", PATIENCE.as_secs())
-}
-
-/// Who reads one partition, in no group, and the offsets that are there now.
-pub(super) fn open(
-    kafka: &Brokers,
-    topic: &str,
-    partition: i32,
-) -> anyhow::Result<(BaseConsumer<client::Log>, Range<i64>)> {
-    let consumer: BaseConsumer<client::Log> = client::reader(kafka, CLIENT)
-        .create_with_context(client::Log::default())
-        .context("cannot make a Kafka consumer")?;
-    let unreachable = || format!("cannot read {topic} at {kafka}; is Kafka up, and is there such a topic?");
-    let asked = consumer.fetch_watermarks(topic, partition, PATIENCE);
-    let asked = asked.map_err(|error| client::last_words(&consumer, &error));
-    let (low, high) = asked.map_err(anyhow::Error::msg).with_context(unreachable)?;
-    Ok((consumer, low..high))
-}
-
-/// From now on a poll gives what lies at `offset` and behind it.
-pub(super) fn read_from(
-    consumer: &BaseConsumer<client::Log>,
-    topic: &str,
-    partition: i32,
-    offset: i64,
-) -> anyhow::Result<()> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
-    Ok(consumer.assign(&list)?)
+    let record = Reading::by_command(kafka).one(at)?;
+    Letter::of(record).with_context(|| format!("{at} is no dead letter of transforms"))
 }
 
 impl Said {

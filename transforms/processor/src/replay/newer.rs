@@ -9,7 +9,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use service_kit::kafka::Brokers;
 
-use super::letter::{Address, Letter, open, read_from};
+use super::letter::{Address, Letter};
+use super::records::{Reading, read_from};
 use crate::kafka::Input;
 
 /// All that was received since is looked through within this.
@@ -24,7 +25,7 @@ pub(super) fn newer(kafka: &Brokers, letter: &Letter) -> anyhow::Result<Option<A
     let (topic, partition) = (&letter.input.topic, letter.input.partition);
     let (_, version) = letter.input.received();
     let Some(key) = &letter.input.key else { return Ok(None) };
-    let (consumer, Range { start, end }) = open(kafka, topic, partition)?;
+    let (consumer, Range { start, end }) = Reading::by_command(kafka).open(topic, partition)?;
     let mut next = start.max(version + 1);
     read_from(&consumer, topic, partition, next)?;
     let until = Instant::now() + TIME;

@@ -15,7 +15,6 @@ use crate::lookup::Lookups;
 use crate::metrics::ModuleMetrics;
 use crate::pipeline::plan::{Materials, Plan};
 use crate::pipeline::topics;
-use crate::rest::MODULE_BYTES;
 use crate::work::{Factory as _, Hold, Tally};
 
 /// What is not ready by now is said to be missing: a table is read, say.
@@ -44,7 +43,7 @@ pub async fn through(site: &Site, letter: &Letter, name: &str) -> anyhow::Result
 }
 
 async fn judged(site: &Site, letter: &Letter, name: &str, tasks: &Tasks) -> anyhow::Result<Now> {
-    let engine = Engine::new(Limits { module_bytes: MODULE_BYTES, ..Limits::default() })?;
+    let engine = Engine::new(Limits::default())?;
     let catalog = state(&site.kafka, &engine, tasks).await?;
     let stored = catalog.pipeline(name).with_context(|| format!("there is no pipeline {name} any more"))?;
     let stored = stored.map_err(|reason| anyhow::anyhow!("pipeline {name} cannot be read: {reason}"))?;

@@ -1,11 +1,9 @@
-//! A dead letter as it was: the record through a worker of its own, with the schema, the modules, the parameters and the
-//! tables of then. So it is read, judged, finished and measured by what a slot does it with. What the letter does not say
-//! of its pipeline is looked for ([`super::setting`]); what only the broker can say, a replay does not show.
+//! A dead letter as it was: its record run ([`super::run`]) with the schema, the modules, the parameters and the tables of
+//! then. What the letter does not say of its pipeline is looked for ([`super::setting`]); what only the broker can say, a
+//! replay does not show.
 
 use std::collections::BTreeMap;
-use std::mem;
-use std::slice;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -16,25 +14,22 @@ use transform_host::{Engine, FaultKind, Limits, Module, Record, Tables, Verdict}
 
 use super::kind::Kind;
 use super::letter::{Letter, Said};
+use super::run::{Ground, Ran, Run, Shown, likeliest};
 use super::setting::{self, Basis, Setting};
-use super::stepwise::{FUEL, Stepwise};
+use super::stepwise::{Course, FUEL};
 use super::topics::{self, Topics};
-use super::{Fetched, Site, state};
-use crate::author::fields::Change;
-use crate::author::orders::Shape;
+use super::{CLIENT, Fetched, Site, state};
 use crate::kafka::Outgoing;
-use crate::pipeline::spec::Spec;
+use crate::lookup::{Lookups, Moved, Then};
 use crate::record::divert::Chain;
-use crate::record::finish::Output;
 use crate::record::judge::{Judge, Unjudged};
-use crate::record::worker::{DEADLINE, Named, TOO_LARGE, Worker, options};
-use crate::record::writers::Writers;
-use crate::rest::MODULE_BYTES;
-use crate::state::catalog::Catalog;
-use crate::work::{Hold, Tally, Work as _};
+use crate::record::worker::{DEADLINE, TOO_LARGE};
+use crate::work::{Hold, Tally};
 
 /// Time never ends a replay before its fuel does.
 const NEVER: Duration = Duration::from_secs(600);
+/// A table is read within this.
+const TABLE_TIME: Duration = Duration::from_secs(30);
 /// What a replay of the reading alone stops for.
 const READ: &str = "it was read";
 
@@ -47,17 +42,8 @@ pub struct Replayed {
     pub end: End,
     /// How near what it ran in is to what the letter's worker had.
     pub basis: Basis,
-}
-
-/// One module.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
-    /// `name@version+sha256:<first 12 digits>`.
-    pub module: String,
-    /// What it used.
-    pub fuel: u64,
-    /// What is different in what came out, where exactly one record did.
-    pub changes: Vec<Change>,
+    /// The tables in which it may have missed what was there then.
+    pub moved: Vec<Moved>,
 }
 
 /// Where a replay ended.
@@ -112,16 +98,9 @@ pub async fn run(site: &Site, letter: &Letter, with: Option<Vec<u8>>) -> anyhow:
     let registry = Registry::new(&site.registry).context("cannot make a client for the schema registry")?;
     let written = letter.input.value.as_deref().and_then(|value| framing::split(value).ok()).map(|(id, _)| id);
     let schemas = Fetched::get(&registry, written.into_iter().chain([chain.schema])).await?;
-    let text = schemas.0.get(&chain.schema).cloned();
-    let text = text.with_context(|| format!("the schema registry has no schema {} any more", chain.schema))?;
     let kind = Kind::of(&letter.said.class);
-    let rerun = Rerun {
-        letter: letter.clone(),
-        schema: chain.schema,
-        kind,
-        shape: Arc::new(Shape::parse(&text)?),
-        schemas: Arc::new(schemas),
-    };
+    let run = Run::new(letter.input.clone(), chain.schema, schemas)?;
+    let rerun = Rerun { run, said: letter.said.clone(), kind };
     if kind == Kind::Unread {
         return rerun.reading(&Topics::of(site, &registry, &[]).await);
     }
@@ -130,27 +109,25 @@ pub async fn run(site: &Site, letter: &Letter, with: Option<Vec<u8>>) -> anyhow:
     let found = Found::of((site, &registry), (letter, chain), engine, &tasks).await;
     tasks.stop();
     let found = found?;
-    tokio::task::spawn_blocking(move || rerun.through(&found, with.as_deref())).await.context("the replay broke")?
+    let through = move || -> anyhow::Result<Replayed> {
+        let replayed = rerun.through(&found, with.as_deref())?;
+        let moved = found.then.as_ref().map(|then| then.moved()).transpose().map_err(anyhow::Error::msg)?;
+        Ok(Replayed { moved: moved.unwrap_or_default(), ..replayed })
+    };
+    tokio::task::spawn_blocking(through).await.context("the replay broke")?
 }
 
 fn limits() -> Limits {
-    Limits {
-        module_bytes: MODULE_BYTES,
-        call_base: NEVER,
-        call_max: NEVER,
-        start: NEVER,
-        hunt: NEVER,
-        ..Limits::default()
-    }
+    Limits { call_base: NEVER, call_max: NEVER, start: NEVER, hunt: NEVER, ..Limits::default() }
 }
 
 /// What is found of a letter's pipeline.
 struct Found {
-    engine: Arc<Engine>,
-    catalog: Arc<Catalog>,
+    ground: Ground,
     settings: Vec<Setting>,
-    topics: Topics,
     tables: Arc<dyn Tables>,
+    /// The same, where they are those of then.
+    then: Option<Arc<Then>>,
 }
 
 impl Found {
@@ -164,106 +141,58 @@ impl Found {
         let settings = setting::all(&catalog, chain)?;
         let topics = Topics::of(site, registry, &settings).await;
         // A letter that names no module names no table either.
-        let tables = if chain.steps.is_empty() {
+        let (tables, then) = if chain.steps.is_empty() {
             let spec = settings.first().and_then(|setting| setting.spec.as_ref());
-            topics::tables_now(site, spec, tasks).await?
+            let lookups = Lookups::new(site.kafka.clone(), CLIENT.to_owned(), tasks.clone());
+            (topics::tables_now(&lookups, spec, TABLE_TIME).await?, None)
         } else {
-            topics::tables_then(site, letter).await?
+            let then = topics::tables_then(site, letter).await?;
+            (Arc::clone(&then) as Arc<dyn Tables>, Some(then))
         };
-        Ok(Self { engine, catalog, settings, topics, tables })
+        Ok(Self { ground: Ground { engine, catalog, topics }, settings, tables, then })
     }
 }
 
 struct Rerun {
-    letter: Letter,
-    /// The id of the main output's schema.
-    schema: u32,
+    run: Run,
+    /// What the letter says of its end.
+    said: Said,
     kind: Kind,
-    shape: Arc<Shape>,
-    schemas: Arc<Fetched>,
 }
 
 impl Rerun {
     /// Of a record that could not be read: no module had a part in it.
     fn reading(&self, topics: &Topics) -> anyhow::Result<Replayed> {
-        let end = self.end(Box::new(Nobody), self.output()?, BTreeMap::new(), (topics, None))?;
-        Ok(Replayed { steps: Vec::new(), end, basis: Basis::Same })
+        let outputs = (self.run.output()?, BTreeMap::new());
+        let end = match self.run.judged(Box::new(Nobody), outputs, (topics, None)) {
+            Ok((tally, out)) => ended(tally, out, topics)?,
+            Err(Hold::Fail(why)) if why == READ => End::Read,
+            Err(hold) => bail!("{hold}"),
+        };
+        Ok(Replayed { steps: Vec::new(), end, basis: Basis::Same, moved: Vec::new() })
     }
 
     /// In the first setting in which it ends as the letter says, or else in the first one that can be had.
     fn through(&self, found: &Found, with: Option<&[u8]>) -> anyhow::Result<Replayed> {
-        let with = with.map(|wasm| found.engine.load(wasm)).transpose()?;
-        let mut otherwise: Option<anyhow::Result<Replayed>> = None;
-        for setting in &found.settings {
-            let replayed = match self.within(found, setting, with.as_ref()) {
-                Ok(replayed) if with.is_some() || replayed.is_as(&self.letter.said) => return Ok(replayed),
-                replayed => replayed,
-            };
-            otherwise = Some(match otherwise {
-                Some(Ok(first)) => Ok(first),
-                Some(Err(first)) => replayed.or(Err(first)),
-                None => replayed,
-            });
-        }
-        otherwise.context("nothing is known of its pipeline")?
+        let with = with.map(|wasm| found.ground.engine.load(wasm)).transpose()?;
+        let tries = found.settings.iter().map(|setting| self.within(found, setting, with.as_ref()));
+        let replayed = likeliest(tries, |replayed| with.is_some() || replayed.is_as(&self.said));
+        replayed.context("nothing is known of its pipeline")?
     }
 
     fn within(&self, found: &Found, setting: &Setting, with: Option<&Arc<Module>>) -> anyhow::Result<Replayed> {
-        let (output, spec) = (self.output()?, setting.spec.as_ref());
-        let named = found.topics.named(spec, &self.shape.text)?;
         let failed = setting.behind.checked_sub(1);
-        let mut steps = setting.steps.clone();
+        let mut course = Course::of(setting.steps.clone());
         if with.is_some() {
             // What another module makes of the record is asked, not what those behind it would.
-            steps.truncate(setting.behind);
+            course.steps.truncate(setting.behind);
         }
-        let shown: Arc<Mutex<Vec<Shown>>> = Arc::default();
-        let judge = Stepwise {
-            engine: Arc::clone(&found.engine),
-            catalog: Arc::clone(&found.catalog),
-            shape: Arc::clone(&self.shape),
-            options: options(&output, &named, Arc::clone(&found.tables)),
-            steps,
-            with: failed.zip(with.cloned()),
-            late: failed.filter(|_| self.kind == Kind::Module(FaultKind::Deadline)),
-            shown: Arc::clone(&shown),
-            last: None,
-        };
-        let end = self.end(Box::new(judge), output, named, (&found.topics, spec))?;
-        let steps = mem::take(&mut *shown.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Replayed { steps, end, basis: setting.basis.clone() })
-    }
-
-    fn output(&self) -> anyhow::Result<Output> {
-        Output::new(self.schema, &self.shape.text).map_err(anyhow::Error::msg)
-    }
-
-    /// What a worker makes of the record, which knows this of its topics.
-    fn end(
-        &self,
-        judge: Box<dyn Judge>,
-        output: Output,
-        named: BTreeMap<String, Named>,
-        (topics, spec): (&Topics, Option<&Spec>),
-    ) -> anyhow::Result<End> {
-        let mut worker = Worker {
-            pipeline: String::new(),
-            commit_interval: Duration::ZERO,
-            routes: topics.routes(spec),
-            output,
-            named,
-            writers: Writers::new(Arc::clone(&self.schemas) as _, Arc::from(self.shape.text.as_str())),
-            judge,
-            // Whose fault it is stands in the letter already.
-            parameters: BTreeMap::new(),
-            makers: Vec::new(),
-        };
-        let mut out = Vec::new();
-        match worker.apply(slice::from_ref(&self.letter.input), &mut out) {
-            Ok(tally) => ended(tally, out, topics),
-            Err(Hold::Fail(why)) if why == READ => Ok(End::Read),
-            Err(hold) => bail!("{hold}"),
-        }
+        course.with = failed.zip(with.cloned());
+        course.late = failed.filter(|_| self.kind == Kind::Module(FaultKind::Deadline));
+        let (ground, tables) = (&found.ground, Arc::clone(&found.tables));
+        let Ran { steps, tally, out } = self.run.within(ground, setting.spec.as_ref(), tables, course)?;
+        let end = ended(tally, out, &ground.topics)?;
+        Ok(Replayed { steps, end, basis: setting.basis.clone(), moved: Vec::new() })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a dead letter does not say of its pipeline: the topics that it wrote, the names by which modules sent there, and
 //! the steps beside those that the record went through. The pipeline's versions say it: the stored one, and those that ran
-//! before. Which of them was the letter's shows in its modules, and in the end that a replay comes to.
+//! before. Which of them was the letter's shows in its modules, and in the end that a replay comes to; a record that was
+//! written names its modules only, so that all else of it is looked for here, too.
 
 use anyhow::bail;
 use transform_host::When;
@@ -45,24 +46,62 @@ pub(super) struct Part {
     pub(super) when: Option<When>,
 }
 
+/// What is known of a pipeline.
+struct Versions {
+    /// The one that is stored, or why there is none.
+    stored: Result<Known, String>,
+    /// Those that ran before, the latest first.
+    earlier: Vec<Known>,
+}
+
+/// What a version says.
+type Known = (Spec, Vec<Part>);
+
+impl Versions {
+    fn of(catalog: &Catalog, pipeline: &str) -> Self {
+        let stored = stored(catalog, pipeline);
+        let ran = catalog.facts(pipeline).ran.into_iter().filter_map(|ran| known(pipeline, &ran.version).ok());
+        let earlier = ran.filter(|version| stored.as_ref() != Ok(version)).collect();
+        Self { stored, earlier }
+    }
+
+    /// All of them, the likeliest first. `now` is how near the stored one is.
+    fn all(&self, now: &Basis) -> impl Iterator<Item = (Known, Basis)> {
+        let stored = self.stored.iter().map(|version| (version.clone(), now.clone()));
+        stored.chain(self.earlier.iter().map(|version| (version.clone(), Basis::Earlier)))
+    }
+}
+
+impl Setting {
+    /// Whether it has these modules, in their order, whatever they are told.
+    pub(super) fn has(&self, labels: &[&str]) -> bool {
+        behind(&self.steps, labels, |step, label| step.link.module == **label).is_some()
+    }
+}
+
+/// The settings that a record of this topic may have been written in, the likeliest first; none where no version of the
+/// pipeline that is known writes there. It went through all that it came to.
+pub(super) fn writing(catalog: &Catalog, pipeline: &str, topic: &str) -> Vec<Setting> {
+    let writes = |spec: &Spec| spec.output == topic || spec.outputs.values().any(|output| output == topic);
+    let versions = Versions::of(catalog, pipeline);
+    let writing = versions.all(&Basis::Same).filter(|((spec, _), _)| writes(spec));
+    writing.map(|((spec, steps), basis)| Setting { spec: Some(spec), behind: steps.len(), steps, basis }).collect()
+}
+
 /// The settings that a letter may come from, the likeliest first; at least one.
 ///
 /// # Errors
 /// When neither the letter nor a pipeline names modules.
 pub(super) fn all(catalog: &Catalog, chain: &Chain) -> anyhow::Result<Vec<Setting>> {
     let (pipeline, links) = (&chain.pipeline, &chain.steps);
-    let stored = stored(catalog, pipeline);
-    let ran = catalog.facts(pipeline).ran.into_iter().filter_map(|ran| known(pipeline, &ran.version).ok());
-    let earlier = ran.filter(|version| stored.as_ref() != Ok(version));
+    let versions = Versions::of(catalog, pipeline);
     let now = if links.is_empty() { Basis::Now } else { Basis::Same };
-    let versions = stored.clone().into_iter().map(|version| (version, now.clone()));
-    let versions = versions.chain(earlier.map(|version| (version, Basis::Earlier)));
-    let fitting = versions.filter_map(|((spec, steps), basis)| {
-        let behind = behind(&steps, links)?;
+    let fitting = versions.all(&now).filter_map(|((spec, steps), basis)| {
+        let behind = behind(&steps, links, |step, link| step.link == *link)?;
         Some(Setting { spec: Some(spec), steps, behind, basis })
     });
     let mut settings: Vec<Setting> = fitting.collect();
-    let (spec, basis) = match stored {
+    let (spec, basis) = match versions.stored {
         Ok((spec, _)) => (Some(spec), Basis::Changed),
         Err(why) if settings.is_empty() && links.is_empty() => {
             bail!("the letter names no modules, and {why}, which would")
@@ -77,7 +116,7 @@ pub(super) fn all(catalog: &Catalog, chain: &Chain) -> anyhow::Result<Vec<Settin
     Ok(settings)
 }
 
-fn stored(catalog: &Catalog, pipeline: &str) -> Result<(Spec, Vec<Part>), String> {
+fn stored(catalog: &Catalog, pipeline: &str) -> Result<Known, String> {
     match catalog.pipeline(pipeline) {
         Some(Ok(stored)) => known(pipeline, &Version::of(&stored)),
         Some(Err(reason)) => Err(format!("pipeline {pipeline} cannot be read ({reason})")),
@@ -85,8 +124,7 @@ fn stored(catalog: &Catalog, pipeline: &str) -> Result<(Spec, Vec<Part>), String
     }
 }
 
-/// What a version says.
-fn known(pipeline: &str, version: &Version) -> Result<(Spec, Vec<Part>), String> {
+fn known(pipeline: &str, version: &Version) -> Result<Known, String> {
     let faults = |faults: Vec<spec::Fault>| {
         let faults: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.key, fault.message)).collect();
         format!("pipeline {pipeline} cannot be read ({})", faults.join("; "))
@@ -108,9 +146,9 @@ fn label(pin: &Pin) -> String {
 }
 
 /// How many of the steps it takes to have all of these modules, in their order; `None` where they are not all there.
-fn behind(steps: &[Part], links: &[Link]) -> Option<usize> {
+fn behind<T>(steps: &[Part], wanted: &[T], is: impl Fn(&Part, &T) -> bool) -> Option<usize> {
     let mut rest = steps.iter().enumerate();
-    links.iter().try_fold(0, |_, link| rest.find(|(_, step)| step.link == *link).map(|(at, _)| at + 1))
+    wanted.iter().try_fold(0, |_, wanted| rest.find(|(_, step)| is(step, wanted)).map(|(at, _)| at + 1))
 }
 
 #[cfg(test)]
@@ -203,6 +241,24 @@ mod tests {
     }
 
     #[test]
+    fn a_written_record_comes_from_a_version_that_writes_its_topic_and_has_its_modules_whatever_they_are_told() {
+        let (now, before) = (stored("1.0.0", false), stored("1.0.0", true));
+        let catalog = catalog(Some(&now), &[now.clone(), before, stored("0.9.0", false)]);
+        let found = |topic: &str, labels: &[&str]| {
+            let label = |name: &&str| format!("{name}+sha256:abababababab");
+            let labels: Vec<String> = labels.iter().map(label).collect();
+            let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+            let writing = writing(&catalog, "p", topic).into_iter().filter(|setting| setting.has(&labels));
+            writing.map(|setting| (setting.basis, setting.behind)).collect::<Vec<_>>()
+        };
+        let (same, earlier) = ((Basis::Same, 3), (Basis::Earlier, 3));
+        assert_eq!(found("out", &["other@1.0.0", "a@1.0.0", "other@1.0.0"]), [same, earlier.clone()]);
+        assert_eq!(found("out", &["a@0.9.0"]), std::slice::from_ref(&earlier));
+        assert_eq!(found("vip", &["a@1.0.0"]), [earlier], "it does not write there any more");
+        assert!(found("out", &["a@1.0.0", "a@1.0.0"]).is_empty() && found("in", &["a@1.0.0"]).is_empty());
+    }
+
+    #[test]
     fn a_letters_modules_must_stand_in_their_order() {
         let part = |name: &str| Part {
             link: Link { module: name.to_owned(), parameters: std::collections::BTreeMap::new() },
@@ -218,7 +274,7 @@ mod tests {
             (&["x"], None),
         ] {
             let links: Vec<Link> = names.iter().map(|name| part(name).link).collect();
-            assert_eq!(behind(&steps, &links), expected, "{names:?}");
+            assert_eq!(behind(&steps, &links, |step, link| step.link == *link), expected, "{names:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Judges a record step by step, so that each module's part in it can be shown: by the first module, by the first two, and
 //! so on, each time as a chain. So the last verdict is the chain's own, with all its rules on what comes out of one record,
-//! and what a step costs is the difference. They run on fuel, so the same record ends the same way on every machine.
+//! and what a step costs is the difference. For a dead letter they run on fuel, so the same record ends the same way on
+//! every machine.
 //!
 //! A time-out has no such number: how far a module came in its time depends on the machine. It is run with twenty times
 //! the fuel that the module needs for an ordinary record, and what is still running then is as good as endless.
@@ -15,7 +16,7 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema::ResolvedSchema;
 use transform_host::{Chain, Engine, FaultKind, Module, Options, Passed, Record, Rejection, Step, Verdict};
 
-use super::rerun::Shown;
+use super::run::Shown;
 use super::setting::Part;
 use crate::author::fields::{self, Change, Field};
 use crate::author::orders::Shape;
@@ -34,21 +35,40 @@ const TIMES: u64 = 20;
 /// A median of no fuel is none; a call costs some in any case.
 const LEAST: u64 = 1_000;
 
-/// The modules of a replay.
+/// Whether nobody waits for what comes of it any more.
+pub(super) type IsOver = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// The modules of a run.
 pub(super) struct Stepwise {
     pub(super) engine: Arc<Engine>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) shape: Arc<Shape>,
     pub(super) options: Options,
+    pub(super) course: Course,
+    /// The modules that the record came to.
+    pub(super) shown: Arc<Mutex<Vec<Shown>>>,
+    /// The chain of the last verdict.
+    pub(super) last: Option<Chain>,
+}
+
+/// Which modules, and what of them is looked at.
+pub(super) struct Course {
     pub(super) steps: Vec<Part>,
     /// What stands for the module at this place.
     pub(super) with: Option<(usize, Arc<Module>)>,
     /// The place of the module that ran out of time.
     pub(super) late: Option<usize>,
-    /// The modules that the record came to.
-    pub(super) shown: Arc<Mutex<Vec<Shown>>>,
-    /// The chain of the last verdict.
-    pub(super) last: Option<Chain>,
+    /// Where the record goes whose way is shown, should several come out of one: the outputs as modules call them, the main
+    /// one without a name. Empty: then there is nothing to show.
+    pub(super) towards: Vec<Option<String>>,
+    pub(super) is_over: IsOver,
+}
+
+impl Course {
+    /// Through these modules, for as long as it takes.
+    pub(super) fn of(steps: Vec<Part>) -> Self {
+        Self { steps, with: None, late: None, towards: Vec::new(), is_over: Arc::new(|| false) }
+    }
 }
 
 impl Judge for Stepwise {
@@ -76,7 +96,8 @@ impl Stepwise {
     fn verdict(&mut self, record: &Record) -> anyhow::Result<Verdict> {
         self.engine.set_fuel(FUEL);
         let (mut stand, mut used) = (vec![record.clone()], 0);
-        for place in 0..self.steps.len() {
+        for place in 0..self.course.steps.len() {
+            ensure!(!(self.course.is_over)(), "nobody waits for it any more");
             if let Some(verdict) = self.endless(place, &stand)? {
                 return Ok(verdict);
             }
@@ -85,8 +106,10 @@ impl Stepwise {
             let verdict = judged(&mut chain, record)?;
             let all = self.engine.take_used();
             self.last = Some(chain);
-            let emitted = if let Verdict::Emit(records) = &verdict { records.as_slice() } else { &[] };
-            self.show(place, all.saturating_sub(used), &stand, emitted)?;
+            if self.came_to(place, &verdict) {
+                let emitted = if let Verdict::Emit(records) = &verdict { records.as_slice() } else { &[] };
+                self.show(place, all.saturating_sub(used), &stand, emitted)?;
+            }
             used = all;
             match verdict {
                 Verdict::Emit(records) => stand = records,
@@ -98,7 +121,7 @@ impl Stepwise {
 
     /// The verdict of the module that ran out of time once, if it runs out of what is as good as endless for it.
     fn endless(&self, place: usize, stand: &[Record]) -> anyhow::Result<Option<Verdict>> {
-        if self.late != Some(place) {
+        if self.course.late != Some(place) {
             return Ok(None);
         }
         let median = self.median(&mut self.chain(place..place + 1, false)?)?;
@@ -143,31 +166,55 @@ impl Stepwise {
         let step = |(place, part): (usize, &Part)| -> anyhow::Result<Step> {
             let module = self.module(place, part)?;
             // The letter proves that the record came to the module that another one stands for.
-            let stands_in = self.with.as_ref().is_some_and(|(at, _)| *at == place);
+            let stands_in = self.course.with.as_ref().is_some_and(|(at, _)| *at == place);
             let when = part.when.clone().filter(|_| asked && !stands_in);
             let alias = module.description().name.clone();
             Ok(Step { when, ..Step::new(alias, module, part.link.parameters.clone()) })
         };
-        let steps = self.steps.iter().enumerate().skip(places.start).take(places.len());
+        let steps = self.course.steps.iter().enumerate().skip(places.start).take(places.len());
         let steps = steps.map(step).collect::<anyhow::Result<Vec<Step>>>()?;
         Ok(Chain::with_options(&self.engine, steps, &self.shape.text, self.options.clone())?)
     }
 
     fn module(&self, place: usize, part: &Part) -> anyhow::Result<Arc<Module>> {
-        match &self.with {
+        match &self.course.with {
             Some((at, module)) if *at == place => Ok(Arc::clone(module)),
             Some(_) | None => stored(&self.catalog, &part.link.module),
         }
     }
 
-    /// Keeps what there is to show of a step. One that used no fuel was not come to: its predicate let the record by.
+    /// Whether the module at this place, the last one, had a part in it. Its predicate may have let the record by.
+    fn came_to(&self, place: usize, verdict: &Verdict) -> bool {
+        match verdict {
+            Verdict::Emit(records) => match self.on_the_way(records) {
+                Some(record) => record.passed.has(place),
+                None => records.iter().any(|record| record.passed.has(place)),
+            },
+            // Those before it had let the record on.
+            Verdict::Drop { .. } | Verdict::Reject(_) => true,
+        }
+    }
+
+    /// The record of these whose way is shown.
+    fn on_the_way<'r>(&self, records: &'r [Record]) -> Option<&'r Record> {
+        if let [only] = records {
+            return Some(only);
+        }
+        let goes =
+            |record: &&Record| self.course.towards.iter().any(|output| output.as_deref() == record.output.as_deref());
+        let mut going = records.iter().filter(goes);
+        going.next().filter(|_| going.next().is_none())
+    }
+
+    /// Keeps what there is to show of a step.
     fn show(&self, place: usize, fuel: u64, before: &[Record], after: &[Record]) -> anyhow::Result<()> {
-        let Some(part) = self.steps.get(place).filter(|_| fuel > 0) else { return Ok(()) };
-        let changes = match (before, after) {
-            ([before], [after]) => self.changes(before, after)?,
-            _ => Vec::new(),
-        };
+        let Some(part) = self.course.steps.get(place) else { return Ok(()) };
         let module = self.module(place, part)?.label();
+        let changes = match (self.on_the_way(before), self.on_the_way(after)) {
+            (Some(before), Some(after)) => self.changes(before, after)?,
+            _ if self.course.towards.is_empty() || after.is_empty() => Vec::new(),
+            _ => bail!("{module} makes several records of one, and which of them became this one is not known"),
+        };
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).push(Shown { module, fuel, changes });
         Ok(())
     }

@@ -8,22 +8,19 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use schemas::names::topics::ORDERS_DROPPED;
 use schemas::registry::Registry;
-use service_kit::Tasks;
 use transform_host::Tables;
 
 use super::letter::Letter;
 use super::setting::Setting;
 use super::{CLIENT, PATIENCE, Site};
 use crate::kafka::client;
-use crate::lookup::{Lookups, SlotTables, replayed};
+use crate::lookup::{Lookups, Reader, SlotTables, Then};
 use crate::pipeline::spec::Spec;
 use crate::pipeline::topics;
 use crate::record::worker::{Named, Route, Routes};
 
 /// A table that was larger was not looked up in.
 const TABLE: (usize, usize) = (256 << 20, 10_000_000);
-/// A table is read within this.
-const READ: Duration = Duration::from_secs(30);
 /// What the main output is called where nobody knows its topic.
 const UNKNOWN: &str = "its topic";
 
@@ -37,18 +34,22 @@ pub(super) struct Topics {
 impl Topics {
     /// Asks the registry and the broker.
     pub(super) async fn of(site: &Site, registry: &Registry, settings: &[Setting]) -> Self {
-        let specs = || settings.iter().filter_map(|setting| setting.spec.as_ref());
-        let named: BTreeSet<&String> = specs().flat_map(|spec| spec.outputs.values()).collect();
+        let written: BTreeSet<String> = specs(settings).flat_map(topics::written).collect();
+        let written: Vec<String> = written.into_iter().collect();
+        let limits = topics::limits(&client::base(&site.kafka, CLIENT), &written).await;
+        Self { limits, ..Self::of_written(registry, settings).await }
+    }
+
+    /// The same for a record that its topic took: so its size is none too large, and only the registry is asked.
+    pub(super) async fn of_written(registry: &Registry, settings: &[Setting]) -> Self {
+        let named: BTreeSet<&String> = specs(settings).flat_map(|spec| spec.outputs.values()).collect();
         let mut schemas = BTreeMap::new();
         for topic in named {
             let latest = registry.latest(&format!("{topic}-value")).await;
             let latest = latest.map(|found| (found.id, found.schema)).map_err(|error| error.to_string());
             schemas.insert(topic.clone(), latest);
         }
-        let written: BTreeSet<String> = specs().flat_map(topics::written).collect();
-        let written: Vec<String> = written.into_iter().collect();
-        let limits = topics::limits(&client::base(&site.kafka, CLIENT), &written).await;
-        Self { schemas, limits }
+        Self { schemas, limits: BTreeMap::new() }
     }
 
     /// Where things go, by this config.
@@ -82,20 +83,29 @@ impl Topics {
     }
 }
 
-/// The tables that the letter names, as they were.
-pub(super) async fn tables_then(site: &Site, letter: &Letter) -> anyhow::Result<Arc<dyn Tables>> {
-    let (kafka, told) = (site.kafka.clone(), letter.lookups.clone());
-    let read = move || replayed(&kafka, CLIENT, &told, TABLE, PATIENCE);
-    tokio::task::spawn_blocking(read).await.context("the replay broke")?.map_err(anyhow::Error::msg)
+fn specs(settings: &[Setting]) -> impl Iterator<Item = &Spec> {
+    settings.iter().filter_map(|setting| setting.spec.as_ref())
 }
 
-/// The tables of a pipeline, as they are.
-pub(super) async fn tables_now(site: &Site, spec: Option<&Spec>, tasks: &Tasks) -> anyhow::Result<Arc<dyn Tables>> {
-    let lookups = Lookups::new(site.kafka.clone(), CLIENT.to_owned(), tasks.clone());
+/// The tables that the letter names, as they were.
+pub(super) async fn tables_then(site: &Site, letter: &Letter) -> anyhow::Result<Arc<Then>> {
+    let (brokers, told) = (site.kafka.clone(), letter.lookups.clone());
+    let reader = Reader { brokers, client_id: CLIENT.to_owned(), most: TABLE, time: PATIENCE };
+    let read = tokio::task::spawn_blocking(move || Then::read(reader, &told));
+    let then = read.await.context("the replay broke")?.map_err(anyhow::Error::msg)?;
+    Ok(Arc::new(then))
+}
+
+/// The tables of a pipeline, as they are. Each must be read within `time`.
+pub(super) async fn tables_now(
+    lookups: &Arc<Lookups>,
+    spec: Option<&Spec>,
+    time: Duration,
+) -> anyhow::Result<Arc<dyn Tables>> {
     let mut tables = BTreeMap::new();
     for (name, lookup) in spec.into_iter().flat_map(|spec| &spec.lookups) {
         let table = lookups.open(lookup).map_err(anyhow::Error::msg)?;
-        table.ready(READ).await.map_err(|why| anyhow!("lookup {name}: {why}"))?;
+        table.ready(time).await.map_err(|why| anyhow!("lookup {name}: {why}"))?;
         tables.insert(name.clone(), table);
     }
     let tables = SlotTables::new(tables);

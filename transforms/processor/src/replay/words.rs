@@ -8,8 +8,9 @@ use super::now::Now;
 use super::rerun::{Came, End, Replayed};
 use super::setting::Basis;
 use crate::author::show::plain;
+use crate::lookup::Moved;
 
-/// Records that are told one by one.
+/// Records that are told one by one, and addresses.
 const EACH: usize = 3;
 
 /// How a replay ended.
@@ -28,6 +29,9 @@ pub fn verdict(replayed: &Replayed, letter: &Letter, with: bool, text: &mut Stri
     let _ = writeln!(text, "now:  {}", end(&replayed.end));
     if let Some(note) = note(replayed, letter) {
         let _ = writeln!(text, "note: {note}");
+    }
+    for moved in &replayed.moved {
+        let _ = writeln!(text, "tables: {}", has_moved_on(moved));
     }
     let same = replayed.is_as(&letter.said);
     let (ended, words) = match Kind::of(&letter.said.class) {
@@ -104,6 +108,18 @@ fn note(replayed: &Replayed, letter: &Letter) -> Option<String> {
     }
 }
 
+/// Of a table that does not have any more what it may have had.
+fn has_moved_on(Moved { lookup, topic, at }: &Moved) -> String {
+    let each = at.iter().take(EACH).map(|(partition, offset)| format!("{topic}/{partition}/{offset}"));
+    let each: Vec<String> = each.chain((at.len() > EACH).then(|| "…".to_owned())).collect();
+    let (keys, has) = if at.len() == 1 { ("a key", "has") } else { ("keys", "have") };
+    format!(
+        "{lookup} has moved on since: {keys} that it was asked for {has} newer records only ({}); if there was a value \
+         then, it was overwritten and is not there any more",
+        each.join(", ")
+    )
+}
+
 /// Of what comes out now, and was too large then.
 fn too_large(came: &[Came]) -> (Ended, String) {
     let (ended, words) = match came.iter().all(|came| came.most.is_some()) {
@@ -165,7 +181,7 @@ mod tests {
     }
 
     fn replayed(end: End) -> Replayed {
-        Replayed { steps: Vec::new(), end, basis: Basis::Same }
+        Replayed { steps: Vec::new(), end, basis: Basis::Same, moved: Vec::new() }
     }
 
     fn told(then: &Said, end: End, with: bool) -> (Ended, String) {
@@ -205,6 +221,30 @@ mod tests {
         assert!(ended == Ended::Unseen && text.contains("whether it is too large is not known"), "{text}");
         let (ended, text) = told(&said("orderflow.UnknownSchema", "no"), End::Read, false);
         assert!(ended == Ended::Otherwise && text.starts_with("now:  it can be read; --now"), "{text}");
+    }
+
+    #[test]
+    fn a_table_that_has_moved_on_is_told_with_where_its_newer_records_lie_whichever_module_ran() {
+        let moved = |at: &[(i32, i64)]| {
+            let (lookup, topic) = ("tiers".to_owned(), "customer-tiers".to_owned());
+            vec![Moved { lookup, topic, at: at.to_vec() }]
+        };
+        let then = said("orderflow.ModuleTrap", "no");
+        for (at, words) in [
+            (&[(0, 7)][..], "a key that it was asked for has newer records only (customer-tiers/0/7); if"),
+            (
+                &[(0, 7), (0, 9), (1, 2), (1, 3)],
+                "keys that it was asked for have newer records only (customer-tiers/0/7, customer-tiers/0/9, \
+                 customer-tiers/1/2, …); if",
+            ),
+        ] {
+            for with in [false, true] {
+                let mut text = String::new();
+                let replayed = Replayed { moved: moved(at), ..replayed(End::Dropped) };
+                verdict(&replayed, &letter(then.clone()), with, &mut text);
+                assert!(text.contains(&format!("\ntables: tiers has moved on since: {words}")), "{text}");
+            }
+        }
     }
 
     #[test]

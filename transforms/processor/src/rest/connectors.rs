@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use service_kit::http::{Problem, Response, json as answer};
 
 use super::modules::{complete, store};
-use super::{Api, offsets, query, reply, swap, tasks};
+use super::{Api, offsets, query, reply, steps, swap, tasks};
 use crate::names::key;
 use crate::pipeline::plan::{self, Plan, Unrehearsed};
 use crate::pipeline::spec::{self, Config, Fault};
@@ -113,6 +113,7 @@ pub(super) async fn one(
         ("GET", ["offsets"]) => return offsets::get(api, name).await,
         ("DELETE", ["offsets"]) => return offsets::delete(api, name).await,
         ("GET", ["lag"]) => return offsets::lag(api, name).await,
+        ("GET", ["steps"]) => return steps::get(api, name, query).await,
         _ => {}
     }
     let stored = known(api, name, method, rest)?;
@@ -140,6 +141,7 @@ pub(super) async fn one(
             _,
             []
             | ["config" | "status" | "pause" | "resume" | "stop" | "restart" | "tasks" | "topics" | "offsets" | "lag"]
+            | ["steps"]
             | ["offsets", "accept"]
             | ["topics", "reset"]
             | ["tasks", _, "status" | "restart"],

@@ -9,11 +9,11 @@ use hyper::body::Incoming;
 use schemas::names::topics;
 use serde_json::{Value, json};
 use service_kit::http::{Problem, Response, json as answer};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use transform_host::digest;
 
 use super::audit::{self, Entry};
-use super::{Api, MODULE_BYTES, query, reply};
+use super::{Api, query, reply};
 use crate::intake::refused::{Check, Refused};
 use crate::intake::{self, Accepted, Wishes};
 use crate::names::WASM;
@@ -23,28 +23,29 @@ use crate::state::parts::{Meta, PART_BYTES};
 
 /// A write is read back within this time, or the answer says that it was not.
 pub(super) const READ_BACK: Duration = Duration::from_secs(10);
-/// Uploads and configs that are checked at the same time: each may fill as much memory as its bounds allow, an upload in
-/// a child process, and a few times its own size here.
+/// Uploads and configs that are checked, and records that are run again, at the same time: each may fill as much memory as
+/// its bounds allow, an upload in a child process, and a few times its own size here.
 const UPLOADS: usize = 2;
 /// How long an upload waits for its turn.
 const TURN: Duration = Duration::from_secs(20);
 
 /// Whose turn it is.
-pub struct Turns(Semaphore);
+pub struct Turns(Arc<Semaphore>);
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(Semaphore::new(UPLOADS))
+        Self(Arc::new(Semaphore::new(UPLOADS)))
     }
 }
 
 impl Turns {
-    pub(super) async fn wait(&self) -> Result<SemaphorePermit<'_>, Problem> {
+    pub(super) async fn wait(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let busy = || {
-            let message = format!("{UPLOADS} uploads or configs are being checked; try again when they are done");
+            let message =
+                format!("{UPLOADS} uploads, configs or records are being checked; try again when they are done");
             reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(header::RETRY_AFTER, 5)
         };
-        tokio::time::timeout(TURN, self.0.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
+        tokio::time::timeout(TURN, Arc::clone(&self.0).acquire_owned()).await.map_err(|_| busy())?.map_err(|_| busy())
     }
 }
 
@@ -115,13 +116,14 @@ pub(super) async fn upload(
     };
     let (wishes, _turn) = match ready.await {
         Ok(ready) => ready,
-        Err(problem) => return Err(super::shut(body, problem).await),
+        Err(problem) => return Err(super::shut(api, body, problem).await),
     };
-    let wasm = super::read(body, headers, WASM, MODULE_BYTES).await.map_err(|problem| match problem.status() {
+    let limit = api.module_bytes();
+    let wasm = super::read(body, headers, WASM, limit).await.map_err(|problem| match problem.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             let way_out = "build it with --release and without what it does not use";
-            let text = format!("the module has more than {MODULE_BYTES} bytes, which is the limit");
-            self::problem(&Refused::new(Check::Size, text, way_out).limit(MODULE_BYTES))
+            let text = format!("the module has more than {limit} bytes, which is the limit");
+            self::problem(&Refused::new(Check::Size, text, way_out).limit(limit))
         }
         _ => problem,
     })?;

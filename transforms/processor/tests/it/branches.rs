@@ -5,7 +5,6 @@ mod rehearsal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Request, StatusCode};
@@ -19,9 +18,11 @@ use schemas::framing;
 use serde_json::{Value, json};
 use service_kit::Tasks;
 use service_kit::http::{Limits, Response, bind, json as answer, serve};
-use transforms::lookup::replayed;
+use transform_host::Tables as _;
+use transforms::lookup::{Moved, Reader, Then};
 
 use crate::harness::{PATIENCE, framed_order, from_start};
+use crate::replay::find;
 use crate::rest::{Process, state_topics};
 
 const RECEIVED: u32 = 11;
@@ -228,14 +229,18 @@ async fn orders_are_judged_by_a_table_and_go_to_the_outputs_that_the_module_name
     let dead = read(&brokers, "dead", "orderflow.lookups", 1);
     assert_eq!(keys(&dead), [("o-2", 1)]);
     let told = dead["o-2"].header.clone();
-    let as_it_was: Arc<dyn transform_host::Tables> = {
-        let brokers = brokers.clone();
-        let replay = move || replayed(&brokers.into(), "replay", &told, (1 << 20, 100), PATIENCE);
-        tokio::task::spawn_blocking(replay).await.unwrap().unwrap_or_else(|error| panic!("{error}"))
-    };
+    let most = (1 << 20, 100);
+    let reader = Reader { brokers: brokers.clone().into(), client_id: "replay".to_owned(), most, time: PATIENCE };
+    let as_it_was = tokio::task::block_in_place(|| Then::read(reader, &told)).unwrap();
     let tier =
         |customer: &str| as_it_was.get("tiers", customer.as_bytes()).map(|tier| String::from_utf8(tier).unwrap());
-    assert_eq!((tier("bad"), tier("rich"), tier("nobody")), (Some("blocked".into()), Some("gold".into()), None));
+    assert_eq!((tier("bad"), tier("rich"), tier("stranger")), (Some("blocked".into()), Some("gold".into()), None));
+    let moved = || tokio::task::block_in_place(|| as_it_was.moved()).unwrap();
+    assert!(moved().is_empty(), "nothing is known of that customer to this day");
+    assert_eq!(tier("nobody"), None);
+    let (partition, offset, _) = find(&brokers, "tiers", "nobody");
+    let table = "tiers".to_owned();
+    assert_eq!(moved(), [Moved { lookup: table.clone(), topic: table, at: vec![(partition, offset)] }]);
 
     // The table is followed: at some time a new order of the same customer is very important.
     let until = Instant::now() + PATIENCE;

@@ -20,4 +20,5 @@ mod members;
 mod replay;
 mod rest;
 mod simulation;
+mod steps;
 mod swap;

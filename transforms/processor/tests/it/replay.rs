@@ -1,6 +1,7 @@
 //! Dead letters again, by the command, over a mock broker: as they were, with another module, now, and sent again.
 
 mod ends;
+mod tables;
 
 use std::path::Path;
 use std::process::Output;
@@ -20,7 +21,7 @@ use crate::harness::{PATIENCE, from_start};
 use crate::rest::{Process, evil};
 
 /// The first record with this key: where it lies, and its value.
-fn find(brokers: &str, topic: &str, wanted: &str) -> (i32, i64, Vec<u8>) {
+pub(crate) fn find(brokers: &str, topic: &str, wanted: &str) -> (i32, i64, Vec<u8>) {
     let consumer = from_start(brokers, topic);
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {

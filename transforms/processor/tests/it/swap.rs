@@ -6,4 +6,5 @@ mod breaker;
 mod change;
 mod rollback;
 mod shadow;
+mod stateful;
 mod world;

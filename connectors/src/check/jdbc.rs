@@ -1,7 +1,7 @@
 //! What the JDBC sinks owe: one row an order, whatever comes again, and values that go together.
 
 use super::plugins::{Plugin, Rows};
-use super::{Subject, has_placeholder, strict};
+use super::{Subject, driver, strict};
 use crate::files::At;
 use crate::rules;
 
@@ -14,7 +14,7 @@ pub(super) fn check(subject: &mut Subject<'_>, plugin: &Plugin, words: &Rows) {
     subject.required("connection.url", "it says which database");
     key(subject, words);
     together(subject, words);
-    super::driver::check(subject);
+    driver::check(subject, plugin);
     for (setting, quiet) in words.grows {
         if subject.is_with(setting, quiet, quiet) {
             continue;
@@ -107,7 +107,7 @@ fn together(subject: &mut Subject<'_>, words: &Rows) {
         subject.tell(&rules::CONFLICT, At::Key(key), &message, "keep the newer one");
     }
     let url = subject.setting("connection.url");
-    if !url.is_empty() && !url.starts_with("jdbc:") && !has_placeholder(url) {
+    if !url.is_empty() && !url.starts_with("jdbc:") && !driver::begins_with_placeholder(url) {
         let message = "is not the address of a database: it does not begin with jdbc:";
         subject.tell(
             &rules::BAD_VALUE,

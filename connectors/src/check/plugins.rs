@@ -36,6 +36,12 @@ pub(super) enum Kind {
     OneOf(&'static [&'static str]),
     /// Any, and never shown.
     Secret,
+    /// An option that is handed to the database's driver: one that its list has.
+    Driver,
+    /// A class whose name begins so.
+    Class(&'static [&'static str]),
+    /// None: what the setting does, and what to do instead.
+    Barred(&'static str, &'static str),
 }
 
 /// What a sink writes.

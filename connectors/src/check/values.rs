@@ -1,7 +1,7 @@
 //! Values by themselves: numbers that are none, words that no list has, topics that are named twice.
 
 use super::plugins::{self, Kind, Plugin};
-use super::{Subject, has_placeholder, keys, near};
+use super::{Subject, driver, has_placeholder, keys, near};
 use crate::files::At;
 use crate::rules;
 
@@ -40,11 +40,12 @@ pub(super) fn check(subject: &mut Subject<'_>, plugin: &'static Plugin) {
 
 fn one(subject: &mut Subject<'_>, key: &str, kind: Kind) {
     let value = subject.setting(key);
-    if has_placeholder(value) {
-        return;
-    }
     let (fits, wanted) = match kind {
-        Kind::Text | Kind::Secret => return,
+        // What may be handed to a driver is known where its address is read.
+        Kind::Text | Kind::Secret | Kind::Driver => return,
+        Kind::Barred(does, instead) => return driver::barred(subject, key, does, instead),
+        Kind::Class(packages) => return driver::class(subject, key, packages),
+        _ if has_placeholder(value) => return,
         Kind::Flag => (one_of(value, &["true", "false"]), "true or false".to_owned()),
         Kind::Least(least) => {
             (value.parse::<u64>().is_ok_and(|n| least <= n), format!("a whole number of at least {least}"))

@@ -1,8 +1,11 @@
 //! Confluent's JDBC and Elasticsearch sinks. Keys and values: `JdbcSinkConfig` of confluentinc/kafka-connect-jdbc after
 //! v10.9.7, `ElasticsearchSinkConnectorConfig` and `Validator` of confluentinc/kafka-connect-elasticsearch after v15.1.3.
 
-use super::Kind::{Flag, Least, OneOf, Secret, Text};
+use super::Kind::{Barred, Driver, Flag, Least, OneOf, Secret, Text};
 use super::{Documents, Plugin, Rows, Store};
+
+const CREDENTIALS: &str =
+    "names a class that the worker would load to ask it for the database's password, or is handed to it";
 
 pub(super) static JDBC: Plugin = Plugin {
     class: "io.confluent.connect.jdbc.JdbcSinkConnector",
@@ -24,7 +27,7 @@ pub(super) static JDBC: Plugin = Plugin {
         ("connection.attempts", Least(1)),
         ("connection.backoff.ms", Least(0)),
         // What else begins so is handed to the driver.
-        ("connection.*", Text),
+        ("connection.*", Driver),
         ("dialect.name", Text),
         ("insert.mode", OneOf(&["insert", "upsert", "update"])),
         ("batch.size", Least(0)),
@@ -48,7 +51,10 @@ pub(super) static JDBC: Plugin = Plugin {
         ("string.output.value.column.name", Text),
         ("trim.sensitive.log", Flag),
         ("mssql.use.merge.holdlock", Flag),
-        ("jdbc.credentials.provider.*", Text),
+        (
+            "jdbc.credentials.provider.*",
+            Barred(CREDENTIALS, "take it out; write connection.user and connection.password"),
+        ),
     ],
     retired: &[],
     meant: JDBC_MEANT,

@@ -1,9 +1,15 @@
 //! Debezium's JDBC sink. Keys and values: the configuration classes of `debezium-connector-jdbc` and `debezium-sink`
 //! 3.6.0.Final, and debezium.io/documentation, "Debezium connector for JDBC".
 
-use super::Kind::{Flag, Least, OneOf, Secret, Text};
+use super::Kind::{Barred, Class, Flag, Least, OneOf, Secret, Text};
 use super::{Plugin, Rows, Store};
 use crate::names::JDBC_CLASS;
+
+const LOADS: &str = "names a class that the worker would load, and that would get the database's password";
+const PASSED: &str = "is handed on to Hibernate, and is not among its settings that load no class, run no script, open no \
+                      file and name no other server";
+const LIST: &str = "take it out; one that does none of that can be put on the list in \
+                    connectors/src/check/plugins/debezium.rs";
 
 pub(super) static JDBC: Plugin = Plugin {
     class: JDBC_CLASS,
@@ -19,7 +25,7 @@ pub(super) static JDBC: Plugin = Plugin {
         grows: &[("schema.evolution", "none")],
     }),
     keys: &[
-        ("connection.provider", Text),
+        ("connection.provider", Barred(LOADS, "take it out; the plugin brings its pool along")),
         ("connection.url", Text),
         ("connection.username", Text),
         ("connection.password", Secret),
@@ -36,12 +42,12 @@ pub(super) static JDBC: Plugin = Plugin {
         ("schema.evolution", OneOf(&["none", "basic"])),
         ("quote.identifiers", Flag),
         ("collection.name.format", Text),
-        ("collection.naming.strategy", Text),
+        ("collection.naming.strategy", Class(&["io.debezium."])),
         ("collection.naming.prefix", Text),
         ("collection.naming.suffix", Text),
         ("collection.naming.style", Text),
         ("collection.table.format", Text),
-        ("column.naming.strategy", Text),
+        ("column.naming.strategy", Class(&["io.debezium."])),
         ("column.naming.prefix", Text),
         ("column.naming.suffix", Text),
         ("column.naming.style", Text),
@@ -55,7 +61,24 @@ pub(super) static JDBC: Plugin = Plugin {
         ("dialect.postgres.unnest.insert.enabled", Flag),
         ("dialect.sqlserver.identity.insert", Flag),
         ("cloud.events.schema.name.pattern", Text),
-        ("hibernate.*", Text),
+        ("hibernate.dialect", Class(&["org.hibernate.dialect.", "org.hibernate.community.dialect."])),
+        ("hibernate.default_catalog", Text),
+        ("hibernate.default_schema", Text),
+        ("hibernate.jdbc.batch_size", Least(0)),
+        ("hibernate.jdbc.fetch_size", Least(0)),
+        ("hibernate.jdbc.time_zone", Text),
+        ("hibernate.order_inserts", Flag),
+        ("hibernate.order_updates", Flag),
+        // The pool's sizes and times; it also takes names of classes and statements.
+        ("hibernate.agroal.minSize", Least(0)),
+        ("hibernate.agroal.maxSize", Least(1)),
+        ("hibernate.agroal.initialSize", Least(0)),
+        ("hibernate.agroal.acquisitionTimeout", Text),
+        ("hibernate.agroal.leakTimeout", Text),
+        ("hibernate.agroal.maxLifetime", Text),
+        ("hibernate.agroal.reapTimeout", Text),
+        ("hibernate.agroal.validationTimeout", Text),
+        ("hibernate.*", Barred(PASSED, LIST)),
     ],
     retired: &[
         ("table.name.format", "it is collection.name.format now"),

@@ -94,7 +94,7 @@ pub enum KafkaError {
         /// The topic.
         topic: String,
     },
-    /// A group's offsets can be set from outside only while nobody is in it.
+    /// Nobody may be in a group whose offsets are set from outside, or that is removed.
     #[error("the group still has members")]
     Members,
     /// The work was cut off.

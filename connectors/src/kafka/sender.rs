@@ -126,21 +126,18 @@ impl Sender {
         waiting.iter().map(|delivered| self.delivered(delivered)).collect()
     }
 
-    /// Commits a group's next offsets with the open transaction. The group must have no members.
+    /// Commits a group's next offsets with the open transaction. Kafka takes them from outside of the group while it has
+    /// members, too, and these would read on from where they are: whoever calls this sees that it has none.
     ///
     /// # Errors
-    /// [`KafkaError::Members`] while it has some; the transaction is then to be aborted.
+    /// [`KafkaError`]; the transaction is then to be aborted.
     pub(crate) fn offsets(&self, group: &Consumer, next: &BTreeMap<Spot, i64>) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::new();
         for ((topic, partition), offset) in next {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(|e| self.failed(e))?;
         }
         let named = group.group_metadata().ok_or(KafkaError::Cut)?;
-        let sent = self.producer.send_offsets_to_transaction(&list, &named, TIMEOUT);
-        sent.map_err(|cause| match cause.rdkafka_error_code() {
-            Some(Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress) => KafkaError::Members,
-            _ => self.failed(cause),
-        })
+        self.producer.send_offsets_to_transaction(&list, &named, TIMEOUT).map_err(|e| self.failed(e))
     }
 
     /// Commits the open transaction.

@@ -50,6 +50,8 @@ pub struct Trials {
     running: BTreeMap<String, JoinHandle<Option<Result<Found, IsolateError>>>>,
     /// Trials of other healers.
     foreign: BTreeMap<String, Foreign>,
+    /// Sinks that no healer stopped, though a trial of ours is left of them.
+    free: BTreeSet<String>,
     roll: Roll,
     past: BTreeMap<String, Past>,
 }
@@ -148,7 +150,8 @@ impl Trials {
     #[must_use]
     pub fn new(isolator: Isolator, limit: usize, board: Board, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
         let (running, foreign, past) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { isolator, limit, board, metrics, tasks, running, foreign, roll: Roll::default(), past }
+        let (free, roll) = (BTreeSet::new(), Roll::default());
+        Self { isolator, limit, board, metrics, tasks, running, foreign, free, roll, past }
     }
 
     /// Takes in what Connect lists and what has ended; answers the sinks that a trial holds now.
@@ -172,13 +175,26 @@ impl Trials {
         }
         for (sink, healer) in &there {
             if !self.running.contains_key(sink) && self.is_left(sink, healer) {
-                warn!(connector = sink, healer, "a trial was left behind, the sink runs on");
-                if let Err(err) = self.isolator.release(sink).await {
-                    warn!(connector = sink, error = %err, "kafka connect did not remove the trial");
-                }
+                self.take_away(sink, healer).await;
             }
         }
         there.into_keys().chain(self.running.keys().cloned()).collect()
+    }
+
+    /// Removes a trial that was left behind. A sink that was not stopped for it is left as it is: whoever stopped it since
+    /// wants it so.
+    async fn take_away(&mut self, sink: &str, healer: &str) {
+        let removed = if self.free.contains(sink) {
+            warn!(connector = sink, healer, "a trial was left behind, the sink is as somebody wants it");
+            self.isolator.clear(sink).await
+        } else {
+            warn!(connector = sink, healer, "a trial was left behind, the sink runs on");
+            self.isolator.release(sink).await
+        };
+        match removed {
+            Ok(()) => _ = self.free.remove(sink),
+            Err(err) => warn!(connector = sink, error = %err, "kafka connect did not remove the trial"),
+        }
     }
 
     async fn call_the_roll(&mut self) {
@@ -225,6 +241,7 @@ impl Trials {
         let (board, took) = (self.board.clone(), self.metrics.trial_seconds(sink));
         info!(connector = sink, "its records are tried one by one");
         self.board.set_ended(sink, None);
+        self.free.remove(sink);
         let trial = async move {
             let say = |words: String| board.set_trial(&name, Some(words));
             let found = isolator.isolate(&name, &settings, allowed, &say).await;
@@ -262,8 +279,17 @@ impl Trials {
                 }
                 self.verdict(sink)
             }
+            // It is another sink now, and its time begins anew.
+            Ok(Some(Err(why @ IsolateError::GivenUp { .. }))) => {
+                self.metrics.trials(sink, "failed").inc();
+                info!(connector = sink, why = %why, "its trial was given up");
+                None
+            }
             Ok(Some(Err(err))) => {
                 self.metrics.trials(sink, "failed").inc();
+                if matches!(err, IsolateError::Left { .. }) {
+                    self.free.insert(sink.to_owned());
+                }
                 let hopeless = matches!(err, IsolateError::Untriable(_) | IsolateError::NoLetters(_));
                 let err = format!("{:#}", anyhow::Error::from(err));
                 warn!(connector = sink, error = err, "its records could not be tried");

@@ -1,5 +1,7 @@
 //! The supervisor against stubs of Kafka Connect, of the registry and of Elasticsearch.
 
+mod isolate;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

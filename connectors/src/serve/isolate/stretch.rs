@@ -1,11 +1,12 @@
 //! The stretch of records that a sink may have failed on, laid out for its trial; and what becomes of it, in one
 //! transaction: the dead letters, and the sink's offsets behind what was tried. Everything here blocks, within bounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::contracts::Topic;
 use schemas::framing;
@@ -187,18 +188,21 @@ impl Seat {
     }
 }
 
-/// Writes the dead letters and moves the sink behind the first `judged` suspects, both or neither.
+/// Writes the dead letters and moves the sink behind the first `judged` suspects, in a transaction that [`end`] ends; false
+/// where there is nothing to be written. Who is killed before the end leaves the transaction to the next holder of the
+/// sender's name, or to its time-out.
 ///
 /// # Errors
-/// [`KafkaError`]; also where another healer has taken over, or the sink's tasks are not all gone.
-pub(crate) fn settle(
+/// [`KafkaError`], with nothing left open; also where another healer has taken over. [`KafkaError::Members`] while the
+/// sink's tasks are not all gone.
+pub(crate) fn open(
     sender: &Sender,
     brokers: &Brokers,
     group: &str,
     letters: &str,
     (stretch, judged): (&Stretch, usize),
     poison: &[Poison],
-) -> Result<(), KafkaError> {
+) -> Result<bool, KafkaError> {
     let suspects = stretch.suspects.get(..judged).unwrap_or(&stretch.suspects);
     let letters: Vec<Outgoing> = poison
         .iter()
@@ -210,13 +214,41 @@ pub(crate) fn settle(
         *at = (record.at.offset + 1).max(*at);
     }
     if next.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
+    // Kafka itself takes the offsets all the same.
+    nobody(Reader::new(brokers, group)?.members())?;
     let consumer = outsider(brokers, group)?;
     sender.begin()?;
-    let done = sender.send_all(&letters).and_then(|_| sender.offsets(&consumer, &next)).and_then(|()| sender.commit());
+    let done = sender.send_all(&letters).and_then(|_| sender.offsets(&consumer, &next));
     if done.is_err() {
         // The next holder of the name undoes it as well.
+        let _ = sender.abort();
+    }
+    done.map(|()| true)
+}
+
+/// That nobody is in a group.
+fn nobody(told: Result<BTreeSet<String>, KafkaError>) -> Result<(), KafkaError> {
+    match told {
+        Ok(members) if members.is_empty() => Ok(()),
+        Ok(_) => Err(KafkaError::Members),
+        // A broker that knows no such question; then Connect's word for its tasks is all there is.
+        Err(KafkaError::Client { cause, .. }) if cause.rdkafka_error_code() == Some(Code::UnsupportedFeature) => Ok(()),
+        Err(err) => Err(err),
+    }
+}
+
+/// Ends what [`open`] began: with all of it, or with nothing.
+///
+/// # Errors
+/// [`KafkaError`]; where all was to be kept, it may be kept all the same.
+pub(crate) fn end(sender: &Sender, keeps: bool) -> Result<(), KafkaError> {
+    if !keeps {
+        return sender.abort();
+    }
+    let done = sender.commit();
+    if done.is_err() {
         let _ = sender.abort();
     }
     done
@@ -265,6 +297,7 @@ fn outsider(brokers: &Brokers, group: &str) -> Result<Consumer, KafkaError> {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::error::KafkaError as ClientError;
     use rdkafka::mocking::MockCluster;
 
     use super::*;
@@ -294,6 +327,16 @@ mod tests {
         assert_eq!(letter(&framed, VALUE_CONVERTER), "artifactId cannot be null; the value names schema id 999999");
         assert!(letter(b"no frame", VALUE_CONVERTER).contains("; value begins with byte 0x6e"));
         assert_eq!(letter(&framed, "TASK_PUT"), "artifactId cannot be null");
+    }
+
+    /// Kafka's mock has no list of groups, so what it would say is given here.
+    #[test]
+    fn offsets_are_moved_only_where_nobody_is_in_the_group() {
+        let failed = |code| KafkaError::Client { servers: "k".to_owned(), cause: ClientError::GroupListFetch(code) };
+        assert!(nobody(Ok(BTreeSet::new())).is_ok());
+        assert!(matches!(nobody(Ok(BTreeSet::from(["task-0".to_owned()]))), Err(KafkaError::Members)));
+        assert!(nobody(Err(failed(Code::UnsupportedFeature))).is_ok());
+        assert!(nobody(Err(failed(Code::OperationTimedOut))).is_err(), "nothing is known then");
     }
 
     #[test]
@@ -345,7 +388,8 @@ mod tests {
         let reason = Reason { stage: "TASK_PUT", class: "a.B".to_owned(), message: "no".to_owned() };
         let poison = [Poison { index: 1, reason }];
         let sender = Sender::new(&servers, "s").unwrap();
-        settle(&sender, &servers, "connect-s", "letters", (&stretch, 2), &poison).unwrap();
+        assert!(open(&sender, &servers, "connect-s", "letters", (&stretch, 2), &poison).unwrap());
+        end(&sender, true).unwrap();
 
         let at = Address::new("letters", 3, 0);
         let letter = Scanner::of_everything(&servers).unwrap().one(&at).unwrap().unwrap();

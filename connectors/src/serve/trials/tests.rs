@@ -1,9 +1,10 @@
 use super::*;
 use crate::config::Postgres as PostgresSettings;
-use crate::connect::{Connect, Info};
+use crate::connect::{Connect, ConnectError, Info};
 use crate::elastic::Elastic;
 use crate::postgres::Postgres;
 use crate::serve::healer::{Healer, Seen, State, Target};
+use crate::serve::isolate::Change;
 use crate::serve::isolate::trial::Untriable;
 use crate::serve::probes::Probes;
 
@@ -145,6 +146,26 @@ async fn a_trial_that_could_not_be_made_or_met_trouble_is_not_made_again_at_once
         trials.past.get_mut("s").unwrap().not_before = Some(Instant::now());
         assert!(begins(&mut trials, &Settings::new()), "the pause is over");
     }
+}
+
+#[tokio::test]
+async fn a_sink_that_somebody_changed_during_its_trial_is_tried_again_at_once() {
+    let mut trials = trials(9);
+    ended(&mut trials, Err(IsolateError::GivenUp { sink: "s".to_owned(), change: Change::Edited }));
+    assert!(begins(&mut trials, &Settings::new()));
+}
+
+#[tokio::test]
+async fn a_sink_that_was_never_stopped_is_free_until_its_trial_is_gone_or_another_begins() {
+    let mut trials = trials(9);
+    let source = ConnectError::Busy { url: "u".to_owned(), status: 409, message: "rebalance".to_owned() };
+    ended(&mut trials, Err(IsolateError::Left { sink: "s".to_owned(), source }));
+    assert!(trials.free.contains("s"));
+    trials.past.get_mut("s").unwrap().not_before = None;
+    assert!(begins(&mut trials, &Settings::new()));
+    assert!(trials.free.is_empty(), "this one stops it");
+    ended(&mut trials, Err(IsolateError::GivenUp { sink: "s".to_owned(), change: Change::Edited }));
+    assert!(trials.free.is_empty(), "that trial is gone");
 }
 
 #[tokio::test]

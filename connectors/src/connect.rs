@@ -1,6 +1,7 @@
 //! A client of Kafka Connect's REST API, and of the API of `transforms`, which has the same shape.
 //! Knows requests and answers; what to do about a failed task is decided in [`crate::serve`].
 
+mod cause;
 mod status;
 
 use std::collections::BTreeMap;
@@ -296,6 +297,26 @@ impl Connect {
         Ok((self.read("/modules", &answer)?, new))
     }
 
+    /// What each module of a pipeline makes of a record that it wrote, once more; nothing where that cannot be told
+    /// (`transforms` only).
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn steps(&self, name: &str, record: &str) -> Result<Option<Value>, ConnectError> {
+        let path = format!("/connectors/{name}/steps?record={record}");
+        absent(self.json(Method::GET, &path, Body::Empty).await)
+    }
+
+    /// What `transforms` would take a module for; it keeps nothing of it (`transforms` only).
+    ///
+    /// # Errors
+    /// [`ConnectError`]; [`ConnectError::Refused`] says which check it does not pass.
+    pub async fn try_module(&self, wasm: Vec<u8>) -> Result<Module, ConnectError> {
+        let path = "/modules?dry_run=true";
+        let answer = self.call(Method::POST, path, Body::Wasm(wasm)).await?;
+        self.read(path, &answer)
+    }
+
     async fn json<T: serde::de::DeserializeOwned>(
         &self,
         method: Method,
@@ -331,6 +352,19 @@ impl Connect {
 pub struct Module {
     /// `name@version+sha256:…`.
     pub label: String,
+    /// What it can be told.
+    #[serde(default)]
+    pub parameters: Vec<Parameter>,
+}
+
+/// A parameter of a module.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// Without it no pipeline starts.
+    #[serde(default)]
+    pub required: bool,
 }
 
 /// A worker that starts has its listener before its resources: it says 404 to everything, and not in JSON.

@@ -1,23 +1,26 @@
 //! Values for people: unframed, read by the schema that they were written with. The schemas come from the registry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::fields::{Field, Reader};
 use schemas::framing;
 use schemas::registry::Registry;
+use serde_json::Value;
 
 /// Knows the writers' schemas that it was asked to learn.
 #[derive(Debug)]
 pub struct Decoder {
     registry: Registry,
     readers: BTreeMap<u32, Result<Reader, String>>,
+    /// What fields have where a record lacks them, as JSON: fields of the whole value, and no values of bytes.
+    defaults: BTreeSet<(String, String)>,
 }
 
 impl Decoder {
     /// Asks this registry.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
-        Self { registry, readers: BTreeMap::new() }
+        Self { registry, readers: BTreeMap::new(), defaults: BTreeSet::new() }
     }
 
     /// Fetches the schemas of these values. One that cannot be had is said where a value is read by it.
@@ -26,7 +29,7 @@ impl Decoder {
             let Ok((id, _)) = framing::split(value) else { continue };
             if !self.readers.contains_key(&id) {
                 let reader = match self.registry.by_id(id).await {
-                    Ok(registered) => Reader::new(&registered.schema).map_err(|err| format!("schema {id}: {err}")),
+                    Ok(registered) => self.reader(id, &registered.schema),
                     Err(err) => Err(err.to_string()),
                 };
                 self.readers.insert(id, reader);
@@ -44,12 +47,24 @@ impl Decoder {
             return Ok(());
         }
         let reader = match self.registry.by_id(id).await {
-            Ok(registered) => Reader::new(&registered.schema).map_err(|err| format!("schema {id}: {err}")),
+            Ok(registered) => self.reader(id, &registered.schema),
             Err(err) if err.is_transient() => return Err(err),
             Err(err) => Err(err.to_string()),
         };
         self.readers.insert(id, reader);
         Ok(())
+    }
+
+    fn reader(&mut self, id: u32, schema: &str) -> Result<Reader, String> {
+        let reader = Reader::new(schema).map_err(|err| format!("schema {id}: {err}"))?;
+        self.defaults.extend(defaults(schema));
+        Ok(reader)
+    }
+
+    /// Whether a schema that was learned gives this value to a field that a record lacks.
+    #[must_use]
+    pub fn is_default(&self, field: &str, json: &str) -> bool {
+        self.defaults.contains(&(field.to_owned(), json.to_owned()))
     }
 
     /// Whether it was asked to learn this schema.
@@ -70,6 +85,13 @@ impl Decoder {
     }
 }
 
+fn defaults(schema: &str) -> Vec<(String, String)> {
+    let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+    let fields = schema.get("fields").and_then(Value::as_array);
+    let given = |field: &Value| Some((field.get("name")?.as_str()?.to_owned(), field.get("default")?.to_string()));
+    fields.into_iter().flatten().filter_map(given).collect()
+}
+
 /// The version that an order of `order_placed` carries: partition and offset of its receipt.
 #[must_use]
 pub fn version(fields: &[Field]) -> Option<(i32, i64)> {
@@ -82,4 +104,19 @@ pub fn version(fields: &[Field]) -> Option<(i32, i64)> {
 #[must_use]
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_is_what_a_schema_gives_to_a_field_and_to_no_other() {
+        let schema = r#"{"type":"record","name":"o","fields":[{"name":"id","type":"string"},
+            {"name":"count","type":"int","default":0},{"name":"band","type":"string","default":"low"}]}"#;
+        let mut decoder = Decoder::new(Registry::new("http://127.0.0.1:1").unwrap());
+        decoder.reader(1, schema).unwrap();
+        assert!(decoder.is_default("count", "0") && decoder.is_default("band", "\"low\""));
+        assert!(!decoder.is_default("count", "1") && !decoder.is_default("id", "0"));
+    }
 }

@@ -1,7 +1,7 @@
 //! `connectors evolve`: a field more in `order_placed`, in the order in which nothing is ever written that cannot be
-//! stored: table and index, then the schema, then the pipeline; the module that fills it comes last, with `connectors
-//! apply`. Before anything is touched all that is known to break is refused, and the sinks are tried on the newest
-//! records, written by the new schema.
+//! stored: table and index, then the schema, then the pipeline, with the module that fills it where one is named. Before
+//! anything is touched all that is known to break is refused, and the sinks are tried on the newest records, written by
+//! the new schema.
 //!
 //! Every step may run again, and what is done is left as it is: an evolution that was stopped half way is finished by the
 //! same command. The edge and what it writes are not touched: a field that is posted is a matter of its code.
@@ -10,6 +10,7 @@ mod checks;
 mod draft;
 mod edit;
 pub mod field;
+mod filler;
 pub mod report;
 mod rules;
 mod stages;
@@ -22,6 +23,7 @@ use schemas::registry::Error as RegistryError;
 use self::checks::Checks;
 use self::draft::Draft;
 use self::field::{NewField, Places};
+use self::filler::Filler;
 use self::report::{Edited, Report, Tried};
 use crate::apply::{ApplyError, Target};
 use crate::compare;
@@ -40,6 +42,8 @@ pub struct Options {
     pub files: PathBuf,
     /// A field to add; without it the files are taken as they were edited by hand.
     pub add: Option<NewField>,
+    /// A built module that fills the field.
+    pub module: Option<PathBuf>,
     /// Try the sinks first.
     pub rehearsal: Option<rehearse::Options>,
     /// Do it.
@@ -79,6 +83,33 @@ pub enum EvolveError {
         file: String,
         /// What it needs.
         line: String,
+    },
+    /// A pipeline's file cannot be given the module.
+    #[error(
+        "{file} is not written in a way that {module} can be put into it; add \"transforms.ALIAS.type\": \"{module}\" by \
+         hand, with an ALIAS that nothing else has there, put the ALIAS into \"transforms\" as well, and run the same command \
+         again"
+    )]
+    ModuleByHand {
+        /// The file.
+        file: String,
+        /// The module.
+        module: String,
+    },
+    /// Somebody edited a file while the sinks were tried.
+    #[error("{0} was edited or made while this ran, so nothing was changed; run it again")]
+    Meddled(String),
+    /// Nobody can say where a module belongs.
+    #[error(
+        "{count} pipelines of the files write {topic}, so {module} was named in none; name it yourself, and leave --module out"
+    )]
+    Pipelines {
+        /// The topic.
+        topic: &'static str,
+        /// How many.
+        count: usize,
+        /// The module.
+        module: String,
     },
     /// No store can hold it.
     #[error("no column or property can hold {0}")]
@@ -124,7 +155,18 @@ pub async fn evolve(
     stop: impl Fn() -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
     say: &(dyn Fn(String) + Send + Sync),
 ) -> Result<Report, EvolveError> {
-    let draft = Draft::new(&options.files, options.add.as_ref())?;
+    let mut draft = Draft::new(&options.files, options.add.as_ref())?;
+    let tried = match &options.module {
+        Some(path) => Some(Filler::tried(target, path).await?),
+        None => None,
+    };
+    let (filler, unfit) = match tried.transpose() {
+        Ok(filler) => (filler, None),
+        Err(why) => (None, Some(why)),
+    };
+    if let Some(filler) = &filler {
+        draft.fill(filler.key())?;
+    }
     let (edits, versions, contract) = (draft.edits.clone(), draft.versions.clone(), draft.contract().clone());
     let sinks: Vec<_> = draft.sinks().cloned().collect();
     let all = draft.folder.deployment().map_err(EvolveError::Findings)?;
@@ -145,6 +187,12 @@ pub async fn evolve(
     let added: Vec<_> = judged.added.iter().cloned().chain(known).collect();
     report.fields = added.iter().map(report::Field::of).collect();
 
+    report.refused.extend(unfit);
+    if let Some(filler) = &filler {
+        report.module = Some(filler.label.clone());
+        let faults = [filler.lacks(&added), filler.wants(&all.pipelines)].concat();
+        report.check(faults, &filler.fits(&added));
+    }
     let checks = Checks { contract: &contract, added: &added, sinks: &sinks, versions: versions.as_deref() };
     checks.offline(&newest.schema, &mut report)?;
     let found = compare::stages(target, &all).await;
@@ -168,7 +216,7 @@ pub async fn evolve(
         }
     }
     if options.yes {
-        do_it(target, &all, &edits, &mut report).await?;
+        do_it(target, &all, (&edits, filler.as_ref()), &mut report).await?;
     }
     Ok(report)
 }
@@ -190,9 +238,16 @@ fn growth(schema: &str, added: &[serde_json::Value]) -> Growth {
 async fn do_it(
     target: &Target,
     all: &Deployment,
-    edits: &[draft::Edit],
+    (edits, filler): (&[draft::Edit], Option<&Filler>),
     report: &mut Report,
 ) -> Result<(), EvolveError> {
+    for edit in edits {
+        edit.is_as_read()?;
+    }
+    // Before a file names it.
+    if let Some(filler) = filler {
+        report.done.push(filler.push(target).await?.to_string());
+    }
     for edit in edits {
         edit.write().map_err(|source| EvolveError::File { file: edit.path.display().to_string(), source })?;
     }

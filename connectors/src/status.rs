@@ -101,6 +101,8 @@ pub struct Row {
     pub tasks: Vec<Task>,
     /// Records that wait, as far as is known.
     pub lag: Option<i64>,
+    /// Records a second of all partitions together; null as [`Partition::rate`] is.
+    pub rate: Option<f64>,
     /// Where it stands in each partition.
     pub partitions: Vec<Partition>,
     /// The version of its plugin, or the labels of its modules as rows have them; nothing where that is not told.
@@ -130,7 +132,7 @@ pub struct Task {
 }
 
 /// Where a connector stands in a partition.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Partition {
     /// The topic.
     pub topic: String,
@@ -140,6 +142,8 @@ pub struct Partition {
     pub committed: i64,
     /// Records that wait; null where that could not be seen in time.
     pub lag: Option<i64>,
+    /// Records a second, of the last looks; null where there was no look before, as in every single one.
+    pub rate: Option<f64>,
 }
 
 impl Row {
@@ -221,6 +225,7 @@ fn row((kind, status, settings): &Asked, told: &Told, lags: &Lags, healing: &Val
         running: status.tasks.iter().filter(|task| task.state == RUNNING).count(),
         tasks: status.tasks.iter().map(Task::of).collect(),
         lag: lags.get(name).and_then(|found| found.lag),
+        rate: None,
         partitions: lags.get(name).map(|found| found.partitions.clone()).unwrap_or_default(),
         version: if is_sink { told.plugin(&status.connector, settings) } else { versions::labels(&modules) },
         modules,

@@ -6,6 +6,7 @@
 pub mod facts;
 pub mod gather;
 pub mod show;
+mod steps;
 pub mod verdict;
 
 use std::ops::ControlFlow;

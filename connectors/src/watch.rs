@@ -1,6 +1,6 @@
 //! `connectors watch`: the status again and again, with how fast each partition is read and how long a backlog still
 //! takes. On a terminal one screen is drawn over; elsewhere each look is a line a connector, and one for dead letters.
-//! For programs each look is one line, the JSON of a status.
+//! For programs each look is one line: the JSON of a status, with the rates that a single look has not.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::decode::plain;
-use crate::status::{self, Memory, Report, Row, Sources};
+use crate::status::{self, Memory, Partition, Report, Row, Sources};
 
 /// So many waiting partitions of a connector are shown.
 const SHOWN: usize = 12;
@@ -70,7 +70,10 @@ fn show(out: &mut impl Write, screen: &mut Screen, report: &Report, form: Form) 
             write!(out, "\x1b[H{lines}\x1b[J")?;
         }
         Form::Lines => out.write_all(screen.look(Instant::now(), report, false).as_bytes())?,
-        Form::Json => out.write_all((serde_json::to_string(report)? + "\n").as_bytes())?,
+        Form::Json => {
+            screen.hear(Instant::now(), report);
+            out.write_all((serde_json::to_string(&screen.rated(report))? + "\n").as_bytes())?;
+        }
     }
     out.flush()
 }
@@ -84,8 +87,8 @@ pub struct Screen {
 #[derive(Debug)]
 struct Seen {
     at: Instant,
-    /// By partition: where it stood, and records a second.
-    places: BTreeMap<(String, i32), (i64, f64)>,
+    /// By partition: where it stood, and records a second, if it was seen before.
+    places: BTreeMap<(String, i32), (i64, Option<f64>)>,
     /// Whether there was a look before the last, so that a rate means something.
     rated: bool,
     /// The most that waited since nothing did.
@@ -94,16 +97,36 @@ struct Seen {
 
 impl Seen {
     fn rate(&self) -> f64 {
-        self.places.values().map(|(_, rate)| rate).sum()
+        self.places.values().filter_map(|(_, rate)| *rate).sum()
+    }
+
+    fn rate_of(&self, one: &Partition) -> Option<f64> {
+        self.places.get(&(one.topic.clone(), one.partition))?.1
     }
 }
 
 impl Screen {
     /// Takes a report in; answers what is to be shown.
     pub fn look(&mut self, now: Instant, report: &Report, is_terminal: bool) -> String {
+        self.hear(now, report);
+        if is_terminal { self.whole(report) } else { self.lines(report) }
+    }
+
+    fn hear(&mut self, now: Instant, report: &Report) {
         self.seen.retain(|name, _| report.connectors.iter().any(|row| row.name == *name));
         report.connectors.iter().for_each(|row| self.take(now, row));
-        if is_terminal { self.whole(report) } else { self.lines(report) }
+    }
+
+    /// The report with the rates that are known by now, to a tenth.
+    fn rated(&self, report: &Report) -> Report {
+        let tenth = |rate: f64| (rate * 10.0).round() / 10.0;
+        let mut report = report.clone();
+        for row in &mut report.connectors {
+            let Some(seen) = self.seen.get(&row.name).filter(|seen| seen.rated) else { continue };
+            row.rate = Some(tenth(seen.rate()));
+            row.partitions.iter_mut().for_each(|one| one.rate = seen.rate_of(one).map(tenth));
+        }
+        report
     }
 
     fn take(&mut self, now: Instant, row: &Row) {
@@ -116,10 +139,9 @@ impl Screen {
             let rate = known.zip(passed).map(|((committed, rate), passed)| {
                 // Offsets that somebody set back are no records read.
                 let now = f64::from(i32::try_from(0.max(one.committed - committed)).unwrap_or(i32::MAX)) / passed;
-                let is_first = before.as_ref().is_some_and(|before| !before.rated);
-                if is_first { now } else { WEIGHT * now + (1.0 - WEIGHT) * rate }
+                rate.map_or(now, |rate| WEIGHT * now + (1.0 - WEIGHT) * rate)
             });
-            (spot, (one.committed, rate.unwrap_or(0.0)))
+            (spot, (one.committed, rate))
         });
         let places = places.collect();
         let peak = before.as_ref().map_or(0, |before| before.peak);
@@ -142,7 +164,7 @@ impl Screen {
             }
             let waiting: Vec<_> = row.partitions.iter().filter(|one| one.lag != Some(0)).collect();
             for one in waiting.iter().take(SHOWN) {
-                let rate = seen.places.get(&(one.topic.clone(), one.partition)).map_or(0.0, |(_, rate)| *rate);
+                let rate = seen.rate_of(one).unwrap_or(0.0);
                 let lag = one.lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string());
                 let _ = writeln!(text, "  {}-{:<3} {lag:>9} wait {rate:>8.0}/s", plain(&one.topic), one.partition);
             }
@@ -215,126 +237,4 @@ fn span(time: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dead_letters::count::{Counts, Open};
-    use crate::status::{DeadLetters, Partition, Task};
-
-    fn report(committed: i64, lag: i64) -> Report {
-        let partition = Partition { topic: "t".to_owned(), partition: 3, committed, lag: Some(lag) };
-        let row = Row {
-            name: "s".to_owned(),
-            kind: "sink",
-            state: "RUNNING".to_owned(),
-            running: 1,
-            tasks: vec![Task { state: "RUNNING".to_owned(), ..Task::default() }],
-            lag: Some(lag),
-            partitions: vec![partition],
-            ..Row::default()
-        };
-        Report { connectors: vec![row], ..Report::default() }
-    }
-
-    #[test]
-    fn a_backlog_that_drains_has_a_bar_and_a_time_and_is_forgotten_when_it_is_done() {
-        let (mut screen, start) = (Screen::default(), Instant::now());
-        let mut at = |second: u64, committed, lag| {
-            screen.look(start + Duration::from_secs(second), &report(committed, lag), true)
-        };
-        assert!(!at(0, 0, 1_000).contains("a second"), "one look has no rate");
-        let half = at(1, 500, 500);
-        assert!(half.contains("s: 500 records a second"), "{half}");
-        assert!(half.contains("[###############...............] 50 % of 1000, 500 wait, 1 s left"), "{half}");
-        assert!(half.contains("  t-3         500 wait      500/s"), "{half}");
-        let done = at(2, 1_000, 0);
-        assert!(!done.contains('%') && !done.contains("wait"), "{done}");
-        let next = at(3, 1_000, 100);
-        assert!(next.contains("0 % of 100"), "{next}");
-        // Set back by hand: nothing was read, and nothing is counted below nothing.
-        let back = at(4, 0, 1_000);
-        assert!(back.contains("s: 180 records a second"), "{back}");
-        assert!(!back.contains(": -"), "{back}");
-    }
-
-    #[test]
-    fn what_stands_still_has_no_time_left() {
-        let (mut screen, start) = (Screen::default(), Instant::now());
-        screen.look(start, &report(7, 900), true);
-        let still = screen.look(start + Duration::from_secs(1), &report(7, 900), true);
-        assert!(still.contains("900 wait, it does not move"), "{still}");
-        assert!(still.contains("s: 0 records a second"), "{still}");
-    }
-
-    #[test]
-    fn elsewhere_each_look_is_a_line_without_any_escape_and_who_is_gone_is_forgotten() {
-        let (mut screen, start) = (Screen::default(), Instant::now());
-        screen.look(start, &report(0, 300), false);
-        let line = screen.look(start + Duration::from_secs(2), &report(100, 200), false);
-        assert!(line.ends_with("Z s RUNNING 1/1 lag 200 rate 50/s left 4 s\n"), "{line}");
-        assert!(!line.contains('\u{1b}'));
-        screen.look(start, &Report::default(), false);
-        assert!(screen.seen.is_empty());
-    }
-
-    #[test]
-    fn a_task_that_failed_and_dead_letters_stand_in_the_log_and_on_the_screen() {
-        let mut report = report(0, 0);
-        let failed = Task { id: 1, state: "FAILED".to_owned(), worker: Some("w".to_owned()), failure: None };
-        report.connectors.iter_mut().for_each(|row| row.tasks.push(failed.clone()));
-        let topics = Counts::from([("t".to_owned(), Open { open: 3, at_least: false })]);
-        report.dead_letters = DeadLetters { topics, age_seconds: Some(9), unknown: None };
-        let log = Screen::default().look(Instant::now(), &report, false);
-        let letters = "dead letters: 3 in t (9 s ago); see `connectors dead-letters list`\n";
-        assert!(log.contains("Z s RUNNING 1/2 lag 0 task 1: FAILED on w\n"), "{log}");
-        assert!(log.ends_with(&format!("Z {letters}")), "{log}");
-        let screen = Screen::default().look(Instant::now(), &report, true);
-        assert!(screen.contains("\n  task 1: FAILED on w\n") && screen.contains(letters), "{screen}");
-    }
-
-    /// A reader that is there, or gone; and what it got, whole looks only.
-    #[derive(Default)]
-    struct Pipe {
-        waits: Vec<u8>,
-        read: Vec<u8>,
-        is_closed: bool,
-    }
-
-    impl Write for Pipe {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if self.is_closed {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            self.waits.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            self.read.append(&mut self.waits);
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn for_programs_each_look_is_a_line_that_is_sent_at_once_in_the_shape_of_a_status() {
-        let (mut screen, mut pipe) = (Screen::default(), Pipe::default());
-        let looks = [report(0, 300), report(100, 200)];
-        for (done, look) in looks.iter().enumerate() {
-            show(&mut pipe, &mut screen, look, Form::Json).unwrap();
-            let text = String::from_utf8(pipe.read.clone()).unwrap();
-            assert_eq!(text.matches('\n').count(), done + 1, "{text}");
-            let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-            assert_eq!(last, serde_json::to_value(look).unwrap());
-        }
-        pipe.is_closed = true;
-        for form in [Form::Screen, Form::Lines, Form::Json] {
-            let told = show(&mut pipe, &mut screen, &looks[0], form).unwrap_err();
-            assert_eq!(told.kind(), io::ErrorKind::BrokenPipe, "{form:?}");
-        }
-    }
-
-    #[test]
-    fn times_are_told_as_people_say_them() {
-        let told = [5, 99, 100, 5_999, 6_000].map(|seconds| span(Duration::from_secs(seconds)));
-        assert_eq!(told, ["5 s", "99 s", "2 min", "100 min", "2 h"]);
-    }
-}
+mod tests;

@@ -24,6 +24,7 @@ pub async fn evolve(servers: &Servers, options: &Evolve) -> anyhow::Result<u8> {
     let wanted = Options {
         files: options.files.files.clone(),
         add: add.map(|field| field.with_doc(options.doc.clone())),
+        module: options.module.clone(),
         rehearsal: Some(rehearsal).filter(|_| (options.yes && !options.without_rehearsal) || options.rehearse),
         yes: options.yes,
     };

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::{ApplyError, Change, Line, Out, Target};
 use crate::retry;
 
-/// The topic of the modules takes no more.
-const MODULE_LIMIT: u64 = 16 * 1024 * 1024;
+/// `transforms` takes no more.
+const MODULE_LIMIT: u64 = 8 * 1024 * 1024;
 
 /// Uploads all of them, in the order of their names.
 ///
@@ -17,14 +17,19 @@ const MODULE_LIMIT: u64 = 16 * 1024 * 1024;
 pub async fn apply(target: &Target, folder: &Path, out: Out<'_>) -> Result<(), ApplyError> {
     for path in listed(folder).map_err(|source| ApplyError::ModuleFile { path: folder.to_owned(), source })? {
         let bytes = read(&path).map_err(|source| ApplyError::ModuleFile { path: path.clone(), source })?;
-        let pushed =
-            retry::until(target.deadline(), "transforms", || target.transforms.push_module(bytes.clone())).await;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (module, new) = pushed.map_err(|source| ApplyError::Connect { kind: "module", name, source })?;
-        let change = if new { Change::Created } else { Change::Unchanged };
-        out(Line::new("module", &module.label, change, String::new()));
+        out(push(target, &name, &bytes).await?);
     }
     Ok(())
+}
+
+/// Uploads one, called so in an error.
+pub(crate) async fn push(target: &Target, name: &str, wasm: &[u8]) -> Result<Line, ApplyError> {
+    let pushed = retry::until(target.deadline(), "transforms", || target.transforms.push_module(wasm.to_vec())).await;
+    let failed = |source| ApplyError::Connect { kind: "module", name: name.to_owned(), source };
+    let (module, new) = pushed.map_err(failed)?;
+    let change = if new { Change::Created } else { Change::Unchanged };
+    Ok(Line::new("module", &module.label, change, String::new()))
 }
 
 fn listed(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -42,7 +47,8 @@ fn listed(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// A module's bytes, as many as a module may have.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let size = fs::metadata(path)?.len();
     if MODULE_LIMIT < size {
         let words = format!("is {size} bytes, a module has at most {MODULE_LIMIT}");

@@ -1,5 +1,6 @@
 //! What `connectors evolve` is told.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::plan::Files;
@@ -24,6 +25,10 @@ pub struct Evolve {
     /// What older orders have; without it they have null
     #[arg(long, value_name = "VALUE", requires = "add", allow_hyphen_values = true)]
     pub default: Option<String>,
+    /// A built module that fills it, of the new schema: it is uploaded, named with its version in the file of the pipeline
+    /// that writes the topic, behind the modules that are there, and runs when all else is in place
+    #[arg(long, value_name = "FILE.wasm")]
+    pub module: Option<PathBuf>,
     /// A sentence on what it is for, kept in the schema
     #[arg(long, value_name = "TEXT", requires = "add")]
     pub doc: Option<String>,

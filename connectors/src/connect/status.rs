@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::cause;
+
 /// A connector's state, as Connect tells it. After a worker's death it may be stale.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Status {
@@ -100,30 +102,12 @@ impl Status {
         Some(if way_out.is_empty() { told.to_owned() } else { format!("{told}; {way_out}") })
     }
 
-    /// Why the first failed part failed, in one line: the last cause of its trace, which is the one that says it.
+    /// Why the first failed part failed, in one line: what that means, where it is known, and the last cause of its trace,
+    /// which is the one that says it.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
-        self.parts().find(|part| part.state == FAILED).map(|part| cause(part.trace.as_deref().unwrap_or_default()))
-    }
-}
-
-/// The first line of a trace and its deepest cause.
-pub(super) fn cause(trace: &str) -> String {
-    const MOST: usize = 300;
-    let first = trace.lines().next().unwrap_or("no reason given").trim();
-    let deepest = trace.lines().rev().find_map(|line| line.trim().strip_prefix("Caused by: "));
-    let whole = match deepest {
-        Some(deepest) => format!("{} <- {}", short(first), short(deepest)),
-        None => short(first).to_owned(),
-    };
-    whole.chars().take(MOST).collect()
-}
-
-/// Without the package of the exception's class.
-fn short(line: &str) -> &str {
-    let (class, _) = line.split_once(':').unwrap_or((line, ""));
-    match class.rfind('.') {
-        Some(dot) if !class.contains(' ') => line.get(dot + 1..).unwrap_or(line),
-        _ => line,
+        self.parts()
+            .find(|part| part.state == FAILED)
+            .map(|part| cause::told(part.trace.as_deref().unwrap_or_default()))
     }
 }

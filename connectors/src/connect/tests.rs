@@ -1,6 +1,5 @@
 //! How answers of Connect are read.
 
-use super::status::cause;
 use super::*;
 
 fn answer(status: u16, body: &str) -> Answer {
@@ -40,15 +39,6 @@ fn the_words_of_an_error_are_found_in_each_shape() {
     assert_eq!(words(&answer(400, r#"{"error_code":400,"message":"no"}"#)), "no");
     assert_eq!(words(&answer(400, r#"{"title":"t","detail":"d"}"#)), "d");
     assert_eq!(words(&answer(502, " bad gateway ")), "bad gateway");
-}
-
-#[test]
-fn a_failure_is_told_by_its_first_line_and_its_deepest_cause() {
-    let trace = "org.apache.kafka.connect.errors.ConnectException: JDBC sink connector failure\n\tat x\n\
-                 Caused by: a.b.FlushException: Failed to flush\n\tat y\n\
-                 Caused by: java.net.ConnectException: Connection refused\n\tat z\n";
-    assert_eq!(cause(trace), "ConnectException: JDBC sink connector failure <- ConnectException: Connection refused");
-    assert_eq!(cause(""), "no reason given");
 }
 
 #[test]

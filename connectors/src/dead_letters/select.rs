@@ -149,6 +149,48 @@ mod tests {
     use rdkafka::mocking::MockCluster;
 
     use super::*;
+    use crate::dead_letters::letter::{Chain, Said};
+
+    fn letter(class: &str, stage: &str, module: Option<&str>, timestamp_ms: Option<i64>) -> Letter {
+        let said = Said {
+            stage: stage.to_owned(),
+            class: class.to_owned(),
+            message: "amount is below 0".to_owned(),
+            module: module.map(str::to_owned),
+        };
+        let (at, of) = (Address::new("orders.dead-letter", 0, 7), Address::new("orders.received", 0, 3));
+        let record =
+            Record { at: at.clone(), timestamp_ms, key: Some(b"o".to_vec()), value: None, headers: Vec::new() };
+        Letter { at, of, said, chain: Chain::default(), replays: 0, record }
+    }
+
+    #[test]
+    fn each_filter_takes_its_own_and_all_that_are_given_must_fit() {
+        let rejected = letter("orderflow.Rejected", "TRANSFORMATION", Some("clean@1.2.0+sha256:0"), Some(1_000));
+        let refused = letter("a.DataException", "VALUE_CONVERTER", None, None);
+        let some = |text: &str| Some(text.to_owned());
+        let none = Filter::default;
+        // Which of the two each takes.
+        for (filter, taken) in [
+            (none(), [true, true]),
+            (Filter { reason: some("rejecTED"), ..none() }, [true, false]),
+            (Filter { reason: some("Amount is"), ..none() }, [true, true]),
+            (Filter { reason: some("TRANSFORMATION"), ..none() }, [false, false]),
+            (Filter { stage: some("value_converter"), ..none() }, [false, true]),
+            (Filter { stage: some("value"), ..none() }, [false, false]),
+            (Filter { module: some("clean@1"), ..none() }, [true, false]),
+            (Filter { module: some("clean@2"), ..none() }, [false, false]),
+            (Filter { order: some("o"), ..none() }, [true, true]),
+            (Filter { order: some("p"), ..none() }, [false, false]),
+            (Filter { since_ms: Some(1_000), ..none() }, [true, false]),
+            (Filter { since_ms: Some(1_001), ..none() }, [false, false]),
+            (Filter { letters: vec![Address::new("orders.dead-letter", 0, 7)], ..none() }, [true, true]),
+            (Filter { letters: vec![Address::new("orders.dead-letter", 0, 8)], ..none() }, [false, false]),
+            (Filter { stage: some("TRANSFORMATION"), module: some("enrich"), ..none() }, [false, false]),
+        ] {
+            assert_eq!([&rejected, &refused].map(|letter| filter.takes(letter)), taken, "{filter:?}");
+        }
+    }
 
     #[test]
     fn a_topic_that_is_named_must_be_there_and_one_of_ours_need_not_be_yet() {

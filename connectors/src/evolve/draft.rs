@@ -13,7 +13,7 @@ use super::{EvolveError, edit, rules};
 use crate::check::flow;
 use crate::check::target::{self, Target};
 use crate::contracts::Contract;
-use crate::files::{Connector, Folder};
+use crate::files::{Connector, Document, Folder, Text};
 
 /// The folder of versions, beside the schemas.
 const VERSIONS: &str = "versions";
@@ -38,6 +38,22 @@ pub(crate) struct Draft {
 }
 
 impl Edit {
+    /// That the file is as it was read: minutes of rehearsal may lie between, in which a person edits it.
+    ///
+    /// # Errors
+    /// [`EvolveError::Meddled`] where it is not.
+    pub(crate) fn is_as_read(&self) -> Result<(), EvolveError> {
+        let file = || self.path.display().to_string();
+        let now = match fs::read_to_string(&self.path) {
+            Ok(now) => Some(now),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(EvolveError::File { file: file(), source }),
+        };
+        // A new one may be there from a run that was stopped on the way.
+        let holds = now == self.before || now.as_ref() == Some(&self.after);
+        if holds { Ok(()) } else { Err(EvolveError::Meddled(file())) }
+    }
+
     /// Writes it, whole or not at all.
     pub(crate) fn write(&self) -> io::Result<()> {
         let mut beside = self.path.clone().into_os_string();
@@ -105,7 +121,7 @@ impl Draft {
                 line: format!("alter table {} add column if not exists {};", table.name, places.column),
             })?;
             self.edits.push(Edit { path: file, before: Some(table.sql.clone()), after: after.clone() });
-            *text = crate::files::Text::new(text.file.clone(), after.clone());
+            *text = Text::new(text.file.clone(), after.clone());
             table.sql = after;
         }
         for (index, text) in self.folder.indexes.iter_mut().filter(|(index, _)| indexes.contains(&index.name)) {
@@ -121,7 +137,33 @@ impl Draft {
             })?;
             self.edits.push(Edit { path: file, before: Some(text.text.clone()), after: after.clone() });
             index.body = serde_json::from_str(&after).unwrap_or_default();
-            *text = crate::files::Text::new(text.file.clone(), after);
+            *text = Text::new(text.file.clone(), after);
+        }
+        Ok(())
+    }
+
+    /// Names a module in the file of the one pipeline that writes the topic.
+    pub(crate) fn fill(&mut self, module: &str) -> Result<(), EvolveError> {
+        let topic = self.contract().topic;
+        let writes = |document: &&mut Document| {
+            document.connector.is_pipeline() && document.connector.setting("output.topic") == topic
+        };
+        let mut found: Vec<&mut Document> = self.folder.documents.iter_mut().filter(writes).collect();
+        let count = found.len();
+        let [document] = found.as_mut_slice() else {
+            return Err(EvolveError::Pipelines { topic, count, module: module.to_owned() });
+        };
+        let (file, before) = (document.text.file.clone(), document.text.text.clone());
+        let by_hand = || EvolveError::ModuleByHand { file: file.clone(), module: module.to_owned() };
+        let after = edit::pipeline(&before, module).ok_or_else(by_hand)?;
+        if after != before {
+            let (text, mut found) = (Text::new(file.clone(), after.clone()), Vec::new());
+            let edited = Document::read(text, &mut found);
+            if !found.is_empty() {
+                return Err(EvolveError::Findings(found));
+            }
+            **document = edited.ok_or_else(by_hand)?;
+            self.edits.push(Edit { path: PathBuf::from(&file), before: Some(before), after });
         }
         Ok(())
     }

@@ -37,6 +37,51 @@ fn append(text: &str, path: &[&str], entry: &str) -> Option<String> {
     serde_json::from_str::<Value>(&edited).ok().map(|_| edited)
 }
 
+/// A pipeline's file with this `name@version`: in the place of another version of the module, or else as the last one.
+/// `None` where the file is not written in a way that this knows.
+pub(crate) fn pipeline(text: &str, module: &str) -> Option<String> {
+    let whole = Text::new("", text);
+    let config = whole.pairs(&whole.text)?.into_iter().find(|pair| pair.key == "config")?;
+    let pairs = whole.pairs(config.value)?;
+    let string = |key: &str| {
+        let pair = pairs.iter().find(|pair| pair.key == key)?;
+        Some((pair, serde_json::from_str::<String>(pair.value).ok()?))
+    };
+    let (chain, aliases) = string("transforms")?;
+    let (name, _) = module.split_once('@')?;
+    let kind = format!("transforms.{name}.type");
+    let named = |module: &str| module.split_once('@').map_or(module, |(name, _)| name) == name;
+    let mut known = aliases.split(',').map(str::trim);
+    let known = known.find_map(|alias| string(&format!("transforms.{alias}.type")).filter(|(_, of)| named(of)));
+    let put = |at: usize, old: usize, new: &str| {
+        Some(format!("{}{new}{}", whole.text.get(..at)?, whole.text.get(at + old..)?))
+    };
+    let module = Value::from(module).to_string();
+    let edited = match known {
+        Some((pair, _)) => put(pair.value_at, pair.value.len(), &module)?,
+        // Its name stands for another module, or for one that was taken out of the chain by half.
+        None if aliases.split(',').any(|alias| alias.trim() == name) => return None,
+        None if pairs.iter().any(|pair| pair.key == kind) => return None,
+        None => {
+            let last = pairs.iter().rfind(|pair| pair.key.starts_with("transforms"))?;
+            let line = whole.text.get(..last.key_at)?.rfind('\n')? + 1;
+            let indent = whole.text.get(line..last.key_at).filter(|indent| indent.trim().is_empty())?;
+            let entry = format!(",\n{indent}{}: {module}", Value::from(kind));
+            // What stands further behind first, so that places before it stay.
+            let with = put(last.value_at + last.value.len(), 0, &entry)?;
+            let comma = match aliases.trim() {
+                "" => "",
+                several if several.contains(", ") => ", ",
+                _ => ",",
+            };
+            let aliases = Value::from(format!("{aliases}{comma}{name}")).to_string();
+            let (head, tail) = (with.get(..chain.value_at)?, with.get(chain.value_at + chain.value.len()..)?);
+            format!("{head}{aliases}{tail}")
+        }
+    };
+    serde_json::from_str::<Value>(&edited).ok().map(|_| edited)
+}
+
 /// JSON on one line with spaces inside of braces and behind commas, names before what they mean.
 fn spaced(value: &Value) -> String {
     match value {
@@ -168,6 +213,36 @@ mod tests {
         assert_eq!(difference(text, &after).last().unwrap(), r#"+      "gift_note": { "type": "keyword" }"#);
         let read: Value = serde_json::from_str(&after).unwrap();
         assert_eq!(read["mappings"]["properties"]["gift_note"]["type"], "keyword");
+    }
+
+    #[test]
+    fn a_module_is_the_last_of_its_pipeline_or_stands_where_another_version_of_it_did() {
+        let text = include_str!("../../orders-transforms.json");
+        let first = pipeline(text, "gift-note@1.0.0").unwrap();
+        assert_eq!(
+            difference(text, &first),
+            [
+                "@@ line 9",
+                r#"-    "transforms": "clean,enrich","#,
+                r#"+    "transforms": "clean,enrich,gift-note","#,
+                "@@ line 14",
+                r#"+    "transforms.gift-note.type": "gift-note@1.0.0","#,
+            ]
+        );
+        assert_eq!(pipeline(&first, "gift-note@1.0.0").as_ref(), Some(&first), "again is no change");
+        let second = pipeline(&first, "gift-note@1.1.0").unwrap();
+        assert_eq!(second, first.replace("gift-note@1.0.0", "gift-note@1.1.0"));
+        let exact = pipeline(text, "clean@1.2.0").unwrap();
+        assert_eq!(exact, text.replace("\"clean@1\"", "\"clean@1.2.0\""));
+        let other = first.replace("gift-note@1.0.0", "wrapping@1.0.0");
+        assert_eq!(pipeline(&other, "gift-note@1.0.0"), None, "the name is another module's here");
+        let half = first.replace("clean,enrich,gift-note", "clean,enrich");
+        assert_eq!(pipeline(&half, "gift-note@1.1.0"), None, "a second key of that name would stand there");
+        assert_eq!(
+            pipeline(r#"{"config": {"transforms": "a", "transforms.a.type": "a@1"}}"#, "b@1"),
+            None,
+            "on one line"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Options, draft, edit, rules};
+use crate::connect::Status;
 use crate::plan::{self, Action, Plan};
 use crate::rehearse::compare::{Change, OfField};
 use crate::rehearse::mark::Side;
@@ -21,6 +22,8 @@ pub struct Report {
     pub fields: Vec<Field>,
     /// Why it is not done, with the way out.
     pub refused: Vec<String>,
+    /// The module that fills them: `name@version+sha256:<first 12 digits>`.
+    pub module: Option<String>,
     /// What was looked at and is well.
     pub checks: Vec<String>,
     /// What changes in the files, before they are written.
@@ -70,8 +73,12 @@ pub struct Pipeline {
     pub schema: Option<u32>,
     /// Its state.
     pub state: String,
+    /// An operator holds it: it takes the new one, and runs its modules, when it is resumed.
+    pub held: bool,
     /// It is started over, to take the new one.
     pub restarts: bool,
+    /// What its file says otherwise than what runs; looked at where a module is to fill the field.
+    pub changes: Vec<String>,
 }
 
 /// What a sink made of the newest records.
@@ -105,6 +112,17 @@ impl Edited {
         let before = edit.before.as_deref();
         let diff = before.map(|before| edit::difference(before, &edit.after)).unwrap_or_default();
         Self { file: edit.path.display().to_string(), is_new: before.is_none(), diff }
+    }
+}
+
+impl Pipeline {
+    /// Takes in how it stands after what was done, and says so.
+    pub(super) fn now(&mut self, status: &Status, id: u32) -> String {
+        self.held = status.is_held();
+        if self.held {
+            return format!("held by operator ({})", status.connector.state);
+        }
+        format!("{} slots write by schema {id}", status.tasks.len())
     }
 }
 
@@ -184,7 +202,8 @@ impl Report {
     /// Whether anything is left to do.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        !self.edits.is_empty() || self.plan.exit_code == 2 || self.pipelines.iter().any(|pipeline| pipeline.restarts)
+        let moves = |pipeline: &Pipeline| pipeline.restarts || !pipeline.changes.is_empty();
+        !self.edits.is_empty() || self.plan.exit_code == 2 || self.pipelines.iter().any(moves)
     }
 
     /// 0 nothing is left to do, 1 refused, 2 something is to do.
@@ -235,11 +254,14 @@ fn write_text(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     for one in &report.pipelines {
         let schema = one.schema.map_or_else(|| "none yet".to_owned(), |id| id.to_string());
-        let then = match one.restarts {
-            true => "is started over and takes the new one",
-            false => "stays as it is",
+        let then = match (one.changes.is_empty(), one.restarts) {
+            (false, _) => "is given its file, and takes the new one",
+            (true, true) => "is started over and takes the new one",
+            (true, false) => "stays as it is",
         };
-        writeln!(out, "  {:<9} {}\n      {}, writes by schema {schema}; {then}", "pipeline", one.name, one.state)?;
+        let state = if one.state.is_empty() { "not deployed" } else { one.state.as_str() };
+        writeln!(out, "  {:<9} {}\n      {state}, writes by schema {schema}; {then}", "pipeline", one.name)?;
+        one.changes.iter().try_for_each(|change| writeln!(out, "      {change}"))?;
     }
     for one in &report.tried {
         writeln!(out, "\nrehearsed {} on {} records, half of them with a value", one.sink, one.records)?;
@@ -252,14 +274,25 @@ fn write_text(report: &Report, out: &mut String) -> std::fmt::Result {
     let names: Vec<&str> = report.fields.iter().map(|field| field.name.as_str()).collect();
     match (report.exit_code(), report.wanted) {
         (2, _) => writeln!(out, "\nnothing was changed; --yes does it"),
-        (0, true) if !names.is_empty() => writeln!(
-            out,
-            "\n{} is in place; a module fills it: `transforms new my-module --schema {}`, set `order.{}`, build, push, name \
-             it in the pipeline's file, `connectors apply`",
-            names.join(", "),
-            report.schema,
-            names.first().unwrap_or(&"")
-        ),
+        (0, true) if !names.is_empty() => match &report.module {
+            Some(module) => match report.pipelines.iter().find(|one| one.held) {
+                Some(held) => writeln!(
+                    out,
+                    "\n{} is in place; {} is held, and {module} runs behind it when that is resumed",
+                    names.join(", "),
+                    held.name
+                ),
+                None => writeln!(out, "\n{} is in place, and {module} runs behind it", names.join(", ")),
+            },
+            None => writeln!(
+                out,
+                "\n{} is in place; a module fills it: `transforms new my-module --schema {}`, set `order.{}`, build, and run \
+                 the same again with --module FILE.wasm",
+                names.join(", "),
+                report.schema,
+                names.first().unwrap_or(&"")
+            ),
+        },
         (0, _) => writeln!(out, "\nin order: nothing is left to do"),
         _ => Ok(()),
     }

@@ -4,10 +4,11 @@ use tokio::time::Instant;
 
 use super::EvolveError;
 use super::report::{Pipeline, Report};
-use crate::apply::subjects;
-use crate::apply::{ApplyError, LOOK_EVERY, Line, Target, stores};
+use crate::apply::{ApplyError, LOOK_EVERY, Line, Target, pipelines, stores, subjects};
+use crate::compare;
 use crate::connect::{RUNNING, Status};
-use crate::files::Deployment;
+use crate::files::{Connector, Deployment};
+use crate::plan;
 use crate::retry;
 
 /// Which pipelines write the topic, and by which schema now.
@@ -33,11 +34,25 @@ pub(super) async fn pipelines(
             if let Some(trace) = status.parts().find_map(|part| part.trace.as_deref()) {
                 report.refused.push(format!("pipeline {} is not well: {trace}; mend that first", told.name));
             }
+            told.held = status.is_held();
             told.restarts = !status.is_held() && (newest.is_none() || told.schema != newest);
+        }
+        if report.module.is_some() {
+            told.changes = changes(target, pipeline, report).await?;
         }
         report.pipelines.push(told);
     }
     Ok(())
+}
+
+/// How a pipeline's file differs from what runs.
+async fn changes(target: &Target, pipeline: &Connector, report: &mut Report) -> Result<Vec<String>, EvolveError> {
+    let ask = || target.transforms.settings(&pipeline.name);
+    let there = retry::until(target.deadline(), "transforms", ask).await;
+    let there = there.map_err(|source| EvolveError::Connect("transforms", source))?.unwrap_or_default();
+    let foreign = compare::foreign(&there, &target.owner);
+    report.refused.extend(foreign.map(|why| format!("pipeline {}: {why}", pipeline.name)));
+    Ok(compare::differences(&there, pipeline, &target.owner).iter().map(plan::difference).collect())
 }
 
 /// All of them, in order.
@@ -48,11 +63,18 @@ pub(super) async fn run(target: &Target, all: &Deployment, report: &mut Report) 
     stores::indexes(target, &all.indexes, &mut out).await?;
     let id = subjects::register(target, &all.contracts.placed, &mut out).await?;
     report.done.extend(lines.iter().map(ToString::to_string));
-    for pipeline in &report.pipelines {
-        let told = match (pipeline.restarts, pipeline.schema) {
-            (true, _) => taken(target, &pipeline.name, id).await?,
-            (false, Some(there)) if there == id => format!("writes by schema {id} already"),
-            (false, _) => {
+    for pipeline in &mut report.pipelines {
+        let told = match (pipeline.changes.is_empty(), pipeline.restarts, pipeline.schema) {
+            (false, ..) => {
+                let status = given(target, all, &pipeline.name, id).await?;
+                format!("has its file, {}", pipeline.now(&status, id))
+            }
+            (true, true, _) => {
+                let status = taken(target, &pipeline.name, id).await?;
+                format!("restarted, {}", pipeline.now(&status, id))
+            }
+            (true, false, Some(there)) if there == id => format!("writes by schema {id} already"),
+            (true, false, _) => {
                 format!("is {}, and takes the schema when it is resumed and restarted", pipeline.state)
             }
         };
@@ -72,26 +94,38 @@ pub(super) async fn run(target: &Target, all: &Deployment, report: &mut Report) 
 
 /// Starts a pipeline over, which looks its schema up anew, and waits until all its slots write by this one. What was read
 /// and not committed is read again: nothing is lost, and nothing is written twice.
-async fn taken(target: &Target, name: &str, id: u32) -> Result<String, ApplyError> {
-    let deadline = target.deadline();
+async fn taken(target: &Target, name: &str, id: u32) -> Result<Status, ApplyError> {
     let failed = |source| ApplyError::Connect { kind: "pipeline", name: name.to_owned(), source };
-    retry::until(deadline, "transforms", || target.transforms.restart(name, false)).await.map_err(failed)?;
-    let ready = |status: &Status| {
-        let well = status.parts().all(|part| part.state == RUNNING) && !status.tasks.is_empty();
-        match status.output_schema_id {
-            Some(there) if there == id && well => {
-                Ok(format!("restarted, {} slots write by schema {id}", status.tasks.len()))
-            }
-            there => {
-                let trace = status.parts().find_map(|part| part.trace.clone());
-                Err(trace.unwrap_or_else(|| {
-                    format!("it is {} and writes by schema {there:?}, not {id}", status.connector.state)
-                }))
-            }
+    retry::until(target.deadline(), "transforms", || target.transforms.restart(name, false)).await.map_err(failed)?;
+    writing(target, name, id).await
+}
+
+/// Gives a pipeline its file, with the module that fills the field; it looks its schema up anew with it.
+async fn given(target: &Target, all: &Deployment, name: &str, id: u32) -> Result<Status, ApplyError> {
+    let file: Vec<Connector> = all.pipelines.iter().filter(|one| one.name == name).cloned().collect();
+    pipelines::apply(target, &file, &mut |_: Line| {}).await?;
+    writing(target, name, id).await
+}
+
+/// Waits until all slots of a pipeline write by this schema; one that is held does when it is resumed.
+async fn writing(target: &Target, name: &str, id: u32) -> Result<Status, ApplyError> {
+    let deadline = target.deadline();
+    let ready = |status: Status| {
+        // Then it runs, by the right schema perhaps, and the version before is what runs.
+        if let Some(sent_back) = status.sent_back() {
+            return Err(sent_back);
         }
+        let well = status.parts().all(|part| part.state == RUNNING) && !status.tasks.is_empty();
+        let there = status.output_schema_id;
+        if (well && there == Some(id)) || status.is_held() {
+            return Ok(status);
+        }
+        let trace = status.parts().find_map(|part| part.trace.clone());
+        let state = || format!("it is {} and writes by schema {there:?}, not {id}", status.connector.state);
+        Err(trace.unwrap_or_else(state))
     };
     settled(target, deadline, ("pipeline", name), async || match target.transforms.status(name).await {
-        Ok(Some(status)) => ready(&status),
+        Ok(Some(status)) => ready(status),
         Ok(None) => Err("transforms does not list it".to_owned()),
         Err(err) => Err(err.to_string()),
     })
@@ -112,12 +146,12 @@ async fn steady(target: &Target, name: &str) -> Result<String, ApplyError> {
     settled(target, target.deadline(), ("sink", name), look).await
 }
 
-async fn settled(
+async fn settled<T>(
     target: &Target,
     deadline: Instant,
     (kind, name): (&'static str, &str),
-    look: impl AsyncFn() -> Result<String, String>,
-) -> Result<String, ApplyError> {
+    look: impl AsyncFn() -> Result<T, String>,
+) -> Result<T, ApplyError> {
     loop {
         match look().await {
             Ok(told) => return Ok(told),

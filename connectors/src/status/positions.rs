@@ -129,6 +129,7 @@ fn waits(reader: &Reader, topics: &[String]) -> Result<Waits, KafkaError> {
             (false, true) => None,
             (false, false) => Some(0),
         },
+        rate: None,
     };
     let partitions: Vec<Partition> = places.iter().map(partition).collect();
     Ok(Waits { lag: partitions.iter().map(|one| one.lag).sum(), partitions })

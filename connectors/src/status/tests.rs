@@ -68,7 +68,7 @@ fn of_two_tasks_the_one_that_failed_says_why_and_a_version_that_is_not_told_is_n
                 {"id": 0, "state": "RUNNING", "worker": "w0:8083", "failure": null},
                 {"id": 1, "state": "FAILED", "worker": "w1:8083", "failure": why},
             ],
-            "lag": null, "partitions": [], "version": null, "modules": [], "degraded": null, "failure": why,
+            "lag": null, "rate": null, "partitions": [], "version": null, "modules": [], "degraded": null, "failure": why,
             "healing": null,
         })
     );

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::dead_letters::letter::Said;
@@ -58,12 +58,23 @@ pub struct Delivery {
     pub modules: Vec<String>,
     /// What all of them together changed.
     pub changes: Vec<Changed>,
+    /// What each of them changed, in order; empty where that is not known.
+    pub steps: Vec<Step>,
     /// Why it cannot be shown.
     pub unreadable: Option<String>,
 }
 
+/// A module's part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// `name@version+sha256:<first 12 digits>`.
+    pub module: String,
+    /// What it changed of what the module before left.
+    pub changes: Vec<Changed>,
+}
+
 /// One field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
     /// The field.
     pub field: String,

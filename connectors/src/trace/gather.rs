@@ -13,7 +13,7 @@ use serde_json::Value;
 use service_kit::kafka::Brokers;
 
 use super::facts::{Changed, Delivery, Dropped, Facts, Held, Parked, Post, Reader, Store, Version};
-use super::{Asked, Options, Sources};
+use super::{Asked, Options, Sources, steps};
 use crate::connect::{self, FAILED, Settings, Status};
 use crate::dead_letters::letter::Letter;
 use crate::dead_letters::marks::{self, Marks};
@@ -74,6 +74,8 @@ pub async fn gather(sources: &Sources, options: &Options) -> anyhow::Result<(Fac
     fill(&mut facts, &scanned, &sinks, &decoder);
     facts.asked = asked.and_then(|at| version_at(&at, &facts, records(), &decoder));
     facts.pipeline = with_positions(pipeline, &scanned);
+    let is_default = |field: &str, json: &str| decoder.is_default(field, json);
+    steps::fill(&sources.transforms, &facts.pipeline.name, &mut facts.deliveries, is_default).await;
     let mut stores = Vec::new();
     for known in sinks {
         stores.push(store(sources, known, &scanned, &order_id).await);
@@ -265,14 +267,15 @@ fn delivery(record: &Record, posts: &[Record], decoder: &Decoder) -> Delivery {
     let after = match decoder.fields(record.value.as_deref()) {
         Ok(after) => after,
         Err(reason) => {
-            return Delivery { at, version: None, modules, changes: Vec::new(), unreadable: Some(reason) };
+            let (changes, steps) = (Vec::new(), Vec::new());
+            return Delivery { at, version: None, modules, changes, steps, unreadable: Some(reason) };
         }
     };
     let version = decode::version(&after).map(Version::from);
     let from = posts.iter().find(|post| Some(Version::from(post.received())) == version);
     let before = from.and_then(|post| decoder.fields(post.value.as_deref()).ok());
     let changes = before.map(|before| changed(&before, &after)).unwrap_or_default();
-    Delivery { at, version, modules, changes, unreadable: None }
+    Delivery { at, version, modules, changes, steps: Vec::new(), unreadable: None }
 }
 
 fn changed(before: &[Field], after: &[Field]) -> Vec<Changed> {

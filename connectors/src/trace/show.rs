@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
-use super::facts::{Delivery, Held, Parked, Reader, Store, Version};
+use super::facts::{Changed, Delivery, Held, Parked, Reader, Store, Version};
 use super::verdict::{Verdict, newest};
+use super::{Report, steps};
 use crate::dead_letters::marks::{Did, Mark};
 use crate::decode::plain;
 
@@ -87,11 +87,26 @@ fn delivery(delivery: &Delivery) -> String {
     if let Some(reason) = &delivery.unreadable {
         let _ = write!(text, "\n    cannot be read: {}", plain(reason));
     }
-    for change in &delivery.changes {
-        let side = |side: &Option<String>| side.as_deref().map_or_else(|| "(not there)".to_owned(), plain);
-        let _ = write!(text, "\n    {}: {} -> {}", change.field, side(&change.before), side(&change.after));
+    if delivery.steps.is_empty() {
+        delivery.changes.iter().for_each(|change| changed(change, "    ", &mut text));
+        return text;
     }
+    for step in &delivery.steps {
+        let nothing = if step.changes.is_empty() { " changed nothing" } else { "" };
+        let _ = write!(text, "\n    {}{nothing}", plain(&step.module));
+        step.changes.iter().for_each(|change| changed(change, "      ", &mut text));
+    }
+    let mut others = steps::others(delivery).peekable();
+    if others.peek().is_some() {
+        text.push_str("\n    the pipeline itself");
+    }
+    others.for_each(|change| changed(change, "      ", &mut text));
     text
+}
+
+fn changed(change: &Changed, indent: &str, text: &mut String) {
+    let side = |side: &Option<String>| side.as_deref().map_or_else(|| "(not there)".to_owned(), plain);
+    let _ = write!(text, "\n{indent}{}: {} -> {}", plain(&change.field), side(&change.before), side(&change.after));
 }
 
 fn parked(letter: &Parked) -> String {

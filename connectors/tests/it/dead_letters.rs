@@ -1,5 +1,7 @@
 //! Dead letters listed, shown, sent again and discarded, against librdkafka's mock cluster.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use connectors::dead_letters::guard::{Guard, Wanted};
@@ -23,7 +25,26 @@ fn sources(house: &House) -> Sources {
 }
 
 fn replay() -> Deed {
-    Deed::Replay(Rules { max_replays: 3, rate: 10_000, by: "me".to_owned() })
+    paced(10_000)
+}
+
+/// At so many a second.
+fn paced(rate: u32) -> Deed {
+    Deed::Replay(Rules { max_replays: 3, rate, by: "me".to_owned() })
+}
+
+/// Orders that were received, and a letter of each.
+fn parked(house: &House, ids: &[&str]) {
+    ids.iter().for_each(|id| house.post(id));
+    for (id, offset) in ids.iter().zip(0..) {
+        house.letter(topics::ORDERS_DEAD_LETTER, id, &received(id), (topics::ORDERS_RECEIVED, offset), &[]);
+    }
+}
+
+/// All open letters of the transforms.
+fn all_of_them(limit: usize) -> Order {
+    let filter = Filter { topics: vec![topics::ORDERS_DEAD_LETTER.to_owned()], ..Filter::default() };
+    Order { filter, limit, reach: REACH, yes: true }
 }
 
 async fn dealt(house: &House, topic: &str, yes: bool, deed: Deed) -> Report {
@@ -84,6 +105,46 @@ async fn a_letter_of_the_transforms_is_sent_once_to_where_it_was_received_with_i
     let second = dealt(&house, letters, true, replay()).await;
     assert!(second.letters.is_empty(), "{second:?}");
     assert_eq!(records(&house, topics::ORDERS_RECEIVED).await.len(), 2, "a second run sends nothing twice");
+}
+
+#[tokio::test]
+async fn letters_are_sent_no_faster_than_they_may_be() {
+    static SENT: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
+    let house = House::new().await;
+    parked(&house, &["o", "p", "q"]);
+    let report = deal(&sources(&house), all_of_them(100), paced(1), |_| SENT.lock().unwrap().push(Instant::now()))
+        .await
+        .unwrap();
+    assert_eq!(report.count(|outcome| matches!(outcome, Outcome::Did { .. })), 3, "{report:?}");
+    let sent = SENT.lock().unwrap().clone();
+    let gaps: Vec<Duration> = sent.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(gaps.iter().all(|gap| Duration::from_millis(950) <= *gap), "one a second: {gaps:?}");
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_half_way_goes_on_behind_its_last_letter() {
+    static SENT: AtomicUsize = AtomicUsize::new(0);
+    let house = House::new().await;
+    parked(&house, &["o", "p", "q", "r"]);
+    let sources_of = sources(&house);
+    let killed = deal(&sources_of, all_of_them(100), replay(), |_| {
+        assert!(SENT.fetch_add(1, Ordering::SeqCst) < 1, "as if the process died behind the second letter");
+    });
+    assert!(killed.await.is_err(), "it ended half way");
+    assert_eq!(records(&house, topics::ORDERS_RECEIVED).await.len(), 4 + 2);
+
+    // Again, of the rest at most so many a run.
+    let second = deal(&sources_of, all_of_them(1), replay(), |_| {}).await.unwrap();
+    let sent: Vec<_> = second.letters.iter().map(|line| line.letter.offset).collect();
+    assert_eq!((sent, second.more), (vec![2], true), "{second:?}");
+    let third = deal(&sources(&house), all_of_them(100), replay(), |_| {}).await.unwrap();
+    assert_eq!((third.letters.len(), third.more), (1, false), "{third:?}");
+    let mut again: Vec<_> = records(&house, topics::ORDERS_RECEIVED).await.split_off(4);
+    again.sort_by(|one, other| one.key.cmp(&other.key));
+    let keys: Vec<_> = again.iter().map(|record| String::from_utf8_lossy(record.key.as_deref().unwrap())).collect();
+    assert_eq!(keys, ["o", "p", "q", "r"], "each once");
+    let fourth = deal(&sources(&house), all_of_them(100), replay(), |_| {}).await.unwrap();
+    assert!(fourth.letters.is_empty(), "{fourth:?}");
 }
 
 #[tokio::test]

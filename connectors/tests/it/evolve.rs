@@ -1,6 +1,8 @@
 //! `evolve` as a user calls it, on servers of our own making: what it shows, what it refuses, in which order it goes, and
 //! that it goes on where it was stopped.
 
+mod modules;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -14,6 +16,7 @@ use crate::house::postgres;
 use crate::stub::{Stub, status};
 
 const ADD: &str = "gift_note: string";
+const LABEL: &str = "gift-note@1.0.0+sha256:0123456789ab";
 const FILES: [&str; 3] =
     ["schemas/order_placed.avsc", "connectors/stores/order_placed.sql", "connectors/stores/order_placed.index.json"];
 
@@ -33,6 +36,17 @@ struct Held {
     written: Vec<&'static str>,
     /// The registry is away when it is to be written.
     away: bool,
+    /// What the pipeline runs.
+    settings: Value,
+    /// Why `transforms` takes no module.
+    refuses: Option<&'static str>,
+    /// What the module can be told.
+    parameters: Value,
+    /// The pipeline's state, and what `transforms` says of it once it has its file.
+    state: &'static str,
+    sent_back: Option<&'static str>,
+    /// What somebody writes while the servers are asked.
+    meddles: Option<(PathBuf, &'static str)>,
 }
 
 struct Room {
@@ -40,6 +54,12 @@ struct Room {
     stub: Stub,
     postgres: config::Postgres,
     folder: Folder,
+}
+
+/// The pipeline's file.
+fn pipeline(folder: &Folder) -> Value {
+    let text = fs::read_to_string(folder.0.join("connectors/orders-transforms.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
 }
 
 fn root() -> PathBuf {
@@ -74,6 +94,12 @@ impl Room {
             tried: None,
             written: Vec::new(),
             away: false,
+            settings: pipeline(&folder)["config"].clone(),
+            refuses: None,
+            parameters: json!([{ "name": "most", "required": false }]),
+            state: "RUNNING",
+            sent_back: None,
+            meddles: None,
         }));
         let (seen, rows) = (Arc::clone(&held), Arc::clone(&held));
         let stub = Stub::start(move |line, body| answer(&mut seen.lock().unwrap(), line, body)).await;
@@ -148,15 +174,38 @@ fn answer(held: &mut Held, line: &str, body: &[u8]) -> (u16, Value) {
             (200, json!({ "acknowledged": true }))
         }
         "GET /connectors/orders-transforms/status" => {
-            let mut status = status("orders-transforms", &["RUNNING"]);
+            if let Some((file, text)) = held.meddles.take() {
+                fs::write(file, text).unwrap();
+            }
+            let mut status = status("orders-transforms", &[held.state]);
             status["tasks"][0].as_object_mut().unwrap().remove("trace");
+            status["connector"]["state"] = json!(held.state);
+            if let Some(why) = held.sent_back.filter(|_| held.written.contains(&"pipeline")) {
+                status["connector"]["trace"] = json!(why);
+            }
             status["output_schema_id"] = json!(held.pinned);
+            status["version"] = json!({ "id": "v", "slots": 1 });
             (200, status)
         }
         line if line.starts_with("POST /connectors/orders-transforms/restart") => {
             held.pinned = held.schema.0;
             held.written.push("pipeline");
             (202, json!({}))
+        }
+        "POST /modules?dry_run=true" => match held.refuses {
+            Some(why) => (422, json!({ "check": "magic", "detail": why })),
+            None => (200, json!({ "label": LABEL, "parameters": held.parameters })),
+        },
+        "POST /modules" => {
+            held.written.push("module");
+            (201, json!({ "label": LABEL }))
+        }
+        "GET /connectors/orders-transforms" => (200, json!({ "version": "v" })),
+        "GET /connectors/orders-transforms/config" => (200, held.settings.clone()),
+        "PUT /connectors/orders-transforms/config" => {
+            (held.settings, held.pinned) = (sent(), held.schema.0);
+            held.written.push("pipeline");
+            (200, json!({}))
         }
         line if line.starts_with("GET /connectors/orders-") => (200, status("s", &["RUNNING"])),
         line => unreachable!("unexpected {line}"),

@@ -37,6 +37,8 @@ pub(crate) struct Held {
     pub(crate) row: Option<Value>,
     pub(crate) document: Option<Value>,
     pub(crate) failed: bool,
+    /// What each module makes of the first record of `order_placed`.
+    pub(crate) steps: Option<Value>,
 }
 
 pub(crate) struct House {
@@ -175,6 +177,10 @@ fn answer(held: &Held, line: &str) -> (u16, Value) {
         ),
         "GET /connectors" => (200, json!(["p"])),
         "GET /connectors/p/status" => (200, status("p", &["RUNNING"])),
+        "GET /connectors/p/steps?record=order_placed/0/0" => match &held.steps {
+            Some(steps) => (200, json!({ "steps": steps })),
+            None => (404, json!({ "message": "nobody knows" })),
+        },
         "GET /connectors/p/config" => (200, json!({ "topics": "orders.received", "output.topic": "order_placed" })),
         "GET /healing" => {
             let told = json!({ "healing": "restart 2 asked for; next in 7 s", "sinceSeconds": 62 });

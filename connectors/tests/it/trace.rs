@@ -66,6 +66,41 @@ async fn a_stored_order_shows_its_way_and_its_changes() {
 }
 
 #[tokio::test]
+async fn each_module_is_shown_with_what_it_changed_where_that_comes_to_what_is_stored() {
+    let house = House::new().await;
+    house.post("o");
+    house.place("o", 0);
+    let [clean, enrich] = ["clean@1.0.0+sha256:0123456789ab", "enrich@1.0.0+sha256:ba9876543210"];
+    let change =
+        |field: &str, before: Option<&str>, after: &str| json!({ "field": field, "before": before, "after": after });
+    let step = |module: &str, changes: Vec<Value>| json!({ "module": module, "changes": changes });
+    let told = async |steps: Value| {
+        house.held.lock().unwrap().steps = Some(steps);
+        show::text(&traced(&house, "o").await)
+    };
+    let emea = || change("region", None, "\"EMEA\"");
+    // The first module changed something that the second changed back.
+    let (there, back) = (change("channel", None, "\"web\""), change("channel", Some("\"web\""), "null"));
+    let text = told(json!([step(clean, vec![there]), step(enrich, vec![emea(), back])])).await;
+    let wanted = format!(
+        "\n    {clean}\n      channel: (not there) -> \"web\"\n    {enrich}\n      region: (not there) -> \"EMEA\"\n      \
+         channel: \"web\" -> null\n    the pipeline itself\n"
+    );
+    assert!(text.contains(&wanted), "{wanted} is not in\n{text}");
+    let text = told(json!([step(clean, vec![]), step(enrich, vec![emea()])])).await;
+    assert!(text.contains(&format!("\n    {clean} changed nothing\n    {enrich}\n")), "{text}");
+
+    // Another value than the one that is stored, and other modules than made it.
+    for other in [
+        json!([step(clean, vec![]), step(enrich, vec![change("region", None, "\"APAC\"")])]),
+        json!([step(enrich, vec![emea()])]),
+    ] {
+        let text = told(other).await;
+        assert!(text.contains("\n    region: (not there) -> \"EMEA\"\n") && !text.contains("APAC"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_waiting_order_says_for_whom_how_many_are_before_it_and_what_the_healer_does() {
     let house = House::new().await;
     house.post("a");

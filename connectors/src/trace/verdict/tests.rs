@@ -25,8 +25,8 @@ fn post(offset: i64, of: i64) -> Post {
 }
 
 fn delivery(topic: &str, offset: i64, of: i64) -> Delivery {
-    let (modules, changes) = (Vec::new(), Vec::new());
-    Delivery { at: at(topic, offset), version: Some(version(of)), modules, changes, unreadable: None }
+    let (modules, changes, steps) = (Vec::new(), Vec::new(), Vec::new());
+    Delivery { at: at(topic, offset), version: Some(version(of)), modules, changes, steps, unreadable: None }
 }
 
 fn letter(topic: &str, offset: i64, of: Address) -> Parked {

@@ -7,11 +7,12 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use race::{
     edge::{self, Options},
     floor,
     histogram::Histogram,
+    length::{Length, names},
     load::{Load, Pace, Plan, Tally},
     page, pipeline,
     report::Report,
@@ -90,10 +91,11 @@ fn each_of(benches: &[&[&str]], quick: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Of what a bench found; in part it must not go over the whole: `transforms-peers-recovery`.
-fn name_of<S: ValueEnum>(bench: &str, only: &[S]) -> String {
-    let parts = only.iter().filter_map(ValueEnum::to_possible_value).map(|part| part.get_name().to_owned());
-    std::iter::once(bench.to_owned()).chain(parts).collect::<Vec<_>>().join("-")
+/// Of what a bench found. Parts must not go over the whole, nor what is quick over what took its time:
+/// `transforms-peers-recovery-quick`.
+fn name_of(bench: &str, parts: Vec<String>, length: Length) -> String {
+    let quick = (!length.is_full()).then(|| "quick".to_owned());
+    std::iter::once(bench.to_owned()).chain(parts).chain(quick).collect::<Vec<_>>().join("-")
 }
 
 /// Where benches leave what they found: beside the folder of the profile.
@@ -124,8 +126,9 @@ async fn bench(args: Edge) -> anyhow::Result<()> {
     let all = bench_dir()?;
     let peer = if peers && peer.is_empty() { edge::Peer::ALL.to_vec() } else { peer };
     let name = if peer.is_empty() { "edge" } else { "edge-peers" };
-    let file = name_of(name, &only);
-    let options = Options { dir: all.join(name), kafka, edge, edge_args, own, pairs, connections, quick, only };
+    let length = Length::of(quick, &only);
+    let file = name_of(name, names(&only), length);
+    let options = Options { dir: all.join(name), kafka, edge, edge_args, own, pairs, connections, length, only };
     let report = match peer.as_slice() {
         [] => edge::run(options).await?,
         peers => edge::race(options, peers, &all).await?,
@@ -145,8 +148,9 @@ async fn bench_transforms(args: Transforms) -> anyhow::Result<()> {
     let Transforms { quick, only, peers, peer, json, .. } = args;
     let peer = if peers && peer.is_empty() { transforms::Peer::ALL.to_vec() } else { peer };
     let name = if peer.is_empty() { "transforms" } else { "transforms-peers" };
-    let file = name_of(name, &only);
-    let options = transforms::Options { dir: all.join(name), transforms, own, pairs: args.pairs.into(), quick, only };
+    let length = Length::of(quick, &only);
+    let file = name_of(name, names(&only), length);
+    let options = transforms::Options { dir: all.join(name), transforms, own, pairs: args.pairs.into(), length, only };
     let report = match peer.as_slice() {
         [] => transforms::run(options).await?,
         peers => transforms::race(options, peers, &all).await?,
@@ -158,21 +162,23 @@ async fn bench_sinks(args: Sinks) -> anyhow::Result<()> {
     let dir = bench_dir()?;
     let Sinks { quick, only, store, orders, beside, peers, .. } = args;
     let name = if peers { "sinks-peers" } else { "sinks" };
-    let file = name_of(name, &only);
-    let options = sinks::Options { dir: dir.join(name), orders, pairs: args.pairs.into(), quick, only, store, beside };
+    let length = Length::of(quick, &only);
+    let file = name_of(name, names(&only), length);
+    let options = sinks::Options { dir: dir.join(name), orders, pairs: args.pairs.into(), length, only, store, beside };
     let report = if peers { sinks::race(options, &sinks::Peer::ALL, &dir).await? } else { sinks::run(options).await? };
     tell(&report, args.json, &file)
 }
 
 async fn bench_pipeline(args: Pipeline) -> anyhow::Result<()> {
     let Pipeline { quick, peers, mut rates, rounds, json } = args;
+    let length = Length::whole(quick);
     if rates.is_empty() {
-        rates = if peers { vec![500] } else { vec![100, 500, 1_000] };
+        rates = pipeline::usual_rates(length, peers);
     }
     let (dir, name) = (bench_dir()?, if peers { "pipeline-peers" } else { "pipeline" });
-    let options = pipeline::Options { dir: dir.join(name), rates, rounds: rounds.into(), quick };
+    let options = pipeline::Options { dir: dir.join(name), rates, rounds: rounds.into(), length };
     let report = if peers { pipeline::race(options, &dir).await? } else { pipeline::run(options).await? };
-    tell(&report, json, name)
+    tell(&report, json, &name_of(name, Vec::new(), length))
 }
 
 async fn by_hand(args: &ByHand) -> anyhow::Result<()> {
@@ -217,4 +223,36 @@ fn quantiles(histogram: &Histogram) -> String {
     let of = |(name, share)| Some(format!("{name} {:?}", histogram.quantile(share)?));
     let all = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
     all.into_iter().filter_map(of).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a bench, as its words on the command line have it with `--quick`.
+    fn quick(bench: &[&str]) -> Length {
+        let words = ["race"].into_iter().chain(bench.iter().copied()).chain(["--quick"]);
+        match Args::try_parse_from(words).unwrap().command {
+            Command::Edge(Edge { quick, only, .. }) => Length::of(quick, &only),
+            Command::Transforms(Transforms { quick, only, .. }) => Length::of(quick, &only),
+            Command::Sinks(Sinks { quick, only, .. }) => Length::of(quick, &only),
+            Command::Pipeline(Pipeline { quick, .. }) => Length::whole(quick),
+            other => panic!("{other:?} is no bench"),
+        }
+    }
+
+    #[test]
+    fn all_benches_can_be_quick_and_what_kills_is_only_shorter() {
+        assert_eq!(ALL.map(quick), [Length::Quick; 8]);
+        assert_eq!(RECOVERY.map(quick), [Length::Short; 3]);
+    }
+
+    #[test]
+    fn what_a_quick_run_or_a_part_found_goes_over_nothing_else() {
+        use race::transforms::Stage::{self, Growth, Recovery};
+        let name = |only: &[Stage], quick| name_of("transforms", names(only), Length::of(quick, only));
+        assert_eq!((name(&[], false), name(&[], true)), ("transforms".to_owned(), "transforms-quick".to_owned()));
+        assert_eq!(name(&[Recovery, Growth], false), "transforms-recovery-growth");
+        assert_eq!(name(&[Recovery, Growth], true), "transforms-recovery-growth-quick");
+    }
 }

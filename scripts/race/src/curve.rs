@@ -30,7 +30,7 @@ pub struct Line {
 }
 
 /// A figure at one size.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// The size.
     pub at: f64,
@@ -121,8 +121,7 @@ mod tests {
     use super::*;
 
     fn line(points: &[(f64, f64)]) -> Line {
-        let exactly = |figure| Spread { median: figure, min: figure, max: figure };
-        let points = points.iter().map(|&(at, figure)| Point { at, figure: exactly(figure) }).collect();
+        let points = points.iter().map(|&(at, figure)| Point::of(at, &[figure]).unwrap()).collect();
         Line { name: "ours".to_owned(), points }
     }
 

@@ -15,6 +15,7 @@ use service_kit::Tasks;
 
 use crate::{
     kafka::{self, Kafka},
+    length::{Length, Part},
     load::Client,
     machine::Machine,
     orders::Ids,
@@ -55,13 +56,13 @@ pub struct Options {
     pub pairs: usize,
     /// Connections of the closed loops.
     pub connections: usize,
-    /// Whether runs are short.
-    pub quick: bool,
+    /// How much of it is run.
+    pub length: Length,
     /// Stages that are run; all if there is none.
     pub only: Vec<Stage>,
 }
 
-/// A part of the bench.
+/// A part of the bench. They run in this order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Stage {
     /// From bytes to Avro by both ways.
@@ -80,10 +81,56 @@ pub enum Stage {
     Instructions,
 }
 
-impl Stage {
-    /// In the order in which they are run.
-    const ALL: [Self; 7] =
-        [Self::Encode, Self::Throughput, Self::Latency, Self::Memory, Self::Overload, Self::Growth, Self::Instructions];
+impl Part for Stage {
+    fn in_quick(self) -> bool {
+        match self {
+            Self::Encode | Self::Throughput | Self::Latency | Self::Memory => true,
+            Self::Overload | Self::Growth | Self::Instructions => false,
+        }
+    }
+}
+
+/// What depends on the length: where there are three figures, in full, in parts that were named, and in a quick run.
+impl Options {
+    /// This long in full, else a fifth of it.
+    fn time(&self, full: Duration) -> Duration {
+        self.length.full_or(full, full / 5)
+    }
+
+    /// Bodies on which both ways to Avro are compared.
+    fn bodies(&self) -> usize {
+        self.length.full_or(1_000_000, 100_000)
+    }
+
+    /// Pairs of closed loops.
+    fn closed(&self) -> usize {
+        self.length.pick([self.pairs, self.pairs, self.pairs.min(3)])
+    }
+
+    /// Pairs at each fixed rate.
+    fn open(&self) -> usize {
+        self.length.pick([self.pairs, self.pairs.min(3), self.pairs.min(2)])
+    }
+
+    /// Rounds of what has no pair.
+    fn rounds(&self) -> usize {
+        self.length.full_or(self.pairs.min(3), 1)
+    }
+
+    /// Floors beside the one of the pairs; the first of them also produces.
+    fn floors(&self) -> usize {
+        self.length.pick([4, 4, 1])
+    }
+
+    /// Whether memory is told with idle connections, too.
+    fn has_idle(&self) -> bool {
+        self.length.pick([true, true, false])
+    }
+
+    fn left_out(&self) -> Option<String> {
+        let also = "10,000 idle connections; three of the floors; more than three pairs, at fixed rates than two";
+        self.length.parts_left_out::<Stage>(also)
+    }
 }
 
 /// What all stages share.
@@ -120,10 +167,8 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     progress("comparing outputs");
     let compared = same::check(&bench).await.context("the outputs differ, so nothing is measured")?;
     let mut found = Found { notes: vec![compared], ..Found::default() };
-    for stage in Stage::ALL {
-        if !bench.options.only.is_empty() && !bench.options.only.contains(&stage) {
-            continue;
-        }
+    found.notes.extend(bench.options.left_out());
+    for stage in bench.options.length.parts(&bench.options.only) {
         found.extend(match stage {
             Stage::Encode => encode::measure(&bench)?,
             Stage::Throughput => throughput::measure(&bench).await?,
@@ -147,13 +192,8 @@ impl Bench {
             ("orders", format!("{} bytes of JSON", self.ids.order(0).len())),
             ("closed loops", format!("{} connections", self.options.connections)),
             ("edge's flags", self.options.edge_args.join(" ")),
-            ("length", if self.options.quick { "quick".to_owned() } else { "full".to_owned() }),
+            ("length", self.options.length.to_string()),
         ]
-    }
-
-    /// This long in full, a fifth of it when quick.
-    fn time(&self, full: Duration) -> Duration {
-        if self.options.quick { full / 5 } else { full }
     }
 
     /// Starts an edge for this bench's broker and waits until it is ready.
@@ -185,5 +225,23 @@ impl Bench {
         }
         let ready_after = Instant::now() - process.started;
         Ok(Edge { process, address, ready_after })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quick_run_is_less_than_the_named_parts_and_these_less_than_all() {
+        let of = |length| {
+            let (dir, edge, own, only) = (PathBuf::new(), PathBuf::new(), PathBuf::new(), Vec::new());
+            let all =
+                Options { dir, kafka: None, edge, edge_args: Vec::new(), own, pairs: 5, connections: 1, length, only };
+            (all.closed(), all.open(), all.rounds(), all.floors(), all.has_idle(), all.time(Duration::from_secs(5)))
+        };
+        assert_eq!(of(Length::Full), (5, 5, 3, 4, true, Duration::from_secs(5)));
+        assert_eq!(of(Length::Short), (5, 3, 1, 4, true, Duration::from_secs(1)));
+        assert_eq!(of(Length::Quick), (3, 2, 1, 1, false, Duration::from_secs(1)));
     }
 }

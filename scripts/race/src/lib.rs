@@ -2,16 +2,17 @@
 //!
 //! A figure is orders per CPU-second of the measured process, or a latency from the *intended* time of a request. A
 //! claim is a ratio of alternate runs with its range: on a shared machine one figure alone says little. The parts: what
-//! is sent ([`orders`], [`load`]), what is counted ([`histogram`], [`spread`], [`curve`], [`process`]), whom we measure beside
-//! ([`floor`], [`direct`], `peers`), one module for each thing that is measured ([`edge`], [`transforms`], [`sinks`],
-//! [`pipeline`]), and how it is told
-//! ([`report`], [`page`]).
+//! is sent ([`orders`], [`load`]), how much is run ([`length`]), what is counted ([`histogram`], [`spread`], [`curve`],
+//! [`process`]), whom we measure beside ([`floor`], [`direct`], `peers`), one module for each thing that is measured
+//! ([`edge`], [`transforms`], [`sinks`], [`pipeline`]), and how it is told ([`report`], [`page`]).
 
 pub mod orders;
 
 pub mod answer;
 
 pub mod load;
+
+pub mod length;
 
 pub mod histogram;
 

@@ -145,7 +145,7 @@ fn section(out: &mut String, report: &Saved) {
 
 fn row(out: &mut String, Row { what, figure, unit, beside, goal, verdict }: &Row) {
     let (theirs, name) = match beside {
-        Some((name, spread)) => (Some(*spread), format!("{name}: {spread}")),
+        Some((name, spread)) => (Some(spread), format!("{name}: {spread}")),
         None => (None, String::new()),
     };
     let (goal, verdict) = (goal.as_deref().unwrap_or_default(), verdict.as_deref().unwrap_or_default());
@@ -154,7 +154,7 @@ fn row(out: &mut String, Row { what, figure, unit, beside, goal, verdict }: &Row
         "\n<tr><td class=text>{}<td>{figure}<td class=text>{}<td>{}<td class=text>{}<td>{}<td class=\"text {verdict}\">{verdict}",
         escape(what),
         escape(unit),
-        theirs.map(|theirs| plot::bars(*figure, theirs)).unwrap_or_default(),
+        theirs.map(|theirs| plot::bars(figure, theirs)).unwrap_or_default(),
         escape(&name),
         escape(goal),
     );

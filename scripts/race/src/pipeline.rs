@@ -13,6 +13,7 @@ use schemas::names::topics;
 use serde_json::Value;
 
 use crate::{
+    length::Length,
     load::{Load, Pace, Plan},
     machine::Machine,
     report::{Report, progress},
@@ -46,38 +47,57 @@ pub struct Options {
     pub rates: Vec<u32>,
     /// Rounds of each rate.
     pub rounds: usize,
-    /// Whether runs are few and short.
-    pub quick: bool,
+    /// How much of it is run.
+    pub length: Length,
 }
 
+/// Orders a second where none are named.
+#[must_use]
+pub fn usual_rates(length: Length, beside_peers: bool) -> Vec<u32> {
+    if length.is_full() && !beside_peers { vec![100, 500, 1_000] } else { vec![500] }
+}
+
+/// What depends on the length: in full, and in a quick run.
 impl Options {
     /// Starts from nothing; the last one is measured on.
     fn starts(&self) -> usize {
-        if self.quick { 1 } else { self.rounds }
+        self.length.full_or(self.rounds, 1)
     }
 
     fn rounds(&self) -> usize {
-        if self.quick { 1 } else { self.rounds }
+        self.length.full_or(self.rounds, 1)
     }
 
     /// How long orders come at a rate before it counts.
     fn warm_up(&self) -> Duration {
-        Duration::from_secs(if self.quick { 2 } else { 5 })
+        Duration::from_secs(self.length.full_or(5, 2))
     }
 
     /// How long a rate counts.
     fn window(&self) -> Duration {
-        Duration::from_secs(if self.quick { 10 } else { 30 })
+        Duration::from_secs(self.length.full_or(30, 6))
     }
 
     /// How long nothing flows.
     fn idle(&self) -> Duration {
-        Duration::from_secs(if self.quick { 3 } else { 15 })
+        Duration::from_secs(self.length.full_or(15, 1))
     }
 
     /// How long orders come once before everything.
     fn first_warm_up(&self) -> Duration {
-        Duration::from_secs(if self.quick { 15 } else { 60 })
+        Duration::from_secs(self.length.full_or(60, 5))
+    }
+
+    /// Whether one of those who bring orders takes part.
+    fn has(&self, way: &Way) -> bool {
+        self.length.is_full() || way.is_ours() || way.is_tuned()
+    }
+
+    fn left_out(&self) -> Option<String> {
+        self.length.left_out(
+            "rates but 500/s, unless they are named; more than one start and one round; most of the warm-up (5 s once, 2 s \
+             at a rate) and of the time that counts (6 s)",
+        )
     }
 }
 
@@ -114,6 +134,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let setting = setting(&house, &options).await?;
     let mut found = rows::rows(&house.parts, &starts, &idle, &rounds, &options.rates)?;
     found.notes.push(compared);
+    found.notes.extend(options.left_out());
     House::leave(house).await?;
     Ok(Report::new("pipeline", machine, setting, found))
 }
@@ -149,6 +170,23 @@ async fn setting(house: &House, options: &Options) -> anyhow::Result<Vec<(&'stat
         ("rounds", format!("{}, the rates in turn", options.rounds())),
         ("refresh_interval of the index", refresh.to_owned()),
         ("start", house.archives.to_owned()),
-        ("length", if options.quick { "quick".to_owned() } else { "full".to_owned() }),
+        ("length", options.length.to_string()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quick_run_is_one_short_round_of_one_rate() {
+        let of = |length| {
+            let rates = usual_rates(length, false);
+            let all = Options { dir: PathBuf::new(), rates, rounds: 3, length };
+            (all.rates.len(), all.starts(), all.rounds(), all.window().as_secs(), all.first_warm_up().as_secs())
+        };
+        assert_eq!(of(Length::Full), (3, 3, 3, 30, 60));
+        assert_eq!(of(Length::Quick), (1, 1, 1, 6, 5));
+        assert_eq!(usual_rates(Length::Full, true), [500]);
+    }
 }

@@ -33,7 +33,7 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What must be known to read the figures.
     pub notes: Vec<String>,
-    /// The single runs behind the figures, where a bench keeps them; in the JSON only.
+    /// Single values behind no figure, where a bench keeps some; in the JSON only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,
     /// How costs grow.
@@ -51,11 +51,10 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// A figure with the runs behind it.
+    /// A figure of these runs.
     pub(crate) fn add(&mut self, what: impl Into<String>, unit: &'static str, runs: &[f64]) -> anyhow::Result<()> {
         let what = what.into();
         let figure = Spread::of(runs).with_context(|| format!("{what}: a run without a figure"))?;
-        self.samples.push(Sample { what: what.clone(), unit, runs: runs.to_vec() });
         self.rows.push(Row::new(what, figure, unit));
         Ok(())
     }
@@ -70,14 +69,14 @@ impl Found {
     }
 }
 
-/// Every run of one thing, in the order in which they were run: runs of one pair have the same place.
+/// Single values of one thing, in their order. A figure has its own (see [`Spread`]).
 #[derive(Clone, Debug, Serialize)]
 pub struct Sample {
     /// Of what.
     pub what: String,
     /// In what it is counted.
     pub unit: &'static str,
-    /// The runs.
+    /// The values.
     pub runs: Vec<f64>,
 }
 
@@ -148,7 +147,7 @@ impl Display for Verdict {
 
 impl Display for Spread {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { median, min, max } = *self;
+        let Self { median, min, max, .. } = *self;
         if min == max {
             return f.pad(&Number(median).to_string());
         }
@@ -232,6 +231,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::curve::Point;
 
     #[test]
     fn numbers_are_as_exact_as_helps() {
@@ -252,11 +252,28 @@ mod tests {
 
     #[test]
     fn a_row_says_whether_its_goal_is_reached() {
-        let figure = Spread { median: 0.7, min: 0.6, max: 0.8 };
-        let row = Row::new("a", figure, "x").goal(Goal::AtLeast(0.65));
+        let row = Row::new("a", Spread::of(&[0.6, 0.8, 0.7]).unwrap(), "x").goal(Goal::AtLeast(0.65));
         assert_eq!(row.verdict, Some(Verdict::Open));
         let json = serde_json::to_value(&row).unwrap();
         assert_eq!((json["goal"].as_str(), json["verdict"].as_str()), (Some(">= 0.65"), Some("open")));
-        assert_eq!(figure.to_string(), "0.70 (0.60 to 0.80)");
+        assert_eq!(row.figure.to_string(), "0.70 (0.60 to 0.80)");
+    }
+
+    #[test]
+    fn a_reports_json_has_every_run_behind_its_figures() {
+        let spread = |runs: &[f64]| Spread::of(runs).unwrap();
+        let mut found = Found::default();
+        found.rows.push(Row::new("a", spread(&[3.0, 1.0, 2.0]), "x").beside("b", spread(&[9.0, 8.0, 7.0])));
+        found.add("c", "ms", &[5.0, 4.0]).unwrap();
+        found.curves.push(Curve::new("d", "s", "e").line("ours", vec![Point::of(1.0, &[7.0, 6.0]).unwrap()]));
+        let json = serde_json::to_value(Report::new("edge", Machine::now(), Vec::new(), found)).unwrap();
+        for (place, runs) in [
+            ("/rows/0/figure/runs", serde_json::json!([3.0, 1.0, 2.0])),
+            ("/rows/0/beside/1/runs", serde_json::json!([9.0, 8.0, 7.0])),
+            ("/rows/1/figure/runs", serde_json::json!([5.0, 4.0])),
+            ("/curves/0/lines/0/points/0/figure/runs", serde_json::json!([7.0, 6.0])),
+        ] {
+            assert_eq!(json.pointer(place), Some(&runs), "{place}");
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The middle and the ends.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// The middle and the ends, and the runs themselves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The middle run; between the two in the middle if there are two.
     pub median: f64,
@@ -11,6 +11,9 @@ pub struct Spread {
     pub min: f64,
     /// The highest run.
     pub max: f64,
+    /// Every run, in the order in which they were run: runs of one pair have the same place. An older report has none.
+    #[serde(default)]
+    pub runs: Vec<f64>,
 }
 
 /// What a spread says about a goal.
@@ -44,7 +47,8 @@ impl Spread {
             return None;
         }
         let (low, high) = (sorted.get((sorted.len().checked_sub(1)?) / 2)?, sorted.get(sorted.len() / 2)?);
-        Some(Self { median: f64::midpoint(*low, *high), min: *sorted.first()?, max: *sorted.last()? })
+        let median = f64::midpoint(*low, *high);
+        Some(Self { median, min: *sorted.first()?, max: *sorted.last()?, runs: runs.to_vec() })
     }
 
     /// Of the ratios within each pair. The runs of a pair stand next to each other in time, so what slows the machine
@@ -64,8 +68,9 @@ impl Spread {
 
     /// The same in another unit.
     #[must_use]
-    pub fn times(self, factor: f64) -> Self {
-        Self { median: self.median * factor, min: self.min * factor, max: self.max * factor }
+    pub fn times(&self, factor: f64) -> Self {
+        let runs = self.runs.iter().map(|run| run * factor).collect();
+        Self { median: self.median * factor, min: self.min * factor, max: self.max * factor, runs }
     }
 
     /// Whether a goal is reached.
@@ -91,25 +96,40 @@ impl Spread {
 mod tests {
     use super::*;
 
+    /// Median, lowest and highest.
+    fn ends(spread: &Spread) -> [f64; 3] {
+        [spread.median, spread.min, spread.max]
+    }
+
     #[test]
     fn a_spread_is_the_middle_and_the_ends() {
-        assert_eq!(Spread::of(&[3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
-        assert_eq!(Spread::of(&[4.0, 1.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
-        assert_eq!(Spread::of(&[7.0]), Some(Spread { median: 7.0, min: 7.0, max: 7.0 }));
+        let of = |runs: &[f64]| ends(&Spread::of(runs).unwrap());
+        assert_eq!(of(&[3.0, 1.0, 2.0]), [2.0, 1.0, 3.0]);
+        assert_eq!(of(&[4.0, 1.0]), [2.5, 1.0, 4.0]);
+        assert_eq!(of(&[7.0]), [7.0; 3]);
         assert_eq!((Spread::of(&[]), Spread::of(&[1.0, f64::NAN])), (None, None));
+    }
+
+    #[test]
+    fn every_run_is_kept_in_its_place() {
+        let spread = Spread::of(&[3.0, 1.0, 2.0]).unwrap();
+        assert_eq!(spread.runs, [3.0, 1.0, 2.0]);
+        assert_eq!((spread.times(2.0).runs, ends(&spread.times(2.0))), (vec![6.0, 2.0, 4.0], [4.0, 2.0, 6.0]));
+        let older: Spread = serde_json::from_str(r#"{"median":2.0,"min":1.0,"max":3.0}"#).unwrap();
+        assert_eq!((ends(&older), older.runs), ([2.0, 1.0, 3.0], vec![]));
     }
 
     #[test]
     fn what_slows_both_of_a_pair_does_not_change_its_ratio() {
         let (ours, theirs) = ([50.0, 5.0, 20.0], [100.0, 10.0, 40.0]);
-        assert_eq!(Spread::of_ratios(&ours, &theirs), Some(Spread { median: 0.5, min: 0.5, max: 0.5 }));
-        assert_eq!(Spread::of_differences(&[3.0, 9.0], &[1.0, 8.0]).unwrap().median, 1.5);
+        assert_eq!(Spread::of_ratios(&ours, &theirs), Spread::of(&[0.5; 3]));
+        assert_eq!(Spread::of_differences(&[3.0, 9.0], &[1.0, 8.0]), Spread::of(&[2.0, 1.0]));
         assert_eq!(Spread::of_ratios(&[1.0], &[0.0]), None, "no ratio to nothing");
     }
 
     #[test]
     fn a_range_that_includes_the_goal_is_no_answer() {
-        let spread = Spread { median: 2.0, min: 1.0, max: 3.0 };
+        let spread = Spread::of(&[1.0, 2.0, 3.0]).unwrap();
         for (goal, verdict) in [
             (Goal::AtLeast(1.0), Verdict::Met),
             (Goal::AtLeast(2.0), Verdict::Open),

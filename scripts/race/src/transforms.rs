@@ -9,6 +9,7 @@ use anyhow::Context;
 use service_kit::Tasks;
 
 use crate::{
+    length::{Length, Part},
     machine::Machine,
     report::{Found, Report, progress},
 };
@@ -48,13 +49,13 @@ pub struct Options {
     pub own: PathBuf,
     /// Pairs of runs.
     pub pairs: usize,
-    /// Whether runs are short.
-    pub quick: bool,
+    /// How much of it is run.
+    pub length: Length,
     /// Stages that are run; all if there is none.
     pub only: Vec<Stage>,
 }
 
-/// A part of the bench.
+/// A part of the bench. They run in this order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Stage {
     /// The chain alone, in the sandbox and without one.
@@ -74,13 +75,56 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// In the order in which they are run.
-    const ALL: [Self; 7] =
-        [Self::Sandbox, Self::Throughput, Self::Latency, Self::Swaps, Self::Recovery, Self::Growth, Self::Instructions];
-
     /// Whether the whole command is measured, with the records' way through it.
     fn runs_service(self) -> bool {
         matches!(self, Self::Latency | Self::Swaps | Self::Recovery)
+    }
+}
+
+impl Part for Stage {
+    fn in_quick(self) -> bool {
+        match self {
+            Self::Sandbox | Self::Throughput | Self::Latency => true,
+            Self::Swaps | Self::Recovery | Self::Growth | Self::Instructions => false,
+        }
+    }
+}
+
+/// What depends on the length: where there are three figures, in full, in parts that were named, and in a quick run.
+impl Options {
+    /// This long in full, else a fifth of it.
+    fn time(&self, full: Duration) -> Duration {
+        self.length.full_or(full, full / 5)
+    }
+
+    /// So many in full, else a fifth of them.
+    fn count(&self, full: usize) -> usize {
+        self.length.full_or(full, full / 5)
+    }
+
+    /// Pairs where each takes long.
+    fn long_pairs(&self) -> usize {
+        self.length.pick([self.pairs, self.pairs.min(3), self.pairs.min(2)])
+    }
+
+    /// Rounds of what has no pair.
+    fn rounds(&self) -> usize {
+        self.length.full_or(self.pairs.min(3), 1)
+    }
+
+    /// How long a broker that has just started does what will be measured: it is slower at first.
+    fn warm_up(&self) -> Duration {
+        Duration::from_secs(self.length.pick([20, 20, 5]))
+    }
+
+    /// Whether latencies are told at other rates than the one that has goals.
+    fn has_all_rates(&self) -> bool {
+        self.length.pick([true, true, false])
+    }
+
+    fn left_out(&self) -> Option<String> {
+        let also = "latencies at 1, 100 and 20,000/s; more than two pairs; of the broker's warm-up all but 5 s";
+        self.length.parts_left_out::<Stage>(also)
     }
 }
 
@@ -106,10 +150,8 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let compared = judges::compare(&bench.servers.modules).context("the outputs differ, so nothing is measured")?;
     let mut found = Found { notes: vec![compared], ..Found::default() };
     let mut is_warm = false;
-    for stage in Stage::ALL {
-        if !bench.options.only.is_empty() && !bench.options.only.contains(&stage) {
-            continue;
-        }
+    found.notes.extend(bench.options.left_out());
+    for stage in bench.options.length.parts(&bench.options.only) {
         if stage.runs_service() && !is_warm {
             progress("warming the broker up");
             service::warm_up(&bench).await?;
@@ -135,22 +177,24 @@ impl Bench {
             ("broker", "Apache Kafka, one broker in a JVM on the same machine, 12 partitions".to_owned()),
             ("modules", "the shipped clean and enrich, with three rates".to_owned()),
             ("tasks", "two for latencies, swaps and restarts, as the pipeline is shipped; one loop else".to_owned()),
-            ("length", if self.options.quick { "quick".to_owned() } else { "full".to_owned() }),
+            ("length", self.options.length.to_string()),
         ]
     }
+}
 
-    /// This long in full, a fifth of it when quick.
-    fn time(&self, full: Duration) -> Duration {
-        if self.options.quick { full / 5 } else { full }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// So many in full, a fifth of them when quick.
-    fn count(&self, full: usize) -> usize {
-        if self.options.quick { full / 5 } else { full }
-    }
-
-    /// Pairs where each takes long.
-    fn pairs(&self) -> usize {
-        if self.options.quick { self.options.pairs.min(3) } else { self.options.pairs }
+    #[test]
+    fn a_quick_run_is_less_than_the_named_parts_and_these_less_than_all() {
+        let of = |length| {
+            let (dir, transforms, own, only) = (PathBuf::new(), PathBuf::new(), PathBuf::new(), Vec::new());
+            let all = Options { dir, transforms, own, pairs: 5, length, only };
+            (all.long_pairs(), all.rounds(), all.count(50), all.warm_up().as_secs(), all.has_all_rates())
+        };
+        assert_eq!(of(Length::Full), (5, 3, 50, 20, true));
+        assert_eq!(of(Length::Short), (3, 1, 10, 20, true));
+        assert_eq!(of(Length::Quick), (2, 1, 10, 5, false));
     }
 }

@@ -25,9 +25,10 @@ pub(super) enum Command {
     Sinks(Sinks),
     /// An order's whole way, everything deployed: until it is answered, SELECTed and found, and what that costs
     Pipeline(Pipeline),
-    /// Every bench, beside floors and beside peers, one after the other; hours, or with --quick some fifty minutes
+    /// Edge, transforms, sinks and pipeline, beside floors and beside peers, one after the other; hours, or with --quick some
+    /// ten minutes
     All {
-        /// Each in its quick form
+        /// Each in its quick form: its own --quick says what that leaves out
         #[arg(long)]
         quick: bool,
     },
@@ -66,7 +67,8 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Transforms {
-    /// Some three minutes in place of twenty; ranges are wider
+    /// A minute in place of twenty: sandbox, throughput and latency at one rate. Ranges are wider; the others are short
+    /// with --only
     #[arg(long)]
     pub(super) quick: bool,
     /// Only these parts
@@ -79,17 +81,18 @@ pub(super) struct Transforms {
     /// The same with these peers only
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(super) peer: Vec<transforms::Peer>,
-    /// Pairs of runs
+    /// Pairs of runs; with --quick at most two where each takes long, three with --only
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(super) pairs: u8,
-    /// Where the figures go as JSON; bench/transforms.json in the target folder if absent, in part under that name
+    /// Where the figures go as JSON; bench/transforms.json in the target folder if absent, in part or quick under that name
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Sinks {
-    /// Some eight minutes in place of an hour; ranges are wider
+    /// Some ninety seconds in place of an hour: rates, of short drains. Ranges are wider; drain and stall are short with
+    /// --only
     #[arg(long)]
     pub(super) quick: bool,
     /// Only these parts
@@ -98,10 +101,11 @@ pub(super) struct Sinks {
     /// Of the rates, only those of this store
     #[arg(long, value_enum)]
     pub(super) store: Option<sinks::Kind>,
-    /// Orders of one drain into Elasticsearch, five times as many into PostgreSQL; 100,000 if absent, 20,000 when quick
+    /// Orders of one drain into Elasticsearch; into PostgreSQL five times as many, ten times when quick. 100,000 if absent,
+    /// 4,000 when quick, 20,000 when quick with --only
     #[arg(long, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
     pub(super) orders: Option<u32>,
-    /// Pairs of runs
+    /// Pairs of runs; with --quick at most two
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(super) pairs: u8,
     /// Another connector file that takes part in the rates, beside the shipped one of its store; may be given several times
@@ -110,14 +114,15 @@ pub(super) struct Sinks {
     /// In place of all that: both our sinks beside a consumer in Spring that writes both stores
     #[arg(long, conflicts_with_all = ["only", "store", "beside"])]
     pub(super) peers: bool,
-    /// Where the figures go as JSON; bench/sinks.json in the target folder if absent, in part under that name
+    /// Where the figures go as JSON; bench/sinks.json in the target folder if absent, in part or quick under that name
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Pipeline {
-    /// Some three minutes in place of fifteen, beside peers five in place of thirty: one start, one short round of each rate
+    /// A minute in place of fifteen, beside peers less than two in place of thirty: one start, one short round at one rate
+    /// unless others are named, and of the peers Spring as tuned
     #[arg(long)]
     pub(super) quick: bool,
     /// In place of that: our whole way beside Spring Boot with Kafka Streams, and beside our rules as a transform inside
@@ -127,10 +132,10 @@ pub(super) struct Pipeline {
     /// Orders a second; 100, 500 and 1,000 if absent, 500 beside peers
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(super) rates: Vec<u32>,
-    /// Rounds of each rate, and starts
+    /// Rounds of each rate, and starts; with --quick one
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(super) rounds: u8,
-    /// Where the figures go as JSON; bench/pipeline.json in the target folder if absent, in part under that name
+    /// Where the figures go as JSON; bench/pipeline.json in the target folder if absent, when quick under that name
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
 }
@@ -141,13 +146,14 @@ pub(super) struct Edge {
     /// the part "overload" give it a quota for the client edge-race, below what this machine can send
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) kafka: Option<String>,
-    /// Some four minutes in place of twelve; ranges are wider
+    /// Less than a minute in place of twelve, beside peers two: encode, throughput, latency and memory. Ranges are wider;
+    /// the others are short with --only
     #[arg(long)]
     pub(super) quick: bool,
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(super) only: Vec<Stage>,
-    /// Pairs of runs
+    /// Pairs of runs; with --quick at most three
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(super) pairs: u8,
     /// Connections of the closed loops
@@ -165,7 +171,7 @@ pub(super) struct Edge {
     /// A flag for the edge, such as --edge-arg=--max-body-bytes=65536; may be given several times
     #[arg(long = "edge-arg", value_name = "FLAG", allow_hyphen_values = true)]
     pub(super) edge_args: Vec<String>,
-    /// Where the figures go as JSON; bench/edge.json in the target folder if absent, in part under that name
+    /// Where the figures go as JSON; bench/edge.json in the target folder if absent, in part or quick under that name
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
 }

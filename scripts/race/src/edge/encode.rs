@@ -13,8 +13,6 @@ use schemas::{contracts::ORDER_SCHEMA_JSON, order::Timestamp};
 use super::{Bench, Found, progress};
 use crate::{report::Row, spread::Spread};
 
-const BODIES: usize = 1_000_000;
-const BODIES_WHEN_QUICK: usize = 100_000;
 /// Orders that are encoded for one figure.
 const ORDERS: u32 = 20_000;
 const SCHEMA_ID: u32 = 1;
@@ -22,7 +20,7 @@ const RECEIVED_AT: Timestamp = Timestamp(1_700_000_000_000);
 
 pub(super) fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let both = Both::compile(ORDER_SCHEMA_JSON).context("there is no fast path for the shipped schema")?;
-    let bodies = if bench.options.quick { BODIES_WHEN_QUICK } else { BODIES };
+    let bodies = bench.options.bodies();
     progress("both ways from bytes to Avro");
     // Another beginning each time: what was compared before is known to agree.
     let seed = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs()) << 20;
@@ -50,7 +48,7 @@ pub(super) fn full(both: &Both, order: &[u8]) -> bool {
 
 fn spread(bench: &Bench, encode: impl Fn() -> bool) -> anyhow::Result<Spread> {
     let mut runs = Vec::new();
-    for _ in 0..bench.options.pairs {
+    for _ in 0..bench.options.closed() {
         let begun = Instant::now();
         anyhow::ensure!((0..ORDERS).all(|_| black_box(encode())), "the order of the bench is not taken");
         runs.push(begun.elapsed().as_secs_f64() * 1e6 / f64::from(ORDERS));

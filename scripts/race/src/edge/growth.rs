@@ -32,10 +32,6 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     Ok(found)
 }
 
-fn rounds(bench: &Bench) -> usize {
-    if bench.options.quick { 1 } else { bench.options.pairs.min(3) }
-}
-
 /// From orders per CPU-second.
 fn micros(runs: &[f64]) -> Vec<f64> {
     runs.iter().map(|per_cpu| 1e6 / per_cpu).collect()
@@ -50,7 +46,7 @@ async fn size(bench: &Bench) -> anyhow::Result<Curve> {
         let bytes = ids.order(0).len();
         progress(&format!("orders of {bytes} bytes"));
         let (mut edge_runs, mut floor_runs) = (Vec::new(), Vec::new());
-        for _ in 0..rounds(bench) {
+        for _ in 0..bench.options.rounds() {
             floor_runs.push(throughput::run_of(bench, &ids, &floor, floor_address, 1).await?.per_cpu);
             edge_runs.push(throughput::run_of(bench, &ids, &edge.process, edge.address, 1).await?.per_cpu);
         }
@@ -67,8 +63,8 @@ async fn connections(bench: &Bench) -> anyhow::Result<[Curve; 2]> {
     let (mut costs, mut memory) = (Vec::new(), Vec::new());
     for count in CONNECTIONS {
         let (mut cpu, mut most) = (Vec::new(), Vec::new());
-        for round in 1..=rounds(bench) {
-            progress(&format!("{count} connections, round {round} of {}", rounds(bench)));
+        for round in 1..=bench.options.rounds() {
+            progress(&format!("{count} connections, round {round} of {}", bench.options.rounds()));
             let edge = bench.edge().await?;
             cpu.push(over(bench, &edge.process, edge.address, count).await?);
             most.push(edge.process.memory()?.1 as f64 / 1024.0);

@@ -56,7 +56,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     found.rows.push(row.beside("the full way", spread(&[full?])?));
     let servers = [Server::Edge, Server::Floor { produces: false }, Server::Floor { produces: true }];
     let mut runs = [const { Vec::new() }; 3];
-    for round in 1..=if bench.options.quick { 1 } else { bench.options.pairs.min(3) } {
+    for round in 1..=bench.options.rounds() {
         for (server, runs) in servers.into_iter().zip(&mut runs) {
             progress(&format!("instructions: {}, round {round}", server.name()));
             runs.push(of_an_order(bench, server).await?);

@@ -45,10 +45,10 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
         let (mut ours, mut direct, mut behind) = (Runs::default(), Runs::default(), Duration::ZERO);
         Load::run(&Plan { time: WARM_UP, ..plan(&edge, rate) }, &bench.ids).await;
         direct_run(bench, &direct_producer, rate, WARM_UP).await?;
-        let pairs = if bench.options.quick { bench.options.pairs.min(3) } else { bench.options.pairs };
+        let pairs = bench.options.open();
         for pair in 1..=pairs {
             progress(&format!("latency at {rate}/s, pair {pair} of {pairs}"));
-            direct.add(&*direct_run(bench, &direct_producer, rate, bench.time(RUN)).await?)?;
+            direct.add(&*direct_run(bench, &direct_producer, rate, bench.options.time(RUN)).await?)?;
             behind = behind.max(edge_run(bench, &edge, rate, &mut ours).await?);
         }
         found.rows.extend(rows(rate, &ours, &direct)?);
@@ -69,7 +69,7 @@ async fn direct_run(bench: &Bench, direct: &Arc<Direct>, rate: f64, time: Durati
 
 /// How late the generator was, too.
 async fn edge_run(bench: &Bench, edge: &Edge, rate: f64, runs: &mut Runs) -> anyhow::Result<Duration> {
-    let tally = Load::run(&Plan { time: bench.time(RUN), ..plan(edge, rate) }, &bench.ids).await;
+    let tally = Load::run(&Plan { time: bench.options.time(RUN), ..plan(edge, rate) }, &bench.ids).await;
     ensure!(tally.is_clean(1), "not every order was accepted: {:?}", tally.others());
     ensure!(tally.unsent.load(Ordering::Relaxed) == 0, "the generator could not send everything");
     runs.add(&tally.accepted_after)?;

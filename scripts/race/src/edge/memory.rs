@@ -29,11 +29,12 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
         starts.push(edge.ready_after.as_secs_f64() * 1000.0);
         fresh.push(mib(edge.process.memory()?.0));
     }
-    let spread = |runs: &[f64]| Spread::of(runs).context("a run without a figure");
     found.rows.push(Row::new("from start to ready", spread(&starts)?, "ms").goal(Goal::AtMost(100.0)));
     found.rows.push(Row::new("RSS when ready", spread(&fresh)?, "MiB"));
     busy(bench, &mut found).await?;
-    idle(bench, &mut found).await?;
+    if bench.options.has_idle() {
+        idle(bench, &mut found).await?;
+    }
     Ok(found)
 }
 
@@ -41,8 +42,8 @@ fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }
 
-fn exactly(figure: f64) -> Spread {
-    Spread { median: figure, min: figure, max: figure }
+fn spread(runs: &[f64]) -> anyhow::Result<Spread> {
+    Spread::of(runs).context("a run without a figure")
 }
 
 /// Connections that each posted orders and are kept; then the same once more under load.
@@ -52,20 +53,20 @@ async fn busy(bench: &Bench, found: &mut Found) -> anyhow::Result<()> {
     let clients = answered(bench, &edge, BUSY).await;
     ensure!(clients.len() == BUSY, "{} of {BUSY} connections were answered", clients.len());
     let (kept, _) = edge.process.memory()?;
-    found.rows.push(Row::new("RSS, 1,000 connections", exactly(mib(kept)), "MiB").goal(Goal::AtMost(32.0)));
+    found.rows.push(Row::new("RSS, 1,000 connections", spread(&[mib(kept)])?, "MiB").goal(Goal::AtMost(32.0)));
     drop(clients);
     let plan = Plan {
         address: edge.address,
         connections: BUSY,
         pace: Pace::Open(RATE),
-        time: bench.time(RUN),
+        time: bench.options.time(RUN),
         batch: 1,
         obey_retry_after: false,
     };
     Load::run(&plan, &bench.ids).await;
     let (_, most) = edge.process.memory()?;
     let name = format!("most RSS, 1,000 connections and {RATE} orders/s");
-    found.rows.push(Row::new(name, exactly(mib(most)), "MiB").goal(Goal::AtMost(32.0)));
+    found.rows.push(Row::new(name, spread(&[mib(most)])?, "MiB").goal(Goal::AtMost(32.0)));
     Ok(())
 }
 
@@ -89,7 +90,7 @@ async fn idle(bench: &Bench, found: &mut Found) -> anyhow::Result<()> {
     };
     let (rss, _) = edge.process.memory()?;
     if clients.len() == IDLE && is_taken {
-        found.rows.push(Row::new("RSS, 10,000 idle connections", exactly(mib(rss)), "MiB").goal(Goal::AtMost(64.0)));
+        found.rows.push(Row::new("RSS, 10,000 idle connections", spread(&[mib(rss)])?, "MiB").goal(Goal::AtMost(64.0)));
     } else {
         found.notes.push(format!(
             "RSS with 10,000 idle connections cannot be told: the edge takes fewer at once ({:.1} MiB with those)",

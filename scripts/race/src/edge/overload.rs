@@ -53,7 +53,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     };
     progress("overload: how much the broker takes");
     let full = run(bench, &edge, Pace::Closed, CAPACITY).await;
-    let capacity = full.accepted() as f64 / bench.time(CAPACITY).as_secs_f64();
+    let capacity = full.accepted() as f64 / bench.options.time(CAPACITY).as_secs_f64();
     progress(&format!("overload: half of {capacity:.0}/s"));
     let half = run(bench, &edge, Pace::Open(capacity / 2.0), RUN).await;
     progress(&format!("overload: three times {capacity:.0}/s"));
@@ -79,7 +79,7 @@ fn count(counter: &std::sync::atomic::AtomicU64) -> u64 {
 }
 
 async fn run(bench: &Bench, edge: &Edge, pace: Pace, time: Duration) -> std::sync::Arc<Tally> {
-    let (address, time) = (edge.address, bench.time(time));
+    let (address, time) = (edge.address, bench.options.time(time));
     let plan = Plan { address, connections: CLIENTS, pace, time, batch: 1, obey_retry_after: true };
     Load::run(&plan, &bench.ids).await
 }
@@ -90,8 +90,9 @@ fn rows(found: &mut Found, [half, full, over]: [&Tally; 3]) {
         Spread::of(&[millis])
     };
     if let (Some(half), Some(full), Some(over)) = (p99(half), p99(full), p99(over)) {
+        let goal = Goal::AtMost(full.median * 1.1);
         let row = Row::new("p99 of accepted orders at 3x overload", over, "ms");
-        found.rows.push(row.beside("the same with the broker just full", full).goal(Goal::AtMost(full.median * 1.1)));
+        found.rows.push(row.beside("the same with the broker just full", full).goal(goal));
         found.rows.push(Row::new("p99 of accepted orders at half load", half, "ms"));
     }
     let share = count(&over.refused_again) as f64 / count(&over.second_tries) as f64 * 100.0;

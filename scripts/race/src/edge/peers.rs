@@ -51,6 +51,49 @@ struct Field {
     dir: PathBuf,
 }
 
+/// What depends on the length, beside peers.
+impl Options {
+    /// Ordinary orders that are compared of each program.
+    fn singles(&self) -> usize {
+        self.length.full_or(1_000, 200)
+    }
+
+    /// How long a program has load before it counts: what is compiled as it runs, above all, needs it.
+    fn warm_up(&self, runner: &Runner) -> Duration {
+        Duration::from_secs(self.length.full_or(60, if runner.is_on_a_jvm() { 8 } else { 1 }))
+    }
+
+    /// Orders a second, far from what any of them can do.
+    fn rates(&self) -> &'static [f64] {
+        const RATES: &[f64] = &[100.0, 500.0];
+        const ONE: &[f64] = &[500.0];
+        self.length.full_or(RATES, ONE)
+    }
+
+    /// Rounds at each of them.
+    fn rounds_at_rates(&self) -> usize {
+        self.length.full_or(self.pairs, 1)
+    }
+
+    /// Starts of each program without the others in memory.
+    fn starts(&self) -> usize {
+        self.length.full_or(3, 0)
+    }
+
+    fn left_out_beside_peers(&self) -> Option<String> {
+        self.length.left_out(
+            "latencies at 100/s; more than one round of latencies, and than three else; starts of a program without the \
+             others; of the compared orders all but 200; of a warm-up all but 8 s for a JVM and 1 s for others",
+        )
+    }
+}
+
+impl Runner {
+    fn is_on_a_jvm(&self) -> bool {
+        self.peer.is_some_and(|peer| matches!(peer.program(), Program::Java(_)))
+    }
+}
+
 /// Runs all of it.
 ///
 /// # Errors
@@ -76,7 +119,8 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
             runners.push(field.peer(*peer, settings).await?);
         }
     }
-    let notes = compared(&field, &runners).await?;
+    let mut notes = compared(&field, &runners).await?;
+    notes.extend(field.bench.options.left_out_beside_peers());
     let setting = field.setting(&runners);
     let mut found = Found { notes, ..Found::default() };
     found.extend(contest::measure(&field, peers, runners).await?);
@@ -85,11 +129,10 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
 
 /// What each took, refused and stored, compared with ours, which is the first.
 async fn compared(field: &Field, runners: &[Runner]) -> anyhow::Result<Vec<String>> {
-    let (kafka, ids, id) = (&field.bench.kafka, &field.bench.ids, field.servers.received_id);
     let (mut first, mut notes) = (None, Vec::new());
     for runner in runners {
         let name = runner.settings.name;
-        let made = same::made(kafka, runner, ids, id).await;
+        let made = same::made(field, runner).await;
         let made = made.with_context(|| format!("{name}: the outputs differ, so nothing is measured"))?;
         match &first {
             None => first = Some(made),

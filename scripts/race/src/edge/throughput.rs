@@ -34,8 +34,9 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let (floor, floor_address) = floor::start(&floor::Args { parse: Parse::Value, threads: 0, kafka: None })?;
     let edge = bench.edge().await?;
     let (mut floors, mut singles, mut batches) = (Vec::new(), Vec::new(), Vec::new());
-    for pair in 1..=bench.options.pairs {
-        progress(&format!("throughput, pair {pair} of {}", bench.options.pairs));
+    let pairs = bench.options.closed();
+    for pair in 1..=pairs {
+        progress(&format!("throughput, pair {pair} of {pairs}"));
         floors.push(run(bench, &floor, floor_address, 1).await?);
         singles.push(run(bench, &edge.process, edge.address, 1).await?);
         batches.push(run(bench, &edge.process, edge.address, BATCH).await?);
@@ -43,16 +44,17 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     drop(floor);
     let mut found = rows(&floors, &singles, &batches)?;
     let kafka = Some(bench.kafka.servers.clone());
-    for (parse, threads, kafka, name) in [
+    let others = [
         (Parse::Value, 0, kafka, "bare hyper, into a Value, and produce"),
         (Parse::Typed, 0, None, "bare hyper, into a struct"),
         (Parse::Value, 1, None, "bare hyper, one thread"),
         (Parse::Typed, 1, None, "bare hyper, into a struct, one thread"),
-    ] {
+    ];
+    for (parse, threads, kafka, name) in others.into_iter().take(bench.options.floors()) {
         progress(name);
         let (floor, address) = floor::start(&floor::Args { parse, threads, kafka })?;
         let mut runs = Vec::new();
-        for _ in 0..if bench.options.quick { 1 } else { bench.options.pairs.min(3) } {
+        for _ in 0..bench.options.rounds() {
             runs.push(run(bench, &floor, address, 1).await?.per_cpu);
         }
         found.rows.push(Row::new(name, spread(&runs)?, "orders/CPU-s"));
@@ -69,7 +71,7 @@ fn rows(floors: &[Run], singles: &[Run], batches: &[Run]) -> anyhow::Result<Foun
     let to_single = Spread::of_ratios(&cpu(batches), &cpu(singles)).context("no ratio")?;
     let beside = "bare hyper, into a Value";
     let rows = vec![
-        Row::new("single orders", single, "orders/CPU-s").beside(beside, floor),
+        Row::new("single orders", single.clone(), "orders/CPU-s").beside(beside, floor),
         Row::new("single orders, of the floor", to_floor, "x").goal(Goal::AtLeast(0.65)),
         Row::new("single orders, were the floor 70,000", scaled, "orders/CPU-s").goal(Goal::AtLeast(45_000.0)),
         Row::new("batches of 100", batch, "orders/CPU-s").beside("single orders", single),
@@ -98,7 +100,7 @@ pub(super) async fn run_of(
     address: SocketAddr,
     batch: usize,
 ) -> anyhow::Result<Run> {
-    let (warm_up, time) = (bench.time(WARM_UP), bench.time(RUN));
+    let (warm_up, time) = (bench.options.time(WARM_UP), bench.options.time(RUN));
     // A batch has a hundred orders under way, so fewer connections keep the edge as busy.
     let connections = if batch == 1 { bench.options.connections } else { (bench.options.connections / 8).max(1) };
     let pace = Pace::Closed;

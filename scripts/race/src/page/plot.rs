@@ -133,7 +133,8 @@ fn draw(out: &mut String, line: &Line, colour: &str, (x, y): (&impl Fn(f64) -> f
     let _ =
         write!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"/>", path.join(" "));
     for point in &line.points {
-        let (at, Spread { median, min, max }) = (x(point.at), point.figure);
+        let Spread { median, min, max, .. } = point.figure;
+        let at = x(point.at);
         let _ = write!(
             out,
             "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.1}\" y2=\"{:.1}\" stroke=\"{colour}\"/><circle cx=\"{at:.1}\" cy=\"{:.1}\" r=\"2.6\" fill=\"{colour}\"/>",
@@ -145,7 +146,7 @@ fn draw(out: &mut String, line: &Line, colour: &str, (x, y): (&impl Fn(f64) -> f
 }
 
 /// Two figures of one unit, from 0 on.
-pub(super) fn bars(ours: Spread, theirs: Spread) -> String {
+pub(super) fn bars(ours: &Spread, theirs: &Spread) -> String {
     let most = ours.max.max(theirs.max);
     if !(0.0 < most && 0.0 <= ours.min && 0.0 <= theirs.min) {
         return String::new();

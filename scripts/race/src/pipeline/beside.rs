@@ -43,7 +43,7 @@ pub async fn run(options: Options, dir: &Path) -> anyhow::Result<Report> {
     let into = dir.join("peers");
     let programs = [edge::Peer::Spring.program(), transforms::Peer::Streams.program(), sinks::Peer::Spring.program()];
     let built = tokio::task::spawn_blocking(move || Built::ensure(&into, &programs)).await??;
-    let ways = Way::all(&Arc::new(built));
+    let ways: Vec<Way> = Way::all(&Arc::new(built)).into_iter().filter(|way| options.has(way)).collect();
     let mut runs: Vec<Vec<Run>> = ways.iter().map(|_| Vec::new()).collect();
     let (mut notes, mut told) = (Vec::new(), None);
     for number in 1..=options.rounds() {
@@ -58,6 +58,8 @@ pub async fn run(options: Options, dir: &Path) -> anyhow::Result<Report> {
             House::leave(house).await?;
         }
     }
+    notes.extend(options.left_out());
+    notes.extend(options.length.left_out("Spring as it comes, and the rules in both sinks (SMT)"));
     let mut found = Found { notes, ..Found::default() };
     for rate in &options.rates {
         found.extend(rows(&ways, &runs, *rate)?);

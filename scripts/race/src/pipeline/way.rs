@@ -73,6 +73,11 @@ impl Way {
         }
     }
 
+    /// Whether it consists of peers that are set as an expert would set them.
+    pub(super) fn is_tuned(&self) -> bool {
+        matches!(self, Self::Spring(_, settings) if settings.iter().all(Settings::is_tuned))
+    }
+
     /// What it consists of, in words.
     pub(super) fn setting(&self) -> String {
         match self {

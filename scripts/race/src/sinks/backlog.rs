@@ -29,14 +29,14 @@ const PARTS: [(&str, f64, f64); 3] =
 type Looks = Vec<(f64, f64)>;
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
-    let count = bench.backlog();
+    let count = bench.options.backlog();
     let contestants = Kind::ALL.map(|kind| Contestant::of_file(&bench.servers.files.join(kind.file()), "our settings"));
     let [table, index] = contestants;
     let (table, index) = (table?, index?);
     if bench.is_cold() {
         progress("drain: warming up");
         for sink in [&table, &index] {
-            drain(bench, sink, bench.orders()).await?;
+            drain(bench, sink, bench.options.orders()).await?;
         }
     }
     let (table, index) = (Poised::deploy(bench, &table).await?, Poised::deploy(bench, &index).await?);

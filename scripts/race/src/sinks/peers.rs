@@ -91,19 +91,22 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
     let deployed = AtomicU64::new(0);
     let bench = Bench { options, servers, filler: Arc::new(filler), beside: Vec::new(), deployed };
     let field = Field { bench, built };
-    let settings = |peer: &Peer| peer.settings().map(|settings| Who::Peer(*peer, settings));
-    let all: Vec<Who> = std::iter::once(Who::Ours).chain(peers.iter().flat_map(settings)).collect();
+    let settings = peers.iter().flat_map(|peer| peer.settings().map(|settings| (*peer, settings)));
+    let settings = settings.filter(|(_, settings)| field.bench.options.has(settings));
+    let theirs = settings.map(|(peer, settings)| Who::Peer(peer, settings));
+    let all: Vec<Who> = std::iter::once(Who::Ours).chain(theirs).collect();
     progress("comparing outputs");
     let compared = same::check(&field, &all).await.context("the outputs differ, so nothing is measured")?;
     let mut found = contest::measure(&field, &all).await?;
     found.notes.insert(0, compared);
+    found.notes.extend(field.bench.options.left_out_beside_peers());
     let setting = field.setting(&all);
     Ok(Report::new("sinks-peers", machine, setting, found))
 }
 
 impl Field {
     /// Empties both stores and gets the writer so far that it only waits for orders, or to be let go on them. A peer has
-    /// written so many by then; Connect is warm from the rounds before.
+    /// written so many by then; Connect is warm from the comparison, which has ours write as many.
     async fn hold(&self, who: &Who, warm_up: u64) -> anyhow::Result<Held<'_>> {
         let bench = &self.bench;
         match who {

@@ -1,18 +1,16 @@
 //! How quickly one sink alone drains a backlog: as its file has it, with the connector's defaults, beside a native bulk
-//! loop and whatever other file is named. By turns, after a drain of each that is not measured.
+//! loop and whatever other file is named. By turns, after a drain that is not measured.
 
 use anyhow::Context;
 
 use super::{Bench, Found, Took, contestant::Contestant, drain::drain, floor, stores::Kind};
 use crate::{
-    report::{Row, Sample, progress},
+    report::{Row, progress},
     spread::{Goal, Spread},
 };
 
 /// What our settings are to be worth.
 const GOAL: Goal = Goal::AtLeast(1.5);
-/// PostgreSQL takes so many times the orders of Elasticsearch: else its drains would be over too soon to be measured.
-const MORE: u64 = 5;
 
 /// All runs of one of those that take part.
 type Runs = Vec<Took>;
@@ -33,24 +31,22 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
 
 /// The contestants in their order, then the floor, by turns.
 async fn runs(bench: &Bench, kind: Kind, contestants: &[Contestant]) -> anyhow::Result<Vec<Runs>> {
-    let count = match kind {
-        Kind::Postgres => bench.orders() * MORE,
-        Kind::Elasticsearch => bench.orders(),
-    };
-    let mut runs: Vec<Runs> = vec![Vec::new(); contestants.len() + 1];
-    for round in 0..=bench.pairs() {
-        let told = if round == 0 { "warm-up".to_owned() } else { format!("{round} of {}", bench.pairs()) };
-        for (contestant, runs) in contestants.iter().zip(&mut runs) {
-            let took = drain(bench, contestant, count).await?;
-            progress(&format!("rates, {kind}, {}, {told}: {:.0} {}", contestant.name, took.rate, kind.unit()));
-            if 0 < round {
+    let ([count, bulk], pairs) = (bench.options.drained(kind), bench.options.drains());
+    let all = contestants.len() + 1;
+    let mut runs: Vec<Runs> = vec![Vec::new(); all];
+    for round in 0..=pairs {
+        let is_warm_up = round == 0;
+        let told = if is_warm_up { "warm-up".to_owned() } else { format!("{round} of {pairs}") };
+        let of_round = if is_warm_up { bench.options.warmed(all) } else { all };
+        for (at, runs) in runs.iter_mut().enumerate().take(of_round) {
+            let (name, took) = match contestants.get(at) {
+                Some(contestant) => (&*contestant.name, drain(bench, contestant, count).await?),
+                None => ("native bulk loop", floor::bulk(bench, kind, bulk).await?),
+            };
+            progress(&format!("rates, {kind}, {name}, {told}: {:.0} {}", took.rate, kind.unit()));
+            if !is_warm_up {
                 runs.push(took);
             }
-        }
-        let took = floor::bulk(bench, kind, count).await?;
-        progress(&format!("rates, {kind}, native bulk loop, {told}: {:.0} {}", took.rate, kind.unit()));
-        if let (Some(runs), true) = (runs.last_mut(), 0 < round) {
-            runs.push(took);
         }
     }
     Ok(runs)
@@ -73,6 +69,7 @@ fn tell(kind: Kind, contestants: &[Contestant], runs: &[Runs], found: &mut Found
         row("our settings, of a native bulk loop", of(ours, floor)?, "x").beside("native", spread(floor, rate)?),
         row("CPU of Kafka Connect", spread(ours, connect)?, "µs/order").beside("defaults", spread(defaults, connect)?),
         row("CPU of the store", spread(ours, store)?, "µs/order").beside("native", spread(floor, store)?),
+        row("CPU of the store, defaults", spread(defaults, store)?, "µs/order"),
     ]);
     for (other, runs) in contestants.iter().skip(2).zip(others) {
         let name = &other.name;
@@ -82,19 +79,6 @@ fn tell(kind: Kind, contestants: &[Contestant], runs: &[Runs], found: &mut Found
             row(&format!("CPU of Kafka Connect, {name}"), spread(runs, connect)?, "µs/order"),
             row(&format!("CPU of the store, {name}"), spread(runs, store)?, "µs/order"),
         ]);
-    }
-    let names = contestants.iter().map(|contestant| &*contestant.name).chain(["native bulk loop"]);
-    for (name, runs) in names.zip(runs) {
-        let figures = [
-            ("rate", kind.unit(), rate),
-            ("CPU of Connect", "µs/order", connect),
-            ("CPU of the store", "µs/order", store),
-        ];
-        found.samples.extend(figures.map(|(what, unit, of)| Sample {
-            what: format!("{kind}, {name}, {what}"),
-            unit,
-            runs: all(runs, of),
-        }));
     }
     if let [ours, defaults, ..] = contestants {
         let differ = ours.differences(defaults);

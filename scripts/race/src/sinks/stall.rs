@@ -24,7 +24,7 @@ use super::{
     stores::Kind,
 };
 use crate::{
-    report::{Row, Sample, progress},
+    report::{Row, progress},
     spread::{Goal, Spread},
 };
 
@@ -97,10 +97,11 @@ async fn rounds(bench: &Bench, load: &Load) -> anyhow::Result<[Vec<Stall>; 2]> {
     for kind in Kind::ALL {
         until(bench, kind, 0..load.written()).await.with_context(|| format!("{kind}, before the first round"))?;
     }
-    for round in 1..=bench.rounds() {
+    let kills = bench.options.kills();
+    for round in 1..=kills {
         for (kind, stalls) in Kind::ALL.into_iter().zip(&mut all) {
             let stall = strike(bench, kind, load).await.with_context(|| format!("stall, {kind}, round {round}"))?;
-            progress(&format!("stall, {kind}, {round} of {}: {:.2} s", bench.rounds(), stall.stall));
+            progress(&format!("stall, {kind}, {round} of {kills}: {:.2} s", stall.stall));
             stalls.push(stall);
         }
     }
@@ -205,7 +206,6 @@ fn tell(kind: Kind, stalls: &[Stall], found: &mut Found) -> anyhow::Result<()> {
         let figure = Spread::of(&all(of)).context("a round without a figure")?;
         let row = Row::new(format!("{kind} killed: {what}"), figure, "s");
         found.rows.push(if place == 0 { row.goal(GOAL) } else { row });
-        found.samples.push(Sample { what: format!("{kind} killed, {what}"), unit: "s", runs: all(of) });
     }
     Ok(())
 }

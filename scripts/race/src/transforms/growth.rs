@@ -24,20 +24,16 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     Ok(found)
 }
 
-fn rounds(bench: &Bench) -> usize {
-    if bench.options.quick { 1 } else { bench.options.pairs.min(3) }
-}
-
 /// The chain alone, without Kafka: `clean` and `enrich` in turn, since both leave alone what they made themselves.
 fn modules(bench: &Bench) -> anyhow::Result<Curve> {
-    let records = judges::records(sandbox::RECORDS)?;
+    let (records, times) = (judges::records(sandbox::RECORDS)?, bench.options.count(ROUNDS));
     let mut points = Vec::new();
     for count in MODULES {
         progress(&format!("a chain of {count} modules"));
         let mut chain = judges::chain(&bench.servers.modules, count)?;
         let mut runs = Vec::new();
-        for _ in 0..rounds(bench) {
-            runs.push(sandbox::nanoseconds(bench.count(ROUNDS), || sandbox::judge(&mut chain, &records))? / 1000.0);
+        for _ in 0..bench.options.rounds() {
+            runs.push(sandbox::nanoseconds(times, || sandbox::judge(&mut chain, &records))? / 1000.0);
         }
         points.push(Point::of(count as f64, &runs)?);
     }
@@ -53,7 +49,7 @@ async fn partitions(bench: &Bench) -> anyhow::Result<[Curve; 2]> {
     let (mut costs, mut memory) = (Vec::new(), Vec::new());
     for partitions in PARTITIONS {
         progress(&format!("{partitions} partitions"));
-        let took = backlog_of(bench, &format!("growth-{partitions}"), partitions, bench.count(RECORDS)).await?;
+        let took = backlog_of(bench, &format!("growth-{partitions}"), partitions, bench.options.count(RECORDS)).await?;
         costs.push(Point::of(partitions, &took.iter().map(cost).collect::<Vec<_>>())?);
         memory.push(Point::of(partitions, &took.iter().map(|took| took.most_mib).collect::<Vec<_>>())?);
     }
@@ -67,7 +63,7 @@ async fn partitions(bench: &Bench) -> anyhow::Result<[Curve; 2]> {
 /// CPU time, and the time until all of it is committed.
 async fn backlog(bench: &Bench) -> anyhow::Result<[Curve; 2]> {
     let (mut costs, mut times) = (Vec::new(), Vec::new());
-    for count in BACKLOGS.into_iter().map(|count| bench.count(count)) {
+    for count in BACKLOGS.into_iter().map(|count| bench.options.count(count)) {
         progress(&format!("a backlog of {count} records"));
         let took = backlog_of(bench, &format!("growth-backlog-{count}"), crate::kafka::PARTITIONS, count).await?;
         costs.push(Point::of(count as f64, &took.iter().map(cost).collect::<Vec<_>>())?);
@@ -86,7 +82,7 @@ async fn backlog_of(bench: &Bench, name: &str, partitions: i32, count: usize) ->
     let (kafka, topic) = (bench.servers.kafka.clone(), name.to_owned());
     tokio::task::spawn_blocking(move || fill(&kafka, &topic, count)).await??;
     let mut all = Vec::new();
-    for round in 1..=rounds(bench) {
+    for round in 1..=bench.options.rounds() {
         let output = format!("{name}-out-{round}");
         let (judge, delivery) = (By::Sandbox, Delivery::ExactlyOnce);
         all.push(lap(bench, &Lap { name: &output, input: name, judge, delivery, count }).await?.0);

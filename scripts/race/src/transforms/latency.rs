@@ -25,12 +25,13 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let mut service = Service::start(bench, "race-latency").await?;
     service.deploy(bench).await?;
     run(bench, GOAL_RATE, WARM_UP).await?;
-    let (mut found, pairs) = (Found::default(), bench.pairs());
-    for (rate, time) in RATES {
+    let (mut found, pairs) = (Found::default(), bench.options.long_pairs());
+    let rates = RATES.into_iter().filter(|(rate, _)| bench.options.has_all_rates() || *rate == GOAL_RATE);
+    for (rate, time) in rates {
         let (mut p50, mut p99, mut commits) = (Vec::new(), Vec::new(), Vec::new());
         for pair in 1..=pairs {
             progress(&format!("latency at {rate}/s, run {pair} of {pairs}"));
-            let (before, time) = (service.counter("transforms_transactions_total").await?, bench.time(time));
+            let (before, time) = (service.counter("transforms_transactions_total").await?, bench.options.time(time));
             let (fifty, ninety_nine) = run(bench, rate, time).await?;
             let after = service.counter("transforms_transactions_total").await?;
             p50.push(fifty);

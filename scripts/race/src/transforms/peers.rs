@@ -87,6 +87,25 @@ impl Who {
     }
 }
 
+/// What depends on the length, beside peers.
+impl Options {
+    fn has(&self, who: &Who) -> bool {
+        self.length.pick([true, true, who.is_exactly_once()])
+    }
+
+    /// Lives of each program, with a kill in it.
+    fn lives(&self) -> usize {
+        self.length.full_or(3, 2)
+    }
+
+    fn left_out_beside_peers(&self) -> Option<String> {
+        self.length.left_out(
+            "latencies and kill -9 (`--only latency` has both); Kafka Streams at least once; more than two rounds; of the \
+             records four in five",
+        )
+    }
+}
+
 /// A program that transforms as a group of its own.
 struct Running {
     /// Ours is told to give up its pipeline before it is ended.
@@ -141,12 +160,13 @@ pub async fn run(options: Options, peers: &[Peer], dir: &Path) -> anyhow::Result
 
     let peers =
         peers.iter().flat_map(|peer| peer.settings().into_iter().map(move |settings| Who::Peer(*peer, settings)));
-    let all: Vec<Who> = std::iter::once(Who::Ours).chain(peers).collect();
+    let options = &field.bench.options;
+    let all: Vec<Who> = std::iter::once(Who::Ours).chain(peers).filter(|who| options.has(who)).collect();
     progress("comparing outputs");
     let notes = same::check(&field, &all).await.context("the outputs differ, so nothing is measured")?;
     let mut found = Found { notes, ..Found::default() };
-    let only = &field.bench.options.only;
-    let wants = |stages: &[Stage]| only.is_empty() || stages.iter().any(|stage| only.contains(stage));
+    found.notes.extend(options.left_out_beside_peers());
+    let wants = |stages: &[Stage]| options.length.runs(&options.only, stages);
     // First: each of them begins with the first record of the topic, and the contest writes many.
     if wants(&[Stage::Latency, Stage::Recovery]) {
         found.extend(life::measure(&field, &all).await?);
@@ -223,7 +243,7 @@ impl Field {
             ("broker", "Apache Kafka in a JVM on the same machine, 12 partitions, acks=all".to_owned()),
             ("registry", "Apicurio, the same for all".to_owned()),
             ("rules", "clean and enrich with three rates".to_owned()),
-            ("length", if self.bench.options.quick { "quick".to_owned() } else { "full".to_owned() }),
+            ("length", self.bench.options.length.to_string()),
         ];
         setting.extend(all.iter().map(|who| match who {
             Who::Ours => {

@@ -17,10 +17,11 @@ const AFTER: Duration = Duration::from_secs(3);
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let (mut restarted, mut never) = (Vec::new(), Vec::new());
-    for pair in 1..=bench.pairs() {
-        progress(&format!("kill -9 and a restart in place, {pair} of {}", bench.pairs()));
+    let pairs = bench.options.long_pairs();
+    for pair in 1..=pairs {
+        progress(&format!("kill -9 and a restart in place, {pair} of {pairs}"));
         restarted.push(in_place(bench).await?);
-        progress(&format!("kill -9 and no restart, {pair} of {}", bench.pairs()));
+        progress(&format!("kill -9 and no restart, {pair} of {pairs}"));
         never.push(on_the_other(bench).await?);
     }
     let spread = |runs: &[f64]| Spread::of(runs).context("a run without a figure");

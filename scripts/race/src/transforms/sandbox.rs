@@ -20,7 +20,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Found> {
     let records = judges::records(RECORDS)?;
     let mut chain = judges::sandboxed(&bench.servers.modules)?;
     let native = judges::Unboxed::new(chain.header().to_owned())?;
-    let rounds = bench.count(ROUNDS);
+    let rounds = bench.options.count(ROUNDS);
     let (mut boxed, mut unboxed) = (Vec::new(), Vec::new());
     for pair in 1..=bench.options.pairs {
         progress(&format!("the chain alone, pair {pair} of {}", bench.options.pairs));

@@ -23,8 +23,6 @@ const TASKS: usize = 2;
 /// The group waits for those that were killed in the run before, as long as their sessions last; that is no part of what
 /// is measured.
 const SETTLED: Duration = Duration::from_secs(8);
-/// A broker that has just started is slower.
-const WARM_UP: Duration = Duration::from_secs(20);
 
 /// A running `transforms`.
 pub(super) struct Service {
@@ -52,11 +50,16 @@ impl Service {
 
     /// Uploads the modules, puts the pipeline and waits until nobody else is in its group; again, it changes nothing.
     pub(super) async fn deploy(&mut self, bench: &Bench) -> anyhow::Result<()> {
-        self.upload(bench).await?;
-        self.put(&shipped()).await?;
-        self.until_ready().await?;
+        self.begin(bench).await?;
         tokio::time::sleep(SETTLED).await;
         Ok(())
+    }
+
+    /// The same where nobody was in its group before.
+    async fn begin(&mut self, bench: &Bench) -> anyhow::Result<()> {
+        self.upload(bench).await?;
+        self.put(&shipped()).await?;
+        self.until_ready().await
     }
 
     /// Uploads the modules.
@@ -145,9 +148,9 @@ fn bound(text: &str, name: &str) -> Option<f64> {
 /// Lets the broker do for a while what will be measured.
 pub(super) async fn warm_up(bench: &Bench) -> anyhow::Result<()> {
     let mut service = Service::start(bench, "race-warm-up").await?;
-    service.deploy(bench).await?;
+    service.begin(bench).await?;
     let running = Running::start(&bench.servers.kafka, 1_000.0)?;
-    tokio::time::sleep(WARM_UP).await;
+    tokio::time::sleep(bench.options.warm_up()).await;
     tokio::task::spawn_blocking(move || running.finish()).await??;
     Ok(())
 }

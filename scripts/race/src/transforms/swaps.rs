@@ -26,7 +26,7 @@ const WARM_UP: Duration = Duration::from_secs(3);
 const BANDS: [&str; 2] = ["low:0,mid:50,high:500", "low:0,mid:50,high:600"];
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
-    let swaps = bench.count(SWAPS);
+    let swaps = bench.options.count(SWAPS);
     let mut service = Service::start(bench, "race-swaps").await?;
     service.deploy(bench).await?;
     progress(&format!("{swaps} swaps at {RATE}/s"));

@@ -33,7 +33,7 @@ const RECORDS: usize = 400_000;
 const PATIENCE: Duration = Duration::from_secs(150);
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
-    let count = bench.count(RECORDS);
+    let count = bench.options.count(RECORDS);
     progress(&format!("writing {count} records"));
     let kafka = bench.servers.kafka.clone();
     tokio::task::spawn_blocking(move || fill(&kafka, topics::ORDERS_RECEIVED, count)).await??;
@@ -44,9 +44,10 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Found> {
     ];
     let mut runs: [Vec<Took>; 3] = Default::default();
     let mut wrote = None;
-    for pair in 1..=bench.pairs() {
+    let pairs = bench.options.long_pairs();
+    for pair in 1..=pairs {
         for ((judge, delivery), runs) in loops.into_iter().zip(&mut runs) {
-            progress(&format!("throughput, {judge:?} {delivery:?}, {pair} of {}", bench.pairs()));
+            progress(&format!("throughput, {judge:?} {delivery:?}, {pair} of {pairs}"));
             let name = format!("race-{judge:?}-{delivery:?}-{pair}").to_lowercase();
             let (took, sum) =
                 lap(bench, &Lap { name: &name, input: topics::ORDERS_RECEIVED, judge, delivery, count }).await?;

@@ -13,22 +13,22 @@ use crate::{
     spread::{Goal, Spread},
 };
 
-/// What a JVM needs until its code is compiled.
-const WARM_UP: Duration = Duration::from_secs(60);
-/// Far from what any of them can do.
-const RATES: [f64; 2] = [100.0, 500.0];
 const RUN: Duration = Duration::from_secs(6);
 const CONNECTIONS: usize = 64;
-const STARTS: usize = 3;
 
 pub(super) async fn measure(field: &Field, peers: &[Peer], runners: Vec<Runner>) -> anyhow::Result<Found> {
     let mut found = Found::default();
     throughput(field, &runners, &mut found).await?;
     memory(&runners, &mut found)?;
     latency(field, &runners, &mut found).await?;
-    // A start is measured without the others in memory.
-    drop(runners);
-    starts(field, peers, &mut found).await?;
+    match field.bench.options.starts() {
+        0 => first_starts(&runners, &mut found)?,
+        count => {
+            // A start is measured without the others in memory.
+            drop(runners);
+            starts(field, peers, count, &mut found).await?;
+        }
+    }
     Ok(found)
 }
 
@@ -39,12 +39,14 @@ async fn throughput(field: &Field, runners: &[Runner], found: &mut Found) -> any
         progress(&format!("{name}, cold, then warming up"));
         let cold = throughput::run(bench, &runner.process, runner.address, 1).await?;
         found.add(format!("{name}, cold: its first seconds under load"), "orders/CPU-s", &[cold.per_cpu])?;
-        Load::run(&plan(bench.options.connections, runner, Pace::Closed, bench.time(WARM_UP)), &bench.ids).await;
+        let warm_up = bench.options.warm_up(runner);
+        Load::run(&plan(bench.options.connections, runner, Pace::Closed, warm_up), &bench.ids).await;
     }
     let mut runs: Vec<Vec<Run>> = runners.iter().map(|_| Vec::new()).collect();
-    for pair in 1..=bench.options.pairs {
+    let pairs = bench.options.closed();
+    for pair in 1..=pairs {
         for (runner, runs) in runners.iter().zip(&mut runs) {
-            progress(&format!("throughput, {}, {pair} of {}", runner.settings.name, bench.options.pairs));
+            progress(&format!("throughput, {}, {pair} of {pairs}", runner.settings.name));
             runs.push(throughput::run(bench, &runner.process, runner.address, 1).await?);
         }
     }
@@ -79,13 +81,13 @@ fn memory(runners: &[Runner], found: &mut Found) -> anyhow::Result<()> {
 
 async fn latency(field: &Field, runners: &[Runner], found: &mut Found) -> anyhow::Result<()> {
     let bench = &field.bench;
-    for rate in RATES {
+    let pairs = bench.options.rounds_at_rates();
+    for rate in bench.options.rates() {
         let mut runs: Vec<[Vec<f64>; 2]> = runners.iter().map(|_| Default::default()).collect();
-        let pairs = if bench.options.quick { bench.options.pairs.min(3) } else { bench.options.pairs };
         for pair in 1..=pairs {
             for (runner, [p50, p99]) in runners.iter().zip(&mut runs) {
                 progress(&format!("latency at {rate}/s, {}, {pair} of {pairs}", runner.settings.name));
-                let plan = plan(CONNECTIONS, runner, Pace::Open(rate), bench.time(RUN));
+                let plan = plan(CONNECTIONS, runner, Pace::Open(*rate), bench.options.time(RUN));
                 let tally = Load::run(&plan, &bench.ids).await;
                 ensure!(tally.is_clean(1), "not every order was accepted: {:?}", tally.others());
                 ensure!(tally.unsent.load(Ordering::Relaxed) == 0, "the generator could not send everything");
@@ -102,13 +104,23 @@ async fn latency(field: &Field, runners: &[Runner], found: &mut Found) -> anyhow
     Ok(())
 }
 
-/// From the start of the process to the first order that is stored, of several starts.
-async fn starts(field: &Field, peers: &[Peer], found: &mut Found) -> anyhow::Result<()> {
+/// From the start of each process to its first order, of the one start that there was.
+fn first_starts(runners: &[Runner], found: &mut Found) -> anyhow::Result<()> {
+    for runner in runners {
+        let took = runner.first_order_after.as_secs_f64() * 1000.0;
+        let what = format!("{}, from start to the first 202, beside those before it", runner.settings.name);
+        found.add(what, "ms", &[took])?;
+    }
+    Ok(())
+}
+
+/// From the start of the process to the first order that is stored, of so many starts.
+async fn starts(field: &Field, peers: &[Peer], count: usize, found: &mut Found) -> anyhow::Result<()> {
     let all: Vec<(Peer, Settings)> =
         peers.iter().flat_map(|peer| peer.settings().map(|settings| (*peer, settings))).collect();
     let mut figures: Vec<(&'static str, [Vec<f64>; 2])> = Vec::new();
-    for start in 1..=STARTS {
-        progress(&format!("starts, {start} of {STARTS}"));
+    for start in 1..=count {
+        progress(&format!("starts, {start} of {count}"));
         add_start(field.ours().await?, &mut figures)?;
         for (peer, settings) in &all {
             add_start(field.peer(*peer, settings.clone()).await?, &mut figures)?;

@@ -6,14 +6,12 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail, ensure};
 use schemas::{Order, order::Timestamp, partition};
 
-use super::{super::same, Runner, bodies};
+use super::{super::same, Field, Runner, bodies};
 use crate::{
-    kafka::{Kafka, PARTITIONS, Stored},
+    kafka::{PARTITIONS, Stored},
     load::Client,
-    orders::{Ids, Request},
+    orders::Request,
 };
-
-const SINGLES: usize = 1000;
 
 /// What one program made of the bodies.
 #[derive(Debug, Eq, PartialEq)]
@@ -22,11 +20,15 @@ pub(super) struct Made {
     orders: BTreeMap<String, Order>,
     taken: usize,
     refused: usize,
+    /// Ordinary orders, beside the bodies.
+    singles: usize,
 }
 
-/// Lets a program take all bodies and a thousand ordinary orders.
-pub(super) async fn made(kafka: &Kafka, runner: &Runner, ids: &Ids, schema_id: u32) -> anyhow::Result<Made> {
-    ordinary(kafka, runner, ids, schema_id).await?;
+/// Lets a program take all bodies, and ordinary orders before.
+pub(super) async fn made(field: &Field, runner: &Runner) -> anyhow::Result<Made> {
+    let singles = field.bench.options.singles();
+    ordinary(field, runner, singles).await?;
+    let (kafka, schema_id) = (&field.bench.kafka, field.servers.received_id);
     let (before, mut client) = (kafka.ends()?, Client::new(runner.address));
     let (mut wrong, mut timeless, mut made) = (Vec::new(), Vec::new(), [0, 0]);
     for (number, body) in bodies::all().enumerate() {
@@ -58,14 +60,15 @@ pub(super) async fn made(kafka: &Kafka, runner: &Runner, ids: &Ids, schema_id: u
     }
     let [taken, refused] = made;
     ensure!(orders.len() == taken, "{} orders are stored, {taken} were accepted", orders.len());
-    Ok(Made { orders, taken, refused })
+    Ok(Made { orders, taken, refused, singles })
 }
 
 /// Each ordinary order lies once where its receipt says, and is what was posted.
-async fn ordinary(kafka: &Kafka, runner: &Runner, ids: &Ids, schema_id: u32) -> anyhow::Result<()> {
+async fn ordinary(field: &Field, runner: &Runner, singles: usize) -> anyhow::Result<()> {
+    let (kafka, ids) = (&field.bench.kafka, &field.bench.ids);
     let (before, mut client) = (kafka.ends()?, Client::new(runner.address));
     let (mut receipts, mut request) = (BTreeMap::new(), Request::new(ids, 1));
-    for _ in 0..SINGLES {
+    for _ in 0..singles {
         let bytes = request.numbered(ids.take(1));
         let (status, places) = client.ask(bytes, |answer| (answer.status, same::places(&answer.body))).await?;
         ensure!(status == 202, "{} answers {status} to an ordinary order", runner.settings.name);
@@ -73,8 +76,8 @@ async fn ordinary(kafka: &Kafka, runner: &Runner, ids: &Ids, schema_id: u32) -> 
     }
     let stored = kafka.since(&before)?;
     written_as_ours(&stored)?;
-    let count = same::compare(&receipts, &stored, schema_id)?;
-    ensure!(count == SINGLES, "{count} of {SINGLES} orders are stored");
+    let count = same::compare(&receipts, &stored, field.servers.received_id)?;
+    ensure!(count == singles, "{count} of {singles} orders are stored");
     Ok(())
 }
 
@@ -103,8 +106,8 @@ pub(super) fn compare(ours: &Made, theirs: &Made, name: &str) -> anyhow::Result<
     ensure!(ours == theirs, "{name} stores more than ours");
     Ok(format!(
         "compared first: ours and {name} took the same {} bodies, refused the same {}, and stored equal records under the \
-         same schema, in the bytes and partitions of ours; {SINGLES} ordinary orders each lie where their receipts say",
-        ours.taken, ours.refused
+         same schema, in the bytes and partitions of ours; {} ordinary orders each lie where their receipts say",
+        ours.taken, ours.refused, ours.singles
     ))
 }
 
@@ -115,7 +118,7 @@ mod tests {
 
     fn made(ids: &[&str]) -> Made {
         let orders = ids.iter().map(|id| ((*id).to_owned(), direct::order(id).unwrap())).collect();
-        Made { orders, taken: ids.len(), refused: 1 }
+        Made { orders, taken: ids.len(), refused: 1, singles: 1 }
     }
 
     #[test]

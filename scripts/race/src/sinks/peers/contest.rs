@@ -32,21 +32,15 @@ pub(super) struct Run {
 }
 
 pub(super) async fn measure(field: &Field, all: &[Who]) -> anyhow::Result<Found> {
-    let (bench, count) = (&field.bench, field.bench.orders());
+    let (count, pairs) = (field.bench.options.orders(), field.bench.options.drains());
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); all.len()];
-    for round in 0..=bench.pairs() {
-        let told = if round == 0 { "warm-up".to_owned() } else { format!("{round} of {}", bench.pairs()) };
+    for round in 1..=pairs {
         for (who, runs) in all.iter().zip(&mut runs) {
-            // A peer is a new process each time and warms up by itself.
-            if round == 0 && !matches!(who, Who::Ours) {
-                continue;
-            }
             let run = drain(field, who, count, count).await.with_context(|| who.name())?;
             let [rows, documents] = run.rates;
-            progress(&format!("{}, {told}: {rows:.0} rows/s, {documents:.0} documents/s", who.name()));
-            if 0 < round {
-                runs.push(run);
-            }
+            let told = format!("{round} of {pairs}: {rows:.0} rows/s, {documents:.0} documents/s");
+            progress(&format!("{}, {told}", who.name()));
+            runs.push(run);
         }
     }
     let mut found = rows(all, &runs)?;

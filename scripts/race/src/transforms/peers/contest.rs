@@ -69,16 +69,17 @@ struct Run {
 
 pub(super) async fn measure(field: &Field, all: &[Who]) -> anyhow::Result<Found> {
     let (bench, id) = (&field.bench, field.servers.received_id);
-    let (warm_up, count) = (bench.count(WARM_UP), bench.count(RECORDS));
+    let (warm_up, count) = (bench.options.count(WARM_UP), bench.options.count(RECORDS));
     progress(&format!("writing {} records", warm_up + count));
     let kafka = field.servers.kafka.clone();
     tokio::task::spawn_blocking(move || orders::write(&kafka, orders::ordinary(warm_up + count, id))).await??;
     let total: i64 = same::ends(&field.servers.kafka, topics::ORDERS_RECEIVED)?.iter().sum();
     let mut runs: Vec<Vec<Run>> = all.iter().map(|_| Vec::new()).collect();
     let mut wrote = None;
-    for pair in 1..=bench.pairs() {
+    let pairs = bench.options.long_pairs();
+    for pair in 1..=pairs {
         for (number, (who, runs)) in all.iter().zip(&mut runs).enumerate() {
-            progress(&format!("{}, {pair} of {}", who.name(), bench.pairs()));
+            progress(&format!("{}, {pair} of {pairs}", who.name()));
             let before = same::ends(&field.servers.kafka, topics::ORDER_PLACED)?;
             runs.push(run(field, who, &format!("race-{number}-{pair}"), total - count as i64, total).await?);
             let kafka = field.servers.kafka.clone();

@@ -39,7 +39,7 @@ struct Run {
 }
 
 pub(super) async fn measure(field: &Field, all: &[Who]) -> anyhow::Result<Found> {
-    let rounds = if field.bench.options.quick { 2 } else { 3 };
+    let rounds = field.bench.options.lives();
     let mut runs: Vec<Vec<Run>> = all.iter().map(|_| Vec::new()).collect();
     for round in 1..=rounds {
         for (number, (who, runs)) in all.iter().zip(&mut runs).enumerate() {
@@ -55,8 +55,9 @@ async fn run(field: &Field, who: &Who, group: &str) -> anyhow::Result<Run> {
     let records = same::ends(kafka, topics::ORDERS_RECEIVED)?.iter().sum();
     let running = field.drain(who, group, records, PATIENCE).await?;
     let flow = flow::Running::start_by(kafka, RATE, field.servers.received_id)?;
-    let begun = Instant::now() + field.bench.time(WARM_UP);
-    tokio::time::sleep(field.bench.time(WARM_UP) + field.bench.time(RUN)).await;
+    let (warm_up, time) = (field.bench.options.time(WARM_UP), field.bench.options.time(RUN));
+    let begun = Instant::now() + warm_up;
+    tokio::time::sleep(warm_up + time).await;
     let ended = Instant::now();
     if !who.is_exactly_once() {
         // What it would write twice is no subject here.

@@ -1,15 +1,17 @@
 //! A TCP proxy that stands in one link and breaks it on demand: late, cut, half-open, slow, garbled; and, between a client
-//! and Kafka, around the answer to a commit alone.
+//! and Kafka, around the answer to a commit alone, or still at a named point of a transaction ([`Point`]).
 //!
-//! Knows of protocols no more than where a message begins ([`Protocol`]). All tasks end with the [`Link`].
+//! Knows of protocols no more than where a message begins ([`Protocol`]), and of Kafka's what a transactional producer asks
+//! for. All tasks end with the [`Link`].
 
 mod frame;
+mod point;
 mod way;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +20,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::rng::Rng;
-use way::{Talk, Way};
+use point::Watch;
+use way::{End, Talk, Way};
+
+pub use point::{Point, Stop};
 
 /// Most connections at once; more are not served until one ends.
 const CONNECTIONS: usize = 1_024;
@@ -48,6 +53,9 @@ pub enum Mode {
     LateCommit(Duration),
     /// What is committed is committed, and instead of the answer comes the connection's end.
     LostCommit,
+    /// At this point of a transaction, the first one that begins from now on, nothing passes any more on the connection
+    /// that shows it; [`Link::stopped`] tells. It is reset when something else is to happen.
+    StopAt(Point),
 }
 
 /// What is spoken; it says where something may come between.
@@ -73,6 +81,7 @@ struct Shared {
     target: OnceLock<String>,
     mode: watch::Sender<Mode>,
     hits: AtomicUsize,
+    watch: Mutex<Watch>,
     /// What is garbled, and how.
     chance: Mutex<Rng>,
 }
@@ -90,7 +99,8 @@ impl Link {
         let listener = TcpListener::from_std(listener)?;
         let (mode, _) = watch::channel(Mode::Through);
         let (hits, chance) = (AtomicUsize::new(0), Mutex::new(Rng::new(u64::from(address.port()))));
-        let shared = Arc::new(Shared { protocol, target: OnceLock::new(), mode, hits, chance });
+        let watch = Mutex::default();
+        let shared = Arc::new(Shared { protocol, target: OnceLock::new(), mode, hits, watch, chance });
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, _serving: serving })
@@ -116,6 +126,7 @@ impl Link {
     /// From now on this happens, on open connections as well.
     pub fn set(&self, mode: Mode) {
         self.shared.hits.store(0, Ordering::SeqCst);
+        *self.shared.watch() = Watch::default();
         self.shared.mode.send_replace(mode);
     }
 
@@ -124,6 +135,12 @@ impl Link {
     #[must_use]
     pub fn hits(&self) -> usize {
         self.shared.hits.load(Ordering::SeqCst)
+    }
+
+    /// Whose transaction has been stopped since [`Link::set`], if one has.
+    #[must_use]
+    pub fn stopped(&self) -> Option<Stop> {
+        self.shared.watch().stop()
     }
 }
 
@@ -134,6 +151,18 @@ impl Shared {
 
     fn hit(&self) {
         self.hits.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A transaction is where it was to be stopped.
+    fn stop(&self) -> End {
+        // Who is told that it is there finds it counted.
+        self.hit();
+        self.watch().reach();
+        End::Still
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn chance<T>(&self, of: impl FnOnce(&mut Rng) -> T) -> T {
@@ -158,7 +187,8 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// One connection, until both ways have ended, one has failed, or the link is cut.
+/// One connection, until both ways have ended, one has failed, or the link is cut. One that is held still ends when
+/// something else is to happen.
 async fn carry(mut client: TcpStream, shared: Arc<Shared>) {
     let mut modes = shared.mode.subscribe();
     let target = shared.target.get().filter(|_| *modes.borrow() != Mode::Cut);
@@ -174,19 +204,22 @@ async fn carry(mut client: TcpStream, shared: Arc<Shared>) {
     // Else each message waits for the acknowledgement of the one before.
     let _ = client.set_nodelay(true).and_then(|()| server.set_nodelay(true));
     let talk = Talk::default();
-    let whole = {
+    let end = {
         let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
         let there = Way::Requests.carry(from_client, to_server, &talk, &shared);
         let back = Way::Answers.carry(from_server, to_client, &talk, &shared);
         tokio::select! {
-            whole = async { tokio::try_join!(there, back) } => whole.is_ok(),
+            end = async { tokio::try_join!(there, back) } => end.map(|_| ()),
             _ = modes.wait_for(|mode| *mode == Mode::Cut) => {
                 shared.hit();
-                false
+                Err(End::Lost)
             }
         }
     };
-    if !whole {
+    if matches!(end, Err(End::Still)) {
+        let _ = modes.wait_for(|mode| !matches!(mode, Mode::StopAt(_))).await;
+    }
+    if end.is_err() {
         reset(&client);
         reset(&server);
     }

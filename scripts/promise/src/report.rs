@@ -1,18 +1,26 @@
 //! The fault lab's report: what was struck and when, and beside it, second by second, what clients were answered, what
-//! waited for whom, and what memory each process held. Pure: it is given what was seen. As JSON, and as one HTML page.
+//! waited for whom, and what memory each process held. It is given what was seen; [`Call`] puts together what the stages of
+//! one call of `scripts/faults` saw. As JSON, and as one HTML page.
 
+mod call;
 mod html;
 mod plot;
+mod trail;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+pub use self::call::{Call, Stage};
+pub use self::trail::last_seen;
 use crate::check::{Counter, Findings};
 use crate::ledger::{Entry, Outcome};
 
+/// How many findings of a counter are kept.
+const KEPT: usize = 10;
+
 /// A moment, as somebody saw it who looked from outside.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Look {
     /// When, in milliseconds since 1970.
     pub at_ms: i64,
@@ -23,7 +31,7 @@ pub struct Look {
 }
 
 /// A fault that was made and put right. Times are in milliseconds since 1970.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Struck {
     /// Its number in the catalogue, such as `F14`.
     pub id: &'static str,
@@ -40,7 +48,7 @@ pub struct Struck {
 }
 
 /// What became of the orders that were sent within a time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answers {
     /// Sent.
     pub sent: usize,
@@ -77,23 +85,44 @@ impl Answers {
     }
 }
 
-/// A fault with what its clients were answered, from its beginning until all moved again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A fault with what its clients were answered, from its beginning until all moved again; otherwise as in [`Struck`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
+    /// Its number in the catalogue.
+    pub id: String,
     /// What was done.
-    #[serde(flatten)]
-    pub struck: Struck,
+    pub name: String,
+    /// When it began.
+    pub from_ms: i64,
+    /// When it was put right.
+    pub until_ms: i64,
+    /// When all moved again.
+    pub moved_ms: i64,
+    /// What was said of it.
+    pub said: String,
     /// What became of the orders meanwhile.
     pub answers: Answers,
 }
 
-/// All of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+impl Row {
+    fn of(struck: Struck, entries: &[Entry]) -> Self {
+        let Struck { id, name, from_ms, until_ms, moved_ms, said } = struck;
+        let answers = Answers::of(entries, from_ms, moved_ms);
+        Self { id: id.to_owned(), name, from_ms, until_ms, moved_ms, said, answers }
+    }
+}
+
+/// What one run of the real stack saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Where and of what it ran.
     pub machine: String,
+    /// What its orders follow from.
+    pub seed: u64,
     /// The counters of the last full check, by name; empty where there was none.
-    pub counters: BTreeMap<&'static str, usize>,
+    pub counters: BTreeMap<String, usize>,
+    /// What that check found, in words: the first of each counter.
+    pub found: Vec<String>,
     /// The faults, in the order in which they were made.
     pub faults: Vec<Row>,
     /// Answers by second, with the second's first millisecond.
@@ -106,23 +135,45 @@ impl Report {
     /// Puts together what was seen.
     #[must_use]
     pub fn new(
-        machine: String,
+        (machine, seed): (String, u64),
         findings: Option<&Findings>,
         entries: &[Entry],
         faults: Vec<Struck>,
         looks: Vec<Look>,
     ) -> Self {
-        let counters = findings.map(|found| Counter::ALL.into_iter().map(|it| (it.name(), found.count(it))).collect());
-        let answers = |struck: &Struck| Answers::of(entries, struck.from_ms, struck.moved_ms);
-        let faults = faults.into_iter().map(|struck| Row { answers: answers(&struck), struck }).collect();
-        Self { machine, counters: counters.unwrap_or_default(), faults, seconds: by_second(entries), looks }
+        let count = |found: &Findings| Counter::ALL.map(|it| (it.name().to_owned(), found.count(it)));
+        Self {
+            machine,
+            seed,
+            counters: findings.map(count).into_iter().flatten().collect(),
+            found: findings.map(in_words).unwrap_or_default(),
+            faults: faults.into_iter().map(|struck| Row::of(struck, entries)).collect(),
+            seconds: by_second(entries),
+            looks,
+        }
     }
 
-    /// As one page that needs nothing beside it.
+    /// In a line.
     #[must_use]
-    pub fn html(&self) -> String {
-        html::page(self)
+    pub fn verdict(&self) -> String {
+        let faults = format!("{} fault{}", self.faults.len(), if self.faults.len() == 1 { "" } else { "s" });
+        let above: Vec<_> = self.counters.iter().filter(|(_, count)| 0 < **count).collect();
+        match (self.counters.is_empty(), above.is_empty()) {
+            (true, _) => format!("{faults}, nothing was counted"),
+            (_, true) => format!("{faults}, every counter zero"),
+            _ => {
+                let above: Vec<String> = above.iter().map(|(name, count)| format!("{name} {count}")).collect();
+                format!("{faults}, {}", above.join(", "))
+            }
+        }
     }
+}
+
+fn in_words(findings: &Findings) -> Vec<String> {
+    let of = |counter: Counter| {
+        findings.of(counter).iter().take(KEPT).map(move |text| format!("{}: {text}", counter.name()))
+    };
+    Counter::ALL.into_iter().flat_map(of).collect()
 }
 
 /// Seconds in which nothing was sent are there as well: silence is a finding.
@@ -142,5 +193,7 @@ fn by_second(entries: &[Entry]) -> Vec<(i64, Answers)> {
         .collect()
 }
 
+#[cfg(test)]
+mod catalogue;
 #[cfg(test)]
 mod tests;

@@ -9,10 +9,18 @@ use tokio::runtime::Runtime;
 use super::frame::{batch, crc32c};
 use super::*;
 
+mod transactions;
+
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// In this time what is not held back comes.
 const SOON: Duration = Duration::from_millis(300);
+/// Keys of requests.
+const PRODUCE: u8 = 0;
+const ADD_PARTITIONS: u8 = 24;
+const ADD_OFFSETS: u8 = 25;
+const END: u8 = 26;
+const SEND_OFFSETS: u8 = 28;
 
 /// A link before a server that says back what it hears.
 struct Bench {
@@ -26,13 +34,14 @@ impl Bench {
     }
 
     /// What the server answers to what it has read at once.
-    fn before(protocol: Protocol, answer: fn(&[u8]) -> Vec<u8>) -> Self {
+    fn before(protocol: Protocol, answer: impl Fn(&[u8]) -> Vec<u8> + Clone + Send + 'static) -> Self {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let runtime = Runtime::new().unwrap();
         let link = Link::open(runtime.handle(), protocol).unwrap();
         link.lead_to(&server.local_addr().unwrap().to_string());
         std::thread::spawn(move || {
             for mut stream in server.incoming().flatten() {
+                let answer = answer.clone();
                 std::thread::spawn(move || {
                     let mut bytes = [0; 4_096];
                     while let Ok(length @ 1..) = stream.read(&mut bytes) {
@@ -211,10 +220,18 @@ fn garbage_alters_in_records_that_are_written_one_bit_that_the_checksum_covers()
     assert_eq!(fetched, produce);
 }
 
+/// A request of a transactional producer, as librdkafka writes it; what follows its name is `rest`.
+fn asks(key: u8, version: u8, correlation: u8, producer: &str, rest: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(producer.len()).unwrap();
+    let tagged_from = if key == PRODUCE { 9 } else { 3 };
+    let length = if tagged_from <= version { [0, length + 1] } else { [0, length] };
+    frame(&[&[0, key, 0, version, 0, 0, 0, correlation], &[0, 2], b"me", &length, producer.as_bytes(), rest])
+}
+
 /// EndTxn of these versions, with the flag that commits, and a Heartbeat.
 fn requests() -> [(Vec<u8>, bool); 4] {
     let end = |version: u8, correlation: u8, commit: u8, tags: &[u8]| {
-        frame(&[&[0, 26, 0, version, 0, 0, 0, correlation], b"client and id and epoch", &[commit], tags])
+        asks(END, version, correlation, "p-0", &[b"id and epoch", &[commit][..], tags].concat())
     };
     [
         (end(1, 7, 1, &[]), true),

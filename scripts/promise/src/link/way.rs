@@ -10,7 +10,8 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::frame::{self, Commit};
+use super::frame::{self, Request};
+use super::point::Act;
 use super::{Mode, Protocol, Shared};
 use crate::rng::Rng;
 
@@ -38,68 +39,101 @@ pub(super) enum Way {
 #[derive(Debug, Default)]
 pub(super) struct Talk {
     spoke_last: AtomicU8,
-    commits: Mutex<Vec<Commit>>,
+    /// What transactional producers wait for.
+    asked: Mutex<Vec<Request>>,
+}
+
+/// Why a way ends before its sender has.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The connection is to end as a whole.
+    Lost,
+    /// Nothing passes on it any more, and it stays open.
+    Still,
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Lost
+    }
 }
 
 /// A message and when it may go on.
 struct Parcel {
     bytes: Vec<u8>,
     due: Instant,
+    /// Behind it nothing passes.
+    stops: bool,
 }
 
 impl Way {
     /// Until its sender has no more to say.
     ///
     /// # Errors
-    /// If the connection is to end as a whole.
+    /// If nothing is to pass any more on the whole connection.
     pub(super) async fn carry(
         self,
         from: ReadHalf<'_>,
         to: WriteHalf<'_>,
         talk: &Talk,
         shared: &Shared,
-    ) -> io::Result<()> {
+    ) -> Result<(), End> {
         let (queue, parcels) = channel(QUEUE);
         tokio::try_join!(self.take(from, queue, talk, shared), give(parcels, to, shared)).map(|_| ())
     }
 
-    async fn take(self, mut from: ReadHalf<'_>, queue: Sender<Parcel>, talk: &Talk, shared: &Shared) -> io::Result<()> {
+    async fn take(
+        self,
+        mut from: ReadHalf<'_>,
+        queue: Sender<Parcel>,
+        talk: &Talk,
+        shared: &Shared,
+    ) -> Result<(), End> {
         let mut lost_some = false;
         while let Some(bytes) = message(&mut from, shared.protocol).await? {
             let mode = shared.mode();
             if mode == Mode::HalfOpen || lost_some {
                 lost_some = true;
                 shared.hit();
-            } else {
+            } else if let Some(parcel) = self.parcel(bytes, mode, talk, shared)? {
                 // Who gives on may have failed, and says so itself.
-                let _ = queue.send(self.parcel(bytes, mode, talk, shared)?).await;
+                let _ = queue.send(parcel).await;
             }
         }
         // Of an end nobody hears either, for as long as nothing passes.
         let _ = shared.mode.subscribe().wait_for(|mode| *mode != Mode::HalfOpen).await;
-        if lost_some { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+        if lost_some { Err(End::Lost) } else { Ok(()) }
     }
 
-    /// What becomes of a message.
+    /// What becomes of a message; none if it is lost alone.
     ///
     /// # Errors
-    /// If it is lost, and the connection with it.
-    fn parcel(self, mut bytes: Vec<u8>, mode: Mode, talk: &Talk, shared: &Shared) -> io::Result<Parcel> {
+    /// If it is lost or held, and the connection with it.
+    fn parcel(self, mut bytes: Vec<u8>, mode: Mode, talk: &Talk, shared: &Shared) -> Result<Option<Parcel>, End> {
         let begins = talk.spoke_last.swap(self as u8, Ordering::SeqCst) != self as u8;
-        let commits = shared.protocol == Protocol::Kafka && self.ends_commit(&bytes, talk);
-        let mut due = Instant::now();
+        let kafka = shared.protocol == Protocol::Kafka;
+        let (request, committed) = if kafka { self.part_of(&bytes, talk) } else { (None, false) };
+        let (mut due, mut stops) = (Instant::now(), false);
         let hit = match mode {
             Mode::Delay(time) => {
                 due += time;
                 true
             }
-            Mode::LateCommit(time) if commits => {
+            Mode::LateCommit(time) if committed => {
                 due += time;
                 true
             }
-            Mode::LostCommit if commits => {
+            Mode::LostCommit if committed => {
                 shared.hit();
-                return Err(io::ErrorKind::ConnectionReset.into());
+                return Err(End::Lost);
+            }
+            Mode::StopAt(point) => {
+                match request.map_or(Act::Pass, |request| shared.watch().see(point, self, &request, committed)) {
+                    Act::Lose => return Ok(None),
+                    Act::Stop => return Err(shared.stop()),
+                    act => stops = act == Act::PassAndStop,
+                }
+                false
             }
             Mode::Garbage => {
                 shared.chance(|rng| rng.percent(GARBLED) && self.garble(rng, &mut bytes, shared.protocol, begins))
@@ -109,7 +143,7 @@ impl Way {
         if hit {
             shared.hit();
         }
-        Ok(Parcel { bytes, due })
+        Ok(Some(Parcel { bytes, due, stops }))
     }
 
     /// False where this message must stay as it is.
@@ -136,25 +170,30 @@ impl Way {
         true
     }
 
-    /// Whether this is the answer that says that a transaction is committed.
-    fn ends_commit(self, message: &[u8], talk: &Talk) -> bool {
+    /// The request of a transactional producer that this is, or is the answer to; and whether it says that a transaction
+    /// is committed.
+    fn part_of(self, message: &[u8], talk: &Talk) -> (Option<Request>, bool) {
         let frame = message.get(4..).unwrap_or_default();
-        let mut asked = talk.commits();
+        let mut asked = talk.asked();
         match self {
-            Self::Requests => asked.extend(Commit::asked_by(frame)),
+            Self::Requests => {
+                let request = Request::read(frame);
+                asked.extend(request.clone());
+                (request, false)
+            }
             Self::Answers => {
-                if let Some(at) = asked.iter().position(|commit| commit.is_answered_by(frame)) {
-                    return asked.swap_remove(at).granted_by(frame);
-                }
+                let at = asked.iter().position(|request| request.is_answered_by(frame));
+                let request = at.map(|at| asked.swap_remove(at));
+                let committed = request.as_ref().is_some_and(|request| request.is_committed_by(frame));
+                (request, committed)
             }
         }
-        false
     }
 }
 
 impl Talk {
-    fn commits(&self) -> MutexGuard<'_, Vec<Commit>> {
-        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    fn asked(&self) -> MutexGuard<'_, Vec<Request>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,8 +217,8 @@ async fn message(from: &mut ReadHalf<'_>, protocol: Protocol) -> io::Result<Opti
     Ok((bytes.len() == head.len() + length).then_some(bytes))
 }
 
-async fn give(mut parcels: Receiver<Parcel>, mut to: WriteHalf<'_>, shared: &Shared) -> io::Result<()> {
-    while let Some(Parcel { bytes, due }) = parcels.recv().await {
+async fn give(mut parcels: Receiver<Parcel>, mut to: WriteHalf<'_>, shared: &Shared) -> Result<(), End> {
+    while let Some(Parcel { bytes, due, stops }) = parcels.recv().await {
         sleep_until(due).await;
         let mut rest = bytes.as_slice();
         while let Mode::Throttle(a_second) = shared.mode() {
@@ -193,6 +232,9 @@ async fn give(mut parcels: Receiver<Parcel>, mut to: WriteHalf<'_>, shared: &Sha
             sleep(Duration::from_secs(1) / STEPS as u32).await;
         }
         to.write_all(rest).await?;
+        if stops {
+            return Err(shared.stop());
+        }
     }
-    to.shutdown().await
+    Ok(to.shutdown().await?)
 }

@@ -1,10 +1,11 @@
-//! The page: what it ran on, the counters, a table of the faults, the whole run, and each fault in close-up.
+//! The page: how each stage of the call ended, and of each that saw anything what it ran on, the counters, a table of the
+//! faults, the whole run, and each fault in close-up.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::plot::{Line, Panel, Shade, svg};
-use super::{Answers, Look, Report, Row};
+use super::{Answers, Call, Look, Report, Row, Stage};
 
 /// Shown of the time before a fault, and after all moved again.
 const BEFORE_MS: i64 = 8_000;
@@ -35,31 +36,63 @@ const CLASSES: [&str; 6] = ["c0", "c1", "c2", "c3", "c4", "c5"];
 /// One of the answers.
 type Count = fn(&Answers) -> usize;
 
-pub(super) fn page(report: &Report) -> String {
+pub(super) fn page(call: &Call) -> String {
     let mut out = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
          <title>Orderflow: the fault lab</title><style>{STYLE}</style>\n<h1>The fault lab</h1><pre>{}</pre>\n",
-        escape(&report.machine)
+        escape(&call.command)
     );
-    counters(&mut out, report);
-    table(&mut out, report);
+    stages(&mut out, call);
+    for (nth, stage) in call.stages.iter().enumerate() {
+        if let Some(report) = &stage.report {
+            seen_by(&mut out, nth, stage, report);
+        }
+    }
+    out + "</html>\n"
+}
+
+fn stages(out: &mut String, call: &Call) {
+    out.push_str("<table><tr><th class=text>stage<th>ended<th>took<th class=text>what was counted\n");
+    for (nth, stage) in call.stages.iter().enumerate() {
+        let class = if stage.passed == Some(true) { "good" } else { "bad" };
+        let counted = stage.report.as_ref().map(Report::verdict).unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "<tr><td class=text><a href=#s{nth}>{}</a><td class={class}>{}<td>{} s<td class=text>{counted}",
+            escape(&stage.name),
+            stage.ended(),
+            stage.seconds
+        );
+    }
+    out.push_str("</table>\n");
+}
+
+/// Of the `nth` stage.
+fn seen_by(out: &mut String, nth: usize, stage: &Stage, report: &Report) {
+    let _ = write!(
+        out,
+        "<h1 id=s{nth}>{}</h1><pre>{}\nseed {}</pre>\n",
+        escape(&stage.name),
+        escape(&report.machine),
+        report.seed
+    );
+    counters(out, report);
+    table(out, nth, report);
     let panels = panels(report);
     let shades = shades(report);
     if let Some((from, until)) = span(report) {
         let _ = write!(out, "<h2>The whole run</h2>{}\n<h2>Each fault</h2>\n", svg(&panels, &shades, from, until));
     }
     for (at, row) in report.faults.iter().enumerate() {
-        let struck = &row.struck;
         let _ = writeln!(
             out,
-            "<details open id=f{at}><summary>{} {}</summary><p>{}</p>{}</details>",
-            struck.id,
-            escape(&struck.name),
-            escape(&struck.said),
-            svg(&panels, &shades, struck.from_ms - BEFORE_MS, struck.moved_ms + AFTER_MS)
+            "<details open id=s{nth}f{at}><summary>{} {}</summary><p>{}</p>{}</details>",
+            escape(&row.id),
+            escape(&row.name),
+            escape(&row.said),
+            svg(&panels, &shades, row.from_ms - BEFORE_MS, row.moved_ms + AFTER_MS)
         );
     }
-    out + "</html>\n"
 }
 
 fn counters(out: &mut String, report: &Report) {
@@ -78,23 +111,27 @@ fn counters(out: &mut String, report: &Report) {
         let _ = write!(out, "<td class={}>{count}", if *count == 0 { "good" } else { "bad" });
     }
     out.push_str("</table>\n");
+    for text in &report.found {
+        let _ = writeln!(out, "<p class=bad>{}</p>", escape(text));
+    }
 }
 
-fn table(out: &mut String, report: &Report) {
+fn table(out: &mut String, nth: usize, report: &Report) {
     out.push_str(
         "<h2>The faults</h2><p>Seconds from the beginning until it was put right, or who was killed was ready again, and \
          from then until all that stood still moved. The answers are those of orders that were sent in both times.</p>\
          <table><tr><th class=text>fault<th>lasted<th>then moved after<th>sent<th>202<th>refused by rule<th>no<th>possibly<th>longest 202\n",
     );
-    for (at, Row { struck, answers }) in report.faults.iter().enumerate() {
+    for (at, row) in report.faults.iter().enumerate() {
+        let Row { id, name, from_ms, until_ms, moved_ms, answers, .. } = row;
         let Answers { sent, yes, by_rule, no, possibly, longest_ms } = answers;
         let _ = writeln!(
             out,
-            "<tr><td class=text><a href=#f{at}>{}</a> {}<td>{:.1} s<td>{:.1} s<td>{sent}<td>{yes}<td>{by_rule}<td>{no}<td>{possibly}<td>{longest_ms} ms",
-            struck.id,
-            escape(&struck.name),
-            seconds(struck.until_ms - struck.from_ms),
-            seconds(struck.moved_ms - struck.until_ms),
+            "<tr><td class=text><a href=#s{nth}f{at}>{}</a> {}<td>{:.1} s<td>{:.1} s<td>{sent}<td>{yes}<td>{by_rule}<td>{no}<td>{possibly}<td>{longest_ms} ms",
+            escape(id),
+            escape(name),
+            seconds(until_ms - from_ms),
+            seconds(moved_ms - until_ms),
         );
     }
     out.push_str("</table>\n");
@@ -138,8 +175,11 @@ fn seen(
 }
 
 fn shades(report: &Report) -> Vec<Shade> {
-    let faults = report.faults.iter().map(|row| &row.struck);
-    faults.flat_map(|it| [("fault", it.from_ms, it.until_ms), ("back", it.until_ms, it.moved_ms)]).collect()
+    report
+        .faults
+        .iter()
+        .flat_map(|it| [("fault", it.from_ms, it.until_ms), ("back", it.until_ms, it.moved_ms)])
+        .collect()
 }
 
 /// From the first moment that is known to the last.

@@ -1,5 +1,9 @@
+use std::path::PathBuf;
+
 use super::*;
 use crate::ledger::Answer;
+use crate::row::{Row as Order, Value, Version};
+use crate::world::{Letter, Origin, Placed, Received, Store, Stored, World};
 
 fn entry(seq: u64, sent_ms: i64, took: Option<i64>, outcome: Outcome) -> Entry {
     Entry {
@@ -40,7 +44,13 @@ fn report(findings: Option<&Findings>) -> Report {
         lag: [("connect-orders-postgres".to_owned(), lag)].into(),
         rss_mib: [("edge".to_owned(), 12)].into(),
     };
-    Report::new("here".to_owned(), findings, &entries, vec![struck], vec![look(1_000, 0), look(2_000, 40)])
+    Report::new(("here".to_owned(), 77), findings, &entries, vec![struck], vec![look(1_000, 0), look(2_000, 40)])
+}
+
+/// A call of this stage alone.
+fn call(passed: Option<bool>, report: Report) -> Call {
+    let stage = Stage { name: "F14 & more".to_owned(), passed, seconds: 9, report: Some(report) };
+    Call { command: "scripts/faults F14 --seed 77".to_owned(), stages: vec![stage] }
 }
 
 #[test]
@@ -54,7 +64,7 @@ fn orders_count_where_they_were_sent_and_silence_is_shown() {
 
 #[test]
 fn the_page_says_what_was_counted_and_lets_no_text_out() {
-    let page = report(None).html();
+    let page = call(Some(true), report(None)).html();
     assert!(page.contains("Nothing was counted"), "{page}");
     assert!(page.contains("F14</a> a store is &quot;away&quot; &lt;now&gt;"), "{page}");
     assert!(page.contains("FAILED &amp; waits") && !page.contains("<now>"), "{page}");
@@ -62,9 +72,11 @@ fn the_page_says_what_was_counted_and_lets_no_text_out() {
     assert_eq!(page.matches("<svg").count(), 2, "the whole run, and the one fault");
 
     let mut findings = Findings::default();
-    assert!(report(Some(&findings)).html().contains("Every counter is zero"));
-    findings.add(Counter::Lost, "an order".to_owned());
-    assert!(report(Some(&findings)).html().contains("1 findings: the promise is broken"));
+    assert!(call(Some(true), report(Some(&findings))).html().contains("Every counter is zero"));
+    findings.add(Counter::Lost, "an <order>".to_owned());
+    let page = call(Some(false), report(Some(&findings))).html();
+    assert!(page.contains("1 findings: the promise is broken") && page.contains("lost: an &lt;order&gt;"), "{page}");
+    assert!(page.contains("F14 &amp; more</a><td class=bad>FAILED<td>9 s") && page.contains("seed 77"), "{page}");
 }
 
 #[test]
@@ -76,4 +88,141 @@ fn what_was_not_seen_is_not_drawn() {
     assert_eq!((path.matches('M').count(), path.matches('L').count()), (2, 2), "{path}");
     assert!(svg.contains("class=\"scale\">4<"), "the scale is of what is shown: {svg}");
     assert_eq!(svg.matches("<rect class=\"fault\"").count(), 1, "{svg}");
+}
+
+#[test]
+fn a_call_has_all_its_stages_and_says_who_failed() {
+    let folder = std::env::temp_dir().join(format!("orderflow-faults-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let put = |name: &str, text: &[u8]| std::fs::write(folder.join(name), text).unwrap();
+    put("command", b"scripts/faults F14 F7 F36 --seed 77\n");
+    put("0001.stage", b"F14\npassed\n70\n");
+    let mut findings = Findings::default();
+    put("0001.json", &serde_json::to_vec(&report(Some(&findings))).unwrap());
+    put("0002.stage", b"F36\nfailed\n80\n");
+    findings.add(Counter::Lost, "an order".to_owned());
+    put("0002.json", &serde_json::to_vec(&report(Some(&findings))).unwrap());
+    put("0003.stage", b"F7\n");
+    let call = Call::read(&folder).unwrap();
+    assert_eq!(call.stages[0].report, Some(report(Some(&Findings::default()))));
+    let told = [
+        "  passed     70 s  F14; 1 fault, every counter zero",
+        "  FAILED     80 s  F36; 1 fault, lost 1",
+        "  no end      0 s  F7",
+        "2 of 3 failed; the same again: scripts/faults F14 F7 F36 --seed 77",
+    ];
+    assert_eq!(call.summary(), told.join("\n"));
+    let written: PathBuf = folder.join("whole");
+    call.write(&written).unwrap();
+    let page = std::fs::read_to_string(written.join("report.html")).unwrap();
+    assert!(page.contains("id=s0f0") && page.contains("id=s1f0") && !page.contains("id=s2f0"), "{page}");
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(written.join("report.json")).unwrap()).unwrap();
+    assert_eq!((&json["stages"][1]["passed"], &json["stages"][1]["report"]["seed"]), (&false.into(), &77.into()));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+fn order(id: &str, version: Option<Version>) -> Order {
+    let mut row = Order::default();
+    row.set("order_id", Value::Text(id.to_owned()));
+    if let Some(at) = version {
+        row.set("received_partition", Value::Whole(at.partition.into()));
+        row.set("received_offset", Value::Whole(at.offset));
+    }
+    row
+}
+
+/// Order a-1 is in the table alone, a-12 a dead letter, and a-3 in the input topic and no further.
+fn world() -> World {
+    let at = |offset| Version { partition: 2, offset };
+    let received = |id: &str, offset| Received {
+        at: at(offset),
+        key: None,
+        value: None,
+        headers: Vec::new(),
+        row: Ok(order(id, None)),
+    };
+    let placed = Placed { at: at(70), key: None, row: Ok(order("a-1", Some(at(7)))), headers: Vec::new() };
+    let letter = Letter {
+        at: at(5),
+        origin: None,
+        key: Some(b"a-12".to_vec()),
+        value: None,
+        headers: Vec::new(),
+        reason: "too dear".to_owned(),
+    };
+    World {
+        posts: vec![entry(1, 1_000, Some(5), Outcome::Ok), entry(12, 2_000, None, Outcome::Info)],
+        received: vec![received("a-1", 7), received("a-12", 8), received("a-3", 9)],
+        placed: vec![placed],
+        dead: vec![letter],
+        stores: [(Store::Postgres, vec![Stored { key: "a-1".to_owned(), row: order("a-1", Some(at(7))) }])].into(),
+        ..World::default()
+    }
+}
+
+#[test]
+fn what_a_finding_names_is_followed_to_where_it_was_last_seen() {
+    let mut findings = Findings::default();
+    findings.add(Counter::Mismatch, "a-1 is in postgres alone".to_owned());
+    findings.add(Counter::Lost, "elasticsearch: a-1 is not there".to_owned());
+    findings.add(Counter::Lost, "orders.received at 2@9: nothing became of it".to_owned());
+    findings.add(Counter::Inversion, "a-12: version 2@8 behind a later one, order_placed at 2@80".to_owned());
+    findings.add(Counter::Integrity, "3 in, 2 out, dead and dropped".to_owned());
+    let told = last_seen(&world(), &findings);
+    assert_eq!(
+        told,
+        [
+            "a-1 was last seen in postgres; the ledger: request 1 at 1000 ms: no answer; orders.received: 2@7; \
+             order_placed: 2@70; postgres: version 2@7",
+            "a-3 was last seen in orders.received; orders.received: 2@9",
+            "a-12 was last seen in the dead letters; the ledger: request 12 at 2000 ms: no answer; \
+             orders.received: 2@8; the dead letters: 2@5 (too dear)",
+        ]
+    );
+}
+
+#[test]
+fn a_finding_that_names_a_place_alone_is_followed_too() {
+    let mut world = world();
+    let at = |offset| Version { partition: 2, offset };
+    let letter = |key: &str, offset, from| Letter {
+        at: at(offset),
+        origin: Some(Origin { topic: "order_placed".to_owned(), at: at(from) }),
+        key: Some(key.into()),
+        value: None,
+        headers: Vec::new(),
+        reason: "too long".to_owned(),
+    };
+    let placed = Placed { at: at(81), key: Some("b-1".into()), row: Err("no Avro".to_owned()), headers: Vec::new() };
+    world.placed.push(placed);
+    world.placed.push(Placed { at: at(82), key: None, row: Ok(order("b-2", Some(at(99)))), headers: Vec::new() });
+    world.dead.push(letter("b-3", 20, 0));
+    world.sink_dead = [(Store::Elasticsearch, vec![letter("b-4", 30, 83), letter("b-5", 31, 84)])].into();
+    for (text, told) in [
+        ("order_placed at 2@81: no Avro", "b-1 was last seen in order_placed; order_placed: 2@81"),
+        (
+            "order_placed at 2@82 (b-2): version 2@99 is not in orders.received",
+            "b-2 was last seen in order_placed; order_placed: 2@82",
+        ),
+        ("the planted record 2@99 is not in orders.received", "b-2 was last seen in order_placed; order_placed: 2@82"),
+        (
+            "dead at 2@20: 2@400 is not in orders.received",
+            "b-3 was last seen in the dead letters; the dead letters: 2@20 (too long)",
+        ),
+        (
+            "dead letter of elasticsearch: 2@83 is not in order_placed",
+            "b-4 was last seen in the dead letters of elasticsearch; the dead letters of elasticsearch: 2@30 (too long)",
+        ),
+        (
+            "dead letter of elasticsearch at 2@31: its headers do not say where it comes from",
+            "b-5 was last seen in the dead letters of elasticsearch; the dead letters of elasticsearch: 2@31 (too long)",
+        ),
+    ] {
+        let mut findings = Findings::default();
+        findings.add(Counter::Phantom, text.to_owned());
+        assert_eq!(last_seen(&world, &findings), [told], "{text}");
+    }
+    let mut findings = Findings::default();
+    findings.add(Counter::Phantom, "dead letter of postgres: 2@83 is not in order_placed".to_owned());
+    assert_eq!(last_seen(&world, &findings), Vec::<String>::new(), "a place of another store's");
 }

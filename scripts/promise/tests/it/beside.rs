@@ -132,6 +132,13 @@ impl Beside {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// SIGKILL, and its end. It must have run until then.
+    pub(crate) fn kill(&mut self) {
+        assert!(self.is_running(), "the process beside has ended by itself: {}", self.last_words());
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// SIGTERM.
     pub(crate) fn ask_to_leave(&self) {
         assert!(signal(self.child.id(), "TERM"));

@@ -64,6 +64,7 @@ pub(crate) fn on_three_brokers() {
     let mut cluster = KafkaCluster::start(&scratch("promise-brokers")).unwrap_or_else(|error| panic!("{error}"));
     let mut house = House::start_on(Some(cluster.bootstrap()));
     in_turn(&mut house, &mut cluster);
+    house.lab.expect_all_wanted();
     house.down_leaves_nothing();
 }
 
@@ -77,8 +78,11 @@ fn in_turn(house: &mut House, cluster: &mut KafkaCluster) {
     let path = path(&Kafka::new(&house.places.kafka)).unwrap();
     let hold = setting("PROMISE_HOLD", 5);
     let mut site = Site { house, cluster, replicas: &replicas, load: &load, hold };
-    for (id, name, deed) in FAULTS.iter().filter(|(id, name, _)| is_wanted(id, name)) {
+    let wanted: Vec<_> = FAULTS.iter().filter(|(id, name, _)| is_wanted(id, name)).collect();
+    let all = wanted.len();
+    for (nth, (id, name, deed)) in wanted.into_iter().enumerate() {
         load.go_on(STEADY);
+        site.house.lab.announce((nth, all), id, name, Some(hold));
         let from_ms = now_ms();
         let said = deed(&mut site);
         let until_ms = now_ms();

@@ -28,8 +28,8 @@ use crate::beside::free_address;
 use crate::faults::{BACK, LOOK, Load, moves_again};
 use crate::house::House;
 use crate::lab::setting;
+use crate::late::mend_late_writes;
 use crate::processes::unanswered;
-use crate::worker::mend_late_writes;
 
 /// What `PROMISE_STAGE` must be for three brokers.
 pub(crate) const ON_THREE_BROKERS: &str = "faults meet on three brokers";

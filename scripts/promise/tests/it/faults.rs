@@ -1,7 +1,7 @@
 //! kill -9 of each process in the thick of an open-loop load; at the end every counter is zero, with nobody touching
 //! anything. How each is struck, and what proves that it was hit: [`crate::strikes`].
 //!
-//! `PROMISE_ROUNDS` and `PROMISE_RATE` make it longer or harder: see `scripts/faults`.
+//! `PROMISE_ROUNDS` and `PROMISE_RATE` make it longer or harder, `PROMISE_SEED` makes other orders: see `scripts/faults`.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -54,14 +54,17 @@ pub(crate) fn each_in_turn(house: &mut House) {
     let load = Load::start(house, "fault", rate);
     let path = path(&Kafka::new(&house.places.kafka)).unwrap();
     let mut outages = Vec::new();
-    for victim in (0..rounds).flat_map(|_| victims.clone()) {
+    let all = rounds as usize * victims.len();
+    for (nth, victim) in (0..rounds).flat_map(|_| victims.clone()).enumerate() {
         load.steady();
         house.stack.wait_all_ready(|_| {}).unwrap();
+        let (id, name) = (number(victim), format!("kill -9 {victim}"));
+        house.lab.announce((nth, all), id, &name, None);
         let (outage, said) = strike(house, victim, &load);
         moves_again(&path);
         house.lab.struck(Struck {
-            id: number(victim),
-            name: format!("kill -9 {victim}"),
+            id,
+            name,
             from_ms: outage.from_ms,
             until_ms: outage.ready_ms,
             moved_ms: now_ms(),
@@ -87,7 +90,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// `run` begins every order id.
+    /// `run` begins every order id; the orders follow from the seed of the run ([`crate::lab::seed`]).
     pub(crate) fn start(house: &mut House, run: &str, rate: u32) -> Self {
         let plan = Plan::new(&house.stack.endpoints().edge, rate);
         Self::of(house, run, plan)
@@ -96,7 +99,8 @@ impl Load {
     /// As planned.
     pub(crate) fn of(house: &mut House, run: &str, plan: Plan) -> Self {
         let rate = plan.rate;
-        let posts = house.stream(run, 77, 10_000_000);
+        let (run, seed) = house.lab.stream_of(run);
+        let posts = house.stream(&run, seed, 10_000_000);
         let (gauge, stop) = (Gauge::default(), CancellationToken::new());
         let (ledger, runtime) = (Arc::clone(&house.ledger), house.runtime.handle().clone());
         let thread = {

@@ -228,6 +228,9 @@ impl House {
         let world = self.world();
         let findings = check(&world);
         println!("{}\n{findings}", world.summary());
+        for line in promise::report::last_seen(&world, &findings) {
+            println!("  {line}");
+        }
         self.lab.checked(&findings);
         findings
     }

@@ -1,9 +1,12 @@
 //! Links that break half-way: a proxy stands in each of four, and what goes over it is late, cut, lost, slow or garbled,
 //! while both ends are well; between the transforms and Kafka also the answer to a commit alone. Each under load, held for
 //! some seconds and put right; then all moves again by itself, no process has ended, and at the end every counter is zero.
+//! The same proxy finds the named points of a transaction, at which the transforms are killed: [`points`].
 //!
 //! `PROMISE_HOLD` is how many seconds each is held (4), `PROMISE_RATE` how many orders come in a second (80). Short ones
 //! make only the hardest.
+
+mod points;
 
 use std::time::Duration;
 
@@ -99,21 +102,39 @@ fn wanted(between: Between, hold: u32) -> Vec<(&'static Fault, String)> {
 pub(crate) fn in_turn(house: &mut House) {
     let hold = setting("PROMISE_HOLD", 4);
     let plan = Between::ALL.map(|between| (between, wanted(between, hold)));
-    if plan.iter().all(|(_, faults)| faults.is_empty()) {
+    let (in_place, elsewhere) = points::wanted(hold);
+    if in_place.is_empty() && elsewhere.is_empty() && plan.iter().all(|(_, faults)| faults.is_empty()) {
         return;
     }
     let load = Load::start(house, "link", setting("PROMISE_RATE", RATE));
     let path = path(&Kafka::new(&house.places.kafka)).unwrap();
-    for (between, faults) in plan.iter().filter(|(_, faults)| !faults.is_empty()) {
+    let all = plan.iter().map(|(_, faults)| faults.len()).sum::<usize>() + in_place.len() + elsewhere.len();
+    let (mut turns, lab) = ((0..all).map(|nth| (nth, all)), &house.lab);
+    let mut announce = |id: &str, name: &str, held| lab.announce(turns.next().unwrap(), id, name, held);
+    for (between, faults) in &plan {
+        let kills: &[points::Kill] = if *between == Between::TransformsAndKafka { &in_place } else { &[] };
+        if faults.is_empty() && kills.is_empty() {
+            continue;
+        }
         let mut detour = Detour::new(house, *between);
         // Who was started just now is to be there.
         moves(&load, &path[..1]);
         for (fault, name) in faults {
             load.go_on(STEADY);
+            announce(fault.id, name, Some(hold));
             strike(house, &load, &path, &mut detour, (fault, name), hold);
+        }
+        for kill in kills {
+            load.go_on(STEADY);
+            announce(points::ID, &kill.name(), None);
+            detour.process(|link, process| kill.strike(house, &path[0], link, process));
         }
         detour.end(house);
         moves(&load, &path[..1]);
+    }
+    for kill in &elsewhere {
+        announce(points::ID, &kill.name(), None);
+        kill.elsewhere(house, &load, &path[0]);
     }
     load.go_on(STEADY);
     load.end();
@@ -226,6 +247,14 @@ impl<'h> Detour<'h> {
         match self {
             Self::Process { link, .. } => link,
             Self::Sink { link, .. } => link,
+        }
+    }
+
+    /// Does something to the process that goes over it.
+    fn process(&mut self, deed: impl FnOnce(&Link, &mut Beside)) {
+        match self {
+            Self::Process { link, beside, .. } => deed(link, beside),
+            Self::Sink { sink, .. } => panic!("{} is a sink", sink.name),
         }
     }
 

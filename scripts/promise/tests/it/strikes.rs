@@ -217,14 +217,19 @@ pub(crate) fn stored_of_open(house: &House, from: &Offsets, to: &Offsets) -> (us
     (open.len(), seen)
 }
 
-/// Records between these ends that were produced and never committed.
+/// Records of `order_placed` between these ends that were produced and never committed.
 pub(crate) fn aborted(house: &House, from: &Offsets, to: &Offsets) -> usize {
+    aborted_in(house, topics::ORDER_PLACED, from, to)
+}
+
+/// The same of any topic.
+pub(crate) fn aborted_in(house: &House, topic: &'static str, from: &Offsets, to: &Offsets) -> usize {
     let kafka = Kafka::new(&house.places.kafka);
-    let decided = Positions::new(&kafka, "promise-checker", topics::ORDER_PLACED, Isolation::Committed).unwrap();
+    let decided = Positions::new(&kafka, "promise-checker", topic, Isolation::Committed).unwrap();
     wait_for("the broker to decide the open transaction", MOMENT, LOOK, || {
         let ends = decided.ends().unwrap();
         to.iter().all(|(partition, end)| ends.get(partition).is_some_and(|decided| decided >= end))
     });
-    let count = |isolation| kafka.between(topics::ORDER_PLACED, from, to, isolation).unwrap().len();
+    let count = |isolation| kafka.between(topic, from, to, isolation).unwrap().len();
     count(Isolation::Uncommitted) - count(Isolation::Committed)
 }

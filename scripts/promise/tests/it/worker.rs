@@ -5,18 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use promise::settle;
-use promise::world::Store;
 use serde_json::Value;
 use stack::Service;
 
 use crate::beside::{Beside, free_address};
-use crate::faults::{ASK, BACK, LOOK, Load, wait_for};
-use crate::house::{House, REST, scratch};
+use crate::faults::{ASK, BACK, LOOK, wait_for};
+use crate::house::{House, scratch};
 use crate::sink::Sink;
-use crate::strikes::Frozen;
-use crate::targets::{committed, positions};
-use crate::verify::verify;
 
 /// The sinks, by name.
 const SINKS: [&str; 2] = ["orders-postgres", "orders-elasticsearch"];
@@ -87,8 +82,13 @@ impl Worker {
         })
     }
 
+    /// Of each sink some.
+    pub(crate) fn has_tasks(&self, house: &House) -> bool {
+        self.tasks(house).iter().all(|tasks| 0 < *tasks)
+    }
+
     /// Until all of the sinks' tasks run, and none of them here.
-    fn wait_for_the_first(&self, house: &House) {
+    pub(crate) fn wait_for_the_first(&self, house: &House) {
         wait_for("the first worker to take over", BACK, ASK, || {
             self.tasks(house) == [0, 0] && SINKS.iter().all(|name| Sink { house, name }.runs())
         });
@@ -103,50 +103,4 @@ impl Worker {
         assert!(last.ends_with("Kafka Connect stopped"), "the second worker's last word was: {last}");
         self.wait_for_the_first(house);
     }
-}
-
-/// The first one takes over its tasks and goes on; what it has in hand it writes late, over newer ones. The table refuses
-/// that. The index cannot, so `verify` looks there and mends.
-pub(crate) fn old_batch(house: &House, load: &Load, hold: u32) -> String {
-    let worker = Worker::like_the_first(house);
-    let process = worker.start();
-    let has_tasks = || worker.tasks(house).iter().all(|tasks| 0 < *tasks);
-    wait_for("tasks on the second worker", BACK, ASK, has_tasks);
-    let tasks = worker.tasks(house);
-    load.go_on(2);
-    let sinks = Store::ALL.map(|store| positions(house, store).1);
-    let frozen = Frozen::process(process.pid());
-    // It had partitions of its own, which stand until its tasks have moved.
-    worker.wait_for_the_first(house);
-    let reached = sinks.each_ref().map(committed);
-    wait_for("both sinks to go on", BACK, ASK, || {
-        sinks.iter().zip(reached).all(|(sink, reached)| reached < committed(sink))
-    });
-    load.go_on(hold);
-    drop(frozen);
-    wait_for("the second worker to be one again", BACK, ASK, has_tasks);
-    load.go_on(1);
-    drop(process);
-    worker.wait_for_the_first(house);
-    let (told, _) = verify(house, &["--repair", "--yes"]);
-    format!("it had {tasks:?} tasks of the sinks, woke up and was killed; verify mended {}", told["mended"]["mended"])
-}
-
-/// Once all is at rest: mends what tasks wrote late that another worker had taken over, and says how many orders that were.
-/// Those are older versions in the index, which cannot refuse them (F17). Anything else that differs fails the run, for a
-/// repair would hide it.
-pub(crate) fn mend_late_writes(house: &House) -> u64 {
-    settle::wait(&house.places, REST).unwrap();
-    let (told, code) = verify(house, &[]);
-    if code == 0 {
-        return 0;
-    }
-    for store in told["stores"].as_array().unwrap() {
-        let kinds: Vec<&String> = store["differences"].as_object().unwrap().keys().collect();
-        let is_late = store["store"] == "elasticsearch" && kinds == ["stale"];
-        assert!(kinds.is_empty() || is_late, "{told:#}");
-    }
-    let (told, code) = verify(house, &["--repair", "--yes"]);
-    assert_eq!(code, 0, "{told:#}");
-    told["mended"]["mended"].as_u64().unwrap()
 }

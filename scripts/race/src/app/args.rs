@@ -26,7 +26,7 @@ pub(super) enum Command {
     /// An order's whole way, everything deployed: until it is answered, SELECTed and found, and what that costs
     Pipeline(Pipeline),
     /// Edge, transforms, sinks and pipeline, beside floors and beside peers, one after the other; hours, or with --quick some
-    /// ten minutes
+    /// twelve minutes
     All {
         /// Each in its quick form: its own --quick says what that leaves out
         #[arg(long)]

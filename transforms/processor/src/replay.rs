@@ -25,6 +25,7 @@ use std::time::Duration;
 use schemas::registry::{Error, Registry};
 use service_kit::kafka::Brokers;
 
+pub use self::records::Untold;
 pub use self::state::state;
 use crate::record::writers::Source;
 

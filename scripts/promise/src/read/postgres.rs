@@ -59,6 +59,14 @@ impl Postgres {
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
+    /// The one number that a query gives.
+    ///
+    /// # Errors
+    /// When PostgreSQL does not take it, or answers something else.
+    pub async fn number(&self, sql: &str) -> Result<i64, ReadError> {
+        Ok(self.client.query_one(sql, &[]).await?.try_get(0)?)
+    }
+
     /// Runs a statement; for the tests that break a store to see it noticed.
     ///
     /// # Errors

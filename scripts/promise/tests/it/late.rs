@@ -11,8 +11,6 @@ use promise::world::Store;
 use schemas::names::topics;
 use serde_json::{Value, json};
 use stack::Service;
-use tokio::task::JoinSet;
-use tokio_postgres::NoTls;
 
 use crate::beside::Beside;
 use crate::faults::{ASK, BACK, Load, until_known, wait_for};
@@ -182,11 +180,9 @@ impl Refusals {
 
     fn so_far(&self, house: &House) -> u64 {
         let sql = "select case when is_called then last_value else 0 end from late_writes";
-        let counted: i64 = house.runtime.block_on(async {
-            let (client, connection) = tokio_postgres::connect(&house.places.postgres, NoTls).await.unwrap();
-            let mut driving = JoinSet::new();
-            driving.spawn(connection);
-            client.query_one(sql, &[]).await.unwrap().get(0)
+        let counted = house.runtime.block_on(async {
+            let postgres = Postgres::connect(&house.places.postgres).await.unwrap();
+            postgres.number(sql).await.unwrap()
         });
         counted.unsigned_abs()
     }

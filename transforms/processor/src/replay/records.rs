@@ -12,12 +12,22 @@ use service_kit::kafka::Brokers;
 use service_kit::kafka::refusal::with_way_out;
 
 use super::letter::Address;
-use super::stored::Untold;
 use super::{CLIENT, PATIENCE};
 use crate::kafka::{Input, client};
 
 /// Between two looks whether anybody still waits.
 const POLL: Duration = Duration::from_millis(100);
+
+/// Why something is not told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Untold {
+    /// It is not there, or not any more.
+    #[error("{0}")]
+    Gone(String),
+    /// It may be, a little later.
+    #[error("{0}")]
+    Later(String),
+}
 
 /// Who reads.
 pub(super) struct Reading<'r> {

@@ -15,7 +15,7 @@ use transform_host::Tables;
 
 use super::Fetched;
 use super::letter::{Address, Said};
-use super::records::Reading;
+use super::records::{Reading, Untold};
 use super::run::{Ground, Ran, Run, Shown, likeliest};
 use super::setting::{self, Setting};
 use super::stepwise::{Course, IsOver};
@@ -28,17 +28,6 @@ use crate::record::worker::DEADLINE;
 
 /// Kafka answers within this, and a table is read within it, or it is to be asked again.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Why something is not told.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Untold {
-    /// It is not there, or not any more.
-    #[error("{0}")]
-    Gone(String),
-    /// It may be, a little later.
-    #[error("{0}")]
-    Later(String),
-}
 
 /// The running service, as far as one question needs it.
 pub struct Service {

@@ -10,9 +10,10 @@ use service_kit::http::{Problem, Response, json as answer};
 
 use super::{Api, connectors, query, reply};
 use crate::author::fields::{Change, Field};
+use crate::replay::Untold;
 use crate::replay::letter::Address;
 use crate::replay::run::Shown;
-use crate::replay::stored::{Service, Untold};
+use crate::replay::stored::Service;
 
 /// From the request to the answer: who looks at an order gives up after 15 s.
 const TIME: Duration = Duration::from_secs(14);

@@ -13,6 +13,7 @@ use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 use service_kit::kafka::Brokers;
+use service_kit::waits;
 
 use super::KafkaError;
 use super::client::{self, Consumer, Ear};
@@ -21,6 +22,8 @@ use super::record::Headers;
 
 /// How long Kafka may take for one step of a transaction.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// So much later than it should a step is taken for one that never ends.
+const SLACK: Duration = Duration::from_secs(1);
 /// Longer than the client's own time-out, so that its answer is heard.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(12);
 
@@ -130,14 +133,17 @@ impl Sender {
     /// members, too, and these would read on from where they are: whoever calls this sees that it has none.
     ///
     /// # Errors
-    /// [`KafkaError`]; the transaction is then to be aborted.
+    /// [`KafkaError`]; the transaction is then to be aborted, and the sender not to be used again: what was begun may still
+    /// be under way.
     pub(crate) fn offsets(&self, group: &Consumer, next: &BTreeMap<Spot, i64>) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::new();
         for ((topic, partition), offset) in next {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(|e| self.failed(e))?;
         }
         let named = group.group_metadata().ok_or(KafkaError::Cut)?;
-        self.producer.send_offsets_to_transaction(&list, &named, TIMEOUT).map_err(|e| self.failed(e))
+        let sent =
+            waits::at_most(TIMEOUT + SLACK, || self.producer.send_offsets_to_transaction(&list, &named, TIMEOUT));
+        sent.map_err(|e| self.failed(e))
     }
 
     /// Commits the open transaction.

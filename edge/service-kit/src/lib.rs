@@ -29,6 +29,7 @@
 pub mod admin;
 pub mod door;
 pub mod files;
+pub mod heap;
 pub mod host;
 pub mod http;
 pub mod kafka;
@@ -44,6 +45,14 @@ pub mod tokens;
 pub mod traceparent;
 #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 pub mod waits;
+/// Elsewhere librdkafka waits as it does.
+#[cfg(not(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")))]
+pub mod waits {
+    /// Makes a call.
+    pub fn at_most<T>(_: std::time::Duration, call: impl FnOnce() -> T) -> T {
+        call()
+    }
+}
 
 pub use admin::Admin;
 pub use door::Door;

@@ -1,7 +1,10 @@
 //! Waits that last as long as they should although somebody sets the clock. librdkafka makes a time of day of each wait
 //! (its issue 2145): if the clock is set back by an hour meanwhile, a poll of 100 ms lasts an hour more unless something
 //! comes, and so do its heartbeats. It waits by C11's `cnd_timedwait`; the program's own, here, goes before the C library's.
+//!
+//! And waits that end although librdkafka gives them no end: see [`at_most`].
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,8 +28,47 @@ unsafe extern "C" {
         clock: c_int,
         until: *const Timespec,
     ) -> c_int;
+    fn pthread_cond_wait(condition: *mut c_void, mutex: *mut c_void) -> c_int;
     // rustix's own begins by reading the vDSO, which valgrind hides: no program of ours would run under it.
     fn clock_gettime(clock: c_int, now: *mut Timespec) -> c_int;
+}
+
+thread_local! {
+    /// When a wait of this thread's ends that has no end.
+    static END: Cell<Option<Timespec>> = const { Cell::new(None) };
+}
+
+/// Makes a call of librdkafka's that takes a time-out and does not keep it; after `time` it is answered as if the time were
+/// over. `send_offsets_to_transaction` is such a call (its issue 5456): a broker that begins anew answers three questions
+/// for the group's coordinator with "not available" within milliseconds, then nobody asks again, and it waits for ever.
+///
+/// What was begun goes on behind it: whoever uses the client again may meet it, and must close it instead.
+pub fn at_most<T>(time: Duration, call: impl FnOnce() -> T) -> T {
+    /// Also where the call panics.
+    struct Ends;
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            END.set(None);
+        }
+    }
+    END.set(Some(steady() + Timespec::try_from(time).unwrap_or_default()));
+    let _ends = Ends;
+    call()
+}
+
+/// Waits for the condition; in [`at_most`] no longer than that says.
+///
+/// # Safety
+/// As C11 has it: an initialised condition, and a mutex that is held by this thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cnd_wait(condition: *mut c_void, mutex: *mut c_void) -> c_int {
+    // SAFETY: as below.
+    answer(unsafe {
+        match END.get() {
+            None => pthread_cond_wait(condition, mutex),
+            Some(end) => pthread_cond_clockwait(condition, mutex, ClockId::Monotonic as c_int, &raw const end),
+        }
+    })
 }
 
 /// Waits for the condition, until a time of day as it is understood now, and no longer than a second.
@@ -36,10 +78,13 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cnd_timedwait(condition: *mut c_void, mutex: *mut c_void, until: *const Timespec) -> c_int {
     // SAFETY: the caller's promise; glibc's conditions and mutexes of C11 are those of POSIX under another name.
-    let ended = unsafe {
+    answer(unsafe {
         let until = by_the_steady_clock(&*until);
         pthread_cond_clockwait(condition, mutex, ClockId::Monotonic as c_int, &raw const until)
-    };
+    })
+}
+
+fn answer(ended: c_int) -> c_int {
     match ended {
         0 => SUCCESS,
         ETIMEDOUT => TIMED_OUT,
@@ -72,6 +117,8 @@ mod tests {
     unsafe extern "C" {
         #[link_name = "cnd_timedwait"]
         fn wait(condition: *mut c_void, mutex: *mut c_void, until: *const Timespec) -> c_int;
+        #[link_name = "cnd_wait"]
+        fn wait_for_ever(condition: *mut c_void, mutex: *mut c_void) -> c_int;
         fn cnd_broadcast(condition: *mut c_void) -> c_int;
         fn mtx_lock(mutex: *mut c_void) -> c_int;
         fn mtx_unlock(mutex: *mut c_void) -> c_int;
@@ -133,5 +180,38 @@ mod tests {
             }
             assert!(waiting.join().unwrap(), "nobody was told");
         });
+    }
+
+    #[test]
+    fn a_wait_without_an_end_has_one_in_a_call_that_is_given_one() {
+        let (condition, mutex, begun) = (Room::new(), Room::new(), Instant::now());
+        let time = Duration::from_millis(60);
+        // SAFETY: both are initialised, and the mutex is this thread's alone.
+        unsafe { assert_eq!(mtx_lock(mutex.at()), SUCCESS) };
+        // SAFETY: as above.
+        let ended = at_most(time, || unsafe { wait_for_ever(condition.at(), mutex.at()) });
+        assert_eq!(ended, TIMED_OUT);
+        assert!(time <= begun.elapsed(), "{:?}", begun.elapsed());
+        // Outside of it, it lasts until it is told; another thread waits as long as it likes.
+        assert!(END.get().is_none());
+        let told = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let mutex = Room::new();
+                // SAFETY: as above.
+                unsafe {
+                    assert_eq!(mtx_lock(mutex.at()), SUCCESS);
+                    wait_for_ever(condition.at(), mutex.at())
+                }
+            });
+            at_most(time, || std::thread::sleep(time * 2));
+            assert!(!waiting.is_finished(), "nobody told it");
+            while !waiting.is_finished() {
+                // SAFETY: it is initialised.
+                assert_eq!(unsafe { cnd_broadcast(condition.at()) }, SUCCESS);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            waiting.join().unwrap()
+        });
+        assert_eq!(told, SUCCESS);
     }
 }

@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use service_kit::kafka::Brokers;
+use service_kit::waits;
 
 use super::client::{Log, Protocol};
 use super::consumer_context::{Following, list};
@@ -22,6 +23,8 @@ use crate::control::Control;
 
 /// How long the broker may take to list a group.
 const LIST_TIMEOUT: Duration = Duration::from_secs(3);
+/// So much later than it should a call is taken for one that never ends.
+const SLACK: Duration = Duration::from_millis(500);
 /// A consumer that cannot be closed in this time never will.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(4);
 
@@ -174,7 +177,10 @@ impl Clients for Pair {
             .consumer
             .group_metadata()
             .ok_or_else(|| Fault::found(Call::SendOffsets, Signal::Fatal, "the consumer has no group metadata"))?;
-        of(Call::SendOffsets, self.producer.send_offsets_to_transaction(&offsets, &group, timeout))
+        // What ends so is indefinite, as [`Fault`] has it: this producer is not used again.
+        let sent =
+            waits::at_most(timeout + SLACK, || self.producer.send_offsets_to_transaction(&offsets, &group, timeout));
+        of(Call::SendOffsets, sent)
     }
 
     fn commit_transaction(&self, timeout: Duration) -> Result<(), Fault> {
@@ -232,6 +238,8 @@ mod tests {
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
+    use crate::kafka::Action;
+    use crate::kafka::positions::Place;
 
     const PATIENCE: Duration = Duration::from_secs(20);
     /// Longer than a producer lingers: so two records are two requests, both on their way.
@@ -274,6 +282,24 @@ mod tests {
         produce(clients);
         std::thread::sleep(AWAY * 2);
         cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn offsets_whose_coordinator_nobody_finds_any_more_are_given_up_and_the_clients_close() {
+        let cluster = MockCluster::new(1).unwrap();
+        let clients = clients(&cluster);
+        let next = Offsets::from([(Place { topic: Arc::from("in"), partition: 0 }, 1)]);
+        clients.begin_transaction().unwrap();
+        produce(&*clients);
+        // As a broker that begins anew answers: it is not the coordinator, and none is there yet. librdkafka asks three times.
+        cluster.request_errors(RDKafkaApiKey::TxnOffsetCommit, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR]);
+        let nobody = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 3];
+        cluster.request_errors(RDKafkaApiKey::FindCoordinator, &nobody);
+        let (asked, timeout) = (Instant::now(), Duration::from_secs(2));
+        let fault = clients.send_offsets(&next, timeout).unwrap_err();
+        assert!((timeout..timeout * 2).contains(&asked.elapsed()), "{:?}: {fault}", asked.elapsed());
+        assert_eq!(fault.action(), Action::Rebuild, "{fault}");
+        assert!(clients.close(), "it did not end");
     }
 
     #[test]

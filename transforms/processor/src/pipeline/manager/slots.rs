@@ -19,7 +19,7 @@ const END_DEADLINE: Duration = Duration::from_secs(8);
 pub(super) struct Slots {
     pub(super) control: Arc<Control>,
     pub(super) statuses: Vec<Arc<Status>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<(JoinHandle<()>, Arc<Status>)>,
 }
 
 impl Slots {
@@ -49,7 +49,7 @@ impl Manager {
             };
             let name = slot.identity.slot().to_owned();
             match std::thread::Builder::new().name(name).spawn(move || slot.run()) {
-                Ok(thread) => slots.threads.push(thread),
+                Ok(thread) => slots.threads.push((thread, Arc::clone(&status))),
                 Err(error) => status.fail(&format!("cannot start a thread: {error}")),
             }
             slots.statuses.push(status);
@@ -68,11 +68,11 @@ impl Manager {
     pub(super) async fn end(&self, slots: Slots) {
         let ended = self.tasks.spawn_blocking(move || {
             let until = Instant::now() + END_DEADLINE;
-            while slots.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
+            while slots.threads.iter().any(|(thread, _)| !thread.is_finished()) && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(10));
             }
-            let left = slots.threads.iter().filter(|thread| !thread.is_finished());
-            left.filter_map(|thread| thread.thread().name().map(str::to_owned)).collect::<Vec<_>>()
+            let left = slots.threads.iter().filter(|(thread, _)| !thread.is_finished());
+            left.map(|(thread, status)| in_words(thread.thread().name(), status)).collect::<Vec<_>>()
         });
         match ended.await {
             Ok(left) if left.is_empty() => {}
@@ -80,4 +80,10 @@ impl Manager {
             Err(error) => tracing::warn!(error = %error, "waiting for slots ended early"),
         }
     }
+}
+
+/// A slot that does not end, and where it is: whoever reads it has nothing else to go by.
+fn in_words(name: Option<&str>, status: &Status) -> String {
+    let (name, state) = (name.unwrap_or("a slot"), status.report().state.as_str());
+    format!("{name} ({state}, {} records in flight, {} in an open transaction)", status.in_flight(), status.open())
 }

@@ -84,6 +84,9 @@ pub fn consumer(brokers: &Brokers, identity: &Identity, protocol: Protocol) -> C
         .set("auto.offset.reset", "error")
         .set("allow.auto.create.topics", "false")
         .set("retry.backoff.ms", "20")
+        // Offsets that a dead process's transaction still holds back are asked for again and again, each time after twice as
+        // long, up to a second by default.
+        .set("retry.backoff.max.ms", "100")
         .set("fetch.error.backoff.ms", "50")
         // A full queue makes the fetcher pause for a second by default.
         .set("fetch.queue.backoff.ms", "10")

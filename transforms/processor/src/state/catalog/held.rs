@@ -84,6 +84,7 @@ impl Entry {
             Err(error) => Err(error.to_string()),
         };
         *held = loaded.clone().map_or_else(Held::Broken, Held::Module);
+        service_kit::heap::give_back();
         loaded
     }
 }

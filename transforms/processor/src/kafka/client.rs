@@ -15,7 +15,7 @@ use super::Identity;
 
 /// The transaction's and the session's time-out bound how long a process that never returns holds its partitions. The
 /// broker looks for the former once in a while (`scripts/stack` lets it once a second), and 10 s should do for all.
-pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(8);
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(7);
 /// See [`TRANSACTION_TIMEOUT`].
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// The largest record that we write to any data topic; its topics have `max.message.bytes` of 4 MiB.

@@ -291,7 +291,12 @@ fn about_the_frame(record: &Record, reason: &Reason) -> String {
 /// A client that names a group and is not in it.
 fn outsider(brokers: &Brokers, group: &str) -> Result<Consumer, KafkaError> {
     let mut config = client::config(brokers, "connectors-heal");
-    config.set("group.id", group).set("enable.auto.commit", "false").set("reconnect.backoff.max.ms", "2000");
+    config
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("reconnect.backoff.max.ms", "2000")
+        // It joins no group, but a commit waits so long for a coordinator, 45 s by default.
+        .set("session.timeout.ms", "6000");
     client::consumer(&config, brokers)
 }
 

@@ -172,7 +172,12 @@ pub fn inspector(brokers: &Brokers, client_id: &str) -> ClientConfig {
 #[must_use]
 pub fn outsider(brokers: &Brokers, client_id: &str, group: &str) -> ClientConfig {
     let mut config = inspector(brokers, client_id);
-    config.set("group.id", group).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
+    config
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // A commit waits so long for a coordinator, 45 s by default.
+        .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string());
     config
 }
 

@@ -185,13 +185,15 @@ impl Clients for Pair {
 
     fn commit_transaction(&self, timeout: Duration) -> Result<(), Fault> {
         let failed = |signal, text| Err(Fault::found(Call::Commit, signal, text));
+        let begun = Instant::now();
         if !native::flush(&self.producer, timeout) {
             return failed(Signal::Retriable, "the broker has not answered for all records in time");
         }
         if self.producer.context().take_doubt() {
             return failed(Signal::RequiresAbort, "the broker did not say that it has every record");
         }
-        native::commit_transaction(&self.producer, timeout).map_err(|failure| Fault::of_failure(Call::Commit, &failure))
+        let left = timeout.saturating_sub(begun.elapsed());
+        native::commit_transaction(&self.producer, left).map_err(|failure| Fault::of_failure(Call::Commit, &failure))
     }
 
     fn abort_transaction(&self, timeout: Duration) -> Result<(), Fault> {

@@ -13,7 +13,7 @@ use crate::status::Status;
 use crate::work::{Factory, Works};
 
 /// A slot ends its transaction (at most 5 s a call, in practice milliseconds) and closes its consumer (at most 4 s).
-const END_DEADLINE: Duration = Duration::from_secs(8);
+const END_DEADLINE: Duration = Duration::from_secs(9);
 
 /// The slots of a pipeline.
 pub(super) struct Slots {

@@ -133,8 +133,7 @@ impl Sender {
     /// members, too, and these would read on from where they are: whoever calls this sees that it has none.
     ///
     /// # Errors
-    /// [`KafkaError`]; the transaction is then to be aborted, and the sender not to be used again: what was begun may still
-    /// be under way.
+    /// [`KafkaError`]; the sender is then of no use any more, not even to abort: what was begun may still be under way.
     pub(crate) fn offsets(&self, group: &Consumer, next: &BTreeMap<Spot, i64>) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::new();
         for ((topic, partition), offset) in next {

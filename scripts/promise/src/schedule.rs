@@ -8,7 +8,7 @@ use crate::rng::Rng;
 /// Between the beginnings of two strikes, in milliseconds.
 const EVERY: (u64, u64) = (500, 5_000);
 /// How long one lasts, in milliseconds: up to longer than a session of the transforms (6 s) and than a transaction may stay
-/// open (8 s).
+/// open (7 s).
 const LASTS: (u64, u64) = (1_000, 15_000);
 /// So long a victim is left alone afterwards: who dies eight times in three minutes is given up by the supervisor.
 const LEFT_ALONE: Duration = Duration::from_secs(25);

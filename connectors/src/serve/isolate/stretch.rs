@@ -193,8 +193,8 @@ impl Seat {
 /// sender's name, or to its time-out.
 ///
 /// # Errors
-/// [`KafkaError`], with nothing left open; also where another healer has taken over. [`KafkaError::Members`] while the
-/// sink's tasks are not all gone.
+/// [`KafkaError`], also where another healer has taken over; then the sender is of no use any more, and what may be left
+/// open is undone as above. [`KafkaError::Members`] while the sink's tasks are not all gone.
 pub(crate) fn open(
     sender: &Sender,
     brokers: &Brokers,
@@ -220,12 +220,14 @@ pub(crate) fn open(
     nobody(Reader::new(brokers, group)?.members())?;
     let consumer = outsider(brokers, group)?;
     sender.begin()?;
-    let done = sender.send_all(&letters).and_then(|_| sender.offsets(&consumer, &next));
-    if done.is_err() {
+    if let Err(err) = sender.send_all(&letters) {
         // The next holder of the name undoes it as well.
         let _ = sender.abort();
+        return Err(err);
     }
-    done.map(|()| true)
+    // Where this fails, it may still be under way in the client, and an abort would meet it: left to the next holder.
+    sender.offsets(&consumer, &next)?;
+    Ok(true)
 }
 
 /// That nobody is in a group.

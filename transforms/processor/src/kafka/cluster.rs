@@ -23,8 +23,8 @@ use crate::control::Control;
 
 /// How long the broker may take to list a group.
 const LIST_TIMEOUT: Duration = Duration::from_secs(3);
-/// So much later than it should a call is taken for one that never ends.
-const SLACK: Duration = Duration::from_millis(500);
+/// What a commit has at least.
+const LAST_TRY: Duration = Duration::from_millis(5);
 /// A consumer that cannot be closed in this time never will.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(4);
 
@@ -178,8 +178,7 @@ impl Clients for Pair {
             .group_metadata()
             .ok_or_else(|| Fault::found(Call::SendOffsets, Signal::Fatal, "the consumer has no group metadata"))?;
         // What ends so is indefinite, as [`Fault`] has it: this producer is not used again.
-        let sent =
-            waits::at_most(timeout + SLACK, || self.producer.send_offsets_to_transaction(&offsets, &group, timeout));
+        let sent = waits::at_most(timeout, || self.producer.send_offsets_to_transaction(&offsets, &group, timeout));
         of(Call::SendOffsets, sent)
     }
 
@@ -192,7 +191,8 @@ impl Clients for Pair {
         if self.producer.context().take_doubt() {
             return failed(Signal::RequiresAbort, "the broker did not say that it has every record");
         }
-        let left = timeout.saturating_sub(begun.elapsed());
+        // Never zero: what is delivered deserves one try.
+        let left = timeout.saturating_sub(begun.elapsed()).max(LAST_TRY);
         native::commit_transaction(&self.producer, left).map_err(|failure| Fault::of_failure(Call::Commit, &failure))
     }
 
@@ -293,9 +293,8 @@ mod tests {
         let next = Offsets::from([(Place { topic: Arc::from("in"), partition: 0 }, 1)]);
         clients.begin_transaction().unwrap();
         produce(&*clients);
-        // As a broker that begins anew answers: it is not the coordinator, and none is there yet. librdkafka asks three times.
-        cluster.request_errors(RDKafkaApiKey::TxnOffsetCommit, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR]);
-        let nobody = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 3];
+        // As a broker that begins anew answers. The producer asks three times; its consumer may ask as well.
+        let nobody = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 10];
         cluster.request_errors(RDKafkaApiKey::FindCoordinator, &nobody);
         let (asked, timeout) = (Instant::now(), Duration::from_secs(2));
         let fault = clients.send_offsets(&next, timeout).unwrap_err();

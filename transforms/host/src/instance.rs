@@ -120,6 +120,9 @@ fn fill(store: &mut Store<State>, fuel: Option<u64>) {
     }
 }
 
+/// What wasmtime says of more instances, tables or memories than a store may have. It names the number, not the limit.
+const COUNT: &str = " count too high at ";
+
 /// Names what happened: what the host refused first, since it ends in a trap as well.
 fn fault(error: &wasmtime::Error, state: &State, reason_bytes: usize) -> Fault {
     let (kind, reason) = match (&state.refused, error.downcast_ref::<Trap>()) {
@@ -127,8 +130,11 @@ fn fault(error: &wasmtime::Error, state: &State, reason_bytes: usize) -> Fault {
         (None, Some(Trap::Interrupt)) => (FaultKind::Deadline, "it ran out of time".to_owned()),
         (None, Some(Trap::OutOfFuel)) => (FaultKind::Deadline, "it ran out of fuel".to_owned()),
         (None, Some(trap)) => (FaultKind::Trap, trap.to_string()),
-        // Not a trap: what the guest passed to the host could not be read.
-        (None, None) => (FaultKind::Output, joined(error)),
+        // Not a trap: it has too much at its start, or what it passed to the host could not be read.
+        (None, None) => match (joined(error), state.counts()) {
+            (said, counts) if said.contains(COUNT) => (FaultKind::Memory, format!("{said}; the limits are {counts}")),
+            (said, _) => (FaultKind::Output, said),
+        },
     };
     let reason = match &state.spoken.last_words {
         Some(words) => format!("{reason}; it said: {}", words.replace('\n', " ")),

@@ -22,14 +22,16 @@ pub struct Limits {
     pub compile_file_bytes: u64,
     /// Linear memory of one instance. Tried by `evil/memory-bomb`.
     pub memory_bytes: usize,
-    /// Elements in all tables of one instance. Tried by a test that lowers it: Rust's guests
-    /// cannot grow a table, and have one from the start.
+    /// Elements in all tables of one instance. Tried by `evil/probe` with a table that a test writes into it,
+    /// once too large and once growing: Rust's guests cannot grow a table, and have one from the start.
     pub table_elements: usize,
-    /// Core instances in one component; one from `wit-component` is a handful. Tried by a test that lowers it.
+    /// Core instances in one component; one from `wit-component` is a handful. Tried by `evil/probe` with more of
+    /// them, which a test writes into it.
     pub instances: usize,
-    /// Tables of one instance, whatever their size. Tried by a test that lowers it.
+    /// Tables of one instance, whatever their size. Tried by `evil/probe` with more of them, which a test writes into it.
     pub tables: usize,
-    /// Linear memories of one instance; one from `wit-component` has one. Tried by a test that lowers it.
+    /// Linear memories of one instance; one from `wit-component` has one. Tried by `evil/probe` with more of them,
+    /// which a test writes into it.
     pub memories: usize,
     /// Machine stack of guest code. Tried by `evil/recursion`.
     pub stack_bytes: usize,

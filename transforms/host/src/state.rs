@@ -56,6 +56,12 @@ impl State {
     pub(crate) fn tick(&mut self) -> UpdateDeadline {
         if self.deadline.is_over() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) }
     }
+
+    /// How many a module may have of what is counted.
+    pub(crate) fn counts(&self) -> String {
+        let Limits { instances, tables, memories, .. } = *self.limits;
+        format!("{instances} instances, {tables} tables and {memories} memories")
+    }
 }
 
 /// The time of one call: processor time of this thread, and a bound on wall-clock time.

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use transform_host::{Engine, FaultKind, Limits, Options, Record, Rejection, Verdict};
+use transform_host::{Chain, Engine, FaultKind, Limits, Options, Record, Rejection, Verdict};
 
 use crate::guests::{batch, chain, engine, patient, single, text};
 
 /// Runs a guest over good records with one attack among them, and returns the attack's rejection.
 fn attacked(guest: &str, value: &str) -> Rejection {
     let engine = if guest == "spin" { engine() } else { patient() };
-    let mut chain = chain(&engine, &[guest], single());
+    survived(chain(&engine, &[guest], single()), guest, value)
+}
+
+/// The same with a chain of this guest.
+pub(crate) fn survived(mut chain: Chain, guest: &str, value: &str) -> Rejection {
     let input = batch(50, &[20], value);
     let mut verdicts = chain.apply(&input).unwrap();
     assert_eq!(verdicts.len(), input.len(), "{guest}");

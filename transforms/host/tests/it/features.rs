@@ -8,7 +8,8 @@ use wasm_encoder::{
 
 use crate::guests::engine;
 
-const PLAIN: MemoryType =
+/// A memory with nothing special about it.
+pub(crate) const PLAIN: MemoryType =
     MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None };
 
 /// A component with a core module of one function and these memories in it.

@@ -9,6 +9,7 @@
 
 mod build;
 mod chains;
+mod counts;
 mod faults;
 mod features;
 mod guests;
@@ -17,4 +18,5 @@ mod isolation;
 mod load;
 mod outputs;
 mod predicates;
+mod rewrite;
 mod shipped;

@@ -2,12 +2,13 @@
 //! the registry's framing and a client of the registry.
 //!
 //! Reads in this order: [`order`], [`codec`], [`framing`], [`resolution`], [`registry`]; [`names`] and [`contracts`] are tables,
-//! [`partition`] says where a key lies, [`mark`] which connectors are ours, [`fields`] and [`json`] show what a datum says,
-//! [`widen`] writes old data as a newer schema.
+//! [`partition`] says where a key lies, [`mark`] which connectors are ours, [`dealt`] what was done with a dead letter,
+//! [`fields`] and [`json`] show what a datum says, [`widen`] writes old data as a newer schema.
 //! Nothing here knows HTTP requests, Kafka clients or modules.
 
 pub mod codec;
 pub mod contracts;
+pub mod dealt;
 pub mod fields;
 pub mod framing;
 pub mod json;

@@ -8,42 +8,12 @@ use std::time::Instant;
 use rdkafka::Message as _;
 use rdkafka::message::BorrowedMessage;
 use schemas::names::topics::DEAD_LETTER_MARKS;
-use serde::{Deserialize, Serialize};
 
 use crate::kafka::KafkaError;
 use crate::kafka::record::Address;
 use crate::kafka::scan::Scanner;
 
-/// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Did {
-    /// It was sent again, to the stage that had failed.
-    Replayed,
-    /// Somebody decided that nothing is to be done.
-    Discarded,
-}
-
-/// What was done with a dead letter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
-    /// What.
-    pub did: Did,
-    /// The letter's address.
-    pub letter: String,
-    /// Where its record came from: its identity.
-    pub of: String,
-    /// When.
-    pub at_ms: i64,
-    /// Who.
-    pub by: String,
-    /// Why, where a person said so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub because: Option<String>,
-    /// Where it was sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-}
+pub use schemas::dealt::{Did, Mark};
 
 /// The newest mark of each letter, by [`key`].
 pub type Marks = BTreeMap<String, Mark>;
@@ -51,7 +21,7 @@ pub type Marks = BTreeMap<String, Mark>;
 /// The identity of a letter: its topic, and where its record came from.
 #[must_use]
 pub fn key(letters: &str, of: &Address) -> String {
-    format!("{letters} {of}")
+    schemas::dealt::key(letters, of)
 }
 
 /// All marks. There are as many as letters were dealt with.

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use reqwest::StatusCode;
 use serde_json::Value;
 
+use crate::author::show::plain_lines;
 use crate::config::Secret;
 use crate::names::WASM;
 
@@ -47,11 +48,12 @@ pub async fn push(wasm: Vec<u8>, url: &str, token: &Secret, stateful: bool) -> a
     if status.is_success() && answer.is_object() {
         return Ok(Pushed { module: answer, is_new: status == StatusCode::CREATED });
     }
-    let said = |name: &str| answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    // What the module said may stand in it.
+    let said = |name: &str| answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(plain_lines);
     match (said("check"), said("detail")) {
         (Some(check), Some(detail)) => bail!("refused by {check}: {detail}"),
         (None, Some(detail)) => bail!("{address} answers {status}: {detail}"),
-        _ => bail!("{address} answers {status}: {}", text.chars().take(EXCERPT).collect::<String>()),
+        _ => bail!("{address} answers {status}: {}", plain_lines(&text.chars().take(EXCERPT).collect::<String>())),
     }
 }
 
@@ -75,7 +77,7 @@ mod tests {
             let token = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
             let (status, body) = match token.as_deref() {
                 Some("Bearer checked") => {
-                    let body = json!({ "check": "magic", "detail": "this is a script", "way_out": "build it" });
+                    let body = json!({ "check": "magic", "detail": "\u{1b}[2J is a script", "way_out": "build it" });
                     (StatusCode::UNPROCESSABLE_ENTITY, body)
                 }
                 Some("Bearer early") => {
@@ -117,7 +119,7 @@ mod tests {
             asked("/modules", None),
             asked("/modules?stateful=true", Some("Bearer mine")),
             asked("/modules", Some("Bearer again")),
-            Err("refused by magic: this is a script".to_owned()),
+            Err("refused by magic: \u{fffd}[2J is a script".to_owned()),
             Err(format!("{url}/modules answers 503 Service Unavailable: not read yet")),
             Err(format!("{url}/modules answers 200 OK: \"{}", "x".repeat(EXCERPT - 1))),
         ];

@@ -24,6 +24,8 @@ pub const MAX_ORDERS: usize = 10_000;
 const MAX_BYTES: u64 = 64 << 20;
 /// Wrong lines that are named at once.
 const MAX_FAULTS: usize = 5;
+/// As the name of a file: standard input.
+const STANDARD_INPUT: &str = "-";
 /// The field that is the record's key, where a schema has it.
 const ORDER_ID: &str = "order_id";
 
@@ -88,9 +90,9 @@ impl Orders {
     /// # Errors
     /// When it cannot be read, is empty or too large.
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
-        let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+        let name = if is_standard_input(path) { "standard input".to_owned() } else { path.display().to_string() };
         let mut text = String::new();
-        let read = if path == Path::new("-") {
+        let read = if is_standard_input(path) {
             std::io::stdin().lock().take(MAX_BYTES + 1).read_to_string(&mut text)
         } else {
             std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text))
@@ -114,6 +116,12 @@ impl Orders {
             Self::Records { inputs, source } => from_records(inputs, source, shape),
         }
     }
+}
+
+/// Whether this is not a file, but what can be read once and does not change.
+#[must_use]
+pub fn is_standard_input(path: &Path) -> bool {
+    path == Path::new(STANDARD_INPUT)
 }
 
 fn from_lines(name: &str, lines: &[(usize, String)], shape: &Shape, now_ms: i64) -> anyhow::Result<Vec<Sample>> {

@@ -35,7 +35,7 @@ impl Look {
     /// The whole report, with a line end behind it.
     #[must_use]
     pub fn report(self, report: &Report) -> String {
-        let mut out = self.paint(BOLD, &report.module);
+        let mut out = self.paint(BOLD, &plain(&report.module));
         for (name, value) in &report.parameters {
             let _ = write!(out, "  {name}={value}");
         }
@@ -62,9 +62,9 @@ impl Look {
             Outcome::Emitted { outputs } if outputs.len() == 1 => (GREEN, "changed".to_owned()),
             Outcome::Emitted { outputs } => (GREEN, format!("{} records", outputs.len())),
             Outcome::Dropped => (YELLOW, "dropped".to_owned()),
-            Outcome::Rejected { reason } => (YELLOW, format!("rejected: {reason}")),
-            Outcome::Broken { kind, reason } => (RED, format!("broken ({kind}): {reason}")),
-            Outcome::Unread { reason } => (RED, format!("refused before the module: {reason}")),
+            Outcome::Rejected { reason } => (YELLOW, format!("rejected: {}", plain_lines(reason))),
+            Outcome::Broken { kind, reason } => (RED, format!("broken ({kind}): {}", plain_lines(reason))),
+            Outcome::Unread { reason } => (RED, format!("refused before the module: {}", plain_lines(reason))),
         };
         let _ = writeln!(out, "{head}  {}", self.paint(colour, &words));
         let Outcome::Emitted { outputs } = &judged.outcome else { return };
@@ -78,11 +78,13 @@ impl Look {
 
     /// What is different in one record, a line a field.
     pub fn changes(self, changes: &[Change], out: &mut String) {
-        let width = changes.iter().map(|change| change.path.len()).max().unwrap_or(0);
+        let width = changes.iter().map(|change| change.path.chars().count()).max().unwrap_or(0);
         for change in changes {
+            // That of a header is anybody's.
+            let path = plain(&change.path);
             let (before, after) = (side(change.before.as_ref()), side(change.after.as_ref()));
             let (before, after) = (self.paint(RED, &before), self.paint(GREEN, &after));
-            let _ = writeln!(out, "  {:width$}  {before} → {after}", change.path);
+            let _ = writeln!(out, "  {path:width$}  {before} → {after}");
         }
     }
 
@@ -95,8 +97,9 @@ impl Look {
                 fields.entry(&change.path).or_insert((0, change)).0 += 1;
             }
         }
-        let width = fields.keys().map(|path| path.len()).max().unwrap_or(0);
+        let width = fields.keys().map(|path| path.chars().count()).max().unwrap_or(0);
         for (path, (count, change)) in fields.iter().take(40) {
+            let path = plain(path);
             let (before, after) = (side(change.before.as_ref()), side(change.after.as_ref()));
             let (before, after) = (self.paint(RED, &before), self.paint(GREEN, &after));
             let _ = writeln!(out, "  {path:width$}  {count} times, such as {before} → {after}");
@@ -105,10 +108,11 @@ impl Look {
 
     fn said(self, report: &Report, out: &mut String) {
         for line in report.log.iter().take(MAX_LINES) {
-            let _ = writeln!(out, "{} {}", self.paint(DIM, &format!("log {}:", line.level)), line.text);
+            let head = self.paint(DIM, &format!("log {}:", line.level));
+            let _ = writeln!(out, "{head} {}", plain_lines(&line.text));
         }
         for (name, count) in &report.counters {
-            let _ = writeln!(out, "{} {count}", self.paint(DIM, &format!("counted {name}:")));
+            let _ = writeln!(out, "{} {count}", self.paint(DIM, &format!("counted {}:", plain(name))));
         }
     }
 
@@ -147,7 +151,23 @@ fn shortened(text: &str) -> String {
 /// Without what a terminal would take for a command.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+    text.chars().map(harmless).collect()
+}
+
+/// The same of a text of several lines, which it stays.
+#[must_use]
+pub fn plain_lines(text: &str) -> String {
+    text.chars().map(|letter| if letter == '\n' { letter } else { harmless(letter) }).collect()
+}
+
+/// The same of an error with its causes: what a module, a customer or another process said may stand in it.
+#[must_use]
+pub fn plain_error(error: &anyhow::Error) -> anyhow::Error {
+    anyhow::Error::msg(plain_lines(&format!("{error:#}")))
+}
+
+fn harmless(letter: char) -> char {
+    if letter.is_control() { '\u{fffd}' } else { letter }
 }
 
 /// Three digits and a unit.
@@ -220,9 +240,35 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_take_for_a_command_is_not_shown() {
-        let shown = Look { colour: true, orders: 9 }.report(&report(vec![judged("\u{1b}[2J", changed("1", "2"))]));
+    fn what_a_terminal_would_take_for_a_command_is_not_shown_whoever_said_it() {
+        let evil = "\u{1b}[2J";
+        let header = |json: &str| Some(Field { path: "header x".to_owned(), json: json.to_owned(), read: None });
+        let change = Change { path: format!("header {evil}"), before: header("1"), after: header(evil) };
+        let reason = format!("no {evil}\nat all");
+        let mut all = report(vec![
+            judged(evil, changed("1", "2")),
+            judged("2", Outcome::Emitted { outputs: vec![Output { changes: vec![change] }] }),
+            judged("3", Outcome::Rejected { reason: reason.clone() }),
+            judged("4", Outcome::Broken { kind: "trap", reason: reason.clone() }),
+            judged("5", Outcome::Unread { reason: reason.clone() }),
+        ]);
+        all.records[0].at = "1".to_owned();
+        (all.log[0].text, all.module) = (reason, format!("m@{evil}"));
+        all.counters = BTreeMap::from([(evil.to_owned(), 7)]);
+        // With all orders one by one, and summed up by field.
+        for orders in [9, 0] {
+            let shown = Look { colour: false, orders }.report(&all);
+            assert!(!shown.contains('\u{1b}'), "{shown:?}");
+            for words in
+                ["m@\u{fffd}[2J", "header \u{fffd}[2J  ", "warn: no \u{fffd}[2J\nat all", "counted \u{fffd}[2J:"]
+            {
+                assert!(shown.contains(words), "no {words:?} in {shown:?}");
+            }
+        }
+        let shown = Look { colour: true, orders: 9 }.report(&all);
         assert!(shown.contains("o-\u{fffd}[2J"), "{shown:?}");
-        assert!(shown.contains("\u{1b}[31m1\u{1b}[0m → \u{1b}[32m2\u{1b}[0m"), "{shown:?}");
+        assert!(shown.contains("\u{1b}[31m1\u{1b}[0m → \u{1b}[32m2\u{1b}[0m"), "our own colours stay: {shown:?}");
+        let error = plain_error(&anyhow::anyhow!("said {evil}").context("it\nfailed"));
+        assert_eq!(error.to_string(), "it\nfailed: said \u{fffd}[2J");
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use transform_host::build::{self, one};
 
+use crate::author::show::{plain, plain_error};
 use crate::author::{scaffold, trial};
 
 /// The flags of `build`.
@@ -33,7 +34,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     warn_of_other_kit(&args.dir);
     let built = one::build(&args.dir, &one::How { shown: true, ..one::How::default() })?;
     // Better here than at the upload.
-    let module = trial::engine()?.load(&built.wasm)?;
+    let module = trial::engine()?.load(&built.wasm).map_err(|error| plain_error(&error.into()))?;
     let described = module.description();
     ensure!(
         described.name == built.name,
@@ -43,7 +44,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         described.name
     );
     let path = built.write(&args.dir)?;
-    eprintln!("{}, {} bytes", module.label(), built.wasm.len());
+    eprintln!("{}, {} bytes", plain(&module.label()), built.wasm.len());
     println!("{}", path.display());
     Ok(())
 }

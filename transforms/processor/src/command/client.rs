@@ -6,6 +6,8 @@ use http::Method;
 use reqwest::StatusCode;
 use serde_json::Value;
 
+use crate::author::show::plain_lines;
+
 /// A pipeline's config may wait for the registry, and a change of offsets for a group to empty.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may take to open.
@@ -19,7 +21,7 @@ const EXCERPT: usize = 300;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Server {
     /// The address of a running `transforms serve`
-    #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084")]
+    #[arg(long, env = "TRANSFORMS_URL", hide_env_values = true, default_value = "http://127.0.0.1:8084")]
     pub url: String,
     /// The token, where the process asks for one
     #[arg(long, env = "TRANSFORMS_TOKEN", hide_env_values = true)]
@@ -143,7 +145,8 @@ fn read(url: String, status: StatusCode, bytes: &[u8]) -> Result<Value, CallErro
         Ok(document) if status.is_success() => Ok(document),
         Ok(document) => {
             let words = |key: &str| document.get(key).and_then(Value::as_str);
-            let message = words("message").or_else(|| words("detail")).unwrap_or("no reason given").to_owned();
+            // What a module said may stand in them.
+            let message = plain_lines(words("message").or_else(|| words("detail")).unwrap_or("no reason given"));
             Err(CallError::Refused { url, status, message })
         }
         Err(_) if !status.is_success() => Err(CallError::Refused { url, status, message: excerpt(bytes) }),
@@ -152,5 +155,22 @@ fn read(url: String, status: StatusCode, bytes: &[u8]) -> Result<Value, CallErro
 }
 
 fn excerpt(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().take(EXCERPT).collect()
+    plain_lines(&String::from_utf8_lossy(bytes).chars().take(EXCERPT).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_says_cannot_steer_a_terminal() {
+        for body in [
+            "{\"message\": \"no \\u001b[2J\\nat all\"}",
+            "{\"detail\": \"no \\u001b[2J\\nat all\"}",
+            "no \u{1b}[2J\nat all",
+        ] {
+            let refused = read("u".to_owned(), StatusCode::BAD_REQUEST, body.as_bytes()).unwrap_err().to_string();
+            assert_eq!(refused, "u answers 400 Bad Request: no \u{fffd}[2J\nat all");
+        }
+    }
 }

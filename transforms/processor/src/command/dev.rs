@@ -12,11 +12,11 @@ use anyhow::Context;
 use transform_host::Engine;
 use transform_host::build::{BuildError, one};
 
-use super::test::{OrdersArgs, colour, exit_code, now_ms};
+use super::test::{OrdersArgs, colour, exit_code};
 use crate::author::orders::Orders;
 use crate::author::report::Report;
 use crate::author::show::{Look, duration};
-use crate::author::trial::{self, Trial};
+use crate::author::trial;
 use crate::author::watch::Watch;
 
 /// Clears the screen and what was scrolled off it.
@@ -47,7 +47,7 @@ struct Desk<'a> {
     args: &'a Args,
     engine: Arc<Engine>,
     watch: Watch,
-    /// Records of a topic are read once: at each save the same orders.
+    /// A topic and standard input are read once: at each save the same orders.
     kept: Option<Orders>,
 }
 
@@ -58,7 +58,7 @@ struct Desk<'a> {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = args.dir.canonicalize().with_context(|| format!("cannot find {}", args.dir.display()))?;
     super::build::warn_of_other_kit(&dir);
-    let file = args.orders.file(&dir);
+    let file = args.orders.watched(&dir);
     let kept = if file.is_none() { Some(args.orders.load(&dir)?) } else { None };
     let watch = Watch { dir, also: file.into_iter().collect() };
     let mut desk = Desk { args, engine: trial::engine()?, watch, kept };
@@ -119,7 +119,6 @@ impl Desk<'_> {
         let built = one::build(&self.watch.dir, &how)?;
         let took = started.elapsed();
         self.also_watch(&built.sources);
-        let mut trial = Trial::new(&self.engine, &built.wasm, &self.args.orders.parameters())?;
         let read;
         let orders = match &self.kept {
             Some(orders) => orders,
@@ -128,13 +127,13 @@ impl Desk<'_> {
                 &read
             }
         };
-        let report = trial.run(&orders.samples(&trial.shape, now_ms())?)?;
+        let report = self.args.orders.tried(&self.engine, &built.wasm, orders)?;
         Ok((report, built.warnings, took))
     }
 
     /// What cargo names beside the module's own folder: a schema or a crate elsewhere.
     fn also_watch(&mut self, sources: &[PathBuf]) {
-        let file = self.args.orders.file(&self.watch.dir);
+        let file = self.args.orders.watched(&self.watch.dir);
         let elsewhere = |path: &&PathBuf| !path.starts_with(&self.watch.dir);
         let also: BTreeSet<PathBuf> = sources.iter().filter(elsewhere).cloned().chain(file).collect();
         self.watch.also = also;

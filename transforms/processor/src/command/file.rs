@@ -112,39 +112,50 @@ impl File {
         if changes.is_empty() { changes } else { format!("--- {path}\n+++ {path}\n{changes}") }
     }
 
-    /// Puts `text` into the file's place: whole, or not at all.
+    /// Puts `text` into the file's place, whole or not at all, where the file is still as it was read: nothing is written
+    /// over.
     ///
     /// # Errors
-    /// When it cannot be written; then the file is as it was.
+    /// When it was edited since or cannot be written; then it is left as it is.
     pub fn replace(&self, text: &str) -> anyhow::Result<()> {
+        self.exchange(&self.text, text)
+    }
+
+    /// Puts the file back as it was read, where it is still as it was [replaced](Self::replace).
+    ///
+    /// # Errors
+    /// As [`File::replace`].
+    pub fn restore(&self, replaced: &str) -> anyhow::Result<()> {
+        self.exchange(replaced, &self.text)
+    }
+
+    fn exchange(&self, old: &str, new: &str) -> anyhow::Result<()> {
         // What a link points at is the file.
         let path = fs::canonicalize(&self.path).with_context(|| format!("cannot find {}", self.path.display()))?;
         let mut beside = path.clone().into_os_string();
         beside.push(format!(".{}.tmp", std::process::id()));
         let beside = PathBuf::from(beside);
-        let written = write(&beside, &path, text);
-        if written.is_err() {
+        let written = write(&beside, &path, new).with_context(|| format!("cannot write {}", path.display()));
+        // Looked at last, so that there is next to no time for an edit between.
+        let exchanged = written.and_then(|()| {
+            let there = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            ensure!(there == old.as_bytes(), "{} was edited while this ran", self.path.display());
+            fs::rename(&beside, &path).with_context(|| format!("cannot write {}", path.display()))
+        });
+        if exchanged.is_err() {
             // It may not even be there.
             let _ = fs::remove_file(&beside);
         }
-        written.with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    /// Puts the file back as it was read.
-    ///
-    /// # Errors
-    /// As [`File::replace`].
-    pub fn restore(&self) -> anyhow::Result<()> {
-        self.replace(&self.text)
+        exchanged
     }
 }
 
+/// Writes the text beside the file that it is to take the place of.
 fn write(beside: &Path, path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = fs::File::create(beside)?;
     file.set_permissions(fs::metadata(path)?.permissions())?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(beside, path)
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -180,8 +191,26 @@ mod tests {
         assert_eq!(file.with("none", "x"), None);
         file.replace(&new).unwrap();
         assert_eq!(fs::read_to_string(file.path()).unwrap(), new);
-        file.restore().unwrap();
+        file.restore(&new).unwrap();
         assert_eq!(fs::read_to_string(file.path()).unwrap(), TEXT);
+        fs::remove_file(file.path()).unwrap();
+    }
+
+    #[test]
+    fn what_somebody_wrote_meanwhile_is_not_written_over() {
+        let file = file("meanwhile", TEXT).unwrap();
+        let new = file.with("transforms.a.type", "x@1.2.0").unwrap();
+        let edited = TEXT.replace("\"tasks.max\": 2", "\"tasks.max\": 3");
+        fs::write(file.path(), &edited).unwrap();
+        for refused in [file.replace(&new), file.restore(&new)] {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains("meanwhile") && error.ends_with(" was edited while this ran"), "{error}");
+        }
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), edited);
+        let (folder, name) = (file.path().parent().unwrap(), file.path().file_name().unwrap().to_string_lossy());
+        let beside = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> = beside.filter(|other| other.to_string_lossy().starts_with(&*name)).collect();
+        assert_eq!(left, [file.path().file_name().unwrap()], "nothing is left beside it");
         fs::remove_file(file.path()).unwrap();
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Client, Server};
 use super::table;
+use crate::author::show::plain_lines;
 use crate::names::key;
 
 /// The flags of `list`.
@@ -44,7 +45,7 @@ pub async fn run(args: &Args) -> anyhow::Result<String> {
     let listed = json!({ "pipelines": pipelines, "modules": modules });
     Ok(match args.answer {
         Format::Json => format!("{listed:#}\n"),
-        Format::Text => text(&listed),
+        Format::Text => plain_lines(&text(&listed)),
     })
 }
 

@@ -143,15 +143,15 @@ impl Wanted<'_> {
     }
 }
 
-/// Control characters of a module must not reach somebody's terminal.
+/// Control characters of a module, or of whoever else wrote into the topic, must not reach somebody's terminal.
 fn show(out: &mut impl Write, line: &Line, json: bool) -> anyhow::Result<()> {
     if json {
         writeln!(out, "{}", serde_json::to_string(line)?)?;
         return Ok(());
     }
-    let text = plain(&line.text);
     let module = line.module.split('+').next().unwrap_or_default();
-    writeln!(out, "{} {:5} {} {module}: {text}", line.at, line.level, line.pipeline)?;
+    let shown = format!("{} {:5} {} {module}: {}", line.at, line.level, line.pipeline, line.text);
+    writeln!(out, "{}", plain(&shown))?;
     Ok(())
 }
 
@@ -194,8 +194,8 @@ mod tests {
     #[test]
     fn what_a_module_says_cannot_steer_a_terminal() {
         let mut out = Vec::new();
-        show(&mut out, &line("p", "clean@1.0.0+sha256:0123456789ab", "info"), false).unwrap();
+        show(&mut out, &line("p\u{1b}c", "clean@1.0.0+sha256:0123456789ab", "info"), false).unwrap();
         let shown = String::from_utf8(out).unwrap();
-        assert_eq!(shown, "2026-11-26T10:00:00Z info  p clean@1.0.0: half\u{fffd}[2J a line\n");
+        assert_eq!(shown, "2026-11-26T10:00:00Z info  p\u{fffd}c clean@1.0.0: half\u{fffd}[2J a line\n");
     }
 }

@@ -13,6 +13,7 @@ use super::client::{CallError, Client, Server};
 use super::file::File;
 use super::takeover::{self, Takeover};
 use super::{table, validate};
+use crate::author::show::plain_lines;
 use crate::names::key;
 use crate::pipeline::spec::Config;
 use crate::pipeline::version::{self, Wanted};
@@ -64,8 +65,8 @@ pub struct Rollback {
 /// Makes the pipeline run another version; gives what is to be printed.
 ///
 /// # Errors
-/// When the change is refused: then neither the file nor the pipeline has changed. When it is not known whether it was
-/// stored: then the file has it.
+/// When the change is refused, or somebody else changes the file or the pipeline meanwhile: then neither has changed by
+/// this. When it is not known whether it was stored: then the file has it.
 pub async fn promote(args: &Promote) -> anyhow::Result<String> {
     let Some((alias, module)) = args.change.split_once('=') else {
         bail!("{:?} is not a change; write ALIAS=MODULE@VERSION, such as enrich=enrich@1.4.0", args.change);
@@ -107,11 +108,7 @@ impl Change {
             bail!("{name} has no module under the alias {alias:?}; {} names: {aliases}", path.display());
         }
         let client = Client::new(&target.server)?;
-        let running = client.get(&format!("/connectors/{name}")).await.map_err(|error| {
-            let absent = error.is_absent();
-            let error = anyhow::Error::from(error);
-            if absent { error.context(format!("{name} is not deployed; run `connectors apply`")) } else { error }
-        })?;
+        let running = running(&client, name).await?;
         Ok(Self { client, file, alias: alias.to_owned(), key, running })
     }
 
@@ -139,12 +136,15 @@ impl Change {
             return Ok(out);
         }
         let before = self.client.get(&format!("/connectors/{name}/status")).await?;
-        if out.is_empty() {
-            let _ = writeln!(out, "{} says so already", self.path());
-        } else {
-            self.file.replace(&new)?;
+        self.refuse_meanwhile().await?;
+        let written = (!out.is_empty()).then_some(new.as_str());
+        match written {
+            Some(new) => self.file.replace(new).context("nothing was changed; run it again")?,
+            None => {
+                let _ = writeln!(out, "{} says so already", self.path());
+            }
         }
-        let applied = self.apply(module, &config).await?;
+        let applied = self.apply(module, &config, written).await?;
         let version = |info: &Value| info.get("version").and_then(Value::as_str).map(str::to_owned);
         let given = version(&applied).context("the process does not say which version it was given; update it")?;
         let held = takeover::held(&before).filter(|_| version(&self.running).as_ref() != Some(&given));
@@ -152,26 +152,32 @@ impl Change {
         let taken = takeover::wait(&self.client, name, &given, held).await;
         let _ = match taken.map_err(|error| anyhow!("{out}{error:#}"))? {
             Takeover::Runs(slots) => writeln!(out, "{name} runs {pin}, {slots} slots have taken it over"),
-            Takeover::Held(why) => writeln!(out, "{name} was given {pin}: {why}"),
+            // What a module said may stand in it.
+            Takeover::Held(why) => writeln!(out, "{name} was given {pin}: {}", plain_lines(&why)),
         };
         Ok(out)
     }
 
-    /// Gives the process the settings. Only where it refused them is the file put back: whatever else goes wrong may go
-    /// wrong after they were stored, and then they take effect.
-    async fn apply(&self, module: &str, config: &Config) -> anyhow::Result<Value> {
+    /// Gives the process the settings. Only where it refused them is the file put back that was `written`: whatever else
+    /// goes wrong may go wrong after they were stored, and then they take effect.
+    async fn apply(&self, module: &str, config: &Config, written: Option<&str>) -> anyhow::Result<Value> {
         let name = self.file.name();
         let error = match self.client.put(&format!("/connectors/{name}/config"), &json!(config)).await {
             Ok(applied) => return Ok(applied),
             Err(error) => error,
         };
         let path = self.path();
+        let old = self.file.config().get(&self.key).map_or("", String::as_str);
         let refused = matches!(&error, CallError::Refused { status, .. } if status.is_client_error());
         if refused {
-            self.file.restore().context("what was written could not be taken back")?;
-            return Err(anyhow::Error::from(error).context(format!("{path} is as it was")));
+            let restored = written.map_or(Ok(()), |written| self.file.restore(written));
+            return Err(anyhow::Error::from(error).context(match restored {
+                Ok(()) => format!("{path} is as it was"),
+                Err(why) => format!(
+                    "{why:#}, so it is left as it is; where it still says {module}, write {old}: the change was refused"
+                ),
+            }));
         }
-        let old = self.file.config().get(&self.key).map_or("", String::as_str);
         Err(anyhow::Error::from(error).context(format!(
             "it is not known whether the change was stored; {path} says {module}. `connectors apply` makes it so, \
              `transforms promote` with {}={old} takes it back",
@@ -185,25 +191,22 @@ impl Change {
         let wanted: Wanted = file.parse()?;
         let name = &wanted.name;
         let status = self.client.get(&format!("/connectors/{}/status", self.file.name())).await?;
-        let running = self.running_version(&status, name);
         let versions = self.versions(name).await?;
         let known: Vec<&str> = versions.iter().map(String::as_str).collect();
         if let Some(to) = to {
             ensure!(known.contains(&to), "{name}@{to} is not here; there are {}", known.join(", "));
             return Ok(format!("{name}@{to}"));
         }
-        let meant = wanted.newest(known.iter().copied());
-        // What the file means and what runs differ after a rollback by itself: then the file is to say what runs.
-        let newest = meant.and_then(version::parts);
-        match running.as_deref() {
-            Some(running) if version::parts(running) < newest => Ok(format!("{name}@{running}")),
-            running => {
-                let from = running.or(meant).unwrap_or_default();
-                let past = Past::of(&status, &self.alias, name);
-                let earlier = past.newest_below(from, &known).map(|earlier| format!("{name}@{earlier}"));
-                earlier.ok_or_else(|| self.none_below(name, from, &known, &past))
-            }
+        let info = self.running.pointer(&format!("/modules/{}/module", self.alias)).and_then(Value::as_str);
+        let (given, came_back) = (info.and_then(|info| of_module(info, name)), came_back(&status, name));
+        // After a rollback by itself the file is to say what runs. A newer version that was only pushed is none.
+        if let Some(runs) = came_back.filter(|runs| version::parts(runs) < given.and_then(version::parts)) {
+            return Ok(format!("{name}@{runs}"));
         }
+        let from = came_back.or(given).or_else(|| wanted.newest(known.iter().copied())).unwrap_or_default();
+        let past = Past::of(&status, &self.alias, name);
+        let earlier = past.newest_below(from, &known).map(|earlier| format!("{name}@{earlier}"));
+        earlier.ok_or_else(|| self.none_below(name, from, &known, &past))
     }
 
     /// That there is nothing to go back to, what there is, and what can be done.
@@ -224,15 +227,6 @@ impl Change {
             self.key.trim_end_matches(".type"),
             self.path()
         )
-    }
-
-    /// The version of this module that runs: what the config was put with, or what a rollback by itself came back to.
-    fn running_version(&self, status: &Value, module: &str) -> Option<String> {
-        let pinned = self.running.pointer(&format!("/modules/{}/module", self.alias)).and_then(Value::as_str);
-        let came_back = status.pointer("/degraded/running").and_then(Value::as_str).unwrap_or_default();
-        let modules = came_back.split(',').map(str::trim).chain(pinned);
-        let mut versions = modules.filter_map(|running| running.split_once('@'));
-        versions.find(|(name, _)| *name == module).map(|(_, version)| version.to_owned())
     }
 
     /// The versions of a module that the process has and can load, oldest first.
@@ -278,9 +272,44 @@ impl Change {
         )
     }
 
+    /// What runs must still be what was looked at: else applying the file would undo what somebody else did meanwhile.
+    async fn refuse_meanwhile(&self) -> anyhow::Result<()> {
+        let name = self.file.name();
+        let now = running(&self.client, name).await?;
+        let given = |running: &Value| ["config", "modules"].map(|part| running.get(part).cloned());
+        ensure!(
+            given(&now) == given(&self.running),
+            "somebody else changed {name} meanwhile, so nothing was changed; run it again: it shows where {} and what runs \
+             differ now",
+            self.path()
+        );
+        Ok(())
+    }
+
     fn path(&self) -> String {
         self.file.path().display().to_string()
     }
+}
+
+/// What runs, as the process tells it.
+async fn running(client: &Client, name: &str) -> anyhow::Result<Value> {
+    client.get(&format!("/connectors/{name}")).await.map_err(|error| {
+        let absent = error.is_absent();
+        let error = anyhow::Error::from(error);
+        if absent { error.context(format!("{name} is not deployed; run `connectors apply`")) } else { error }
+    })
+}
+
+/// The version of this module that a rollback by itself came back to, where one did.
+fn came_back<'s>(status: &'s Value, module: &str) -> Option<&'s str> {
+    let running = status.pointer("/degraded/running")?.as_str()?;
+    running.split(',').find_map(|running| of_module(running.trim(), module))
+}
+
+/// The version of a `name@version`, if it is of this module.
+fn of_module<'n>(named: &'n str, module: &str) -> Option<&'n str> {
+    let (name, version) = named.split_once('@')?;
+    (name == module).then_some(version)
 }
 
 /// What became of the versions of a module in the pipeline, as far as the process tells it.

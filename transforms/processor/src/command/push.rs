@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 use transform_host::build::one;
 
+use crate::author::show::{plain_error, plain_lines};
 use crate::author::trial;
 use crate::config::Secret;
 use crate::names::key;
@@ -34,7 +35,7 @@ pub struct Args {
     #[arg(long, env = "TRANSFORMS_TOKEN", hide_env_values = true, default_value = "")]
     token: Secret,
     /// The address of a running `transforms serve`
-    #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084")]
+    #[arg(long, env = "TRANSFORMS_URL", hide_env_values = true, default_value = "http://127.0.0.1:8084")]
     url: String,
 }
 
@@ -51,7 +52,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let pushed = runtime.block_on(push::push(wasm, &args.url, &args.token, args.stateful))?;
-    print!("{}", if args.json { format!("{}\n", pushed.module) } else { shown(&pushed, args.dev) });
+    print!("{}", if args.json { format!("{}\n", pushed.module) } else { plain_lines(&shown(&pushed, args.dev)) });
     Ok(())
 }
 
@@ -97,7 +98,7 @@ fn throw_away(dir: &Path) -> anyhow::Result<Vec<u8>> {
     let version = format!("0.0.{seconds}");
     let how = one::How { version: Some(version.clone()), shown: true, ..one::How::default() };
     let built = one::build(dir, &how)?;
-    let module = trial::engine()?.load(&built.wasm)?;
+    let module = trial::engine()?.load(&built.wasm).map_err(|error| plain_error(&error.into()))?;
     let (name, says) = (&module.description().name, &module.description().version);
     ensure!(
         *says == version && is_throw_away(says),

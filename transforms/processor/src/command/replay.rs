@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use service_kit::kafka;
 
-use crate::author::show::{Look, plain};
+use crate::author::show::{Look, plain, plain_error, plain_lines};
 use crate::replay::letter::{Address, Letter, fetch};
 use crate::replay::rerun::{self, Replayed};
 use crate::replay::words::{self, Ended};
@@ -40,6 +40,9 @@ pub struct Args {
     /// With --send: not if it was sent again so often already
     #[arg(long, value_name = "N", default_value_t = 3)]
     max_replays: u32,
+    /// With --send: who does it, for the record
+    #[arg(long, env = "USER", default_value = "unknown")]
+    by: String,
     /// Another pipeline than the one that the letter names
     #[arg(long, value_name = "NAME")]
     pipeline: Option<String>,
@@ -47,7 +50,12 @@ pub struct Args {
     #[command(flatten)]
     kafka: kafka::Args,
     /// The schema registry (Confluent API)
-    #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
+    #[arg(
+        long,
+        env = "SCHEMA_REGISTRY_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8085/apis/ccompat/v7"
+    )]
     registry: String,
 }
 
@@ -65,11 +73,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What is printed, and how it ended.
+/// What is printed, and how it ended. Customers' and modules' words may stand in it, so it has nothing that a terminal
+/// would take for a command.
 ///
 /// # Errors
 /// As [`run`].
 pub fn told(args: &Args) -> anyhow::Result<(String, Ended)> {
+    let (text, ended) = replayed(args).map_err(|error| plain_error(&error))?;
+    Ok((plain_lines(&text), ended))
+}
+
+fn replayed(args: &Args) -> anyhow::Result<(String, Ended)> {
     let site = Site { kafka: args.kafka.brokers()?, registry: args.registry.clone() };
     let letter = fetch(&site.kafka, &args.letter)?;
     let mut text = head(args, &letter);
@@ -116,7 +130,8 @@ async fn through_now(args: &Args, site: &Site, letter: &Letter, text: &mut Strin
     };
     let ended = words::now(&now::through(site, letter, pipeline).await?, pipeline, letter, text);
     if args.send && ended == Ended::Well {
-        let at = send::again(site, letter, args.max_replays).await?;
+        let send = || send::again(site, (&args.letter, letter), args.max_replays, &args.by);
+        let at = tokio::task::block_in_place(send)?;
         let (partition, offset) = letter.input.received();
         let _ = writeln!(text, "sent again, as {at}; its version stays {partition}/{offset}");
     } else if args.send {

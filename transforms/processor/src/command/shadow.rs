@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Client;
 use super::promote::{self, Promote, Target};
+use crate::author::show::plain_lines;
 
 /// Between two looks for the verdict.
 const LOOK: Duration = Duration::from_millis(500);
@@ -61,12 +62,15 @@ pub async fn run(args: &Args) -> anyhow::Result<String> {
         client.delete(&path).await?;
         return Ok(format!("nothing is compared beside {} any more\n", args.pipeline));
     }
-    if args.module.is_some() {
-        client.put(&path, &body(args)?).await?;
-    }
+    let put = match &args.module {
+        Some(_) => Some(client.put(&path, &body(args)?).await?),
+        None => None,
+    };
     let shown = client.get(&path).await?;
     let Some(seconds) = args.wait else { return Ok(text(&shown)) };
-    let shown = verdict(&client, &path, shown, Duration::from_secs(seconds)).await?;
+    // Without a candidate of one's own it is the one that is there.
+    let id = part(put.as_ref().unwrap_or(&shown), "/id").clone();
+    let shown = verdict((&client, path.as_str()), &id, shown, Duration::from_secs(seconds)).await?;
     let mut out = text(&shown);
     if part(&shown, "/verdict/result") != "equal" {
         bail!("the candidate is not equal:\n{out}");
@@ -77,17 +81,31 @@ pub async fn run(args: &Args) -> anyhow::Result<String> {
     Ok(out)
 }
 
-/// Waits for the verdict.
-async fn verdict(client: &Client, path: &str, mut shown: Value, time: Duration) -> anyhow::Result<Value> {
+/// Waits for the verdict on the candidate of this id, and no other's.
+async fn verdict(
+    (client, path): (&Client, &str),
+    id: &Value,
+    mut shown: Value,
+    time: Duration,
+) -> anyhow::Result<Value> {
     let until = Instant::now() + time;
-    while part(&shown, "/state") != "DONE" {
+    loop {
+        if part(&shown, "/id") != id {
+            bail!(
+                "somebody had another candidate compared meanwhile, and what came of this one is not known any more; have \
+                 it compared again once the other has its verdict. That is:\n{}",
+                text(&shown)
+            );
+        }
+        if part(&shown, "/state") == "DONE" {
+            return Ok(shown);
+        }
         if Instant::now() >= until {
             bail!("no verdict within {} s; so far:\n{}", time.as_secs(), text(&shown));
         }
         tokio::time::sleep(LOOK).await;
         shown = client.get(path).await?;
     }
-    Ok(shown)
 }
 
 /// Lets the pipeline's file say the candidate, and applies it: here the file is at hand, in no serving process it is.
@@ -121,8 +139,12 @@ fn body(args: &Args) -> anyhow::Result<Value> {
     Ok(body)
 }
 
-/// The comparison as a person reads it.
+/// The comparison as a person reads it; what a module said may stand in it.
 fn text(shown: &Value) -> String {
+    plain_lines(&told(shown))
+}
+
+fn told(shown: &Value) -> String {
     let mut out = String::new();
     let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     // Writing to a String cannot fail.
@@ -220,7 +242,9 @@ mod tests {
              memory: 1 bytes live, 2 bytes candidate\n"
         );
         (shown["verdict"]["decision"], shown["verdict"]["examples"]) = (json!("none"), json!([]));
+        shown["verdict"]["failed"] = json!("it said \u{1b}[2J");
         let told = text(&shown);
         assert!(told.contains("verdict: differs\n") && !told.contains("examples"), "{told}");
+        assert!(told.contains("it failed: it said \u{fffd}[2J\n"), "{told:?}");
     }
 }

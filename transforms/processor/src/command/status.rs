@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::client::{CallError, Client, Server};
 use super::list::Format;
+use crate::author::show::plain_lines;
 
 mod page;
 mod read;
@@ -147,7 +148,8 @@ pub async fn run(args: &Args) -> anyhow::Result<(String, bool)> {
     let report = gather(&client, args.name.as_deref(), Duration::from_secs(args.rate_over)).await?;
     let text = match args.answer {
         Format::Json => format!("{}\n", serde_json::to_string_pretty(&report)?),
-        Format::Text => page::text(&report),
+        // What modules said may stand in it.
+        Format::Text => plain_lines(&page::text(&report)),
     };
     Ok((text, report.ok))
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::author::show::plain;
+
 /// Writes rows under a head, each behind `indent` spaces. Nothing where there are no rows.
 pub fn write<const N: usize>(out: &mut String, indent: usize, head: [&str; N], rows: &[[String; N]]) {
     if rows.is_empty() {
@@ -29,13 +31,15 @@ pub fn short_digest(digest: &str) -> String {
     if digits.is_empty() { "-".to_owned() } else { format!("sha256:{digits}") }
 }
 
-/// The first line of a trace, cut where it is too long for one.
+/// The first line of a trace, cut where it is too long for one, and without what a terminal would take for a command: what
+/// a module said may stand in it.
 #[must_use]
 pub fn one_line(trace: &str) -> String {
     const MOST: usize = 240;
     let line = trace.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let line = plain(line);
     if line.chars().count() <= MOST {
-        return line.to_owned();
+        return line;
     }
     let cut: String = line.chars().take(MOST).collect();
     format!("{cut}…")
@@ -59,6 +63,7 @@ mod tests {
     fn a_trace_is_one_line_and_a_digest_short() {
         assert_eq!(one_line("\n  first\n second"), "first");
         assert_eq!(one_line(&"x".repeat(1_000)).chars().count(), 241);
+        assert_eq!(one_line("it said \u{1b}[2J\nand more"), "it said \u{fffd}[2J");
         assert_eq!(short_digest(&"ab".repeat(32)), "sha256:abababababab");
         assert_eq!(short_digest(""), "-");
     }

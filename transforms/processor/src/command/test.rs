@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use service_kit::kafka;
+use transform_host::Engine;
 use transform_host::build::one;
 
-use crate::author::orders::{MAX_ORDERS, Orders};
+use crate::author::orders::{MAX_ORDERS, Orders, is_standard_input};
 use crate::author::report::Report;
-use crate::author::show::Look;
+use crate::author::show::{Look, plain_error};
 use crate::author::topic;
 use crate::author::trial::{self, Trial};
 
@@ -57,7 +59,7 @@ enum Format {
 pub(super) struct OrdersArgs {
     /// One JSON order a line, as posted or as stored; - is standard input [default: orders.ndjson beside the module]
     #[arg(long, value_name = "FILE", conflicts_with = "from_topic")]
-    pub(super) input: Option<PathBuf>,
+    input: Option<PathBuf>,
     /// The newest orders of a topic such as orders.received; nothing is written or committed
     #[arg(long, value_name = "TOPIC")]
     from_topic: Option<String>,
@@ -71,7 +73,12 @@ pub(super) struct OrdersArgs {
     #[command(flatten)]
     kafka: kafka::Args,
     /// The schema registry (Confluent API)
-    #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
+    #[arg(
+        long,
+        env = "SCHEMA_REGISTRY_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8085/apis/ccompat/v7"
+    )]
     registry: String,
 }
 
@@ -83,13 +90,24 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl OrdersArgs {
-    /// What the module is told.
-    pub(super) fn parameters(&self) -> BTreeMap<String, String> {
-        self.set.iter().cloned().collect()
+    /// Runs a module on the orders.
+    pub(super) fn tried(&self, engine: &Arc<Engine>, wasm: &[u8], orders: &Orders) -> anyhow::Result<Report> {
+        let parameters: BTreeMap<String, String> = self.set.iter().cloned().collect();
+        let tried = || {
+            let mut trial = Trial::new(engine, wasm, &parameters)?;
+            trial.run(&orders.samples(&trial.shape, now_ms())?)
+        };
+        // What the module or an order says may stand in it.
+        tried().map_err(|error| plain_error(&error))
+    }
+
+    /// The file of orders that may change; `None`: they are read once, from a topic or from standard input.
+    pub(super) fn watched(&self, dir: &Path) -> Option<PathBuf> {
+        self.file(dir).filter(|file| !is_standard_input(file))
     }
 
     /// The file that is read; `None`: a topic is.
-    pub(super) fn file(&self, dir: &Path) -> Option<PathBuf> {
+    fn file(&self, dir: &Path) -> Option<PathBuf> {
         match (&self.input, &self.from_topic) {
             (Some(file), _) => Some(file.clone()),
             (None, Some(_)) => None,
@@ -121,8 +139,7 @@ impl OrdersArgs {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (wasm, dir) = module(&args.module)?;
     let orders = args.orders.load(&dir)?;
-    let mut trial = Trial::new(&trial::engine()?, &wasm, &args.orders.parameters())?;
-    let report = trial.run(&orders.samples(&trial.shape, now_ms())?)?;
+    let report = args.orders.tried(&trial::engine()?, &wasm, &orders)?;
     match args.format {
         Format::Text => print!("{}", Look { colour: colour(), orders: args.show }.report(&report)),
         Format::Json => println!("{}", serde_json::to_string(&report)?),
@@ -153,7 +170,7 @@ pub(super) fn exit_code(report: &Report) -> ExitCode {
     if report.counts.broken + report.counts.unread > 0 { ExitCode::from(BROKEN) } else { ExitCode::SUCCESS }
 }
 
-pub(super) fn now_ms() -> i64 {
+fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

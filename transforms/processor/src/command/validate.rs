@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, Server};
 use super::file::File;
+use crate::author::show::{plain, plain_lines};
 use crate::names::{CLASS, key};
 use crate::pipeline::spec::Config;
 
@@ -40,7 +41,7 @@ pub async fn run(args: &Args) -> anyhow::Result<String> {
     anyhow::bail!(told)
 }
 
-/// What the process says against these settings: the key and what is wrong with it.
+/// What the process says against these settings: the key and what is wrong with it. What a module said may stand in it.
 pub(super) async fn faults(client: &Client, name: &str, config: &Config) -> anyhow::Result<Vec<(String, String)>> {
     let mut body = json!(config);
     if let Some(settings) = body.as_object_mut() {
@@ -52,7 +53,7 @@ pub(super) async fn faults(client: &Client, name: &str, config: &Config) -> anyh
     for value in values.filter_map(|entry| entry.get("value")) {
         let key = value.get("name").and_then(Value::as_str).unwrap_or("?");
         let errors = value.get("errors").and_then(Value::as_array).into_iter().flatten();
-        faults.extend(errors.map(|error| (key.to_owned(), error.as_str().unwrap_or("refused").to_owned())));
+        faults.extend(errors.map(|error| (plain(key), plain_lines(error.as_str().unwrap_or("refused")))));
     }
     Ok(faults)
 }

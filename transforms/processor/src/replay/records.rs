@@ -1,12 +1,13 @@
 //! Records that are there, read only: in no group, nothing committed. Everything here blocks, for a bounded time.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use service_kit::kafka::Brokers;
 use service_kit::kafka::refusal::with_way_out;
@@ -47,9 +48,7 @@ impl<'r> Reading<'r> {
 
     /// Who reads one partition, and the offsets that are there now.
     pub(super) fn open(&self, topic: &str, partition: i32) -> Result<(BaseConsumer<client::Log>, Range<i64>), Untold> {
-        let unmade = |error: KafkaError| Untold::Later(format!("cannot make a Kafka consumer: {error}"));
-        let config = client::reader(self.kafka, self.client_id);
-        let consumer: BaseConsumer<client::Log> = config.create_with_context(client::Log::default()).map_err(unmade)?;
+        let consumer = self.consumer("read_committed")?;
         match consumer.fetch_watermarks(topic, partition, self.time) {
             Ok((low, high)) => Ok((consumer, low..high)),
             Err(error) => {
@@ -59,6 +58,18 @@ impl<'r> Reading<'r> {
                 Err(if is_absent(&error) { Untold::Gone(words) } else { Untold::Later(words) })
             }
         }
+    }
+
+    /// Who reads records of open transactions, too, among them one's own.
+    pub(super) fn of_everything(&self) -> Result<BaseConsumer<client::Log>, Untold> {
+        self.consumer("read_uncommitted")
+    }
+
+    fn consumer(&self, isolation: &str) -> Result<BaseConsumer<client::Log>, Untold> {
+        let unmade = |error: KafkaError| Untold::Later(format!("cannot make a Kafka consumer: {error}"));
+        let mut config = client::reader(self.kafka, self.client_id);
+        config.set("isolation.level", isolation);
+        config.create_with_context(client::Log::default()).map_err(unmade)
     }
 
     /// What lies at an address, if it is committed.
@@ -88,13 +99,40 @@ impl<'r> Reading<'r> {
     }
 }
 
-/// From now on a poll gives what lies at `offset` and behind it.
-pub(super) fn read_from(
+/// Gives what lies at these offsets of a partition to `each`, the oldest first, until that breaks or the time is over. All
+/// before the offset that it answers was given.
+pub(super) fn each(
     consumer: &BaseConsumer<client::Log>,
-    topic: &str,
-    partition: i32,
-    offset: i64,
-) -> KafkaResult<()> {
+    (topic, partition): (&str, i32),
+    Range { start, end }: Range<i64>,
+    time: Duration,
+    mut each: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
+) -> anyhow::Result<i64> {
+    let unread = |error: &KafkaError| anyhow!("cannot read {topic}: {}", consumer.context().words(error));
+    let (mut next, until) = (start, Instant::now() + time);
+    if next < end {
+        read_from(consumer, topic, partition, next).map_err(|error| unread(&error))?;
+    }
+    while next < end && Instant::now() < until {
+        match consumer.poll(POLL) {
+            None => {}
+            // What is left are markers of transactions.
+            Some(Err(KafkaError::PartitionEOF(_))) => next = end,
+            Some(Err(error)) => return Err(unread(&error)),
+            Some(Ok(message)) if end <= message.offset() => next = end,
+            Some(Ok(message)) => {
+                next = message.offset() + 1;
+                if each(&message).is_break() {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(next)
+}
+
+/// From now on a poll gives what lies at `offset` and behind it.
+fn read_from(consumer: &BaseConsumer<client::Log>, topic: &str, partition: i32, offset: i64) -> KafkaResult<()> {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
     consumer.assign(&list)

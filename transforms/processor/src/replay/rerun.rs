@@ -19,6 +19,7 @@ use super::setting::{self, Basis, Setting};
 use super::stepwise::{Course, FUEL};
 use super::topics::{self, Topics};
 use super::{CLIENT, Fetched, Site, state};
+use crate::compile;
 use crate::kafka::Outgoing;
 use crate::lookup::{Lookups, Moved, Then};
 use crate::record::divert::Chain;
@@ -174,7 +175,7 @@ impl Rerun {
 
     /// In the first setting in which it ends as the letter says, or else in the first one that can be had.
     fn through(&self, found: &Found, with: Option<&[u8]>) -> anyhow::Result<Replayed> {
-        let with = with.map(|wasm| found.ground.engine.load(wasm)).transpose()?;
+        let with = with.map(|wasm| compile::load(&found.ground.engine, wasm)).transpose()?;
         let tries = found.settings.iter().map(|setting| self.within(found, setting, with.as_ref()));
         let replayed = likeliest(tries, |replayed| with.is_some() || replayed.is_as(&self.said));
         replayed.context("nothing is known of its pipeline")?

@@ -1,41 +1,103 @@
 //! A dead letter back into the topic that it came from, with the version that it was received with; not where the same
-//! order was received again since, which may be stored by now.
+//! order was received again since, which may be stored by now, nor where the letter was sent again or discarded already.
+//!
+//! The record and the mark that it was sent are one transaction, under the name that `connectors dead-letters` has for the
+//! letters of that topic: each of them shuts out an earlier one, and sees what it did. So nothing is sent twice, and what was
+//! cut off is simply done again.
 
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
+use schemas::dealt::{self, Did, Mark};
 use schemas::names::headers as names;
+use schemas::names::topics::DEAD_LETTER_MARKS;
 
 use super::letter::{Address, Letter};
-use super::newer::newer;
-use super::{CLIENT, Site};
+use super::newer::{Search, Since};
+use super::sender::Sender;
+use super::{Site, marks};
 use crate::kafka::{Input, Outgoing};
 use crate::record::divert::add;
-use crate::state::write::Writer;
+use crate::state::facts::now_ms;
 
-/// Writes the record again; gives where it lies now.
+/// Writes the record of the letter that lies `at` again, in the name of `by`; gives where it lies now. Blocks.
 ///
 /// # Errors
-/// When it was sent again `most` times already, when the order was received again since, or when the broker did not say
-/// that it has it.
-pub async fn again(site: &Site, letter: &Letter, most: u32) -> anyhow::Result<Address> {
+/// When it was sent again `most` times already, when this letter was dealt with or the order was received again since, or
+/// when the broker did not say that it has it.
+pub fn again(site: &Site, (at, letter): (&Address, &Letter), most: u32, by: &str) -> anyhow::Result<Address> {
     ensure!(
         letter.replays < most,
         "it was sent again {} times already and came back each time, the limit is {most}; see what is wrong with it first, \
          or raise --max-replays",
         letter.replays
     );
-    if let Some(later) = tokio::task::block_in_place(|| newer(&site.kafka, letter))? {
-        bail!(
-            "not sent again: the order was received again since, at {later}, and the older one would go over it in a store \
-             that keeps no versions; `connectors dead-letters discard` closes the letter"
-        );
+    // From here on nobody else deals with letters of this topic, and what is read stays true.
+    let sender = Sender::new(&site.kafka, &dealt::sender(&at.topic))?;
+    if let Some(mark) = marks::of(&site.kafka, &dealt::key(&at.topic, &origin(letter)))? {
+        bail!("not sent again: {}", marks::words(&mark));
     }
-    let writer = Writer::new(&site.kafka, CLIENT).context("cannot make a Kafka producer")?;
-    let record = record(letter);
-    let partition = letter.input.partition;
-    let offset = writer.send(&record, partition).await?;
-    Ok(Address { topic: record.topic.to_string(), partition, offset })
+    let mut search = Search::new(&site.kafka, letter);
+    match search.committed()? {
+        None => {}
+        Some(Since::Newer(later)) => bail!(superseded(&later)),
+        Some(Since::Copy(copy)) => bail!("not sent again: it was sent again already, as {copy}"),
+    }
+    sender.begin()?;
+    let written = written(&sender, &mut search, (at, letter), by);
+    if written.is_err() {
+        // The cause is what is told; what an abort that fails leaves open is undone by the next sender.
+        let _ = sender.abort();
+    } else {
+        sender.commit().context("whether it was sent again is not known; run it again, it looks first")?;
+    }
+    written
+}
+
+/// Within the open transaction.
+fn written(
+    sender: &Sender,
+    search: &mut Search<'_>,
+    (at, letter): (&Address, &Letter),
+    by: &str,
+) -> anyhow::Result<Address> {
+    let (record, partition) = (record(letter), letter.input.partition);
+    let offset = sender.send(&record, partition)?;
+    let to = Address { topic: record.topic.to_string(), partition, offset };
+    if let Some(later) = search.up_to(offset)? {
+        bail!(superseded(&later));
+    }
+    let mark = Mark {
+        did: Did::Replayed,
+        letter: at.to_string(),
+        of: origin(letter).to_string(),
+        at_ms: now_ms(),
+        by: by.to_owned(),
+        because: None,
+        to: Some(to.to_string()),
+    };
+    let mark = Outgoing {
+        topic: Arc::from(DEAD_LETTER_MARKS),
+        key: Some(dealt::key(&at.topic, &origin(letter)).into_bytes()),
+        value: Some(serde_json::to_vec(&mark)?),
+        timestamp_ms: None,
+        headers: Vec::new(),
+    };
+    sender.send(&mark, marks::PARTITION)?;
+    Ok(to)
+}
+
+/// Where the letter's record lay: its identity.
+fn origin(letter: &Letter) -> Address {
+    let Input { topic, partition, offset, .. } = &letter.input;
+    Address { topic: topic.to_string(), partition: *partition, offset: *offset }
+}
+
+fn superseded(later: &Address) -> String {
+    format!(
+        "not sent again: the order was received again since, at {later}, and the older one would go over it in a store \
+         that keeps no versions; `connectors dead-letters discard` closes the letter"
+    )
 }
 
 fn record(letter: &Letter) -> Outgoing {

@@ -1,6 +1,6 @@
 //! The author's way through the command itself, with real builds: new, build, test, dev, push --dev.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -239,6 +239,26 @@ async fn a_module_is_tried_on_the_newest_orders_of_a_topic() {
 /// `transforms dev`, which ends with this value.
 struct Dev(Child);
 
+impl Dev {
+    /// Gives what it says from now on, each time up to a line that begins so.
+    fn listen(&mut self) -> impl Fn(&str) -> String + use<> {
+        let lines = BufReader::new(self.0.stdout.take().unwrap()).lines();
+        let (said, heard) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| said.send(line)));
+        move |end| {
+            let mut text = String::new();
+            while let Ok(line) = heard.recv_timeout(SILENCE) {
+                text.push_str(&line);
+                text.push('\n');
+                if line.starts_with(end) {
+                    return text;
+                }
+            }
+            panic!("{end:?} never came:\n{text}")
+        }
+    }
+}
+
 impl Drop for Dev {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -252,20 +272,7 @@ fn dev_shows_soon_what_each_save_does_and_what_the_compiler_says() {
     let source = dir.join("src/lib.rs");
     let original = std::fs::read_to_string(&source).unwrap();
     let mut dev = Dev(transforms(&dir, &["dev", "--builds", "5"]).stdout(Stdio::piped()).spawn().unwrap());
-    let lines = BufReader::new(dev.0.stdout.take().unwrap()).lines();
-    let (said, heard) = channel();
-    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| said.send(line)));
-    let until = |end: &str| {
-        let mut text = String::new();
-        while let Ok(line) = heard.recv_timeout(SILENCE) {
-            text.push_str(&line);
-            text.push('\n');
-            if line.starts_with(end) {
-                return text;
-            }
-        }
-        panic!("{end:?} never came:\n{text}")
-    };
+    let until = dev.listen();
     let first = until("watching");
     assert!(first.contains("channel  null → \"web\"") && first.contains("after first build"), "{first}");
     std::fs::write(&source, original.replace("config.default_channel.clone()", "config.default_chanel.clone()"))
@@ -291,6 +298,27 @@ fn dev_shows_soon_what_each_save_does_and_what_the_compiler_says() {
         .unwrap();
     let (code, stdout, _) = run(&dir, &["dev", "--once"]);
     assert!(code == Some(1) && stdout.contains("no field `default_chanel`"), "what does not build fails: {stdout}");
+}
+
+#[test]
+fn dev_shows_the_orders_of_standard_input_at_each_save() {
+    let dir = module("piped-rule");
+    let (source, samples) = (dir.join("src/lib.rs"), std::fs::read(dir.join("orders.ndjson")).unwrap());
+    // Nothing else has orders.
+    std::fs::remove_file(dir.join("orders.ndjson")).unwrap();
+    let mut command = transforms(&dir, &["dev", "--builds", "2", "--input", "-"]);
+    let mut dev = Dev(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+    // Dropped at once, which ends it.
+    dev.0.stdin.take().unwrap().write_all(&samples).unwrap();
+    let until = dev.listen();
+    for why in ["after first build", "after src/lib.rs"] {
+        let shown = until("watching");
+        assert!(shown.contains("line 1  sample-1  changed\n  channel  null → \"web\"\n"), "{shown}");
+        assert!(shown.contains("5 orders: ") && shown.contains(why), "{shown}");
+        let original = std::fs::read_to_string(&source).unwrap();
+        std::fs::write(&source, original + "\n").unwrap();
+    }
+    assert!(dev.0.wait().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

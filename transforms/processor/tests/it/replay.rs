@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
+use rdkafka::consumer::Consumer;
 use rdkafka::message::Message;
 use schemas::contracts::ORDER_PLACED_AVSC;
+use schemas::dealt::{Did, Mark};
 use schemas::framing;
+use schemas::names::topics::DEAD_LETTER_MARKS;
 use serde_json::json;
 use service_kit::Tasks;
 
@@ -31,6 +34,12 @@ pub(crate) fn find(brokers: &str, topic: &str, wanted: &str) -> (i32, i64, Vec<u
         }
     }
     panic!("there is no {wanted} in {topic}");
+}
+
+/// The first mark of a letter.
+fn mark_of(brokers: &str, key: &str) -> Mark {
+    let (_, _, mark) = find(brokers, DEAD_LETTER_MARKS, key);
+    serde_json::from_slice(&mark).unwrap()
 }
 
 struct World {
@@ -98,15 +107,17 @@ async fn start(process: &Process) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_letter_ends_as_it_did_and_is_sent_again_once_the_pipeline_takes_it() {
     let (cluster, aside) = (cluster(), Tasks::new());
+    cluster.create_topic(DEAD_LETTER_MARKS, 1, 1).unwrap();
     let (brokers, registry) = (cluster.bootstrap_servers(), registry(&aside).await);
     tiers(&brokers, &[("rich", "gold"), ("bad", "blocked")]);
     let process = Process::named("one", &cluster, &registry).await;
     process.until("/connectors", |status, _| status == 200).await;
     start(&process).await;
-    write(&brokers, "in", &[order("o-1", "rich"), order("o-2", "bad"), order("evil", "rich")]);
+    let orders = ["o-2", "o-3", "o-4"].map(|id| order(id, "bad"));
+    write(&brokers, "in", &[&[order("o-1", "rich"), order("evil", "rich")][..], &orders].concat());
     let world = World { brokers: brokers.clone(), registry };
     tokio::task::block_in_place(|| {
-        let blocked = world.letter("dead", "o-2");
+        let [blocked, replaced, discarded] = ["o-2", "o-3", "o-4"].map(|id| world.letter("dead", id));
         let trapped = world.letter("dead", "evil");
         let late = world.letter("dead2", "evil");
 
@@ -136,17 +147,38 @@ async fn a_dead_letter_ends_as_it_did_and_is_sent_again_once_the_pipeline_takes_
         holds(&world.replay(&blocked, &["--now"]), 0, &["p takes it; it goes to out, vip"]);
         let most = world.replay(&blocked, &["--send", "--max-replays", "0"]);
         holds(&most, 1, &["sent again 0 times already", "the limit is 0", "--max-replays"]);
-        let sent = world.replay(&blocked, &["--send"]);
+        let sent = world.replay(&blocked, &["--send", "--by", "me"]);
         holds(&sent, 0, &["sent again, as in/", "its version stays "]);
 
         let (partition, offset, _) = find(&brokers, "in", "o-2");
         let (_, _, value) = find(&brokers, "out", "o-2");
         assert_eq!(received(&value), (partition, offset), "the version is that of the first time");
 
-        holds(&world.replay(&blocked, &["--send"]), 0, &["sent again, as in/"]);
-        write(&brokers, "in", &[order("o-2", "rich")]);
+        // With the record there is the mark by which `connectors dead-letters list` knows it, and it is not sent twice.
+        let mark = mark_of(&brokers, &format!("dead in/{partition}/{offset}"));
+        let to = mark.to.unwrap();
+        assert_eq!((mark.did, &mark.letter, mark.by.as_str()), (Did::Replayed, &blocked, "me"));
+        assert_eq!(mark.of, format!("in/{partition}/{offset}"));
+        assert!(sent.1.contains(&format!("sent again, as {to}; ")), "{to}: {}", sent.1);
+        let end = || from_start(&brokers, "in").fetch_watermarks("in", partition, PATIENCE).unwrap().1;
+        let before = end();
+        let twice = format!("not sent again: it was sent again already, as {to}, ");
+        holds(&world.replay(&blocked, &["--send"]), 1, &[&twice, " by me"]);
+        assert_eq!(end(), before);
+
+        write(&brokers, "in", &[order("o-3", "rich")]);
         let later = ["the order was received again since, at in/", "connectors dead-letters discard"];
-        holds(&world.replay(&blocked, &["--send"]), 1, &later);
+        holds(&world.replay(&replaced, &["--send"]), 1, &later);
+
+        // As `connectors dead-letters discard` does, of an order that was left alone since.
+        let (partition, offset, _) = find(&brokers, "in", "o-4");
+        let of = format!("in/{partition}/{offset}");
+        let (because, by) = (Some("a \u{1b}[2Jtest".to_owned()), "ann".to_owned());
+        let mark =
+            Mark { did: Did::Discarded, letter: discarded.clone(), of: of.clone(), at_ms: 0, by, because, to: None };
+        write(&brokers, DEAD_LETTER_MARKS, &[(format!("dead {of}"), serde_json::to_vec(&mark).unwrap())]);
+        let words = ["not sent again: it was discarded 1970-01-01T00:00:00Z by ann: a \u{fffd}[2Jtest"];
+        holds(&world.replay(&discarded, &["--send"]), 1, &words);
 
         let (code, words) = world.replay("in/0/9999", &[]);
         assert!(code == 1 && words.contains("partition 0 of in has the offsets 0 to"), "{words}");

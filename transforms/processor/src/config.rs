@@ -68,7 +68,12 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub kafka: kafka::Args,
     /// The schema registry (Confluent API)
-    #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
+    #[arg(
+        long,
+        env = "SCHEMA_REGISTRY_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8085/apis/ccompat/v7"
+    )]
     pub registry: String,
     /// This process's name, stable over restarts [default: the host's name]
     #[arg(long, env = "TRANSFORMS_INSTANCE")]

@@ -22,6 +22,8 @@ use child::{Child, Proven};
 use refused::{Check, Refused};
 use trial::{Report, Trial};
 
+use crate::compile;
+
 /// What an uploader asks for beside the bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wishes {
@@ -61,7 +63,7 @@ pub fn prove(child: &Child, wasm: &[u8]) -> Result<Proven, Refused> {
 /// # Errors
 /// The first check that says no.
 pub fn accept(engine: &Arc<Engine>, wasm: &[u8], wishes: &Wishes) -> Result<Accepted, Refused> {
-    let module = engine.load(wasm).map_err(|error| refused::load(&error))?;
+    let module = compile::load(engine, wasm).map_err(|error| refused::load(&error))?;
     let missing = module
         .description()
         .parameters

@@ -13,6 +13,7 @@ pub mod names;
 
 pub mod app;
 pub mod author;
+mod compile;
 pub mod intake;
 pub mod pipeline;
 pub mod push;

@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::logs::GuestLogs;
+use crate::pipeline::spec::MAX_TASKS;
 use crate::work::Tally;
 
 mod lag;
@@ -32,6 +33,12 @@ struct Pipeline {
 struct Slot {
     pipeline: String,
     slot: u32,
+}
+
+impl Slot {
+    fn of(pipeline: &str, slot: usize) -> Self {
+        Self { pipeline: pipeline.to_owned(), slot: u32::try_from(slot).unwrap_or(u32::MAX) }
+    }
 }
 
 type Histograms = Family<Pipeline, Histogram, fn() -> Histogram>;
@@ -137,7 +144,6 @@ impl Metrics {
     #[must_use]
     pub fn slot(&self, pipeline: &str, slot: usize) -> SlotMetrics {
         let by_pipeline = Pipeline { pipeline: pipeline.to_owned() };
-        let by_slot = Slot { pipeline: pipeline.to_owned(), slot: u32::try_from(slot).unwrap_or(u32::MAX) };
         SlotMetrics {
             records_in: self.records_in.get_or_create_owned(&by_pipeline),
             records_out: self.records_out.get_or_create_owned(&by_pipeline),
@@ -149,9 +155,18 @@ impl Metrics {
             held: self.held.get_or_create_owned(&by_pipeline),
             commit_seconds: self.commit_seconds.get_or_create_owned(&by_pipeline),
             batch_records: self.batch_records.get_or_create_owned(&by_pipeline),
-            open: self.open.get_or_create_owned(&by_slot),
+            open: self.open.get_or_create_owned(&Slot::of(pipeline, slot)),
             swaps: self.swaps(pipeline),
         }
+    }
+
+    /// A pipeline is not there any more: how it stands is not told of it; what was counted is.
+    pub fn forget(&self, pipeline: &str) {
+        for slot in 0..MAX_TASKS {
+            self.open.remove(&Slot::of(pipeline, slot));
+        }
+        self.modules.forget(pipeline);
+        self.swaps.forget(pipeline);
     }
 }
 
@@ -286,6 +301,26 @@ mod tests {
         let told = |line: &&str| text.lines().any(|told| told.strip_prefix("transforms_") == Some(*line));
         let missing: Vec<&str> = lines.into_iter().filter(|line| !told(line)).collect();
         assert!(missing.is_empty(), "{missing:?} are not in:\n{text}");
+    }
+
+    #[test]
+    fn of_a_pipeline_that_is_not_there_only_what_was_counted_is_told() {
+        let (registry, metrics) = registry();
+        for pipeline in ["p", "q"] {
+            metrics.slot(pipeline, 1).opened(7);
+            metrics.swaps(pipeline).stands(true, true);
+            let (module, calls) = ("m".to_owned(), vec![Duration::ZERO]);
+            metrics.modules().used(pipeline, &Usage { module, calls, memory_bytes: 9, ..Usage::default() });
+        }
+        metrics.forget("p");
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let told =
+            |metric: &str, pipeline: &str| text.contains(&format!("transforms_{metric}{{pipeline=\"{pipeline}\""));
+        for gauge in ["degraded", "parked", "transaction_open_records", "module_memory_bytes"] {
+            assert_eq!([told(gauge, "p"), told(gauge, "q")], [false, true], "{gauge}");
+        }
+        assert!(told("transactions_total", "p") && told("module_records_total", "p"), "{text}");
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! A dead letter once more: as it was then, with the same modules, parameters and tables, counted in fuel instead of time
 //! ([`rerun`]: a [`run`] in a [`setting`], [`stepwise`], told in [`words`]); through the pipeline as it is now ([`now`]);
-//! and, once that takes it, back into its topic ([`send`]), unless the order was received again since ([`newer`]). What can
-//! be shown of a letter follows from its [`kind`]. A record that a pipeline wrote takes the same way in the service
-//! ([`stored`]). Both are read from their topics by [`records`].
+//! and, once that takes it, back into its topic ([`send`], by a [`sender`]), unless the order was received again since
+//! ([`newer`]) or somebody dealt with the letter ([`marks`]). What can be shown of a letter follows from its [`kind`]. A
+//! record that a pipeline wrote takes the same way in the service ([`stored`]). Both are read from their topics by
+//! [`records`].
 
 pub mod kind;
 pub mod letter;
+mod marks;
 mod newer;
 pub mod now;
 mod records;
 pub mod rerun;
 pub mod run;
 pub mod send;
+mod sender;
 pub mod setting;
 mod state;
 mod stepwise;

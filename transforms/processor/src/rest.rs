@@ -188,7 +188,6 @@ async fn route(
 ) -> Result<Response, Problem> {
     // A HEAD is answered like a GET; the server leaves the body out.
     let m = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    swap::before(api, m, segments).await?;
     match (m, segments) {
         ("GET", []) => Ok(json(StatusCode::OK, &reply::root(offsets::cluster_id(api).await.as_deref()))),
         ("GET", ["health"]) => health(api),

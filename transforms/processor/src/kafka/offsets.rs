@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
@@ -52,6 +53,9 @@ pub enum NotSet {
         EMPTY_TIMEOUT
     )]
     Members,
+    /// Kafka does not say whether it has taken them.
+    #[error("no answer within {0:?}; they may be set all the same")]
+    Late(Duration),
     /// Anything else.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
@@ -59,7 +63,8 @@ pub enum NotSet {
 
 /// A group seen from outside. All calls block, each for a bounded time.
 pub struct Offsets {
-    consumer: BaseConsumer<Log>,
+    /// Shared with the commit that is under way.
+    consumer: Arc<BaseConsumer<Log>>,
 }
 
 impl Offsets {
@@ -69,7 +74,7 @@ impl Offsets {
     /// When no client can be made.
     pub fn of(brokers: &Brokers, client_id: &str, group: &str) -> KafkaResult<Self> {
         let config = client::outsider(brokers, client_id, group);
-        Ok(Self { consumer: BaseConsumer::from_config_and_context(&config, Log::default())? })
+        Ok(Self { consumer: Arc::new(BaseConsumer::from_config_and_context(&config, Log::default())?) })
     }
 
     /// The cluster's id.
@@ -111,17 +116,38 @@ impl Offsets {
     /// Sets the group's offsets; waits until nobody is in the group any more.
     ///
     /// # Errors
-    /// [`NotSet`]; then none of them is set.
+    /// [`NotSet`]; then none of them is set, unless it is late.
     pub fn set(&self, next: &BTreeMap<Place, i64>) -> Result<(), NotSet> {
         let list = consumer_context::list(next)?;
         let until = Instant::now() + EMPTY_TIMEOUT;
         loop {
-            match self.consumer.commit(&list, CommitMode::Sync) {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.commit(&list, left.max(ASK_TIMEOUT))? {
                 Ok(()) => return Ok(()),
                 Err(error) if !has_members(&error) => return Err(error.into()),
                 Err(_) if until <= Instant::now() => return Err(NotSet::Members),
                 Err(_) => std::thread::sleep(RETRY_PAUSE),
             }
+        }
+    }
+
+    /// What Kafka says to a commit. librdkafka gives it no end where a broker hangs, and closes no consumer before: so it
+    /// has a thread of its own, which is the last to have the client then.
+    fn commit(&self, list: &TopicPartitionList, time: Duration) -> Result<KafkaResult<()>, NotSet> {
+        let (told, answer) = mpsc::sync_channel(1);
+        let (consumer, list) = (Arc::clone(&self.consumer), list.clone());
+        let commit = move || {
+            // Perhaps nobody waits any more.
+            let _ = told.send(consumer.commit(&list, CommitMode::Sync));
+        };
+        if let Err(error) = std::thread::Builder::new().name("commit".to_owned()).spawn(commit) {
+            tracing::warn!(error = %error, "a thread cannot be started");
+        }
+        match answer.recv_timeout(time) {
+            Ok(said) => Ok(said),
+            Err(RecvTimeoutError::Timeout) => Err(NotSet::Late(time)),
+            // There is no thread.
+            Err(RecvTimeoutError::Disconnected) => Err(KafkaError::Canceled.into()),
         }
     }
 }
@@ -134,7 +160,30 @@ fn has_members(error: &KafkaError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::mocking::MockCluster;
+
     use super::*;
+
+    #[test]
+    fn a_commit_that_no_broker_answers_is_told_as_late_and_nobody_waits_for_its_client() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("in", 1, 1).unwrap();
+        let offsets = Offsets::of(&cluster.bootstrap_servers().into(), "test", "g").unwrap();
+        let next = BTreeMap::from([(Place { topic: Arc::from("in"), partition: 0 }, 0)]);
+        // So it knows the way.
+        offsets.set(&next).unwrap();
+        cluster.broker_round_trip_time(1, Duration::from_secs(3)).unwrap();
+        let (client, begun, time) = (Arc::downgrade(&offsets.consumer), Instant::now(), Duration::from_millis(500));
+        let late = offsets.commit(&consumer_context::list(&next).unwrap(), time).unwrap_err();
+        assert!(matches!(late, NotSet::Late(told) if told == time), "{late}");
+        drop(offsets);
+        assert!(begun.elapsed() < time * 4, "{:?}", begun.elapsed());
+        // It goes with the answer.
+        while 0 < client.strong_count() {
+            assert!(begun.elapsed() < EMPTY_TIMEOUT, "it is there for ever");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 
     #[test]
     fn the_lag_of_a_partition_that_was_never_read_is_its_log() {

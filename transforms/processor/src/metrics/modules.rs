@@ -107,6 +107,14 @@ impl ModuleMetrics {
             self.rejected.get_or_create_owned(&series).inc_by(*count);
         }
     }
+
+    /// What the modules of a pipeline take is not told any more.
+    pub(super) fn forget(&self, pipeline: &str) {
+        let known = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        for of in known.iter().filter(|of| of.pipeline == pipeline) {
+            self.memory.remove(of);
+        }
+    }
 }
 
 /// Whether a series is there or has room.

@@ -69,6 +69,13 @@ impl Families {
             parked: self.parked.get_or_create_owned(&label),
         }
     }
+
+    /// How a pipeline stands is not told any more.
+    pub(super) fn forget(&self, pipeline: &str) {
+        let label = Pipeline { pipeline: pipeline.to_owned() };
+        self.degraded.remove(&label);
+        self.parked.remove(&label);
+    }
 }
 
 impl SwapMetrics {

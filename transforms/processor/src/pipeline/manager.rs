@@ -180,19 +180,25 @@ impl Manager {
         self.nudge.notify_one();
     }
 
-    /// Starts over only what failed: the slots that did, and the pipeline itself where it waits for something.
-    pub fn restart_failed(&self, name: &str, tasks_too: bool) {
+    /// Starts over only what failed: the slots that did, and the pipeline itself where it waits for something. `false` when
+    /// nothing did.
+    pub fn restart_failed(&self, name: &str, tasks_too: bool) -> bool {
         let mut pipelines = self.lock();
-        let Some(pipeline) = pipelines.get_mut(name) else { return };
-        pipeline.stale |= pipeline.waiting.is_some();
-        pipeline.anew |= tasks_too && pipeline.is_stopped();
-        if let (true, Some(slots)) = (tasks_too, &pipeline.slots) {
-            let failed = |status: &&Arc<Status>| status.report().state == State::Failed;
-            slots.statuses.iter().filter(failed).for_each(|status| status.ask_restart());
+        let Some(pipeline) = pipelines.get_mut(name) else { return false };
+        let (waits, stopped) = (pipeline.waiting.is_some(), tasks_too && pipeline.is_stopped());
+        pipeline.stale |= waits;
+        pipeline.anew |= stopped;
+        let failed = |status: &&Arc<Status>| tasks_too && status.report().state == State::Failed;
+        let statuses = pipeline.slots.iter().flat_map(|slots| &slots.statuses);
+        let failed: Vec<&Arc<Status>> = statuses.filter(failed).collect();
+        let any = waits || stopped || !failed.is_empty();
+        failed.into_iter().for_each(|status| status.ask_restart());
+        if let Some(slots) = &pipeline.slots {
             slots.control.wake();
         }
         drop(pipelines);
         self.nudge.notify_one();
+        any
     }
 
     /// Starts one slot over; `false` when there is no such slot here.

@@ -19,7 +19,8 @@ pub use branches::Lookup;
 /// The config as it is posted and stored.
 pub type Config = BTreeMap<String, String>;
 
-const MAX_TASKS: usize = 64;
+/// Slots in each process.
+pub(crate) const MAX_TASKS: usize = 64;
 /// Longer than that no order should wait.
 const MAX_COMMIT_INTERVAL_MS: u64 = 1_000;
 const MAX_TOPICS: usize = 16;

@@ -9,13 +9,17 @@ use schemas::names::topics;
 use serde_json::{Map, Value, json};
 use service_kit::http::{Problem, Response, json as answer};
 
-use super::modules::{complete, store};
+use super::modules::{complete, store, turn};
 use super::{Api, offsets, query, reply, steps, swap, tasks};
 use crate::names::key;
 use crate::pipeline::plan::{self, Plan, Unrehearsed};
 use crate::pipeline::spec::{self, Config, Fault};
 use crate::state::catalog::{Stored, Target};
 use crate::state::facts::Version;
+use crate::state::write::Turn;
+
+/// So often a change of a config is made anew of what another one left, while it was checked.
+const PATCHES: usize = 3;
 
 /// `GET /connectors`, with Connect's `expand`.
 pub(super) fn list(api: &Api, query: &str) -> Result<Response, Problem> {
@@ -51,10 +55,18 @@ pub(super) async fn create(api: &Arc<Api>, headers: &HeaderMap, body: &Bytes) ->
     };
     let state = initial(posted.get("initial_state").unwrap_or(&Value::Null))?;
     let config = config(posted.get("config").unwrap_or(&Value::Null))?;
-    if api.materials.catalog.pipeline(name).is_some() {
-        return Err(reply::refusal(StatusCode::CONFLICT, format!("Connector {name} already exists")));
+    absent(api, name)?;
+    let checked = check(api, name, config, state).await?;
+    let turn = turn(api).await?;
+    absent(api, name)?;
+    keep(api, name, checked, &turn, headers).await
+}
+
+fn absent(api: &Api, name: &str) -> Result<(), Problem> {
+    match api.materials.catalog.pipeline(name) {
+        None => Ok(()),
+        Some(_) => Err(reply::refusal(StatusCode::CONFLICT, format!("Connector {name} already exists"))),
     }
-    save(api, name, config, state, headers).await
 }
 
 /// The state that a pipeline begins in; Connect takes it in any case.
@@ -77,22 +89,35 @@ fn initial(given: &Value) -> Result<Target, Problem> {
 
 /// `PUT /connectors/{name}/config`.
 pub(super) async fn put(api: &Arc<Api>, name: &str, headers: &HeaderMap, body: &Bytes) -> Result<Response, Problem> {
-    let config = config(&parsed(body)?)?;
-    save(api, name, config, Target::Started, headers).await
+    let checked = check(api, name, config(&parsed(body)?)?, Target::Started).await?;
+    let turn = turn(api).await?;
+    keep(api, name, checked, &turn, headers).await
 }
 
 /// `PATCH /connectors/{name}/config` (KIP-477): the settings that are given change, and those that are null go.
 pub(super) async fn patch(api: &Arc<Api>, name: &str, headers: &HeaderMap, body: &Bytes) -> Result<Response, Problem> {
     complete(api)?;
-    let stored = found(api, name)?;
-    let Value::Object(mut changes) = parsed(body)? else {
+    let mut stored = found(api, name)?;
+    let Value::Object(changes) = parsed(body)? else {
         return Err(reply::refusal(StatusCode::BAD_REQUEST, "the change is not a JSON object"));
     };
-    let mut patched = stored.config.clone();
-    patched.retain(|key, _| !changes.get(key).is_some_and(Value::is_null));
-    changes.retain(|_, value| !value.is_null());
-    patched.extend(config(&Value::Object(changes))?);
-    save(api, name, patched, stored.state, headers).await
+    let (gone, given): (Map<String, Value>, Map<String, Value>) =
+        changes.into_iter().partition(|(_, value)| value.is_null());
+    let given = config(&Value::Object(given))?;
+    for _ in 0..PATCHES {
+        let mut patched = stored.config.clone();
+        patched.retain(|key, _| !gone.contains_key(key));
+        patched.extend(given.clone());
+        let checked = check(api, name, patched, stored.state).await?;
+        let turn = turn(api).await?;
+        let now = found(api, name)?;
+        if now.config == stored.config {
+            return keep(api, name, checked, &turn, headers).await;
+        }
+        stored = now;
+    }
+    let message = format!("the config of {name} was changed {PATCHES} times while this change was checked; try again");
+    Err(reply::refusal(StatusCode::CONFLICT, message))
 }
 
 /// Everything else under `/connectors/{name}`.
@@ -106,8 +131,8 @@ pub(super) async fn one(
     complete(api)?;
     match (method, rest) {
         ("GET", ["tasks", task, "status"]) => return tasks::status(api, name, task),
-        ("POST", ["tasks", task, "restart"]) => return tasks::restart(api, name, task),
-        ("POST", ["restart"]) => return tasks::restart_all(api, name, query),
+        ("POST", ["tasks", task, "restart"]) => return tasks::restart(api, name, task).await,
+        ("POST", ["restart"]) => return tasks::restart_all(api, name, query).await,
         ("GET", ["topics"]) => return offsets::topics(api, name).await,
         ("PUT", ["topics", "reset"]) => return offsets::reset_topics(api, name).await,
         ("GET", ["offsets"]) => return offsets::get(api, name).await,
@@ -124,12 +149,16 @@ pub(super) async fn one(
         ("GET", ["tasks"]) => Ok(answer(StatusCode::OK, &reply::tasks(name, &stored, &doing()))),
         ("GET", ["status"]) => Ok(answer(StatusCode::OK, &status(api, name, &stored))),
         ("DELETE", []) => {
+            let _turn = turn(api).await?;
             store(api, topics::TRANSFORMS_CONFIG, name, None).await?;
             Ok(reply::empty(StatusCode::NO_CONTENT))
         }
-        ("PUT", ["pause"]) => aim(api, name, &stored, Target::Paused, StatusCode::ACCEPTED).await,
-        ("PUT", ["resume"]) => aim(api, name, &stored, Target::Started, StatusCode::ACCEPTED).await,
-        ("PUT", ["stop"]) => aim(api, name, &stored, Target::Stopped, StatusCode::NO_CONTENT).await,
+        ("PUT", ["pause"]) => aim(api, name, Target::Paused, StatusCode::ACCEPTED).await,
+        ("PUT", ["resume"]) => {
+            swap::unpark(api, name).await?;
+            aim(api, name, Target::Started, StatusCode::ACCEPTED).await
+        }
+        ("PUT", ["stop"]) => aim(api, name, Target::Stopped, StatusCode::NO_CONTENT).await,
         ("POST", ["offsets", "accept"]) => {
             if api.manager.accept_gaps(name) {
                 return Ok(reply::empty(StatusCode::ACCEPTED));
@@ -180,21 +209,19 @@ pub(super) fn found(api: &Api, name: &str) -> Result<Arc<Stored>, Problem> {
     }
 }
 
-async fn aim(api: &Api, name: &str, stored: &Stored, state: Target, done: StatusCode) -> Result<Response, Problem> {
+/// Stores what a pipeline should be doing, with the config that it has by now.
+async fn aim(api: &Api, name: &str, state: Target, done: StatusCode) -> Result<Response, Problem> {
+    let _turn = turn(api).await?;
+    let stored = found(api, name)?;
     if stored.state != state {
-        write(api, name, &Stored { state, ..stored.clone() }).await?;
+        write(api, name, &Stored { state, ..Stored::clone(&stored) }).await?;
     }
     Ok(reply::empty(done))
 }
 
-/// Checks a config and stores it, with the modules that it means now.
-async fn save(
-    api: &Arc<Api>,
-    name: &str,
-    config: Config,
-    state: Target,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
+/// Checks a config, which may take seconds. What is to be stored of it: the modules that it means now, and the state in
+/// which a pipeline begins.
+async fn check(api: &Arc<Api>, name: &str, config: Config, state: Target) -> Result<Stored, Problem> {
     complete(api)?;
     // Connect's own words, which its tools look for.
     if !config.contains_key(key::CLASS) {
@@ -208,13 +235,21 @@ async fn save(
     let spec = spec::parse(name, &config).map_err(|faults| reply::invalid(&faults))?;
     let modules = tokio::task::block_in_place(|| plan::pins(&spec, &api.materials.catalog))
         .map_err(|faults| reply::invalid(&faults))?;
+    let checked = Stored { config, state, modules };
+    let known = api.materials.catalog.pipeline(name).and_then(Result::ok).map(|known| Version::of(&known));
+    if known != Some(Version::of(&checked)) {
+        let rehearsed = api.tasks.until_stop(rehearse(api, name, &checked)).await;
+        rehearsed.unwrap_or_else(|| Err(unchecked(reply::STOPS)))?;
+    }
+    Ok(checked)
+}
+
+/// Stores what was checked, in its turn. What the pipeline should be doing by now stays: no config says anything of that.
+async fn keep(api: &Api, name: &str, checked: Stored, _: &Turn<'_>, headers: &HeaderMap) -> Result<Response, Problem> {
     let old = api.materials.catalog.pipeline(name).and_then(Result::ok);
-    let state = old.as_ref().map_or(state, |old| old.state);
-    let stored = Stored { config, state, modules };
+    let stored = Stored { state: old.as_ref().map_or(checked.state, |old| old.state), ..checked };
     let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     if old.as_deref() != Some(&stored) {
-        let rehearsed = api.tasks.until_stop(rehearse(api, name, &stored)).await;
-        rehearsed.unwrap_or_else(|| Err(unchecked(reply::STOPS)))?;
         write(api, name, &stored).await?;
     }
     let made = answer(status, &reply::info(name, &stored, &api.manager.doing(name)));

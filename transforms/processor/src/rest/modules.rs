@@ -20,13 +20,14 @@ use crate::names::WASM;
 use crate::pipeline::swap;
 use crate::state::catalog::module_key;
 use crate::state::parts::{Meta, PART_BYTES};
+use crate::state::write::Turn;
 
 /// A write is read back within this time, or the answer says that it was not.
 pub(super) const READ_BACK: Duration = Duration::from_secs(10);
 /// Uploads and configs that are checked, and records that are run again, at the same time: each may fill as much memory as
 /// its bounds allow, an upload in a child process, and a few times its own size here.
 const UPLOADS: usize = 2;
-/// How long an upload waits for its turn.
+/// How long an upload waits for its turn, and a change for that to be written.
 const TURN: Duration = Duration::from_secs(20);
 
 /// Whose turn it is.
@@ -308,6 +309,15 @@ pub(super) fn complete(api: &Api) -> Result<(), Problem> {
         topics::TRANSFORMS_CONFIG
     );
     Err(reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(header::RETRY_AFTER, 1))
+}
+
+/// The turn to change what is stored of a pipeline: it begins with what is stored by then, and nothing long is done in it.
+pub(super) async fn turn(api: &Api) -> Result<Turn<'_>, Problem> {
+    let busy = |_| {
+        let message = "other changes are being written, which takes long; try again";
+        reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(header::RETRY_AFTER, 1)
+    };
+    tokio::time::timeout(TURN, api.writer.turn()).await.map_err(busy)
 }
 
 /// Records in the audit that state changes, writes it, and waits until this process has read it back.

@@ -221,7 +221,9 @@ async fn set(api: &Arc<Api>, name: &str, next: BTreeMap<Place, i64>) -> Result<(
             let message = format!("Failed to alter consumer group offsets for connector {name}: {error}");
             reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, message)
         }
-        NotSet::Kafka(error) => unavailable(&format!("Kafka does not set the offsets of {name}: {error}")),
+        NotSet::Late(_) | NotSet::Kafka(_) => {
+            unavailable(&format!("Kafka does not set the offsets of {name}: {error}"))
+        }
     })?;
     tracing::info!(pipeline = name, partitions = count, "offsets are set by request");
     Ok(())

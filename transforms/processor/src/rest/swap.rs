@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use service_kit::http::{Problem, Response, json as answer};
 
 use super::connectors::found;
-use super::modules::{complete, store_as};
+use super::modules::{complete, store_as, turn};
 use super::{Api, query, reply};
 use crate::names::key;
 use crate::pipeline::manager::{Doing, VersionDoing};
@@ -32,11 +32,8 @@ const MAX_SHARE: u8 = 50;
 /// The most fields that may be expected to differ.
 const MAX_EXPECT: usize = 100;
 
-/// An operator's resume or restart ends what the breaker holds.
-pub(super) async fn before(api: &Api, method: &str, segments: &[&str]) -> Result<(), Problem> {
-    let ends =
-        matches!((method, segments), ("PUT", ["connectors", _, "resume"]) | ("POST", ["connectors", _, .., "restart"]));
-    let Some(name) = segments.get(1).filter(|_| ends) else { return Ok(()) };
+/// An operator's resume or restart, where it is not refused, ends what the breaker holds.
+pub(super) async fn unpark(api: &Api, name: &str) -> Result<(), Problem> {
     if api.materials.catalog.facts(name).parked.is_some() {
         tell(api, "breaker.reset", name, &Fact::Parked(None)).await?;
     }
@@ -158,6 +155,9 @@ pub(super) async fn put_shadow(api: &Arc<Api>, name: &str, body: &Bytes) -> Resu
     }
     let rehearsed = api.tasks.until_stop(rehearse(api, name, &stored, &shadow)).await;
     rehearsed.unwrap_or_else(|| Err(unchecked(reply::STOPS)))?;
+    let _turn = turn(api).await?;
+    // That took its time: the pipeline may have been deleted.
+    found(api, name)?;
     tell(api, "shadow.begin", name, &Fact::Shadow(Some(Box::new(shadow.clone())))).await?;
     Ok(answer(StatusCode::ACCEPTED, &shown(&shadow, &Doing::default())))
 }
@@ -218,11 +218,12 @@ pub(super) async fn shadow(api: &Api, method: &str, name: &str) -> Result<Respon
     complete(api)?;
     found(api, name)?;
     let none = || reply::refusal(StatusCode::NOT_FOUND, format!("no candidate is compared beside {name}"));
-    let shadow = api.materials.catalog.facts(name).shadow;
+    let shadow = || api.materials.catalog.facts(name).shadow.ok_or_else(none);
     match method {
-        "GET" => Ok(answer(StatusCode::OK, &shown(&shadow.ok_or_else(none)?, &api.manager.doing(name)))),
+        "GET" => Ok(answer(StatusCode::OK, &shown(&shadow()?, &api.manager.doing(name)))),
         "DELETE" => {
-            shadow.ok_or_else(none)?;
+            let _turn = turn(api).await?;
+            shadow()?;
             tell(api, "shadow.end", name, &Fact::Shadow(None)).await?;
             Ok(reply::empty(StatusCode::NO_CONTENT))
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use service_kit::http::{Problem, Response, json as answer};
 
-use super::{Api, connectors, query, reply};
+use super::{Api, connectors, query, reply, swap};
 
 /// `GET …/tasks/{task}/status`.
 pub(super) fn status(api: &Api, name: &str, task: &str) -> Result<Response, Problem> {
@@ -18,27 +18,30 @@ pub(super) fn status(api: &Api, name: &str, task: &str) -> Result<Response, Prob
 }
 
 /// `POST …/tasks/{task}/restart`: new clients for one slot, which settles what the old ones left open.
-pub(super) fn restart(api: &Arc<Api>, name: &str, task: &str) -> Result<Response, Problem> {
+pub(super) async fn restart(api: &Arc<Api>, name: &str, task: &str) -> Result<Response, Problem> {
     let id = number(task)?;
     exists(api, name)?;
     if !api.manager.restart_slot(name, id) {
         return Err(reply::refusal(StatusCode::NOT_FOUND, format!("Unknown task: {name}-{id}")));
     }
+    swap::unpark(api, name).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
 /// `POST …/restart` (KIP-745). Without parameters everything starts over, the output schema is looked up anew, and
-/// there is no body; a pipeline without its slots is nothing that could be started over.
-pub(super) fn restart_all(api: &Arc<Api>, name: &str, query: &str) -> Result<Response, Problem> {
+/// there is no body; a pipeline without its slots is nothing that could be started over. Where only what failed is asked for
+/// and nothing did, nothing is.
+pub(super) async fn restart_all(api: &Arc<Api>, name: &str, query: &str) -> Result<Response, Problem> {
     exists(api, name)?;
     let only_failed = query::flag(query, "onlyFailed", false);
     let tasks_too = query::flag(query, "includeTasks", false);
     let stored = connectors::found(api, name)?;
     let before = reply::status(name, Some(&stored), &api.manager.doing(name), &api.worker);
-    if only_failed {
-        api.manager.restart_failed(name, tasks_too);
-    } else {
+    if !only_failed {
+        swap::unpark(api, name).await?;
         api.manager.restart(name);
+    } else if api.manager.restart_failed(name, tasks_too) {
+        swap::unpark(api, name).await?;
     }
     if !only_failed && !tasks_too {
         return Ok(reply::empty(StatusCode::NO_CONTENT));

@@ -215,11 +215,22 @@ impl Catalog {
 
     /// Takes a fact for told before it is written: what this process found out, it acts on at once.
     pub fn assume(&self, pipeline: &str, fact: &Fact) {
+        self.assume_if(pipeline, fact, |_| true);
+    }
+
+    /// [`Catalog::assume`], if what is known by now lets it; `false` if it does not.
+    pub fn assume_if(&self, pipeline: &str, fact: &Fact, fits: impl FnOnce(&Facts) -> bool) -> bool {
         let (key, value) = fact.record(pipeline);
-        if let Some((_, rest)) = key.split_once('/') {
-            self.write().facts.entry(pipeline.to_owned()).or_default().assume(rest, value);
+        let Some((_, rest)) = key.split_once('/') else { return false };
+        let mut inner = self.write();
+        let known = inner.facts.entry(pipeline.to_owned()).or_default();
+        if !fits(&known.facts()) {
+            return false;
         }
+        known.assume(rest, value);
+        drop(inner);
         self.changed();
+        true
     }
 
     /// What is still known of pipelines that were deleted.

@@ -1,4 +1,5 @@
-//! Writes one record outside of a transaction and waits until the broker has it.
+//! Writes one record outside of a transaction and waits until the broker has it. Who writes what follows from what is stored
+//! does so in its turn.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use rdkafka::message::{Header, Message, OwnedHeaders, ToBytes};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use service_kit::kafka::Brokers;
 use service_kit::kafka::refusal::with_way_out;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 use crate::kafka::Outgoing;
 use crate::kafka::client;
@@ -20,7 +21,11 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(12);
 /// Writes state, and what is sent again.
 pub struct Writer {
     producer: ThreadedProducer<Reports>,
+    turn: Mutex<()>,
 }
+
+/// While it is held, nobody else of this process writes what follows from what is stored.
+pub type Turn<'w> = MutexGuard<'w, ()>;
 
 /// Why a write is not known to have been made.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +72,14 @@ impl Writer {
     /// When no client can be made.
     pub fn new(brokers: &Brokers, client_id: &str) -> KafkaResult<Self> {
         let config = client::state_producer(brokers, client_id);
-        Ok(Self { producer: ThreadedProducer::from_config_and_context(&config, Reports)? })
+        let producer = ThreadedProducer::from_config_and_context(&config, Reports)?;
+        Ok(Self { producer, turn: Mutex::default() })
+    }
+
+    /// Waits for the turn to read what is stored and to write what follows from it: of two who read the same, the second
+    /// would undo what the first wrote. Nothing long is done in it. Other processes have turns of their own.
+    pub async fn turn(&self) -> Turn<'_> {
+        self.turn.lock().await
     }
 
     /// Writes `value` (`None` deletes) under `key`; gives the record's offset.

@@ -44,6 +44,7 @@ impl Manager {
     async fn forget(&self, name: &str) {
         let Some(slots) = self.lock().remove(name).map(|pipeline| pipeline.slots) else { return };
         self.retire(slots).await;
+        self.metrics.forget(name);
         tracing::info!(pipeline = name, "pipeline is deleted");
     }
 

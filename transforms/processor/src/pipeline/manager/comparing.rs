@@ -10,7 +10,7 @@ use crate::pipeline::plan::Candidate;
 use crate::pipeline::shadow::Restarted;
 use crate::record::tap::Tap;
 use crate::state::catalog::Pin;
-use crate::state::facts::{Fact, Facts, Shadow, now_ms, time_text};
+use crate::state::facts::{Facts, Shadow, now_ms, time_text};
 
 /// What is to be done about a comparison.
 enum Next {
@@ -107,9 +107,121 @@ impl Manager {
 
     fn settle(&self, name: &str, wanted: &Shadow, verdict: Value) {
         let word = |key: &str| verdict.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (result, decided) = (word("result").to_owned(), format!("{}: {}", word("result"), word("decision")));
+        if !self.tell_of(name, Shadow { verdict: Some(verdict), ..wanted.clone() }) {
+            return;
+        }
         let module = &wanted.module.module;
-        tracing::info!(pipeline = name, module, result = word("result"), "the candidate has its verdict");
-        self.audit(name, "shadow.verdict", module, &format!("{}: {}", word("result"), word("decision")));
-        self.tell(name, &Fact::Shadow(Some(Box::new(Shadow { verdict: Some(verdict), ..wanted.clone() }))));
+        tracing::info!(pipeline = name, module, result, "the candidate has its verdict");
+        self.audit(name, "shadow.verdict", module, &decided);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::{Duration, Instant};
+
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+    use schemas::names::topics::{TRANSFORMS_AUDIT, TRANSFORMS_CONFIG};
+    use schemas::registry::Registry;
+    use serde_json::json;
+    use service_kit::Tasks;
+    use service_kit::kafka::Brokers;
+    use tokio::runtime::Handle;
+    use transform_host::{Engine, Limits};
+
+    use super::*;
+    use crate::lookup::Lookups;
+    use crate::pipeline::manager::Site;
+    use crate::pipeline::plan::Materials;
+    use crate::state::catalog::Catalog;
+    use crate::state::facts::{Fact, ShadowPolicy};
+    use crate::state::write::Writer;
+    use crate::{logs, metrics};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn manager(brokers: &str) -> Manager {
+        let (brokers, tasks) = (Brokers::from(brokers), Tasks::new());
+        let (engine, (_, metrics)) = (Engine::new(Limits::default()).unwrap(), metrics::registry());
+        let materials = Materials {
+            engine: Arc::clone(&engine),
+            registry: Registry::new("http://127.0.0.1:1").unwrap(),
+            catalog: Arc::new(Catalog::new(engine)),
+            runtime: Handle::current(),
+            counted: metrics.modules(),
+            logs: logs::channel("a").0,
+            lookups: Lookups::new(brokers.clone(), "a".to_owned(), tasks.clone()),
+        };
+        let writer = Arc::new(Writer::new(&brokers, "a").unwrap());
+        let site = Site { brokers, instance: "a".to_owned(), client_id: "a".to_owned() };
+        Manager::new(site, materials, metrics, tasks, Arc::new(|_: &str| ()), writer)
+    }
+
+    fn shadow(id: &str) -> Shadow {
+        Shadow {
+            id: id.to_owned(),
+            alias: "m".to_owned(),
+            module: Pin { module: "m@1.1.0".to_owned(), digest: "d".to_owned() },
+            parameters: Some(BTreeMap::new()),
+            records: 100,
+            policy: ShadowPolicy::Report,
+            expect: Vec::new(),
+            share: 10,
+            verdict: None,
+        }
+    }
+
+    /// The first fact that is in the topic, once there is one.
+    async fn first_written(brokers: &str) -> Value {
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", brokers).set("group.id", "reader").create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(TRANSFORMS_CONFIG, 0, Offset::Beginning).unwrap();
+        consumer.assign(&list).unwrap();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(Ok(message)) = consumer.poll(Duration::ZERO) {
+                return serde_json::from_slice(message.payload().unwrap()).unwrap();
+            }
+            assert!(Instant::now() < until, "nothing is written");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_verdict_overrules_nobody_who_began_another_comparison_or_ended_it() {
+        let cluster = MockCluster::new(1).unwrap();
+        let brokers = cluster.bootstrap_servers();
+        for topic in [TRANSFORMS_CONFIG, TRANSFORMS_AUDIT] {
+            cluster.create_topic(topic, 1, 1).unwrap();
+        }
+        let manager = manager(&brokers);
+        let catalog = Arc::clone(&manager.materials.catalog);
+        let read = |offset, shadow: Option<&Shadow>| {
+            let (key, value) = Fact::Shadow(shadow.cloned().map(Box::new)).record("p");
+            catalog.apply(TRANSFORMS_CONFIG, offset, key.as_bytes(), value.as_deref());
+        };
+        let known = || catalog.facts("p").shadow;
+        let verdict = json!({ "result": "equal", "decision": "report" });
+        let (first, second) = (shadow("first"), shadow("second"));
+        read(0, Some(&first));
+        // Somebody has the turn to begin the second one. The task with the verdict asks for it, too.
+        let turn = manager.writer.turn().await;
+        manager.settle("p", &first, verdict.clone());
+        assert_eq!(known().unwrap().verdict, Some(verdict.clone()), "acted on here before it is told");
+        tokio::task::yield_now().await;
+        read(1, Some(&second));
+        drop(turn);
+        manager.settle("p", &first, verdict.clone());
+        assert_eq!(known(), Some(second.clone()), "it began before the verdict on the first one was heard of");
+        manager.settle("p", &second, verdict.clone());
+        assert_eq!(first_written(&brokers).await["id"], "second");
+        read(2, None);
+        manager.settle("p", &second, verdict);
+        assert_eq!(known(), None, "it was ended");
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Live, Manager};
 use crate::pipeline::guard::Action;
 use crate::pipeline::swap::{self, Chosen};
-use crate::state::facts::{Fact, Facts, MAX_REFUSED, Parked, Refused, now_ms, time_text};
+use crate::state::facts::{Fact, Facts, MAX_REFUSED, Parked, Refused, Shadow, now_ms, time_text};
 use crate::work::Works;
 
 /// Between two tries to write a fact.
@@ -130,14 +130,41 @@ impl Manager {
     /// Acts on a fact here, and writes it for all.
     pub(super) fn tell(&self, name: &str, fact: &Fact) {
         self.materials.catalog.assume(name, fact);
+        self.write(name, fact, None);
+    }
+
+    /// [`Manager::tell`] of a comparison, if it is still the one that is known: whoever began another one or ended it is not
+    /// overruled. `false` if it is not.
+    pub(super) fn tell_of(&self, name: &str, shadow: Shadow) -> bool {
+        let id = shadow.id.clone();
+        let fact = Fact::Shadow(Some(Box::new(shadow)));
+        let told = self.materials.catalog.assume_if(name, &fact, |facts| compares(facts, &id));
+        if told {
+            self.write(name, &fact, Some(id));
+        }
+        told
+    }
+
+    /// Writes a fact, with as many tries as it takes. Of a comparison with this id: in turn with whoever begins and ends
+    /// them, and only while it is the one that is known.
+    fn write(&self, name: &str, fact: &Fact, comparison: Option<String>) {
         let (key, value) = fact.record(name);
-        let (writer, tasks) = (Arc::clone(&self.writer), self.tasks.clone());
+        let (writer, tasks, name) = (Arc::clone(&self.writer), self.tasks.clone(), name.to_owned());
+        let catalog = Arc::clone(&self.materials.catalog);
         self.tasks.spawn(async move {
             for _ in 0..TELL_TRIES {
+                let mut turn = None;
+                if let Some(id) = &comparison {
+                    turn = tasks.until_stop(writer.turn()).await;
+                    if turn.is_none() || !compares(&catalog.facts(&name), id) {
+                        return;
+                    }
+                }
                 match writer.put(topics::TRANSFORMS_CONFIG, &key, value.as_deref()).await {
                     Ok(_) => return,
                     Err(error) => tracing::warn!(key, error = %error, "a fact is not told yet"),
                 }
+                drop(turn);
                 tokio::select! {
                     () = tokio::time::sleep(TELL_PAUSE) => {}
                     () = tasks.stopping() => return,
@@ -161,4 +188,9 @@ impl Manager {
             }
         });
     }
+}
+
+/// Whether the comparison with this id is the one that is known.
+fn compares(facts: &Facts, id: &str) -> bool {
+    facts.shadow.as_ref().is_some_and(|shadow| shadow.id == id)
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use transform_host::{Engine, LoadError, Module};
 
+use crate::compile;
 use crate::state::parts::Meta;
 
 /// Of a module whose parts are not all there.
@@ -72,7 +73,7 @@ impl Entry {
             Held::Waiting => return Err(MISSING.to_owned()),
             Held::Bytes(wasm) => wasm,
         };
-        let loaded = match engine.load(wasm) {
+        let loaded = match compile::load(engine, wasm) {
             // Whoever may write the topic could put other parts in.
             Ok(module) if module.digest() != self.digest => {
                 Err(format!("its parts are of {}, its metadata says {}", module.digest(), self.digest))
@@ -84,7 +85,6 @@ impl Entry {
             Err(error) => Err(error.to_string()),
         };
         *held = loaded.clone().map_or_else(Held::Broken, Held::Module);
-        service_kit::heap::give_back();
         loaded
     }
 }

@@ -172,3 +172,74 @@ async fn a_config_that_is_being_checked_is_answered_when_the_service_stops() {
     process.tasks.drain(PATIENCE).await;
     aside.drain(PATIENCE).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_waits_for_no_config_that_is_checked_and_is_not_undone_by_it() {
+    let (cluster, aside) = (cluster(), Tasks::new());
+    let (registry, gate) = registry(&aside).await;
+    let process = Process::start(&cluster, &registry).await;
+    process.until("/connectors", |status, _| status == 200).await;
+    assert_eq!(process.call("PUT", "/connectors/p/config", Some(config())).await.0, 201);
+    process.until("/connectors/p/status", |_, body| body["tasks"][0]["state"] == "RUNNING").await;
+    let mut waits = config();
+    waits["output.topic"] = json!("slow");
+    let asked = gate.asked.load(Ordering::SeqCst);
+    let stop = async {
+        gate.until_asked(asked + 1).await;
+        let stopped = process.call("PUT", "/connectors/p/stop", None).await.0;
+        gate.open();
+        stopped
+    };
+    let ((put, body), stopped) = tokio::join!(process.call("PUT", "/connectors/p/config", Some(waits)), stop);
+    assert_eq!((stopped, put), (204, 200), "{body}");
+    let (_, status) = process.call("GET", "/connectors/p/status", None).await;
+    assert_eq!((&body["config"]["output.topic"], &status["connector"]["state"]), (&json!("slow"), &json!("STOPPED")));
+    process.tasks.drain(PATIENCE).await;
+    aside.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_changes_at_the_same_time_none_undoes_another() {
+    let (cluster, aside) = (cluster(), Tasks::new());
+    let (registry, _gate) = registry(&aside).await;
+    let process = Process::start(&cluster, &registry).await;
+    process.until("/connectors", |status, _| status == 200).await;
+    assert_eq!(process.call("PUT", "/connectors/p/config", Some(config())).await.0, 201);
+    process.until("/connectors/p/status", |_, body| body["tasks"][0]["state"] == "RUNNING").await;
+    let settings = async || process.call("GET", "/connectors/p/config", None).await.1;
+    // A write takes so long that whoever comes meanwhile could read only what was there before.
+    cluster.broker_round_trip_time(-1, Duration::from_millis(200)).unwrap();
+
+    let mut two = config();
+    two["tasks.max"] = json!("2");
+    let put = process.call("PUT", "/connectors/p/config", Some(two));
+    let (put, stop) = tokio::join!(put, process.call("PUT", "/connectors/p/stop", None));
+    assert_eq!((put.0, stop.0), (200, 204), "{}", put.1);
+    let (_, status) = process.call("GET", "/connectors/p/status", None).await;
+    assert_eq!((&settings().await["tasks.max"], &status["connector"]["state"]), (&json!("2"), &json!("STOPPED")));
+
+    let patch = |change: Value| process.call("PATCH", "/connectors/p/config", Some(change));
+    let both = tokio::join!(patch(json!({ "tasks.max": "3" })), patch(json!({ "commit.interval.ms": "20" })));
+    assert_eq!((both.0.0, both.1.0), (200, 200), "{both:?}");
+    let now = settings().await;
+    assert_eq!((&now["tasks.max"], &now["commit.interval.ms"]), (&json!("3"), &json!("20")), "{now}");
+
+    let create = || {
+        let created = json!({ "name": "q", "initial_state": "stopped", "config": config() });
+        process.call("POST", "/connectors", Some(created))
+    };
+    let both = tokio::join!(create(), create());
+    let mut statuses = [both.0.0, both.1.0];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409], "{both:?}");
+
+    let pause = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        process.call("PUT", "/connectors/p/pause", None).await.0
+    };
+    let (deleted, paused) = tokio::join!(process.call("DELETE", "/connectors/p", None), pause);
+    assert!(deleted.0 == 204 && matches!(paused, 202 | 404), "{deleted:?} {paused}");
+    assert_eq!(process.call("GET", "/connectors/p", None).await.0, 404, "what was deleted is back");
+    process.tasks.drain(PATIENCE).await;
+    aside.drain(PATIENCE).await;
+}

@@ -197,6 +197,32 @@ async fn a_candidate_that_cannot_be_is_refused_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_verdict_on_another_candidate_is_not_taken_for_ones_own() {
+    let world = World::start().await;
+    let process = world.process("a").await;
+    for patch in 1..=3 {
+        process.upload(patch).await;
+    }
+    process.put(&config(1, "good", &[])).await;
+    let flags = ["--alias", "m", "--module", "fickle@1000.1000.1002", "--records", "1000", "--wait", "60"];
+    let another = async {
+        process.until("/connectors/p/shadow", |status, _| status == 200).await;
+        let body = json!({ "alias": "m", "module": "fickle@1000.1000.1003", "records": 5, "share": 50 });
+        assert_eq!(process.call("PUT", "/connectors/p/shadow", Some(body)).await.0, 202);
+        // Until the other has its verdict, which is that it is equal.
+        for round in 0.. {
+            world.orders(ids(&format!("o-{round}"), 0..10));
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let told = tokio::select! { told = shadow(&process, &flags) => told, () = another => unreachable!() };
+    let error = told.unwrap_err().to_string();
+    assert!(error.contains("somebody had another candidate compared meanwhile"), "{error}");
+    assert!(error.contains("That is:\nfickle@1000.1000.1003 as m: "), "{error}");
+    world.end([process]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_candidate_that_is_too_slow_fails() {
     let world = World::start().await;
     let process = world.process("a").await;

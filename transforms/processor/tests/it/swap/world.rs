@@ -106,6 +106,31 @@ impl World {
         seen
     }
 
+    /// How often this was done, as the audit has it.
+    pub(super) fn audited(&self, action: &str) -> usize {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.cluster.bootstrap_servers())
+            .set("group.id", "reader")
+            .set("enable.partition.eof", "true")
+            .create()
+            .unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset("transforms.audit", 0, Offset::Beginning).unwrap();
+        consumer.assign(&list).unwrap();
+        let (mut times, until) = (0, Instant::now() + PATIENCE);
+        loop {
+            assert!(Instant::now() < until, "the audit cannot be read to its end");
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    let entry: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
+                    times += usize::from(entry["action"] == action);
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => return times,
+                Some(Err(_)) | None => {}
+            }
+        }
+    }
+
     pub(super) fn reader(&self, topics: &[&str]) -> BaseConsumer {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.cluster.bootstrap_servers())

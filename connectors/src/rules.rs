@@ -32,6 +32,8 @@ rules! {
         "two that share a name, a group or a target undo each other's work in turn"
     UNKNOWN_TOPIC "unknown-topic" Warning
         "a sink of a topic that does not exist waits for ever and looks healthy"
+    UNNAMED_TOPIC "unnamed-topic" Error
+        "lag, standstill, poison and traces go by the names in `topics`; of what a pattern or a placeholder stands for they see nothing"
     // keys and values
     UNKNOWN_CLASS "unknown-class" Error
         "Kafka Connect refuses a class that no plugin has, and what is not known here cannot be checked"

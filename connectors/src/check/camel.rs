@@ -47,16 +47,22 @@ pub(super) fn check(subject: &mut Subject<'_>) {
 
 fn unjudged(subject: &mut Subject<'_>) {
     let url = subject.setting(URL);
-    let scheme = url.split(':').next().unwrap_or_default();
+    let scheme = url.split([':', '?']).next().unwrap_or_default();
+    let beginning =
+        |component: &str| address::BEGINNINGS.into_iter().find(|start| start.split(':').next() == Some(component));
     let fix = "write camel.sink.url as elasticsearch:NAME?hostAddresses=…&operation=Index&indexName=…";
     if url.is_empty() && subject.setting("camel.sink.component").is_empty() {
         subject.required(URL, "it says where the documents go");
     } else if url.is_empty() {
         let message = "gives the address in parts";
         subject.tell(&rules::CAMEL_COMPONENT, At::Key("camel.sink.component"), message, fix);
+    } else if let Some(start) = beginning(scheme) {
+        let message = format!("does not begin with {start}");
+        subject.tell(&rules::URL_OPTION, At::Value(URL), &message, &format!("begin it with {start}"));
     } else if let Some(near) = super::near(scheme, ["elasticsearch", "http", "https"].into_iter()) {
         let message = format!("`{scheme}` is not a component; did you mean {near}?");
-        subject.tell(&rules::URL_OPTION, At::Value(URL), &message, &format!("begin it with {near}:"));
+        let fix = format!("begin it with {}", beginning(near).unwrap_or_default());
+        subject.tell(&rules::URL_OPTION, At::Value(URL), &message, &fix);
     } else {
         subject.tell(&rules::CAMEL_COMPONENT, At::Value(URL), &format!("is of the component `{scheme}`"), fix);
     }

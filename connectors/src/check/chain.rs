@@ -5,7 +5,7 @@ mod kinds;
 
 use std::collections::BTreeSet;
 
-use super::{Subject, has_placeholder, keys, near, split};
+use super::{Subject, has_placeholder, keys, near, split, values};
 use crate::files::At;
 use crate::rules;
 
@@ -40,6 +40,7 @@ pub(super) fn predicates(subject: &mut Subject<'_>, chain: &str) {
             let fix = "add it to `predicates`, with its type, or name one that is there";
             subject.tell(&rules::TRANSFORM_CHAIN, At::Value(&key), &message, fix);
         }
+        values::flag(subject, &negate);
         if subject.has(&negate) && !subject.has(&key) {
             let message = "turns round a predicate that is not there";
             subject.tell(
@@ -157,6 +158,11 @@ fn parts(subject: &mut Subject<'_>, alias: &str) {
             let fix = format!("write \"{}\"", key("predicate"));
             subject.tell(&rules::TRANSFORM_CHAIN, At::Key(&key("type")), message, &fix);
         }
+        "Filter" if drops_values(subject, alias) => {
+            let message = "makes the Filter of tombstones drop every record that is none";
+            let fix = "take it out; a Filter drops what its predicate says";
+            subject.tell(&rules::SILENT_DROP, At::Value(&key("negate")), message, fix);
+        }
         "HeaderFrom$Value" | "HeaderFrom$Key" | "HeaderToValue" => {
             let (fields, headers) = (count(subject, "fields"), count(subject, "headers"));
             if 0 < fields && 0 < headers && fields != headers {
@@ -179,4 +185,11 @@ fn parts(subject: &mut Subject<'_>, alias: &str) {
         }
         _ => {}
     }
+}
+
+/// A Filter of tombstones that is turned round.
+fn drops_values(subject: &Subject<'_>, alias: &str) -> bool {
+    let setting = |option: &str| subject.setting(&format!("transforms.{alias}.{option}"));
+    let predicate = subject.setting(&format!("predicates.{}.type", setting("predicate")));
+    short(predicate) == "RecordIsTombstone" && setting("negate").eq_ignore_ascii_case("true")
 }

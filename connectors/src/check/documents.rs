@@ -114,14 +114,13 @@ fn together(subject: &mut Subject<'_>, words: &Documents) {
     }
 }
 
-/// Whether the chain drops records without a value before anything else looks at them.
+/// Whether the chain drops records without a value before anything else looks at them. A Filter that is turned round is
+/// told by `chain`.
 pub(super) fn filters_tombstones(subject: &Subject<'_>) -> bool {
     subject.list("transforms").any(|alias| {
         let setting = |option: &str| subject.setting(&format!("transforms.{alias}.{option}"));
         let predicate = subject.setting(&format!("predicates.{}.type", setting("predicate")));
-        chain::short(setting("type")) == "Filter"
-            && chain::short(predicate) == "RecordIsTombstone"
-            && setting("negate") != "true"
+        chain::short(setting("type")) == "Filter" && chain::short(predicate) == "RecordIsTombstone"
     })
 }
 

@@ -1,14 +1,17 @@
-//! Whether what a pipeline writes can be stored: the fields of a topic's schema, as a sink's transforms leave them, against
-//! the table and the mapping that `stores/` has for it. Without this a new field is found out by a sink that stops.
+//! Whether what a pipeline writes can be stored: the fields of a topic's schema, as a sink's transforms and its own list
+//! of fields leave them, against the table and the mapping that `stores/` has for it. Without this a new field is found out
+//! by a sink that stops.
 //!
 //! Offline, from the files and the schemas beside them. What it cannot know it does not judge: another topic's schema,
-//! a table that no file makes, a transform of a type that is not known here.
+//! a table that no file makes, a transform of a type that is not known here, columns that a strategy names.
 
+mod list;
 pub(crate) mod schema;
 mod table;
 
 pub(crate) use table::{columns, statements};
 
+use schemas::names::topics::ORDER_PLACED;
 use serde_json::Value;
 
 use super::plugins::{self, Store};
@@ -18,6 +21,7 @@ use crate::files::{At, Connector, Document, Folder, Index, Text};
 use crate::finding::{Finding, Rule};
 use crate::rules;
 
+use list::List;
 use schema::{Field, Kind};
 use table::Column;
 
@@ -28,10 +32,10 @@ pub(crate) fn findings(folder: &Folder) -> Vec<Finding> {
         let sink = &document.connector;
         for topic in split(sink.setting("topics")) {
             let known = folder.contracts.of_topic(topic);
-            let Some(fields) = known.and_then(|text| through(sink, schema::fields(text)?)) else { continue };
+            let Some(record) = known.and_then(|text| written(sink, topic, schema::fields(text)?)) else { continue };
             match target::of(sink, topic) {
-                Some(Target::Table(name)) => found.extend(into_table(folder, document, (topic, &name), &fields)),
-                Some(Target::Index(name)) => found.extend(into_index(folder, document, (topic, &name), &fields)),
+                Some(Target::Table(name)) => found.extend(into_table(folder, document, (topic, &name), &record)),
+                Some(Target::Index(name)) => found.extend(into_index(folder, document, (topic, &name), &record.fields)),
                 None => {}
             }
         }
@@ -42,8 +46,35 @@ pub(crate) fn findings(folder: &Folder) -> Vec<Finding> {
     found
 }
 
+/// What of these fields of `order_placed` a sink writes; `None` where that cannot be told.
+pub(crate) fn through(sink: &Connector, fields: Vec<Field>) -> Option<Vec<Field>> {
+    Some(written(sink, ORDER_PLACED, fields)?.fields)
+}
+
+/// What a sink writes of a record.
+struct Written {
+    fields: Vec<Field>,
+    /// What its own list leaves out.
+    left_out: Vec<Field>,
+}
+
+/// What a sink writes of a topic with these fields; `None` where that cannot be told.
+fn written(sink: &Connector, topic: &str, fields: Vec<Field>) -> Option<Written> {
+    // Columns may have other names than fields.
+    if sink.settings.keys().any(|key| key.starts_with("column.naming.")) {
+        return None;
+    }
+    let fields = transformed(sink, fields)?;
+    let Some(list) = List::of(sink) else { return Some(Written { fields, left_out: Vec::new() }) };
+    if list.is_provided() {
+        return None;
+    }
+    let (fields, left_out) = fields.into_iter().partition(|field| list.takes(topic, &field.name));
+    Some(Written { fields, left_out })
+}
+
 /// The fields behind a sink's transforms; `None` when one of them may do anything.
-pub(crate) fn through(sink: &Connector, mut fields: Vec<Field>) -> Option<Vec<Field>> {
+fn transformed(sink: &Connector, mut fields: Vec<Field>) -> Option<Vec<Field>> {
     for alias in split(sink.setting("transforms")) {
         let setting = |name: &str| sink.setting(&format!("transforms.{alias}.{name}"));
         let list = |name: &str| split(setting(name));
@@ -91,7 +122,7 @@ fn no_store(document: &Document, (topic, name): (&str, &str), what: &str, file: 
     Finding::new(&rules::NO_STORE, (&document.text.file, place), "topics", &message, &fix)
 }
 
-fn into_table(folder: &Folder, document: &Document, (topic, name): (&str, &str), fields: &[Field]) -> Vec<Finding> {
+fn into_table(folder: &Folder, document: &Document, (topic, name): (&str, &str), record: &Written) -> Vec<Finding> {
     let sink = &document.connector;
     let made = folder.tables.iter().find_map(|(file, text)| Some((text, columns(&file.sql, name)?)));
     let Some((text, columns)) = made else {
@@ -101,7 +132,7 @@ fn into_table(folder: &Folder, document: &Document, (topic, name): (&str, &str),
     };
     let mut found = Vec::new();
     let grows = grows(sink);
-    for field in fields {
+    for field in &record.fields {
         let at = table::offset(&text.text, name, &field.name);
         let misfit = Misfit { rule: &rules::TABLE_FIT, text, at, field: &field.name };
         let has = format!("{topic} has this field ({})", field.kind);
@@ -130,19 +161,25 @@ fn into_table(folder: &Folder, document: &Document, (topic, name): (&str, &str),
             Some(_) => {}
         }
     }
-    let unfilled = |column: &&Column| {
-        column.required && !column.has_default && !fields.iter().any(|field| field.name == column.name)
-    };
+    let unfilled = |column: &&Column| column.required && !column.has_default && !among(&record.fields, &column.name);
     found.extend(columns.iter().filter(unfilled).map(|column| {
-        let message = format!(
-            "column {name}.{} is not null and has no default, and {topic} has no such field, so {} would stop",
-            column.name, sink.name
-        );
         let at = table::offset(&text.text, name, &column.name);
-        Misfit { rule: &rules::TABLE_FIT, text, at, field: &column.name }
-            .says(&message, "give it a default, or drop the constraint")
+        let misfit = Misfit { rule: &rules::TABLE_FIT, text, at, field: &column.name };
+        let what = format!("column {name}.{} is not null and has no default", column.name);
+        let change = "give it a default, or drop the constraint";
+        match List::of(sink).filter(|_| among(&record.left_out, &column.name)) {
+            Some(list) => misfit.says(
+                &format!("{what}, and {} leaves this field of {topic} out, so {} would stop", list.key, sink.name),
+                &format!("{} of {}, {change}", list.way_out(&column.name), sink.name),
+            ),
+            None => misfit.says(&format!("{what}, and {topic} has no such field, so {} would stop", sink.name), change),
+        }
     }));
     found
+}
+
+fn among(fields: &[Field], name: &str) -> bool {
+    fields.iter().any(|field| field.name == name)
 }
 
 /// The sink adds columns that are not there.

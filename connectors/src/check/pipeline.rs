@@ -16,7 +16,7 @@ pub(super) fn check(subject: &mut Subject<'_>) {
     }
     subject.required("topics", "it names what the pipeline reads");
     subject.required("output.topic", "it names what the pipeline writes");
-    subject.required("transforms", "it names the modules, in order");
+    // `transforms` is not needed: without modules records are copied.
     chain::aliases(subject, ("transforms", "type"), |_, _, _| {});
     chain::predicates(subject, "transforms");
     chain::aliases(subject, ("outputs", "topic"), |subject, prefix, options| known(subject, prefix, options, OUTPUT));

@@ -61,6 +61,10 @@ pub(super) struct Rows {
     pub(super) key_fields: &'static str,
     /// The first one is the newer name.
     pub(super) table: &'static [&'static str],
+    /// The setting that names the only fields to write.
+    pub(super) include: &'static str,
+    /// The one that names those to leave out, where there is one; a name in either may then be `topic:field`.
+    pub(super) exclude: &'static str,
     /// Turns dots of a topic's name into underscores, where no table is named.
     pub(super) dots_become_underscores: bool,
     pub(super) retries: (&'static str, u64),

@@ -79,6 +79,38 @@ fn a_pipeline_may_branch_and_look_up() {
 }
 
 #[test]
+fn a_pipeline_without_modules_copies() {
+    let modules = "\"transforms\": \"clean,enrich\",
+    \"transforms.clean.type\": \"clean@1\",
+    \"transforms.enrich.type\": \"enrich@1\",
+    \"transforms.enrich.home.currency\": \"USD\",
+    \"transforms.enrich.rates\": \"EUR:1.08,GBP:1.27,JPY:0.0067\",\n";
+    assert_eq!(with("orders-transforms.json", &[(modules, "")]), [""; 0]);
+}
+
+#[test]
+fn a_filter_of_tombstones_that_is_turned_round_is_told_of_every_sink() {
+    for file in [
+        "orders-postgres.json",
+        "orders-elasticsearch.json",
+        "examples/orders-elasticsearch-guarded.json",
+        "examples/orders-confluent-jdbc.json",
+        "examples/orders-aiven-jdbc.json",
+    ] {
+        let found = |negate: &str| {
+            let to = format!("\"transforms.live.negate\": \"{negate}\", \"transforms.live.predicate\"");
+            with(file, &[("\"transforms.live.predicate\"", &to)])
+        };
+        for negate in ["true", "TRUE", " True "] {
+            let found = found(negate);
+            let told = "error[silent-drop] transforms.live.negate: ";
+            assert!(found.len() == 1 && found[0].starts_with(told), "{file}, {negate}: {found:?}");
+        }
+        assert_eq!(found("False"), [""; 0], "{file}");
+    }
+}
+
+#[test]
 fn other_topics_than_ours_are_warned_about_only() {
     let changes = [
         ("\"topics\": \"order_placed,order_placed.postgres.retry\"", "\"topics\": \"invoices\""),
@@ -91,7 +123,8 @@ fn other_topics_than_ours_are_warned_about_only() {
         ("read_committed", "read_uncommitted"),
     ];
     let found = with("orders-postgres.json", &regex);
-    assert!(found.len() == 1 && found[0].starts_with("error[read-committed]"), "a pattern may match ours: {found:?}");
+    let rules: Vec<&str> = found.iter().filter_map(|told| told.split(' ').next()).collect();
+    assert_eq!(rules, ["error[unnamed-topic]", "error[read-committed]"], "a pattern may match ours");
 }
 
 #[test]

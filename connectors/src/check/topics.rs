@@ -2,7 +2,7 @@
 
 use schemas::contracts::{self, Topic};
 
-use super::{Subject, near, split};
+use super::{Subject, has_placeholder, near, split};
 use crate::files::{At, Connector};
 use crate::rules;
 
@@ -27,7 +27,10 @@ pub(super) fn check(subject: &mut Subject<'_>) {
             None => {
                 // How many it has is not known.
                 partitions = usize::MAX / 2;
-                if let Some(near) = near(topic, known.iter().map(|topic| topic.name.as_str())) {
+                if has_placeholder(topic) {
+                    let message = format!("`{topic}` names no topic");
+                    subject.tell(&rules::UNNAMED_TOPIC, At::Part("topics", topic), &message, "write the topic's name");
+                } else if let Some(near) = near(topic, known.iter().map(|topic| topic.name.as_str())) {
                     let message = format!("`{topic}` is not in topics.json; did you mean {near}?");
                     let fix = format!("write \"{near}\", or make the topic");
                     subject.tell(&rules::UNKNOWN_TOPIC, At::Part("topics", topic), &message, &fix);

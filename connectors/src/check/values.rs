@@ -28,13 +28,26 @@ pub(super) fn check(subject: &mut Subject<'_>, plugin: &'static Plugin) {
     isolation(subject);
     match (subject.setting("topics"), subject.setting("topics.regex")) {
         ("", "") => subject.required("topics", "it names what the sink reads"),
-        ("", _) | (_, "") => {}
+        (_, "") => {}
+        ("", _) => subject.tell(
+            &rules::UNNAMED_TOPIC,
+            At::Key("topics.regex"),
+            "names no topic",
+            "write \"topics\", with the name of each topic that is meant",
+        ),
         _ => subject.tell(
             &rules::CONFLICT,
             At::Key("topics.regex"),
             "is given together with `topics`",
-            "keep one of the two",
+            "take it out, and name in `topics` what it matches",
         ),
+    }
+}
+
+/// A setting that, where it is there, is `true` or `false`.
+pub(super) fn flag(subject: &mut Subject<'_>, key: &str) {
+    if subject.has(key) {
+        one(subject, key, Kind::Flag);
     }
 }
 
@@ -71,6 +84,11 @@ fn one_of(value: &str, words: &[&str]) -> bool {
 pub(super) fn tasks(subject: &mut Subject<'_>) {
     const MOST: usize = 1000;
     let tasks = subject.setting("tasks.max");
+    if has_placeholder(tasks) {
+        let message =
+            format!("`{tasks}` is no number, and `connectors apply` waits for as many tasks as the file says");
+        return subject.tell(&rules::BAD_VALUE, At::Value("tasks.max"), &message, "write the number");
+    }
     if !tasks.is_empty() && !tasks.parse::<usize>().is_ok_and(|n| (1..=MOST).contains(&n)) {
         let message = format!("`{tasks}` is not a number from 1 to {MOST}");
         subject.tell(&rules::BAD_VALUE, At::Value("tasks.max"), &message, "write \"1\" or more");

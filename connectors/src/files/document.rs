@@ -175,6 +175,9 @@ fn settings(text: &Text, pairs: Vec<Pair<'_>>, found: &mut Vec<Finding>) -> (Set
             Ok(value) => {
                 settings.insert(pair.key.clone(), value);
             }
+            Err(_) if pair.value == "null" => {
+                found.push(text.finding(&rules::NOT_TEXT, pair.value_at, &pair.key, "null is not text", "take it out"));
+            }
             // Not repeated where it may be a secret.
             Err(_) if crate::check::is_secret(&pair.key) || pair.value.starts_with(['{', '[']) => {
                 found.push(text.finding(

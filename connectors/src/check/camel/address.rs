@@ -69,6 +69,9 @@ const HTTP: &[&str] = &[
 /// Time limits that the http component takes from its settings only.
 const IGNORED: &[&str] = &["socketTimeout", "connectTimeout", "connectionRequestTimeout"];
 
+/// How the address of a known component begins.
+pub(super) const BEGINNINGS: [&str; 3] = ["elasticsearch:", "http://", "https://"];
+
 /// The field that is an order's version.
 const VERSION: &str = "received_offset";
 

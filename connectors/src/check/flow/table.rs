@@ -38,10 +38,10 @@ pub(crate) fn columns(sql: &str, table: &str) -> Option<Vec<Column>> {
         match &words[..] {
             ["create", "table", rest @ ..] | ["create", "unlogged", "table", rest @ ..] => {
                 let rest = rest.strip_prefix(&["if", "not", "exists"]).unwrap_or(rest);
-                if let [name, "(", body @ .., _] = rest
+                if let [name, "(", rest @ ..] = rest
                     && is_table(name, table)
                 {
-                    columns = Some(entries(body).into_iter().filter_map(column).collect());
+                    columns = Some(entries(inside(rest)).into_iter().filter_map(column).collect());
                 }
             }
             ["alter", "table", rest @ ..] => {
@@ -110,18 +110,34 @@ fn column(entry: &[&str]) -> Option<Column> {
     })
 }
 
+/// What stands before the parenthesis that closes the one before these words; what follows it, such as
+/// `with (fillfactor = 80)`, is no column.
+fn inside<'w, 'a>(words: &'w [&'a str]) -> &'w [&'a str] {
+    let mut depth = 1;
+    let end = words.iter().position(|word| {
+        depth += deeper(word);
+        depth == 0
+    });
+    words.get(..end.unwrap_or(words.len())).unwrap_or_default()
+}
+
 /// Parts between commas that are in no parentheses.
 fn entries<'w, 'a>(words: &'w [&'a str]) -> Vec<&'w [&'a str]> {
-    let mut depth = 0_i32;
+    let mut depth = 0;
     let parts = words.split(|word| {
-        depth += match *word {
-            "(" => 1,
-            ")" => -1,
-            _ => 0,
-        };
+        depth += deeper(word);
         *word == "," && depth == 0
     });
     parts.collect()
+}
+
+/// How much deeper in parentheses a word leads.
+fn deeper(word: &str) -> i32 {
+    match word {
+        "(" => 1,
+        ")" => -1,
+        _ => 0,
+    }
 }
 
 /// Statements, without comments; texts and bodies of functions become empty.

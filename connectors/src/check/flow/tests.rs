@@ -77,6 +77,66 @@ fn a_field_that_the_table_lacks_or_cannot_hold_is_named() {
 }
 
 #[test]
+fn what_follows_the_columns_of_a_table_is_none() {
+    for more in ["with (fillfactor = 80)", "partition by range (created_at)", "using heap"] {
+        let found = |columns: &str| with_table("  transformed_by     text\n)", &format!("{columns}) {more}"));
+        assert_eq!(found("  transformed_by text\n"), Vec::<String>::new(), "{more}");
+        let found = found("  transformed_by text, gift boolean not null\n");
+        assert!(found.len() == 1 && found[0].contains(" gift: "), "{more}: {found:#?}");
+    }
+}
+
+/// What is told of a sink that writes only some fields by a list of its own, beside the shipped table.
+fn with_list(file: &str, key: &str, names: &str) -> Vec<String> {
+    let text = |of: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(of)).unwrap();
+    // Items are left out by the list, not by transforms.
+    let (from, to) = ("live,by,pick,name\"", format!("live,by\", \"{key}\": \"{names}\""));
+    let sink = text(file);
+    assert!(sink.contains(from), "{file}");
+    let (sink, table) = (sink.replace(from, &to), text("stores/order_placed.sql"));
+    let found = findings(&Folder::of(&[("sink.json", &sink), ("stores/order_placed.sql", &table)]));
+    found.iter().map(|found| format!("{} | {}", found.told(), found.fix)).collect()
+}
+
+#[test]
+fn a_sinks_own_list_of_fields_decides_what_reaches_the_table() {
+    const CONFLUENT: (&str, &str) = ("examples/orders-confluent-jdbc.json", "fields.whitelist");
+    const AIVEN: (&str, &str) = ("examples/orders-aiven-jdbc.json", "fields.whitelist");
+    const INCLUDE: (&str, &str) = ("orders-postgres.json", "field.include.list");
+    const EXCLUDE: (&str, &str) = ("orders-postgres.json", "field.exclude.list");
+    // The key is written whatever a list says; the columns of all others may be null or have a default.
+    let least = "amount, customer, created_at, received_at";
+    let of_topic = "order_placed:amount,order_placed : customer,created_at,received_at";
+    for ((file, key), names) in [
+        (CONFLUENT, least),
+        (AIVEN, least),
+        (INCLUDE, least),
+        (INCLUDE, of_topic),
+        (EXCLUDE, "items,order_placed:items_json"),
+        (EXCLUDE, "order_id,items,items_json"),
+        (INCLUDE, "${env:FIELDS}"),
+    ] {
+        assert_eq!(with_list(file, key, names), Vec::<String>::new(), "{key} {names}");
+    }
+    for ((file, key), names, words) in [
+        (CONFLUENT, "customer,created_at,received_at", "fields.whitelist leaves this field of order_placed out"),
+        (CONFLUENT, "customer,created_at,received_at", "| add amount to fields.whitelist of orders-confluent-jdbc, "),
+        (AIVEN, "customer,created_at,received_at", "| add amount to fields.whitelist of orders-aiven-jdbc, "),
+        // These take no names with a topic.
+        (CONFLUENT, "order_placed:amount,customer,created_at,received_at", "| add amount to fields.whitelist"),
+        (INCLUDE, "orders.received:amount,customer,created_at,received_at", "| add amount to field.include.list"),
+        (EXCLUDE, "amount,items,items_json", "| take amount out of field.exclude.list of orders-postgres, "),
+        (EXCLUDE, "items,orders.received:items_json", "items_json: order_placed has this field (JSON text)"),
+        (CONFLUENT, "amount,customer,created_at,received_at,items", "items: order_placed has this field"),
+    ] {
+        let found = with_list(file, key, names);
+        assert!(found.len() == 1 && found[0].contains(words), "{key} {names}: {found:#?} lacks {words:?}");
+    }
+    // What columns are called is not known then.
+    assert_eq!(with_list("orders-postgres.json", "column.naming.prefix", "o_"), Vec::<String>::new());
+}
+
+#[test]
 fn a_field_that_the_mapping_lacks_or_cannot_take_is_named() {
     for (from, to, words) in [
         (

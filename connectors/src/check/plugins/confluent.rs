@@ -15,6 +15,8 @@ pub(super) static JDBC: Plugin = Plugin {
         key_mode: "pk.mode",
         key_fields: "pk.fields",
         table: &["table.name.format"],
+        include: "fields.whitelist",
+        exclude: "",
         dots_become_underscores: false,
         retries: ("max.retries", 10),
         pause: ("retry.backoff.ms", 3000),

@@ -19,6 +19,8 @@ pub(super) static JDBC: Plugin = Plugin {
         key_mode: "primary.key.mode",
         key_fields: "primary.key.fields",
         table: &["collection.name.format", "table.name.format"],
+        include: "field.include.list",
+        exclude: "field.exclude.list",
         dots_become_underscores: true,
         retries: ("flush.max.retries", 5),
         pause: ("flush.retry.delay.ms", 1000),

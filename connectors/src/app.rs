@@ -189,7 +189,8 @@ pub async fn serve(servers: &Servers, options: &Serve) -> anyhow::Result<()> {
     let limit = options.poison_per_minute;
     let trials = Trials::new(isolator, limit, board.clone(), Arc::clone(&metrics), tasks.clone());
     // They only tell: should one of them break, the healing goes on.
-    tasks.spawn(letters::watch(kafka.clone(), Arc::clone(&metrics), letters::EVERY, tasks.clone()));
+    let (transforms, numbers) = (transforms(servers)?, Arc::clone(&metrics));
+    tasks.spawn(letters::watch(kafka.clone(), transforms, numbers, letters::EVERY, tasks.clone()));
     if 0 < options.parity_every {
         let stores = Stores { postgres: probes.postgres.clone(), elastic: probes.elastic.clone() };
         let (registry, metrics) = (probes.registry.clone(), Arc::clone(&metrics));

@@ -20,17 +20,24 @@ pub use self::rehearse::{Extent, Rehearse};
 pub use self::search::{Bound, Command, DeadLetters, Discard, List, Replay, Show, Some, Trace, Which};
 pub use self::verify::Verify;
 
-/// Addresses of the servers. Secrets come by the environment, so that no process list shows them.
+/// Addresses of the servers. Secrets come by the environment, so that no process list shows them; an address may hold one
+/// as well, so that no help shows the environment's.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Servers {
     /// Kafka Connect's REST API
-    #[arg(long, env = "CONNECT_URL", default_value = "http://127.0.0.1:8083", global = true)]
+    #[arg(long, env = "CONNECT_URL", hide_env_values = true, default_value = "http://127.0.0.1:8083", global = true)]
     pub connect: String,
     /// How Kafka Connect is reached
     #[command(flatten)]
     pub connect_access: access::Connect,
     /// The REST API of `transforms`
-    #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084", global = true)]
+    #[arg(
+        long,
+        env = "TRANSFORMS_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8084",
+        global = true
+    )]
     pub transforms: String,
     /// The token that `transforms` asks for where it is not on loopback
     #[arg(long, env = "TRANSFORMS_TOKEN", hide_env_values = true, default_value = "", global = true)]
@@ -39,10 +46,22 @@ pub struct Servers {
     #[command(flatten)]
     pub kafka: kafka::Args,
     /// The schema registry's Confluent API
-    #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7", global = true)]
+    #[arg(
+        long,
+        env = "SCHEMA_REGISTRY_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8085/apis/ccompat/v7",
+        global = true
+    )]
     pub registry: String,
     /// Elasticsearch
-    #[arg(long, env = "ELASTICSEARCH_URL", default_value = "http://127.0.0.1:9200", global = true)]
+    #[arg(
+        long,
+        env = "ELASTICSEARCH_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:9200",
+        global = true
+    )]
     pub elasticsearch: String,
     /// How Elasticsearch is reached
     #[command(flatten)]
@@ -167,7 +186,7 @@ pub struct Status {
     #[arg(long, conflicts_with = "output-format")]
     pub json: bool,
     /// Where `connectors serve` answers, for what it is healing
-    #[arg(long, env = "CONNECTORS_URL", default_value = "http://127.0.0.1:8086")]
+    #[arg(long, env = "CONNECTORS_URL", hide_env_values = true, default_value = "http://127.0.0.1:8086")]
     pub supervisor: String,
 }
 
@@ -184,7 +203,7 @@ pub struct Watch {
     #[arg(id = "output-format", long = "format", value_enum, default_value_t)]
     pub format: search::Format,
     /// Where `connectors serve` answers, for what it is healing
-    #[arg(long, env = "CONNECTORS_URL", default_value = "http://127.0.0.1:8086")]
+    #[arg(long, env = "CONNECTORS_URL", hide_env_values = true, default_value = "http://127.0.0.1:8086")]
     pub supervisor: String,
 }
 

@@ -2,6 +2,7 @@
 //! Knows requests and answers; what to do about a failed task is decided in [`crate::serve`].
 
 mod cause;
+pub mod ends;
 mod status;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ pub use status::{FAILED, Part, RUNNING, Running, Status};
 /// A connector's configuration, with `${env:…}` as it was written.
 pub type Settings = BTreeMap<String, String>;
 
-/// The topics that these settings name.
+/// The topics that these settings name; none where they name a pattern instead (`topics.regex`).
 #[must_use]
 pub fn topics(settings: &Settings) -> Vec<String> {
     let topics = settings.get("topics").map_or("", String::as_str);
@@ -50,8 +51,18 @@ pub struct Listed {
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Info {
     /// The configuration, unresolved.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
     pub config: Settings,
+}
+
+/// A connector's configuration as an answer.
+#[derive(Deserialize)]
+struct Given(#[serde(deserialize_with = "given")] Settings);
+
+/// Settings that are not null. Whoever PUTs a null means that the setting is not there, and Connect keeps it all the same.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Settings, D::Error> {
+    let all = Option::<BTreeMap<String, Option<String>>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
 }
 
 /// Why a request failed.
@@ -159,7 +170,9 @@ impl Connect {
     /// # Errors
     /// [`ConnectError`].
     pub async fn settings(&self, name: &str) -> Result<Option<Settings>, ConnectError> {
-        absent(self.json(Method::GET, &format!("/connectors/{name}/config"), Body::Empty).await)
+        let path = format!("/connectors/{name}/config");
+        let found: Option<Given> = absent(self.json(Method::GET, &path, Body::Empty).await)?;
+        Ok(found.map(|Given(settings)| settings))
     }
 
     /// The id of the version that a pipeline is to run (`transforms` only).
@@ -218,7 +231,7 @@ impl Connect {
     pub async fn task_settings(&self, name: &str) -> Result<Vec<Settings>, ConnectError> {
         #[derive(Deserialize)]
         struct Task {
-            #[serde(default)]
+            #[serde(default, deserialize_with = "given")]
             config: Settings,
         }
         let tasks: Vec<Task> = self.json(Method::GET, &format!("/connectors/{name}/tasks"), Body::Empty).await?;

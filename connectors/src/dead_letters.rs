@@ -1,5 +1,6 @@
-//! `connectors dead-letters list | show | replay | discard`, for all three dead-letter topics. Nothing in them is ever
-//! changed or deleted; what was done with a letter stands in a topic of its own ([`marks`]).
+//! `connectors dead-letters list | show | replay | discard`, for the three dead-letter topics of the house and those that
+//! pipelines name. Nothing in them is ever changed or deleted; what was done with a letter stands in a topic of its own
+//! ([`marks`]).
 //!
 //! [`select`] reads letters, [`letter`] takes one apart, [`guard`] knows later POSTs, [`replay`] sends; [`count`] is for
 //! `status`.
@@ -170,7 +171,8 @@ pub async fn deal(sources: &Sources, order: Order, deed: Deed, out: fn(&Line)) -
         match &deed {
             Deed::Replay(rules) => {
                 let guard = Guard::new(&sources.kafka)?;
-                let mut replay = Replay { sources: &sources, rules, decoder: &decoder, guard, runtime };
+                let (sources, decoder, pipelines) = (&sources, &decoder, &order.filter.pipelines);
+                let mut replay = Replay { sources, rules, decoder, guard, runtime, pipelines };
                 replay.guard.search(&replay.wanted(&letters), order.reach.bounds())?;
                 for letter in &letters {
                     let line = match senders.get(&letter.at.topic) {

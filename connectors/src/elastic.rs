@@ -2,8 +2,8 @@
 //! `verify` asks is in [`orders`].
 
 mod orders;
-
 pub mod scratch;
+pub(crate) mod shape;
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::apply::Change;
 use crate::files::Index;
 use crate::http::{Access, Answer, Body, Http, HttpError};
 use crate::retry::Transient;
+use shape::holds;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -57,6 +58,14 @@ pub enum ElasticError {
         /// Its words.
         reason: String,
     },
+    /// It shows the rest of what was asked for.
+    #[error("Elasticsearch does not show document {id}: {reason}")]
+    Unread {
+        /// The document.
+        id: String,
+        /// Its words.
+        reason: String,
+    },
     /// The answer is not Elasticsearch's.
     #[error("the answer is not Elasticsearch's; is something else listening there?")]
     Unreadable(#[source] serde_json::Error),
@@ -66,7 +75,7 @@ impl Transient for ElasticError {
     fn is_transient(&self) -> bool {
         match self {
             Self::Http(err) => err.is_transient(),
-            Self::Busy { .. } | Self::Blocked(_) => true,
+            Self::Busy { .. } | Self::Blocked(_) | Self::Unread { .. } => true,
             Self::Exists(_) | Self::Refused { .. } | Self::Unreadable(_) => false,
         }
     }
@@ -217,46 +226,15 @@ fn refusal(answer: &Answer) -> ElasticError {
     }
 }
 
-/// Whether all of `wanted` stands in `there`, at every depth. More in `there` is fine.
-fn holds(there: &Value, wanted: &Value) -> bool {
-    match (there, wanted) {
-        (Value::Object(there), Value::Object(wanted)) => {
-            wanted.iter().all(|(key, value)| there.get(key).is_some_and(|there| holds(there, value)))
-        }
-        (there, wanted) => text(there) == text(wanted),
-    }
-}
-
 /// The settings of `wanted` that are otherwise in `there`.
 fn differing(there: &Value, wanted: &Value) -> Map<String, Value> {
     let wanted = wanted.as_object().cloned().unwrap_or_default();
     wanted.into_iter().filter(|(key, value)| !there.get(key).is_some_and(|there| holds(there, value))).collect()
 }
 
-/// Elasticsearch gives numbers and booleans of settings back as text.
-pub(crate) fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn more_than_wanted_is_as_wanted_and_less_is_not() {
-        let there = json!({"dynamic": "strict", "properties": {"a": {"type": "keyword"}, "b": {"type": "nested", "properties": {"c": {"type": "long"}}}}});
-        let cases = [
-            (json!({"properties": {"a": {"type": "keyword"}}}), true),
-            (json!({"dynamic": "strict"}), true),
-            (json!({"properties": {"b": {"properties": {"c": {"type": "long"}}}}}), true),
-            (json!({"properties": {"b": {"properties": {"d": {"type": "long"}}}}}), false),
-            (json!({"properties": {"a": {"type": "double"}}}), false),
-            (json!({"dynamic": "true"}), false),
-        ];
-        for (wanted, holds_it) in cases {
-            assert_eq!(holds(&there, &wanted), holds_it, "{wanted}");
-        }
-    }
 
     #[test]
     fn a_block_that_stops_writes_is_found_on_the_index_and_on_the_cluster() {

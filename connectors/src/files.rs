@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::check;
 use crate::connect::Settings;
 use crate::contracts::{self, Contracts};
+use crate::elastic::shape::nested;
 use crate::finding::{Finding, Place, Severity};
 use crate::names::PIPELINE_CLASS;
 use crate::rules;
@@ -75,7 +76,7 @@ pub struct Table {
 pub struct Index {
     /// The index's name: the file's, without `.index.json`.
     pub name: String,
-    /// `settings` and `mappings`, as Elasticsearch takes them.
+    /// `settings` and `mappings`, as Elasticsearch gives them back: settings below `index`.
     pub body: Value,
 }
 
@@ -231,7 +232,7 @@ impl Folder {
             match serde_json::from_str::<Value>(&text.text) {
                 Ok(body) => {
                     self.doubled(&text, &text.text, 0);
-                    self.indexes.push((Index { name: index.to_owned(), body }, text));
+                    self.indexes.push((Index { name: index.to_owned(), body: nested(body) }, text));
                 }
                 Err(error) => self.found.push(document::syntax(&text, &error)),
             }

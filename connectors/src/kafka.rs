@@ -135,6 +135,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(ask).await.map_err(|_| KafkaError::Cut)?
 }
 
+/// Lets a client go beside everything else: its end waits for its threads, and for what is under way where a call was
+/// given up. Nobody waits for that but `main`, for a few seconds when all is done.
+pub(crate) fn let_go<T: Send + 'static>(client: T) {
+    drop(tokio::task::spawn_blocking(move || drop(client)));
+}
+
 /// A broker that starts, moves a leader or loads a coordinator.
 fn is_transient(code: Code) -> bool {
     matches!(

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use connectors::app::{self, evolve, plan, rehearsal, search, verify};
 use connectors::config::{
     Apply, Compare, DeadLetters, Evolve, Lint, Plan, Prune, Rehearse, Serve, Servers, Status, Trace, Verify, Watch,
@@ -56,7 +56,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(told) => return ExitCode::from(not_begun(&told)),
+    };
     match start(args) {
         Ok(code) => code,
         Err(err) => {
@@ -64,6 +67,24 @@ fn main() -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// Help and the version are what was asked for. What is not understood is an error as any other: 2 is what commands answer
+/// that have found something. `lint` has no other 2, and is documented so.
+fn not_begun(told: &clap::Error) -> u8 {
+    // A reader that has seen enough, as `head` does, is no failure.
+    let _ = told.print();
+    match told.use_stderr() {
+        false => 0,
+        true if named().as_deref() == Some("lint") => 2,
+        true => 1,
+    }
+}
+
+/// The command that was called, whatever is wrong with the rest.
+fn named() -> Option<String> {
+    let read = Args::command().ignore_errors(true).try_get_matches();
+    read.ok()?.subcommand_name().map(str::to_owned)
 }
 
 fn start(args: Args) -> anyhow::Result<ExitCode> {

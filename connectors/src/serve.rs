@@ -269,15 +269,16 @@ fn unhealthy(status: &Status) -> i64 {
     i64::try_from(parts).unwrap_or(i64::MAX)
 }
 
+/// Why the first failed part failed, for a log. `connectors status` quotes what this leaves out.
+fn why(status: &Status) -> String {
+    let failed = status.parts().find(|part| part.state == FAILED);
+    failed.map(|part| isolate::reason::logged(part.trace.as_deref().unwrap_or_default())).unwrap_or_default()
+}
+
 /// Said once at each change, not at each look.
 fn report(name: &str, before: Option<State>, state: State, status: &Status, waits: &[String]) {
     match state {
-        State::Failed => warn!(
-            connector = name,
-            tasks.failed = status.failed(),
-            error = status.failure().unwrap_or_default(),
-            "failed"
-        ),
+        State::Failed => warn!(connector = name, tasks.failed = status.failed(), error = why(status), "failed"),
         State::Stuck => warn!(connector = name, waits = waits.join(", "), "runs but does not move"),
         State::Running if before.is_some_and(|before| before != State::Held) => info!(connector = name, "runs again"),
         State::Held => info!(connector = name, state = status.connector.state, "held by an operator, left alone"),

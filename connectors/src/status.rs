@@ -99,7 +99,7 @@ pub struct Row {
     pub running: usize,
     /// Its tasks.
     pub tasks: Vec<Task>,
-    /// Records that wait, as far as is known.
+    /// Records that wait; null where that is not known, as of a sink whose topics are a pattern.
     pub lag: Option<i64>,
     /// Records a second of all partitions together; null as [`Partition::rate`] is.
     pub rate: Option<f64>,
@@ -179,13 +179,24 @@ pub async fn gather_with(sources: &Sources, memory: &mut Memory) -> Report {
 
 async fn gather_within(sources: &Sources, memory: &mut Memory, patience: Duration) -> Report {
     let Memory { readers, letters } = memory;
-    let (mut report, ()) = tokio::join!(look(sources, readers), letters.look(&sources.kafka, patience));
+    let answers = ask(sources).await;
+    letters.hear(&answers.pipelines);
+    let look = look(&sources.kafka, answers, readers);
+    let (mut report, ()) = tokio::join!(look, letters.look(&sources.kafka, patience));
     report.dead_letters = letters.told();
     report
 }
 
-/// All but the dead letters.
-async fn look(sources: &Sources, readers: &mut Readers) -> Report {
+/// What everyone but Kafka answered.
+struct Answers {
+    sinks: Result<Found, String>,
+    pipelines: Result<Found, String>,
+    healing: Value,
+    workers: Told,
+    processes: Told,
+}
+
+async fn ask(sources: &Sources) -> Answers {
     let (sinks, pipelines, healing, workers, processes) = tokio::join!(
         limited("Kafka Connect", sinks(&sources.connect)),
         limited("transforms", pipelines(&sources.transforms)),
@@ -193,6 +204,12 @@ async fn look(sources: &Sources, readers: &mut Readers) -> Report {
         versions::of_connect(&sources.connect_rest),
         versions::of_transforms(&sources.transforms_rest),
     );
+    Answers { sinks, pipelines, healing, workers, processes }
+}
+
+/// All but the dead letters.
+async fn look(kafka: &Brokers, answers: Answers, readers: &mut Readers) -> Report {
+    let Answers { sinks, pipelines, healing, workers, processes } = answers;
     let versions = Versions { connect: workers.server(), transforms: processes.server() };
     let mut report = Report { versions, ..Report::default() };
     let mut asked: Vec<Asked> = Vec::new();
@@ -202,7 +219,7 @@ async fn look(sources: &Sources, readers: &mut Readers) -> Report {
             Err(reason) => report.unreachable.push(reason),
         }
     }
-    let kafka = positions::ask(&sources.kafka, &asked, std::mem::take(readers)).await;
+    let kafka = positions::ask(kafka, &asked, std::mem::take(readers)).await;
     (report.healers, report.healers_unknown, *readers) = (kafka.healers, kafka.healers_unknown, kafka.readers);
     report.unreachable.extend(kafka.reasons);
     let lags = kafka.lags;

@@ -5,11 +5,11 @@ use std::io::Write as _;
 use crate::config::search::Format;
 use crate::config::{self, Command, Discard, Replay, Servers, Which};
 use crate::dead_letters::replay::{Line, Outcome, Rules};
-use crate::dead_letters::select::Filter;
+use crate::dead_letters::select::{Filter, of_pipelines};
 use crate::dead_letters::{self, Deed, Order, Reach, Report, Sources};
 use crate::decode::plain;
 use crate::postgres::Postgres;
-use crate::trace;
+use crate::{status, trace};
 
 /// What is left to do, or to look into.
 const LEFT: u8 = 2;
@@ -52,7 +52,8 @@ pub async fn dead_letters(servers: &Servers, options: &config::DeadLetters) -> a
     };
     match &options.command {
         Command::List(list) => {
-            let listing = dead_letters::list(&sources, filter(&list.which, &[]), reach(&list.which.bound)).await?;
+            let filter = Filter { pipelines: pipelines(servers).await?, ..filter(&list.which, &[]) };
+            let listing = dead_letters::list(&sources, filter, reach(&list.which.bound)).await?;
             print(list.which.format, &listing, dead_letters::list::text)?;
             Ok(0)
         }
@@ -63,17 +64,29 @@ pub async fn dead_letters(servers: &Servers, options: &config::DeadLetters) -> a
         }
         Command::Replay(Replay { some, rate, max_replays }) => {
             let rules = Rules { max_replays: *max_replays, rate: *rate, by: some.by.clone() };
-            deal(&sources, some, Deed::Replay(rules)).await
+            deal(&sources, some, pipelines(servers).await?, Deed::Replay(rules)).await
         }
         Command::Discard(Discard { some, because }) => {
-            deal(&sources, some, Deed::Discard { because: because.clone(), by: some.by.clone() }).await
+            let deed = Deed::Discard { because: because.clone(), by: some.by.clone() };
+            deal(&sources, some, pipelines(servers).await?, deed).await
         }
     }
 }
 
-async fn deal(sources: &Sources, some: &config::Some, deed: Deed) -> anyhow::Result<u8> {
+/// Topics that only pipelines name. Where `transforms` does not answer, those of the house are dealt with all the same.
+async fn pipelines(servers: &Servers) -> anyhow::Result<Vec<String>> {
+    match status::limited("transforms", status::pipelines(&super::transforms(servers)?)).await {
+        Ok(found) => Ok(of_pipelines(found.iter().map(|(_, settings)| settings))),
+        Err(reason) => {
+            eprintln!("connectors: cannot ask {reason}; topics of pipelines are left out but those given by --topic");
+            Ok(Vec::new())
+        }
+    }
+}
+
+async fn deal(sources: &Sources, some: &config::Some, pipelines: Vec<String>, deed: Deed) -> anyhow::Result<u8> {
     let order = Order {
-        filter: filter(&some.which, &some.letters),
+        filter: Filter { pipelines, ..filter(&some.which, &some.letters) },
         limit: usize::try_from(some.limit)?,
         reach: reach(&some.which.bound),
         yes: some.yes,
@@ -121,6 +134,7 @@ fn summary(report: &Report) -> String {
 fn filter(which: &Which, letters: &[crate::kafka::record::Address]) -> Filter {
     Filter {
         topics: which.topics.clone(),
+        pipelines: Vec::new(),
         letters: letters.to_vec(),
         reason: which.reason.clone(),
         stage: which.stage.clone(),

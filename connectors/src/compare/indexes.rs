@@ -1,13 +1,11 @@
 //! Indexes: mapping and settings, leaf by leaf. Elasticsearch takes new fields and refuses another type for one that is
 //! there; that is known here, so that a plan says it before anything is tried.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::{Deadline, Difference, Place, Refusal, Thing, told};
 use crate::apply::Target;
-use crate::elastic;
+use crate::elastic::shape::{self, is_as, leaves};
 use crate::files::Index;
 use crate::retry;
 
@@ -49,16 +47,13 @@ fn thing(index: &Index, there: Option<&Value>) -> Thing {
     let says = leaves(&index.body);
     let Some(there) = there else {
         thing.place = Place::File;
-        thing.differences = says.into_iter().map(|(key, value)| Difference::new(&key, None, Some(value))).collect();
+        thing.differences = says.iter().map(|(key, value)| Difference::new(key, None, shown(value))).collect();
         return thing;
     };
     let has = leaves(there);
-    for (key, value) in &says {
+    for (key, value) in says.iter().filter(|(key, value)| !is_as(&has, key, value)) {
         let before = has.get(key);
-        if before == Some(value) {
-            continue;
-        }
-        let difference = Difference::new(key, before.cloned(), Some(value.clone()));
+        let difference = Difference::new(key, before.and_then(|before| shown(before)), shown(value));
         if is_fixed(key, before.is_some()) {
             thing.refused.push(Refusal::new(key, WAY_OUT));
             thing.differences.push(difference.left());
@@ -66,8 +61,9 @@ fn thing(index: &Index, there: Option<&Value>) -> Thing {
             thing.differences.push(difference);
         }
     }
-    for (key, value) in has.iter().filter(|(key, _)| !says.contains_key(*key) && is_a_users(key)) {
-        thing.differences.push(Difference::new(key, Some(value.clone()), None).left());
+    let is_more = |key: &str, value: &Value| !says.contains_key(key) && is_a_users(key) && !is_object(key, value);
+    for (key, value) in has.iter().filter(|(key, value)| is_more(key, value)) {
+        thing.differences.push(Difference::new(key, shown(value), None).left());
     }
     thing
 }
@@ -82,24 +78,13 @@ fn is_a_users(key: &str) -> bool {
     (key.starts_with("mappings.") || key.starts_with("settings.")) && !MADE.iter().any(|made| key.starts_with(made))
 }
 
-/// Each value of mapping and settings by its path. That a field is an object Elasticsearch does not say.
-fn leaves(document: &Value) -> BTreeMap<String, String> {
-    fn walk(value: &Value, path: &str, found: &mut BTreeMap<String, String>) {
-        match value {
-            Value::Object(parts) => {
-                for (key, part) in parts {
-                    walk(part, &if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, found);
-                }
-            }
-            Value::String(kind) if kind == "object" && path.ends_with(".type") => {}
-            leaf => {
-                found.insert(path.to_owned(), elastic::text(leaf));
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    walk(document, "", &mut found);
-    found
+fn shown(value: &Value) -> Option<String> {
+    Some(shape::text(value))
+}
+
+/// That a field is an object need not be said.
+fn is_object(key: &str, value: &Value) -> bool {
+    key.ends_with(".type") && value == "object"
 }
 
 #[cfg(test)]
@@ -138,6 +123,30 @@ mod tests {
         let found = thing(&file, Some(&by_hand));
         assert_eq!(keys(&found, false), ["mappings.properties.b.type", "settings.index.blocks.write"]);
         assert!(!found.changes() && found.refused.is_empty());
+    }
+
+    #[test]
+    fn what_elasticsearch_leaves_out_or_writes_otherwise_is_no_difference() {
+        let file = index(json!({
+            "settings": {"index": {"number_of_replicas": 1}},
+            "mappings": {"properties": {
+                "a": {"type": "keyword", "index": true, "store": false},
+                "n": {"type": "scaled_float", "scaling_factor": 100},
+                "o": {"type": "object", "properties": {"b": {"type": "long", "doc_values": true}}},
+            }},
+        }));
+        let mut there = json!({
+            "settings": {"index": {"number_of_replicas": "1"}},
+            "mappings": {"properties": {
+                "a": {"type": "keyword"}, "n": {"type": "scaled_float", "scaling_factor": 100.0},
+                "o": {"properties": {"b": {"type": "long"}}}, "e": {"type": "object"},
+            }},
+        });
+        let found = thing(&file, Some(&there));
+        assert!(found.differences.is_empty() && found.refused.is_empty(), "{found:?}");
+        there["mappings"]["properties"]["a"]["index"] = json!(false);
+        let refused = thing(&file, Some(&there)).refused;
+        assert_eq!(refused.iter().map(|one| one.key.as_str()).collect::<Vec<_>>(), ["mappings.properties.a.index"]);
     }
 
     #[test]

@@ -33,8 +33,8 @@ pub struct Bound {
 
 /// What `connectors trace` is told.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Exit codes: 0 it is stored, dropped on purpose or replaced in every store; 1 it could not be \
-                        traced; 2 anything else, such as waiting or a dead letter.")]
+#[command(after_help = "Exit codes: 0 in every store it is stored or replaced, or a module dropped it or sent it to \
+                        another output; 1 it could not be traced; 2 anything else, such as waiting or a dead letter.")]
 pub struct Trace {
     /// An order's id, or TOPIC/PARTITION/OFFSET of any record of it, such as the receipt's
     #[arg(value_name = "ORDER_ID|TOPIC/PARTITION/OFFSET")]
@@ -49,7 +49,7 @@ pub struct Trace {
     #[arg(id = "output-format", long = "format", value_enum, default_value_t)]
     pub format: Format,
     /// Where `connectors serve` answers, for what it is healing
-    #[arg(long, env = "CONNECTORS_URL", default_value = "http://127.0.0.1:8086")]
+    #[arg(long, env = "CONNECTORS_URL", hide_env_values = true, default_value = "http://127.0.0.1:8086")]
     pub supervisor: String,
 }
 

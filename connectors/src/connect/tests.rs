@@ -57,6 +57,36 @@ fn running_means_the_connector_and_each_of_its_tasks() {
 }
 
 #[test]
+fn a_setting_that_is_null_is_one_that_is_not_there() {
+    let all =
+        r#"{"odd": {"info": {"config": {"topics": "t", "transforms": null}}}, "bare": {"info": {"config": null}}}"#;
+    let all: BTreeMap<String, Listed> = serde_json::from_str(all).unwrap();
+    let expected = Settings::from([("topics".to_owned(), "t".to_owned())]);
+    assert_eq!((&all["odd"].info.config, &all["bare"].info.config), (&expected, &Settings::new()));
+    let Given(settings) = serde_json::from_str(r#"{"topics": "t", "transforms": null}"#).unwrap();
+    assert_eq!(settings, expected);
+}
+
+#[test]
+fn the_topics_of_a_pipelines_other_ends_are_those_that_its_settings_name() {
+    let settings = |pairs: &[(&str, &str)]| -> Settings {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let none = settings(&[("errors.deadletterqueue.topic.name", " "), ("outputs", "a"), ("outputs.b.topic", "x")]);
+    assert_eq!((ends::letters(&none), ends::dropped(&none), ends::outputs(&none)), (None, None, vec![]));
+    let all = settings(&[
+        ("errors.deadletterqueue.topic.name", " bad"),
+        ("dropped.topic.name", "gone"),
+        ("outputs", "a, b"),
+        ("outputs.a.topic", "x"),
+        ("outputs.b.topic", "y"),
+    ]);
+    let outputs = ["x", "y"].map(str::to_owned).to_vec();
+    let (letters, dropped) = (Some("bad".to_owned()), Some("gone".to_owned()));
+    assert_eq!((ends::letters(&all), ends::dropped(&all), ends::outputs(&all)), (letters, dropped, outputs));
+}
+
+#[test]
 fn the_faults_of_a_validation_name_their_keys() {
     let verdict = serde_json::json!({"error_count": 1, "configs": [
         {"value": {"name": "topics", "errors": []}},

@@ -83,6 +83,8 @@ pub(super) struct Replay<'a> {
     pub(super) decoder: &'a Decoder,
     pub(super) guard: Guard,
     pub(super) runtime: Handle,
+    /// Topics that only pipelines name for their dead letters.
+    pub(super) pipelines: &'a [String],
 }
 
 impl Replay<'_> {
@@ -205,12 +207,15 @@ impl Replay<'_> {
 
     fn route(&self, letter: &Letter) -> Result<Route, String> {
         let key = letter.record.key.clone().ok_or("it has no key, so nobody knows which order it is")?;
-        let (topic, lane, version) = if letter.at.topic == topics::ORDERS_DEAD_LETTER {
+        let of_pipeline = letter.at.topic == topics::ORDERS_DEAD_LETTER || self.pipelines.contains(&letter.at.topic);
+        let (topic, lane, version) = if of_pipeline {
             let (partition, offset) = letter.received();
             (letter.of.topic.clone(), (letter.of.topic.clone(), partition), offset)
         } else {
             let stage = STAGES.iter().find(|stage| stage.letters == letter.at.topic);
-            let stage = stage.ok_or_else(|| format!("{} is no dead-letter topic of this house", letter.at.topic))?;
+            let stage = stage.ok_or_else(|| {
+                format!("{} is no dead-letter topic of this house or of a pipeline that runs", letter.at.topic)
+            })?;
             let fields = self.decoder.fields(letter.record.value.as_deref());
             let fields = fields.map_err(|why| format!("its value cannot be read, by the sink neither: {why}"))?;
             let (partition, offset) =
@@ -256,7 +261,7 @@ pub(super) fn dealt_with(letter: &Letter, mark: &Mark) -> Line {
 
 /// The name under which a run sends, by which a later one shuts it out.
 pub(super) fn sender_name(letters: &str) -> String {
-    format!("connectors-replay-{letters}")
+    schemas::dealt::sender(letters)
 }
 
 /// The key of a letter's mark.

@@ -8,16 +8,27 @@ use schemas::names::topics;
 
 use super::letter::Letter;
 use super::marks::{self, Mark, Marks};
+use crate::connect::{Settings, ends};
 use crate::kafka::KafkaError;
 use crate::kafka::record::{Address, Record};
 use crate::kafka::scan::Scanner;
 use crate::names::STAGES;
 
-/// All dead-letter topics.
+/// All dead-letter topics: the house's, and those that [`of_pipelines`] found.
 #[must_use]
-pub fn all_topics() -> Vec<String> {
+pub fn all_topics(pipelines: &[String]) -> Vec<String> {
     let sinks = STAGES.iter().map(|stage| stage.letters.to_owned());
-    std::iter::once(topics::ORDERS_DEAD_LETTER.to_owned()).chain(sinks).collect()
+    let house = std::iter::once(topics::ORDERS_DEAD_LETTER.to_owned()).chain(sinks);
+    house.chain(pipelines.iter().cloned()).collect()
+}
+
+/// The topics beside the house's that pipelines with these settings name for their dead letters.
+pub fn of_pipelines<'a>(all: impl Iterator<Item = &'a Settings>) -> Vec<String> {
+    let house = all_topics(&[]);
+    let mut own: Vec<String> = all.filter_map(ends::letters).filter(|topic| !house.contains(topic)).collect();
+    own.sort();
+    own.dedup();
+    own
 }
 
 /// Which letters are meant; what is not given means all.
@@ -25,6 +36,8 @@ pub fn all_topics() -> Vec<String> {
 pub struct Filter {
     /// Only of these topics.
     pub topics: Vec<String>,
+    /// Topics that only pipelines name for their dead letters. They are read as the house's are.
+    pub pipelines: Vec<String>,
     /// Only these.
     pub letters: Vec<Address>,
     /// Only those with this text in class or message, whatever its case.
@@ -64,11 +77,17 @@ impl Filter {
         let mut wanted: Vec<String> = match (&self.topics, &self.letters) {
             (topics, _) if !topics.is_empty() => topics.clone(),
             (_, letters) if !letters.is_empty() => letters.iter().map(|at| at.topic.clone()).collect(),
-            _ => all_topics(),
+            _ => all_topics(&self.pipelines),
         };
         wanted.sort();
         wanted.dedup();
         wanted
+    }
+
+    /// Whether nobody asked for this one in particular: a pipeline's own topic that may not be read keeps nobody from the
+    /// others.
+    fn may_lack(&self, topic: &str) -> bool {
+        self.topics.is_empty() && self.letters.is_empty() && self.pipelines.iter().any(|own| own == topic)
     }
 
     /// Whether this letter is meant.
@@ -101,7 +120,13 @@ pub fn each(
 ) -> Result<Read, KafkaError> {
     let mut read = Read::default();
     for topic in filter.topics() {
-        let partitions = scanner.partitions(&topic)?;
+        let partitions = match scanner.partitions(&topic) {
+            Err(err @ KafkaError::Topic { .. }) if filter.may_lack(&topic) => {
+                read.short.insert(topic, format!("not at all: {err}"));
+                continue;
+            }
+            partitions => partitions?,
+        };
         if partitions == 0 && filter.topics.contains(&topic) {
             // One that was named, and not of ours that is yet to be made.
             return Err(scanner.no_topic(&topic)?);

@@ -83,7 +83,7 @@ impl Elastic {
     /// The documents of these orders, as they are now.
     ///
     /// # Errors
-    /// [`ElasticError`].
+    /// [`ElasticError`]; also where it does not say whether it has one of them, as while a shard is away.
     pub async fn orders(&self, index: &str, ids: &[&str]) -> Result<Vec<Stored>, ElasticError> {
         let ask = json!({ "ids": ids });
         let mut answer = match self.call(Method::POST, &format!("/{index}/_mget"), Body::Json(ask)).await {
@@ -96,8 +96,21 @@ impl Elastic {
             answer => answer?,
         };
         let Some(documents) = answer.get_mut("docs").map(Value::take) else { return Err(strange()) };
-        Ok(stored(documents))
+        let unread = documents.as_array().into_iter().flatten().find_map(unread);
+        unread.map_or_else(|| Ok(stored(documents)), Err)
     }
+}
+
+/// One that could not be looked for, while the answer as a whole is 200.
+fn unread(document: &Value) -> Option<ElasticError> {
+    let error = document.get("error")?;
+    let text = |key: &str| error.get(key).and_then(Value::as_str);
+    let reason = match (text("type"), text("reason")) {
+        (Some(kind), Some(reason)) => format!("{kind}: {reason}"),
+        _ => error.to_string(),
+    };
+    let id = document.get("_id").and_then(Value::as_str).unwrap_or("without an id").to_owned();
+    Some(ElasticError::Unread { id, reason })
 }
 
 /// Those that are there.

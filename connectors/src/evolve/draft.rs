@@ -13,6 +13,7 @@ use super::{EvolveError, edit, rules};
 use crate::check::flow;
 use crate::check::target::{self, Target};
 use crate::contracts::Contract;
+use crate::elastic::shape::nested;
 use crate::files::{Connector, Document, Folder, Text};
 
 /// The folder of versions, beside the schemas.
@@ -136,7 +137,7 @@ impl Draft {
                 line: format!("\"{}\": {}", field.name, places.property),
             })?;
             self.edits.push(Edit { path: file, before: Some(text.text.clone()), after: after.clone() });
-            index.body = serde_json::from_str(&after).unwrap_or_default();
+            index.body = nested(serde_json::from_str(&after).unwrap_or_default());
             *text = Text::new(text.file.clone(), after);
         }
         Ok(())

@@ -16,6 +16,10 @@ use super::KafkaError;
 /// More than this a client is not told while it connects.
 pub(crate) const WAITING: usize = 64;
 
+/// `session.timeout.ms`: how long a member of a group may say nothing, and how long a commit waits for the group's
+/// coordinator. Brokers take no less by default.
+pub(crate) const SESSION: &str = "6000";
+
 /// A consumer that keeps what it is told beside the answers to its questions.
 pub(crate) type Consumer = BaseConsumer<Ear>;
 

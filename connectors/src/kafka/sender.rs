@@ -22,8 +22,6 @@ use super::record::Headers;
 
 /// How long Kafka may take for one step of a transaction.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// So much later than it should a step is taken for one that never ends.
-const SLACK: Duration = Duration::from_secs(1);
 /// Longer than the client's own time-out, so that its answer is heard.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(12);
 
@@ -140,8 +138,8 @@ impl Sender {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(|e| self.failed(e))?;
         }
         let named = group.group_metadata().ok_or(KafkaError::Cut)?;
-        let sent =
-            waits::at_most(TIMEOUT + SLACK, || self.producer.send_offsets_to_transaction(&list, &named, TIMEOUT));
+        // Which of the two ends first is all the same: either says that the time is over, and the sender is used no more.
+        let sent = waits::at_most(TIMEOUT, || self.producer.send_offsets_to_transaction(&list, &named, TIMEOUT));
         sent.map_err(|e| self.failed(e))
     }
 

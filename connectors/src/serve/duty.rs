@@ -21,8 +21,7 @@ use crate::kafka::client::{self, Consumer};
 
 /// The group of all healers.
 pub const GROUP: &str = "connectors-healers";
-/// A healer that says nothing for so long is relieved; brokers take no less by default.
-const SESSION: &str = "6000";
+/// A healer that says nothing for a session is relieved.
 const HEARTBEAT: &str = "1500";
 /// The topic may be made after the healer has begun.
 const TOPICS_EVERY: &str = "2000";
@@ -112,7 +111,7 @@ fn member(brokers: &Brokers, name: &str) -> Result<Consumer, KafkaError> {
         .set("group.instance.id", name)
         // Who comes takes the duty from nobody.
         .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", SESSION)
+        .set("session.timeout.ms", client::SESSION)
         .set("heartbeat.interval.ms", HEARTBEAT)
         .set("topic.metadata.refresh.interval.ms", TOPICS_EVERY)
         .set("allow.auto.create.topics", "false")

@@ -28,7 +28,7 @@ use self::trial::Untriable;
 use super::probes::{Probes, needs};
 use crate::connect::{self, Connect, ConnectError, Settings, Status};
 use crate::kafka::sender::Sender;
-use crate::kafka::{Admin, KafkaError, blocking};
+use crate::kafka::{Admin, KafkaError, blocking, let_go};
 use crate::names::{STAGES, sink_group};
 use crate::retry;
 
@@ -203,11 +203,18 @@ impl Case<'_> {
         let until = Instant::now() + STEP;
         (self.say)("the sink is stopped for a trial of its records".to_owned());
         let admin = Admin::new(&self.isolator.kafka)?;
-        // It is there since an earlier trial, or for a healer that may make none.
+        let made = self.make_topic(&admin).await;
+        let_go(admin);
+        made?;
+        Ok(retry::until(until, "Kafka Connect", || connect.create_stopped(&self.trial, own)).await?)
+    }
+
+    /// Makes its topic. It is there since an earlier trial, or for a healer that may make none.
+    async fn make_topic(&self, admin: &Admin) -> Result<(), KafkaError> {
         if !admin.names().await?.contains(&self.topic) {
             admin.create(&stretch::topic(&self.topic, "86400000")).await?;
         }
-        Ok(retry::until(until, "Kafka Connect", || connect.create_stopped(&self.trial, own)).await?)
+        Ok(())
     }
 
     /// Stops the sink.
@@ -226,6 +233,12 @@ impl Case<'_> {
     async fn judge(&self) -> Result<Found, IsolateError> {
         let (kafka, name) = (self.isolator.kafka.clone(), format!("connectors-heal-{}", self.sink));
         let sender = Arc::new(blocking(move || Sender::new(&kafka, &name)).await?);
+        let found = self.judged(&sender).await;
+        let_go(sender);
+        found
+    }
+
+    async fn judged(&self, sender: &Arc<Sender>) -> Result<Found, IsolateError> {
         let (kafka, group, topics, each) =
             (self.isolator.kafka.clone(), sink_group(self.sink), connect::topics(self.settings), self.each());
         let (stretch, partial) = blocking(move || stretch::read(&kafka, &group, &topics, each)).await?;
@@ -233,9 +246,9 @@ impl Case<'_> {
             return Ok(Found::default());
         }
         let stretch = Arc::new(stretch);
-        let Ended { tried, poison, cut, .. } = self.run(&sender, &stretch).await?;
+        let Ended { tried, poison, cut, .. } = self.run(sender, &stretch).await?;
         let found = Found { tried, poison: poison.len(), cut, partial };
-        self.settle(&sender, &stretch, tried, poison).await?;
+        self.settle(sender, &stretch, tried, poison).await?;
         Ok(found)
     }
 

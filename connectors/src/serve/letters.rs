@@ -10,9 +10,12 @@ use tokio::task::{JoinError, JoinHandle};
 use tracing::{debug, warn};
 
 use super::metrics::Metrics;
+use crate::connect::Connect;
 use crate::dead_letters::count::{Counter, Counts};
+use crate::dead_letters::select::of_pipelines;
 use crate::kafka::KafkaError;
 use crate::retry::Transient as _;
+use crate::status;
 
 /// A person is to deal with them, who does not do so within seconds.
 pub const EVERY: Duration = Duration::from_secs(30);
@@ -22,14 +25,21 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// The counter, for the next time, and what it counted.
 type Done = (Option<Counter>, Result<Counts, KafkaError>);
 
-/// Counts until told to stop.
-pub async fn watch(brokers: Brokers, metrics: Arc<Metrics>, every: Duration, tasks: Tasks) {
-    let (mut counter, mut told) = (None, None);
+/// Counts until told to stop. `transforms` knows which topics pipelines name; while it does not answer, those of before
+/// are counted.
+pub async fn watch(brokers: Brokers, transforms: Connect, metrics: Arc<Metrics>, every: Duration, tasks: Tasks) {
+    let (mut counter, mut told, mut pipelines) = (None, None, Vec::new());
     loop {
-        let (known, servers) = (counter, brokers.clone());
+        let asked = status::limited("transforms", status::pipelines(&transforms));
+        let Some(asked) = tasks.until_stop(asked).await else { return };
+        match asked {
+            Ok(found) => pipelines = of_pipelines(found.iter().map(|(_, settings)| settings)),
+            Err(reason) => debug!(error = reason, "cannot ask for the dead-letter topics of pipelines"),
+        }
+        let (known, servers, own) = (counter, brokers.clone(), pipelines.clone());
         // Kafka's client blocks, each call up to its time limit.
         // It keeps nothing that must be finished, so a stop does not wait for it.
-        let work = tokio::task::spawn_blocking(move || Counter::go_on(known, &servers));
+        let work = tokio::task::spawn_blocking(move || Counter::go_on(known, &servers, &own));
         let Some(done) = end(work, LIMIT, &metrics, &tasks).await else { return };
         counter = take(&metrics, done, &mut told);
         if tasks.until_stop(tokio::time::sleep(every)).await.is_none() {

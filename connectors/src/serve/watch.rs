@@ -59,12 +59,17 @@ fn round(brokers: &Brokers, board: &Board, metrics: &Metrics, (watched, told): &
     let entries = board.entries();
     watched.retain(|name, _| entries.contains_key(name));
     told.retain(|name, _| entries.contains_key(name));
-    for (name, entry) in entries.iter().filter(|(_, entry)| !entry.topics.is_empty()) {
+    for (name, entry) in &entries {
         match one(brokers, name, entry, watched) {
-            Ok(seen) => {
+            Ok(Some(seen)) => {
                 told.remove(name);
                 metrics.lag(name).set(seen.lag);
                 board.set_progress(name, entry.restarts, seen.lag, seen.stuck, seen.waits);
+            }
+            Ok(None) => {
+                told.remove(name);
+                metrics.forget_lag(name);
+                board.no_progress(name);
             }
             Err(err) => {
                 let words = err.to_string();
@@ -88,12 +93,16 @@ struct Seen {
     waits: Vec<Place>,
 }
 
+/// Nothing where no partition is known to be read: of topics that are not there, or named by a pattern only.
 fn one(
     brokers: &Brokers,
     name: &str,
     entry: &Entry,
     watched: &mut BTreeMap<String, Watched>,
-) -> Result<Seen, KafkaError> {
+) -> Result<Option<Seen>, KafkaError> {
+    if entry.topics.is_empty() {
+        return Ok(None);
+    }
     if !watched.contains_key(name) {
         let reader = Reader::new(brokers, &sink_group(name))?;
         watched.insert(name.to_owned(), Watched { reader, progress: Progress::default(), restarts: entry.restarts });
@@ -105,6 +114,9 @@ fn one(
         *restarts = entry.restarts;
     }
     let places = reader.places(&entry.topics)?;
+    if places.is_empty() {
+        return Ok(None);
+    }
     let owners = if places.iter().any(|place| 0 < place.lag()) { reader.owners()? } else { BTreeMap::new() };
     let now = Instant::now();
     let verdict = progress.observe(now, &places, &owners);
@@ -115,5 +127,5 @@ fn one(
     let stuck = entry.running && !verdict.stuck.is_empty();
     let lag = progress.lag(&places);
     let waits = if stuck { verdict.stuck } else { progress.waiting(&places) };
-    Ok(Seen { lag, stuck, waits })
+    Ok(Some(Seen { lag, stuck, waits }))
 }

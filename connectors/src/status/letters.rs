@@ -7,12 +7,14 @@ use serde::Serialize;
 use service_kit::kafka::Brokers;
 use tokio::task::{JoinError, JoinHandle};
 
+use super::Found;
 use crate::dead_letters::count::{Counter, Counts};
+use crate::dead_letters::select::of_pipelines;
 use crate::kafka::KafkaError;
 
 /// `watch` counts anew after so long.
 const EVERY: Duration = Duration::from_secs(10);
-/// A single look waits for its count: for the bounds of three topics and of the marks, and a little.
+/// A single look waits for its count: for the bounds of the house's topics and of the marks, and a little.
 pub(super) const WHOLE: Duration = Duration::from_secs(10);
 /// One of many waits no longer than for its other questions.
 pub(super) const SHORT: Duration = Duration::from_millis(500);
@@ -40,9 +42,18 @@ pub(super) struct Counting {
     begun: Option<Instant>,
     last: Option<(Instant, Counts)>,
     unknown: Option<String>,
+    /// The topics that only pipelines name, as `transforms` told them last.
+    pipelines: Vec<String>,
 }
 
 impl Counting {
+    /// Counts the letters of these pipelines as well. While `transforms` does not answer, those of before.
+    pub(super) fn hear(&mut self, pipelines: &Result<Found, String>) {
+        if let Ok(found) = pipelines {
+            self.pipelines = of_pipelines(found.iter().map(|(_, settings)| settings));
+        }
+    }
+
     /// Begins a count where one is due, and takes over one that is done.
     pub(super) async fn look(&mut self, servers: &Brokers, patience: Duration) {
         if self.work.is_none() && self.begun.is_none_or(|begun| EVERY <= begun.elapsed()) {
@@ -69,10 +80,10 @@ impl Counting {
     }
 
     fn begin(&mut self, servers: Brokers) {
-        let known = self.counter.take();
+        let (known, pipelines) = (self.counter.take(), self.pipelines.clone());
         self.begun = Some(Instant::now());
         self.work = Some(tokio::task::spawn_blocking(move || {
-            let (counter, counted) = Counter::go_on(known, &servers);
+            let (counter, counted) = Counter::go_on(known, &servers, &pipelines);
             (counter, counted.map(|counts| (Instant::now(), counts)))
         }));
     }

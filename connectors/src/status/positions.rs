@@ -23,7 +23,7 @@ pub(super) type Lags = BTreeMap<String, Waits>;
 /// What waits before a connector.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Waits {
-    /// Nothing where it could not be seen in time.
+    /// Nothing where it could not be seen.
     pub(super) lag: Option<i64>,
     pub(super) partitions: Vec<Partition>,
 }
@@ -115,7 +115,7 @@ fn reader<'r>(readers: &'r mut Readers, servers: &Brokers, group: String) -> Res
 }
 
 /// A partition where only markers of transactions are left counts nothing; with one that nobody could look into, the
-/// sum is unknown.
+/// sum is unknown. So it is where there is none to look into: of topics that are not there, or named by a pattern only.
 fn waits(reader: &Reader, topics: &[String]) -> Result<Waits, KafkaError> {
     let places = reader.places(topics)?;
     let waiting: Vec<Place> = places.iter().filter(|place| 0 < place.lag()).cloned().collect();
@@ -132,7 +132,8 @@ fn waits(reader: &Reader, topics: &[String]) -> Result<Waits, KafkaError> {
         rate: None,
     };
     let partitions: Vec<Partition> = places.iter().map(partition).collect();
-    Ok(Waits { lag: partitions.iter().map(|one| one.lag).sum(), partitions })
+    let lag = if partitions.is_empty() { None } else { partitions.iter().map(|one| one.lag).sum() };
+    Ok(Waits { lag, partitions })
 }
 
 #[cfg(test)]

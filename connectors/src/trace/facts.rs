@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use schemas::names::topics;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::connect::{Settings, ends};
 use crate::dead_letters::letter::Said;
 use crate::dead_letters::marks::Mark;
 use crate::kafka::record::Address;
@@ -108,6 +110,55 @@ pub struct Dropped {
     pub module: String,
 }
 
+/// A record in another output of the pipeline than the one that the sinks read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Output {
+    /// Where it lies.
+    pub at: Address,
+    /// The version that it carries; nothing where its schema has no place for one.
+    pub version: Option<Version>,
+    /// The request that it came with.
+    pub request_id: Option<String>,
+}
+
+/// The topics where an order may end before any sink reads it: the house's, and those that the pipeline's settings name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ends {
+    /// Dead letters of the transforms.
+    pub letters: Vec<String>,
+    /// Markers of what a module dropped.
+    pub dropped: Vec<String>,
+    /// Other outputs.
+    pub outputs: Vec<String>,
+    /// There may be more: the settings were not heard, or a topic may not be read.
+    pub unheard: bool,
+}
+
+impl Default for Ends {
+    fn default() -> Self {
+        let (letters, dropped) = (topics::ORDERS_DEAD_LETTER.to_owned(), topics::ORDERS_DROPPED.to_owned());
+        Self { letters: vec![letters], dropped: vec![dropped], outputs: Vec::new(), unheard: false }
+    }
+}
+
+impl Ends {
+    /// Of a pipeline with these settings. It may have had the house's topics before.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let mut all = Self { outputs: ends::outputs(settings), ..Self::default() };
+        let own = [(&mut all.letters, ends::letters(settings)), (&mut all.dropped, ends::dropped(settings))];
+        for (known, own) in own {
+            known.extend(own.filter(|topic| !known.contains(topic)));
+        }
+        all
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &String> {
+        self.letters.iter().chain(&self.dropped).chain(&self.outputs)
+    }
+}
+
 /// Who reads a topic: the pipeline or a sink.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Reader {
@@ -173,6 +224,10 @@ pub struct Facts {
     pub letters: Vec<Parked>,
     /// Markers of it.
     pub drops: Vec<Dropped>,
+    /// What of it is in other outputs of the pipeline.
+    pub outputs: Vec<Output>,
+    /// Where these three were looked for.
+    pub ends: Ends,
     /// The pipeline.
     pub pipeline: Reader,
     /// The version that was asked for; else the newest is meant.

@@ -12,7 +12,7 @@ use schemas::partition;
 use serde_json::Value;
 use service_kit::kafka::Brokers;
 
-use super::facts::{Changed, Delivery, Dropped, Facts, Held, Parked, Post, Reader, Store, Version};
+use super::facts::{Changed, Delivery, Dropped, Ends, Facts, Held, Output, Parked, Post, Reader, Store, Version};
 use super::{Asked, Options, Sources, steps};
 use crate::connect::{self, FAILED, Settings, Status};
 use crate::dead_letters::letter::Letter;
@@ -34,6 +34,8 @@ pub(super) struct Scanned {
     found: BTreeMap<String, Found>,
     marks: Marks,
     committed: BTreeMap<String, BTreeMap<String, i64>>,
+    /// Topics that only the pipeline's settings name and that we may not read, each with the reason.
+    refused: Vec<String>,
 }
 
 /// A connector that was heard of, or is known to be deployed.
@@ -64,7 +66,7 @@ pub async fn gather(sources: &Sources, options: &Options) -> anyhow::Result<(Fac
     let groups = sinks.iter().chain([&pipeline]).map(|known| (known.group.clone(), known.topics.clone())).collect();
     let bounds = Bounds { records: options.records, until, since_ms: options.since };
     let (kafka, key) = (sources.kafka.clone(), facts.order_id.clone());
-    let topics = searched(&sinks);
+    let topics = searched(&sinks, &facts.ends);
     let scan = tokio::task::spawn_blocking(move || scan(&kafka, key.as_bytes(), &topics, groups, bounds));
     let scanned = scan.await.context("the search broke")??;
     let mut decoder = Decoder::new(sources.registry.clone());
@@ -136,6 +138,10 @@ fn pipeline_of(answer: Result<Connectors, String>, facts: &mut Facts) -> Known {
         reads(settings, topics::ORDERS_RECEIVED)
             && settings.get("output.topic").is_some_and(|output| output == topics::ORDER_PLACED)
     });
+    facts.ends = match &found {
+        Some((_, settings)) => Ends::of(settings),
+        None => Ends { unheard: true, ..Ends::default() },
+    };
     match found {
         Some((status, settings)) => heard(status, settings, str::to_owned, &Value::Null),
         None => Known {
@@ -165,14 +171,23 @@ fn reads(settings: &Settings, topic: &str) -> bool {
     connect::topics(settings).iter().any(|name| name == topic)
 }
 
-/// Every topic in which the order may lie, `order_placed` before what is sent again.
-fn searched(sinks: &[Known]) -> Vec<String> {
+/// A topic in which the order may lie.
+struct Searched {
+    topic: String,
+    /// Only the pipeline's settings name it: without it the rest is still told.
+    is_own: bool,
+}
+
+/// All of them, `order_placed` before what is sent again.
+fn searched(sinks: &[Known], ends: &Ends) -> Vec<Searched> {
     let house = [topics::ORDERS_RECEIVED, topics::ORDERS_DEAD_LETTER, topics::ORDERS_DROPPED, topics::ORDER_PLACED];
-    let mut all: Vec<String> = house.map(str::to_owned).into();
-    let stages = STAGES.iter().map(|stage| stage.letters.to_owned());
-    for topic in stages.chain(sinks.iter().flat_map(|known| known.topics.iter().cloned())) {
-        if !all.contains(&topic) {
-            all.push(topic);
+    let house = house.into_iter().chain(STAGES.iter().map(|stage| stage.letters));
+    let house = house.map(str::to_owned).chain(sinks.iter().flat_map(|known| known.topics.iter().cloned()));
+    let own = ends.all().cloned().map(|topic| (topic, true));
+    let mut all: Vec<Searched> = Vec::new();
+    for (topic, is_own) in house.map(|topic| (topic, false)).chain(own) {
+        if !all.iter().any(|known| known.topic == topic) {
+            all.push(Searched { topic, is_own });
         }
     }
     all
@@ -181,15 +196,17 @@ fn searched(sinks: &[Known]) -> Vec<String> {
 fn scan(
     kafka: &Brokers,
     key: &[u8],
-    topics: &[String],
+    topics: &[Searched],
     groups: Vec<(String, Vec<String>)>,
     bounds: Bounds,
 ) -> Result<Scanned, KafkaError> {
     let scanner = Scanner::new(kafka)?;
-    let mut partitions = BTreeMap::new();
-    for topic in topics {
-        if let Some(partition) = partition::of(key, scanner.partitions(topic)?) {
-            partitions.insert(topic.clone(), partition);
+    let (mut partitions, mut refused) = (BTreeMap::new(), Vec::new());
+    for Searched { topic, is_own } in topics {
+        match scanner.partitions(topic) {
+            Ok(count) => partitions.extend(partition::of(key, count).map(|partition| (topic.clone(), partition))),
+            Err(err @ KafkaError::Topic { .. }) if *is_own => refused.push(format!("Kafka: {err}")),
+            Err(err) => return Err(err),
         }
     }
     let mut committed = BTreeMap::new();
@@ -200,14 +217,14 @@ fn scan(
         committed.insert(group, mine.map(|place| (place.spot.0, place.committed)).collect());
     }
     let mut found = BTreeMap::new();
-    for topic in topics {
+    for Searched { topic, .. } in topics {
         if let Some(partition) = partitions.get(topic) {
             let seen =
                 scanner.find(topic, *partition, bounds, |message| rdkafka::Message::key(message) == Some(key))?;
             found.insert(topic.clone(), seen);
         }
     }
-    Ok(Scanned { found, marks: marks::read(&scanner, bounds.until)?, committed })
+    Ok(Scanned { found, marks: marks::read(&scanner, bounds.until)?, committed, refused })
 }
 
 fn with_positions(known: Known, scanned: &Scanned) -> Reader {
@@ -220,12 +237,17 @@ fn fill(facts: &mut Facts, scanned: &Scanned, sinks: &[Known], decoder: &Decoder
         let from = found.oldest_ms.and_then(fields::rfc3339).map_or_else(String::new, |time| format!(" ({time})"));
         facts.unsearched.insert(topic.clone(), format!("back to offset {}{from}", found.from));
     }
+    facts.unreachable.extend(scanned.refused.iter().cloned());
+    facts.ends.unheard |= !scanned.refused.is_empty();
     let records = |topic: &str| scanned.found.get(topic).map(|found| found.records.as_slice()).unwrap_or_default();
     facts.posts = records(topics::ORDERS_RECEIVED).iter().map(post).collect();
-    facts.drops = records(topics::ORDERS_DROPPED).iter().filter_map(dropped).collect();
-    for topic in [topics::ORDERS_DEAD_LETTER].into_iter().chain(STAGES.iter().map(|stage| stage.letters)) {
-        facts.letters.extend(records(topic).iter().filter_map(|record| parked(record, &scanned.marks)));
-    }
+    facts.drops = facts.ends.dropped.iter().flat_map(|topic| records(topic)).filter_map(dropped).collect();
+    let mut letters: Vec<&str> = facts.ends.letters.iter().map(String::as_str).collect();
+    letters.extend(
+        STAGES.iter().map(|stage| stage.letters).filter(|topic| !facts.ends.letters.iter().any(|own| own == topic)),
+    );
+    let letters = letters.into_iter().flat_map(records);
+    facts.letters = letters.filter_map(|record| parked(record, &scanned.marks)).collect();
     let mut read: Vec<&str> = vec![topics::ORDER_PLACED];
     for topic in sinks.iter().flat_map(|known| &known.topics) {
         if !read.contains(&topic.as_str()) {
@@ -233,6 +255,8 @@ fn fill(facts: &mut Facts, scanned: &Scanned, sinks: &[Known], decoder: &Decoder
         }
     }
     let posts = records(topics::ORDERS_RECEIVED);
+    let others = facts.ends.outputs.iter().filter(|topic| !read.contains(&topic.as_str()));
+    facts.outputs = others.flat_map(|topic| records(topic)).map(|record| output(record, decoder)).collect();
     for record in read.into_iter().flat_map(records) {
         facts.deliveries.push(delivery(record, posts, decoder));
     }
@@ -243,9 +267,19 @@ fn post(record: &Record) -> Post {
         at: record.at.clone(),
         version: record.received().into(),
         time: record.timestamp_ms.and_then(fields::rfc3339),
-        request_id: record.header(headers::REQUEST_ID).map(decode::plain),
+        request_id: request_id(record),
         replays: record.header(headers::REPLAYS).and_then(|count| count.parse().ok()).unwrap_or(0),
     }
+}
+
+fn request_id(record: &Record) -> Option<String> {
+    record.header(headers::REQUEST_ID).map(decode::plain)
+}
+
+fn output(record: &Record, decoder: &Decoder) -> Output {
+    let fields = decoder.fields(record.value.as_deref());
+    let version = fields.ok().and_then(|fields| decode::version(&fields)).map(Version::from);
+    Output { at: record.at.clone(), version, request_id: request_id(record) }
 }
 
 /// The identity that a dead letter and a marker carry alike.

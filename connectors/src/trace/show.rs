@@ -37,6 +37,14 @@ pub fn text(report: &Report) -> String {
         "dropped",
         facts.drops.iter().map(|drop| format!("{} of {} by {}", drop.at, drop.of, drop.module)),
     );
+    section(
+        &mut text,
+        "other outputs",
+        facts.outputs.iter().map(|output| {
+            let of = output.version.map_or_else(String::new, |of| format!(" of {}", version(of)));
+            format!("{}{of}", output.at)
+        }),
+    );
     text.push_str("stores\n");
     for judged in &report.stores {
         let Store { sink, place, held, .. } = &judged.store;
@@ -147,6 +155,7 @@ fn words(verdict: &Verdict) -> String {
             format!("dead letter {}: {reason}; {done}", letter.at)
         }
         Verdict::Dropped { by, at } => format!("dropped by {} (marker {at})", plain(by)),
+        Verdict::WentTo { topic, at } => format!("went to {topic} ({at})"),
         Verdict::Replaced { by } => format!("replaced by the later POST at {}", version(*by)),
         Verdict::NeverAcknowledged => "never acknowledged: no such order was received".to_owned(),
         Verdict::NotFound { searched } => format!("not found, searched {searched}"),

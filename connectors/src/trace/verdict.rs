@@ -5,8 +5,12 @@
 use schemas::names::topics;
 use serde::Serialize;
 
-use super::facts::{Delivery, Facts, Held, Parked, Post, Reader, Store, Version};
+use super::facts::{Delivery, Facts, Held, Output, Parked, Post, Reader, Store, Version};
 use crate::kafka::record::Address;
+
+/// Why what was read and left no trace need not be missing.
+const UNHEARD: &str = "the pipeline has read it; not all topics that the pipeline may have written it to are known, or \
+                       could be searched";
 
 /// What became of an order in one store.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,6 +42,13 @@ pub enum Verdict {
         /// The module.
         by: String,
         /// Its marker.
+        at: Address,
+    },
+    /// A module sent it to another output of the pipeline, and to no sink.
+    WentTo {
+        /// The topic.
+        topic: String,
+        /// Where it lies.
         at: Address,
     },
     /// The same id was posted again, which replaces it.
@@ -72,7 +83,7 @@ impl Verdict {
     /// Nothing is left to do or to wait for.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        matches!(self, Self::Stored { .. } | Self::Dropped { .. } | Self::Replaced { .. })
+        matches!(self, Self::Stored { .. } | Self::Dropped { .. } | Self::WentTo { .. } | Self::Replaced { .. })
     }
 }
 
@@ -118,11 +129,12 @@ pub fn judge(facts: &Facts, store: &Store) -> Verdict {
 pub fn newest(facts: &Facts) -> Option<Version> {
     let posted = facts.posts.iter().map(|post| post.version);
     let delivered = facts.deliveries.iter().filter_map(|delivery| delivery.version);
+    let delivered = delivered.chain(facts.outputs.iter().filter_map(|output| output.version));
     posted.chain(delivered).max_by_key(|version| version.offset)
 }
 
 fn delivered(facts: &Facts, store: &Store, mine: &[&Delivery], last: &Delivery, stored: Option<Version>) -> Verdict {
-    let letter = |delivery: &Delivery| letter(facts, store.letters.as_deref(), &delivery.at);
+    let letter = |delivery: &Delivery| letter(facts, store.letters.as_slice(), &delivery.at);
     let waiting = mine.iter().find(|delivery| letter(delivery).is_none() && store.sink.is_before(&delivery.at));
     if let Some(waiting) = waiting {
         return wait(&store.sink, &waiting.at);
@@ -143,10 +155,13 @@ fn delivered(facts: &Facts, store: &Store, mine: &[&Delivery], last: &Delivery, 
 fn undelivered(facts: &Facts, subject: Version, stored: Option<Version>) -> Verdict {
     // What was sent again last is what counts.
     let Some(post) = facts.posts.iter().rfind(|post| post.version == subject) else {
+        if let Some(output) = facts.outputs.iter().rfind(|output| output.version == Some(subject)) {
+            return went_to(output);
+        }
         let searched = facts.unsearched.get(topics::ORDERS_RECEIVED).cloned();
         return Verdict::NotFound { searched: searched.unwrap_or_else(|| "no such record is there".to_owned()) };
     };
-    if let Some(letter) = letter(facts, Some(topics::ORDERS_DEAD_LETTER), &post.at) {
+    if let Some(letter) = letter(facts, &facts.ends.letters, &post.at) {
         return dead(letter, format!("transforms replay {} --send", letter.at));
     }
     if let Some(drop) = facts.drops.iter().find(|drop| drop.of == post.at) {
@@ -162,19 +177,35 @@ fn in_pipeline(facts: &Facts, post: &Post, stored: Option<Version>) -> Verdict {
     if facts.pipeline.is_before(&post.at) {
         return wait(&facts.pipeline, &post.at);
     }
-    let ends = [topics::ORDER_PLACED, topics::ORDERS_DEAD_LETTER, topics::ORDERS_DROPPED];
-    let unsearched = ends.iter().find_map(|topic| Some((topic, facts.unsearched.get(*topic)?)));
+    if let Some(output) = facts.outputs.iter().rfind(|output| is_of(output, post)) {
+        return went_to(output);
+    }
+    let mut ends = std::iter::once(topics::ORDER_PLACED).chain(facts.ends.all().map(String::as_str));
+    let unsearched = ends.find_map(|topic| Some((topic, facts.unsearched.get(topic)?)));
     if let Some((topic, far)) = unsearched {
         return beyond(topic, far);
     }
     match facts.deliveries.iter().find_map(|delivery| delivery.unreadable.as_ref()) {
         Some(reason) => Verdict::Unknown { reason: format!("a record of it cannot be read: {reason}") },
+        None if facts.ends.unheard => Verdict::Unknown { reason: UNHEARD.to_owned() },
         None => missing(&facts.pipeline, &post.at, stored),
     }
 }
 
-fn letter<'a>(facts: &'a Facts, topic: Option<&str>, of: &Address) -> Option<&'a Parked> {
-    facts.letters.iter().find(|letter| Some(letter.at.topic.as_str()) == topic && letter.of == *of)
+fn letter<'a>(facts: &'a Facts, topics: &[String], of: &Address) -> Option<&'a Parked> {
+    facts.letters.iter().find(|letter| topics.contains(&letter.at.topic) && letter.of == *of)
+}
+
+/// One that says no version came with the same request.
+fn is_of(output: &Output, post: &Post) -> bool {
+    match output.version {
+        Some(version) => version == post.version,
+        None => output.request_id.is_some() && output.request_id == post.request_id,
+    }
+}
+
+fn went_to(output: &Output) -> Verdict {
+    Verdict::WentTo { topic: output.at.topic.clone(), at: output.at.clone() }
 }
 
 fn dead(letter: &Parked, replay: String) -> Verdict {

@@ -7,12 +7,14 @@ use connectors::apply::{ApplyError, Change, Target, modules, pipelines, sinks};
 use connectors::config::Postgres as PostgresSettings;
 use connectors::connect::Connect;
 use connectors::elastic::Elastic;
-use connectors::files::{Connector, Index};
+use connectors::files::{self, Connector, Index};
 use connectors::names::{JDBC_CLASS, PIPELINE_CLASS};
 use connectors::postgres::Postgres;
 use schemas::mark::{APPLIED, OWNER, marked};
 use serde_json::{Value, json};
 
+use crate::command::Folder;
+use crate::plan::file;
 use crate::stub::{Stub, missing, status};
 
 /// Nothing listens at port 1: a step must not ask servers that are not its own.
@@ -344,4 +346,32 @@ async fn an_index_that_another_deploy_step_has_just_made_counts_as_there() {
     let index = Index { name: "i".to_owned(), body: json!({"mappings": {"dynamic": "strict"}}) };
     assert_eq!(Elastic::new(&stub.url()).unwrap().apply(&index).await.unwrap(), Change::Unchanged);
     assert_eq!(stub.asked("PUT "), ["PUT /i"]);
+}
+
+#[tokio::test]
+async fn settings_that_a_file_writes_flat_are_given_to_an_index_that_is_there_and_then_it_is_as_the_file_says() {
+    let folder = Folder::new("flat-settings", &[("s.json", &file(""))]);
+    fs::create_dir(folder.0.join("stores")).unwrap();
+    let text = r#"{"settings": {"number_of_shards": 1, "index.number_of_replicas": 2},
+        "mappings": {"properties": {"a": {"type": "keyword", "index": true}}}}"#;
+    fs::write(folder.0.join("stores/i.index.json"), text).unwrap();
+    let index = files::read(&folder.0).unwrap().indexes.remove(0);
+    let mut replicas = "1".to_owned();
+    let stub = Stub::start(move |line, body| {
+        if line == "GET /i" {
+            let settings = json!({"index": {"number_of_shards": "1", "number_of_replicas": replicas}});
+            let mappings = json!({"properties": {"a": {"type": "keyword"}}});
+            return (200, json!({"i": {"settings": settings, "mappings": mappings}}));
+        }
+        assert_eq!(line, "PUT /i/_settings");
+        let given: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(given, json!({"index": {"number_of_replicas": 2}}));
+        replicas = "2".to_owned();
+        (200, json!({"acknowledged": true}))
+    })
+    .await;
+    let elastic = Elastic::new(&stub.url()).unwrap();
+    for change in [Change::Updated, Change::Unchanged] {
+        assert_eq!(elastic.apply(&index).await.unwrap(), change);
+    }
 }

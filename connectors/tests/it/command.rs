@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rdkafka::mocking::MockCluster;
+use schemas::names::topics::DEAD_LETTER_MARKS;
 use serde_json::{Value, json};
 
 use crate::stub::{Stub, status};
@@ -202,8 +203,87 @@ fn the_lint_answers_for_people_programs_and_github_and_exits_by_what_it_found() 
     assert_eq!((code, told.as_array().unwrap().len()), (Some(1), 2 + 1), "{told:#}");
     let (_, told, _) = run(&["--format", "github", &path("odd.json")]);
     assert!(told.starts_with("::warning file=") && told.contains(",line=1,col=9,title=file-name::name: "), "{told}");
-    assert_eq!(run(&["--format", "xml"]).0, Some(2));
+    assert_eq!(run(&["--format", "xml"]).0, Some(2), "as LINT.md says");
     assert_eq!(run(&[&path("absent.json")]).0, Some(1));
+}
+
+#[test]
+fn arguments_that_are_not_understood_are_an_error_and_no_finding() {
+    let run = |args: &[&str]| {
+        let output = connectors(args, &[]);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    for command in ["plan", "drift", "prune", "apply", "status", "watch", "trace", "verify", "serve", "evolve", "lnit"]
+    {
+        let (code, told, err) = run(&[command, "--nonsense"]);
+        assert_eq!((code, told.as_str()), (Some(1), ""), "{command}: {err}");
+        assert!(err.starts_with("error: "), "{command}: {err}");
+    }
+    assert_eq!(run(&["dead-letters", "replay", "lint"]).0, Some(1));
+    assert_eq!(run(&["--log", "info", "lint", "--nonsense"]).0, Some(2), "as LINT.md says");
+    let (code, told, err) = run(&[]);
+    assert_eq!((code, told.as_str()), (Some(1), ""));
+    assert!(err.contains("Usage: connectors"), "{err}");
+    for args in [&["--help"][..], &["--version"], &["plan", "--help"], &["help", "lint"], &["lint", "--help"]] {
+        let (code, told, err) = run(args);
+        assert!(code == Some(0) && !told.is_empty() && err.is_empty(), "{args:?}: {code:?} {told}{err}");
+    }
+}
+
+/// The environment's addresses may hold passwords.
+#[test]
+fn no_help_shows_what_the_environment_says() {
+    let secret = "http://u:hunter2@h:1";
+    let urls = ["CONNECT_URL", "TRANSFORMS_URL", "SCHEMA_REGISTRY_URL", "ELASTICSEARCH_URL", "CONNECTORS_URL"];
+    let words = ["TRANSFORMS_TOKEN", "CONNECT_PASSWORD", "ELASTICSEARCH_PASSWORD", "POSTGRES_PASSWORD"];
+    let servers: Vec<(&str, &str)> = urls.iter().chain(&words).map(|name| (*name, secret)).collect();
+    let shown = |args: &[&str]| String::from_utf8(connectors(args, &servers).stdout).unwrap();
+    for command in ["status", "watch", "trace", "serve", "plan", "apply", "lint", "dead-letters", "verify"] {
+        let told = shown(&[command, "--help"]);
+        assert!(told.contains("[env: ELASTICSEARCH_URL]"), "{command}: {told}");
+        assert!(!told.contains("hunter2"), "{command}: {told}");
+    }
+    assert!(!shown(&["--help"]).contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_of_a_failure_quotes_nothing_of_a_record() {
+    let cluster = MockCluster::new(1).unwrap();
+    ["t", DEAD_LETTER_MARKS].iter().for_each(|topic| cluster.create_topic(topic, 1, 1).unwrap());
+    let stub = Stub::start(|line, _| match line {
+        "GET /connectors?expand=status&expand=info" => {
+            let mut failed = status("s", &["FAILED"]);
+            let trace = "a.B: put\n\tat x\nCaused by: c.D: failed to parse. Preview of field's value: 'Ada Lovelace'\n";
+            failed["tasks"][0]["trace"] = json!(trace);
+            (200, json!({"s": {"status": failed, "info": {"config": {"topics": "t"}}}}))
+        }
+        _ => (200, json!({})),
+    })
+    .await;
+    let (url, kafka) = (stub.url(), cluster.bootstrap_servers());
+    let nowhere = "http://127.0.0.1:1";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_connectors"));
+    command.env_clear().arg("serve").envs([
+        ("CONNECT_URL", url.as_str()),
+        ("KAFKA_BOOTSTRAP_SERVERS", &kafka),
+        ("CONNECTORS_LISTEN", "127.0.0.1:0"),
+        ("CONNECTORS_INSTANCE", "here"),
+        ("CONNECTORS_PARITY_EVERY", "0"),
+        ("TRANSFORMS_URL", nowhere),
+        ("SCHEMA_REGISTRY_URL", nowhere),
+        ("ELASTICSEARCH_URL", nowhere),
+        ("POSTGRES_PORT", "1"),
+    ]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let told = tokio::task::spawn_blocking(move || lines.find(|line| line.contains("failed to parse")));
+    let told = tokio::time::timeout(Duration::from_secs(60), told).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let line = told.expect("it says nothing of the failure").unwrap().expect("it ended");
+    assert!(line.contains("a.B: put <- c.D: failed to parse. Preview of field's value: "), "{line}");
+    assert!(!line.contains("Lovelace"), "{line}");
 }
 
 /// Flags of one command may clash with those of all; only a start with them shows it.

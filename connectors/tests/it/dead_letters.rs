@@ -11,6 +11,7 @@ use connectors::dead_letters::{Deed, Order, Reach, Report, Sources, deal, list, 
 use connectors::kafka::record::Record;
 use connectors::kafka::scan::Scanner;
 use rdkafka::Message as _;
+use rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as REFUSED;
 use schemas::names::{headers, topics};
 use schemas::registry::Registry;
 use serde_json::json;
@@ -230,6 +231,29 @@ async fn a_letter_of_a_sink_goes_to_the_topic_that_only_this_sink_reads() {
         assert_eq!(sent[0].header(headers::MODULES), Some("clean@1.0.0+sha256:0"), "the row still names its modules");
     }
     assert_eq!(records(&house, topics::ORDER_PLACED).await.len(), 1, "the other sink sees nothing of it");
+}
+
+#[tokio::test]
+async fn a_letter_in_a_topic_that_only_a_pipeline_names_is_listed_and_sent_as_the_houses_are() {
+    let house = House::new().await;
+    house.topic("team.bad");
+    house.post("o");
+    house.letter("team.bad", "o", &received("o"), (topics::ORDERS_RECEIVED, 0), &[]);
+    let filter = || Filter { pipelines: vec!["team.bad".to_owned()], ..Filter::default() };
+    let listing = list(&sources(&house), filter(), REACH).await.unwrap();
+    assert_eq!((listing.topics.len(), listing.topics["team.bad"].count.open), (4, 1), "{listing:?}");
+
+    let named = Filter { topics: vec!["team.bad".to_owned()], ..Filter::default() };
+    let order = |filter| Order { filter, limit: 100, reach: REACH, yes: true };
+    let strange = deal(&sources(&house), order(named), replay(), |_| {}).await.unwrap();
+    assert!(why(&strange, 0).contains("team.bad is no dead-letter topic of this house"), "{strange:?}");
+    let sent = deal(&sources(&house), order(filter()), replay(), |_| {}).await.unwrap();
+    assert_eq!(sent.letters[0].outcome, Outcome::Did { what: "sent as orders.received/0/1".to_owned() });
+    assert_eq!(records(&house, topics::ORDERS_RECEIVED).await[1].received(), (0, 0), "its version stays");
+
+    house.answer_for("team.bad", REFUSED);
+    let listing = list(&sources(&house), filter(), REACH).await.unwrap();
+    assert!(listing.incomplete["team.bad"].starts_with("not at all: Kafka refuses topic team.bad"), "{listing:?}");
 }
 
 #[tokio::test]

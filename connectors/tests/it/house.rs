@@ -1,5 +1,6 @@
 //! A house with orders in it: Kafka as a mock, the stores and everyone who is asked as stubs.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) struct Held {
     pub(crate) failed: bool,
     /// What each module makes of the first record of `order_placed`.
     pub(crate) steps: Option<Value>,
+    /// What the pipeline's settings say beside its topics.
+    pub(crate) pipeline: Vec<(&'static str, &'static str)>,
 }
 
 pub(crate) struct House {
@@ -82,6 +85,11 @@ impl House {
 
     pub(crate) fn url(&self) -> String {
         self.stub.url()
+    }
+
+    /// A topic that no house has.
+    pub(crate) fn topic(&self, name: &str) {
+        self.cluster.create_topic(name, 1, 1).unwrap();
     }
 
     /// What Kafka answers from now on to whoever asks for this topic.
@@ -181,7 +189,10 @@ fn answer(held: &Held, line: &str) -> (u16, Value) {
             Some(steps) => (200, json!({ "steps": steps })),
             None => (404, json!({ "message": "nobody knows" })),
         },
-        "GET /connectors/p/config" => (200, json!({ "topics": "orders.received", "output.topic": "order_placed" })),
+        "GET /connectors/p/config" => {
+            let own = [("topics", "orders.received"), ("output.topic", "order_placed")];
+            (200, json!(own.iter().chain(&held.pipeline).copied().collect::<BTreeMap<_, _>>()))
+        }
         "GET /healing" => {
             let told = json!({ "healing": "restart 2 asked for; next in 7 s", "sinceSeconds": 62 });
             let told = if held.failed { told } else { Value::Null };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use connectors::connect::Connect;
 use connectors::serve::letters;
 use connectors::serve::metrics::Metrics;
 use prometheus_client::encoding::text::encode;
@@ -34,13 +35,39 @@ async fn until(metrics: &Metrics, wanted: &[&str]) {
     }
 }
 
+fn transforms(house: &House) -> Connect {
+    Connect::new(&house.url()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_in_a_topic_that_only_a_pipeline_names_are_shown_as_well() {
+    let house = House::new().await;
+    house.topic("team.bad");
+    house.letter("team.bad", "o", &received("o"), (ORDERS_RECEIVED, 0), &[]);
+    house.held.lock().unwrap().pipeline = vec![("errors.deadletterqueue.topic.name", "team.bad")];
+    let (metrics, tasks) = (Arc::new(Metrics::default()), Tasks::new());
+    let every = Duration::from_millis(50);
+    tasks.spawn(letters::watch(house.kafka(), transforms(&house), Arc::clone(&metrics), every, tasks.clone()));
+    let three = [
+        r#"orderflow_connectors_dead_letters{topic="order_placed.elasticsearch.dead-letter"} 0"#,
+        r#"orderflow_connectors_dead_letters{topic="order_placed.postgres.dead-letter"} 0"#,
+        r#"orderflow_connectors_dead_letters{topic="orders.dead-letter"} 0"#,
+    ];
+    let own = r#"orderflow_connectors_dead_letters{topic="team.bad"} 1"#;
+    until(&metrics, &[&three[..], &[own]].concat()).await;
+    // One that may not be read has no number, and the others keep theirs.
+    house.answer_for("team.bad", REFUSED);
+    until(&metrics, &three).await;
+    tasks.drain(PATIENCE).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn letters_that_wait_are_shown_and_nothing_is_while_they_cannot_be_counted() {
     let house = House::new().await;
     house.letter(ORDERS_DEAD_LETTER, "o", &received("o"), (ORDERS_RECEIVED, 0), &[]);
     let (metrics, tasks) = (Arc::new(Metrics::default()), Tasks::new());
     let every = Duration::from_millis(50);
-    tasks.spawn(letters::watch(house.kafka(), Arc::clone(&metrics), every, tasks.clone()));
+    tasks.spawn(letters::watch(house.kafka(), transforms(&house), Arc::clone(&metrics), every, tasks.clone()));
     let one = [
         r#"orderflow_connectors_dead_letters{topic="order_placed.elasticsearch.dead-letter"} 0"#,
         r#"orderflow_connectors_dead_letters{topic="order_placed.postgres.dead-letter"} 0"#,

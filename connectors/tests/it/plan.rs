@@ -37,7 +37,7 @@ struct Room {
     _cluster: MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
 }
 
-fn file(more: &str) -> String {
+pub(crate) fn file(more: &str) -> String {
     format!(
         r#"{{"name":"s","config":{{"connector.class":"{JDBC_CLASS}","topics":"t","connection.url":"jdbc:postgresql://h/d",
 "connection.username":"u","connection.password":"${{env:P}}","insert.mode":"upsert","primary.key.mode":"record_key",

@@ -174,6 +174,24 @@ async fn a_sink_that_fails_again_at_once_is_not_restarted_in_a_hot_loop() {
 }
 
 #[tokio::test]
+async fn a_null_among_the_settings_of_one_connector_keeps_nobody_from_being_healed() {
+    let mut ward = Ward::new().await;
+    let mut normal = connect(Arc::clone(&ward.tasks), Arc::clone(&ward.heals));
+    ward.connect.say(move |line, body| {
+        let (code, mut answer) = normal(line, body);
+        if line.starts_with("GET ") {
+            let config = json!({"topics": "t", "transforms": null});
+            answer["odd"] = json!({"status": status("odd", &["RUNNING"]), "info": {"config": config}});
+        }
+        (code, answer)
+    });
+    ward.tasks(&["RUNNING", "FAILED"]);
+    ward.rounds(1).await;
+    assert!(ward.answering.is_met());
+    assert_eq!(ward.restarts(), 1);
+}
+
+#[tokio::test]
 async fn what_an_operator_holds_is_left_alone() {
     let mut ward = Ward::new().await;
     ward.connect.say(|_, _| {

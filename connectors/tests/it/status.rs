@@ -152,6 +152,45 @@ async fn a_failed_task_letters_and_versions_stand_in_the_report_and_letters_do_n
 }
 
 #[tokio::test]
+async fn letters_in_a_topic_that_only_a_pipeline_names_are_counted() {
+    let house = House::new().await;
+    house.topic("team.bad");
+    house.letter("team.bad", "o", &received("o"), (topics::ORDERS_RECEIVED, 0), &[]);
+    house.held.lock().unwrap().pipeline = vec![("errors.deadletterqueue.topic.name", "team.bad")];
+    let report = status::gather(&sources(&house, &house.url())).await;
+    let told = serde_json::to_value(&report).unwrap();
+    assert_eq!(told["deadLetters"]["topics"]["team.bad"], json!({"open": 1, "atLeast": false}), "{told:#}");
+    assert!(status::table(&report).contains("dead letters: 1 in team.bad"), "{}", status::table(&report));
+}
+
+#[tokio::test]
+async fn what_waits_before_a_sink_is_not_known_where_its_topics_are_a_pattern_or_not_there() {
+    let house = House::new().await;
+    let connect = Stub::start(|line, _| {
+        assert_eq!(line, "GET /connectors?expand=status&expand=info");
+        let sink = |name: &str, key: &str, topics: &str| {
+            let status = crate::stub::status(name, &["RUNNING"]);
+            json!({"status": status, "info": {"config": {key: topics}}})
+        };
+        (
+            200,
+            json!({
+                "named": sink("named", "topics", topics::ORDER_PLACED),
+                "nowhere": sink("nowhere", "topics", "order_plcaed"),
+                "pattern": sink("pattern", "topics.regex", "order_.*"),
+            }),
+        )
+    })
+    .await;
+    let sources = Sources { connect: Connect::new(&connect.url()).unwrap(), ..sources(&house, &house.url()) };
+    let report = status::gather(&sources).await;
+    let lag = |name: &str| report.connectors.iter().find(|row| row.name == name).unwrap().lag;
+    assert_eq!(["named", "nowhere", "pattern"].map(lag), [Some(0), None, None]);
+    let table = status::table(&report);
+    assert!(table.contains("pattern  sink      RUNNING  1/1    ?"), "{table}");
+}
+
+#[tokio::test]
 async fn without_kafka_the_rest_is_shown_with_the_reason_in_place_of_the_letters() {
     let house = House::new().await;
     let away = Sources { kafka: "127.0.0.1:1".into(), ..sources(&house, &house.url()) };

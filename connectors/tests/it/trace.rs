@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use connectors::connect::Connect;
 use connectors::names::sink_group;
 use connectors::trace::verdict::Verdict;
-use connectors::trace::{Options, Report, show, trace};
-use schemas::names::topics;
+use connectors::trace::{Options, Report, Sources, show, trace};
+use rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as REFUSED;
+use schemas::names::{headers, topics};
 use serde_json::{Value, json};
 
 use crate::house::{House, PARTITION, placed, received};
@@ -179,6 +181,71 @@ async fn a_dropped_a_replaced_and_an_unknown_order_are_told_apart() {
     assert!(!report.is_settled());
     let err = trace(&house.sources(), &options("orders.received/0/99")).await.unwrap_err().to_string();
     assert!(err.contains("no committed record lies at orders.received/0/99"), "{err}");
+}
+
+#[tokio::test]
+async fn what_a_pipeline_writes_into_topics_of_its_own_is_found_there() {
+    let house = House::new().await;
+    house.held.lock().unwrap().pipeline = vec![
+        ("errors.deadletterqueue.topic.name", "team.bad"),
+        ("dropped.topic.name", "team.gone"),
+        ("outputs", "vip"),
+        ("outputs.vip.topic", "team.vip"),
+    ];
+    ["team.bad", "team.gone", "team.vip"].iter().for_each(|topic| house.topic(topic));
+    let ids = ["bad", "gone", "vip", "bare", "lost"];
+    ids.iter().for_each(|id| house.post(id));
+    for group in ["p", "orders-transforms"] {
+        house.commit(group, topics::ORDERS_RECEIVED, 5);
+    }
+    house.letter("team.bad", "bad", &received("bad"), (topics::ORDERS_RECEIVED, 0), &[]);
+    let by = [(headers::MODULE, "filter@1.0.0+sha256:0123456789ab")];
+    house.letter("team.gone", "gone", b"{}", (topics::ORDERS_RECEIVED, 1), &by);
+    house.write("team.vip", "vip", &placed("vip", 2), &[]);
+    // Of a schema without a version.
+    house.write("team.vip", "bare", &received("bare"), &[(headers::REQUEST_ID, "r-1")]);
+
+    let report = traced(&house, "bad").await;
+    let Verdict::DeadLetter { replay, .. } = verdict(&report, SINKS[0]) else { panic!("{report:?}") };
+    assert_eq!(replay, "transforms replay team.bad/0/0 --send");
+    let report = traced(&house, "gone").await;
+    assert!(
+        matches!(verdict(&report, SINKS[1]), Verdict::Dropped { by, .. } if by.starts_with("filter@")),
+        "{report:?}"
+    );
+    for (id, at) in [("vip", "team.vip/0/0"), ("team.vip/0/0", "team.vip/0/0"), ("bare", "team.vip/0/1")] {
+        let report = traced(&house, id).await;
+        assert!(report.is_settled(), "{id}: {report:?}");
+        let text = show::text(&report);
+        assert_eq!(text.matches(&format!(": went to team.vip ({at})\n")).count(), 2, "{id}: {text}");
+    }
+    let report = traced(&house, "lost").await;
+    assert!(matches!(verdict(&report, SINKS[0]), Verdict::Missing { .. }), "{report:?}");
+    // Without the settings nobody knows where else to look.
+    let away = Sources { transforms: Connect::new("http://127.0.0.1:1").unwrap(), ..house.sources() };
+    for id in ["vip", "lost"] {
+        let report = trace(&away, &options(id)).await.unwrap();
+        let Verdict::Unknown { reason } = verdict(&report, SINKS[0]) else { panic!("{report:?}") };
+        assert!(reason.contains("not all topics that the pipeline may have written it to are known"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_of_the_pipelines_own_that_may_not_be_read_is_told_and_keeps_nobody_from_the_rest() {
+    let house = House::new().await;
+    house.held.lock().unwrap().pipeline = vec![("errors.deadletterqueue.topic.name", "team.bad")];
+    house.topic("team.bad");
+    house.answer_for("team.bad", REFUSED);
+    house.post("o");
+    house.post("lost");
+    house.place("o", 0);
+    house.commit("p", topics::ORDERS_RECEIVED, 2);
+    read(&house, 1);
+    hold(&house, 0);
+    let report = traced(&house, "o").await;
+    assert!(report.is_settled() && show::text(&report).contains("cannot ask Kafka: Kafka refuses topic team.bad"));
+    let report = traced(&house, "lost").await;
+    assert!(matches!(verdict(&report, SINKS[0]), Verdict::Unknown { .. }), "{report:?}");
 }
 
 #[tokio::test]

@@ -167,6 +167,22 @@ async fn what_sums_cannot_tell_is_found_by_a_deep_look() {
 }
 
 #[tokio::test]
+async fn a_document_that_cannot_be_looked_for_is_an_error_and_not_missing() {
+    let world = World::new().await;
+    six(&world);
+    world.change(|shelves| {
+        shelves.documents.remove("c");
+        shelves.away = Some("c");
+    });
+    let sources = world.house.sources();
+    let sources = Sources { kafka: world.house.kafka(), registry: sources.registry, stores: world.stores.clone() };
+    let told = format!("{:#}", verify(&sources, &options(Repair::No)).await.unwrap_err());
+    let why =
+        "Elasticsearch does not show document c: no_shard_available_action_exception: No shard available for [get]";
+    assert!(told.contains(why), "{told}");
+}
+
+#[tokio::test]
 async fn only_what_was_received_then_is_compared() {
     let world = World::new().await;
     six(&world);

@@ -63,8 +63,8 @@ fn the_mark_tells_which_side_has_moved() {
 
 #[test]
 fn only_what_carries_our_mark_and_has_no_file_is_ours_to_remove() {
-    let ours =
-        marked(&settings(&[("connector.class", crate::names::JDBC_CLASS), ("collection.name.format", "t")]), OWNER);
+    let own = [("connector.class", crate::names::JDBC_CLASS), ("collection.name.format", "t"), ("topics", "t")];
+    let ours = marked(&settings(&own), OWNER);
     let trial = trial::settings("s", &ours, "here").unwrap();
     let there = [
         ("s", ours.clone()),

@@ -118,6 +118,33 @@ fn between(line: &str, opens: impl Fn(Option<char>, char) -> bool) -> String {
     format!("{head}{tail}")
 }
 
+/// The longest reason in a log, in characters.
+const LOGGED: usize = 300;
+
+/// A trace for a log, in which no customer's record has a place: what failed and its deepest cause, each with its class
+/// and without what it quotes.
+#[must_use]
+pub fn logged(trace: &str) -> String {
+    let mut parts = trace.split("Batch entry ");
+    let head = parts.next().unwrap_or_default().to_owned();
+    // Of a batch without its end nothing tells where the values stop.
+    let told = parts.fold(head, |told, part| told + part.rsplit_once("was aborted: ").map_or("", |(_, why)| why));
+    let first = told.lines().next().unwrap_or("no reason given");
+    // What is quoted may have lines as well, but none that names a class.
+    let is_class = |name: &str| name.contains('.') && !name.contains(' ');
+    let named = |line: &&str| is_class(line.split_once(':').map_or(*line, |(class, _)| class).trim());
+    let deepest = told.lines().filter_map(|line| line.strip_prefix("Caused by: ")).rfind(named);
+    let told: Vec<String> =
+        std::iter::once(first).chain(deepest).map(|line| unquoted(&unbraced(line.trim()))).collect();
+    told.join(" <- ").chars().take(LOGGED).collect()
+}
+
+/// A line without what stands in braces, as a record does that Connect shows.
+fn unbraced(line: &str) -> String {
+    let Some((head, rest)) = line.split_once('{') else { return line.to_owned() };
+    format!("{head}{{}}{}", rest.rsplit_once('}').map_or("", |(_, tail)| tail))
+}
+
 /// The longest message of a dead letter, in characters.
 const MESSAGE: usize = 2_000;
 
@@ -229,6 +256,36 @@ mod tests {
         ] {
             assert_eq!(elsewhere(line), Some(words), "{line}");
         }
+    }
+
+    #[test]
+    fn a_log_has_the_classes_and_the_words_of_a_failure_and_nothing_of_a_record() {
+        let preview = "co.elastic.clients.ElasticsearchException: [es/bulk] failed: [document_parsing_exception] failed to \
+                       parse field [amount] in document with id 'o-1'. Preview of field's value: 'Ada's secret'";
+        let batch = "org.postgresql.util.PSQLException: Batch entry 0 INSERT INTO \"t\" VALUES (('Ada\nCaused by: her \
+                     secret'::varchar)) was aborted: ERROR: invalid byte sequence for encoding \"UTF8\": 0x00";
+        for (cause, told) in [
+            (
+                preview,
+                "co.elastic.clients.ElasticsearchException: [es/bulk] failed: [document_parsing_exception] failed to \
+                 parse field [amount] in document with id '",
+            ),
+            (batch, "org.postgresql.util.PSQLException: ERROR: invalid byte sequence for encoding \": 0x00"),
+            ("a.B: Batch entry 0 INSERT INTO t VALUES ('Ada: her secret", "a.B:"),
+            ("a.B: ERROR: invalid input syntax for type json: \"Ada\nCaused by: a secret", "a.B: ERROR: invalid input"),
+            (
+                "a.B: ERROR: null value in column x\n  Detail: Failing row contains (Ada, secret).",
+                "a.B: ERROR: null value",
+            ),
+            ("a.B: not taken: Struct{customer=Ada,note={secret}} of t", "a.B: not taken: Struct{} of t"),
+        ] {
+            let logged =
+                logged(&format!("org.apache.kafka.connect.errors.ConnectException: put\n\tat a.B\nCaused by: {cause}"));
+            assert!(logged.starts_with("org.apache.kafka.connect.errors.ConnectException: put <- "), "{logged}");
+            assert!(logged.contains(told), "{told} is not in {logged}");
+            assert!(!logged.contains("Ada"), "{logged}");
+        }
+        assert_eq!(logged(""), "no reason given");
     }
 
     #[test]

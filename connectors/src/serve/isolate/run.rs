@@ -84,7 +84,7 @@ impl Run<'_> {
     ) -> Result<Ended, IsolateError> {
         let (kafka, group, topic) = (self.kafka.clone(), sink_group(self.connector), self.topic.to_owned());
         let seat = Arc::new(blocking(move || Seat::new(&kafka, &group, &topic)).await?);
-        set(&seat, base).await?;
+        set(&seat, base, STEP).await?;
         retry::until(Instant::now() + STEP, "Kafka Connect", || self.connect.resume(self.connector)).await?;
         let until = Instant::now() + self.budget;
         let (mut ended, mut suspected) = (Ended::default(), None);
@@ -111,7 +111,7 @@ impl Run<'_> {
                     return Ok(Ended { tried: index, cut: Some(cut), ..ended });
                 }
                 ended.poison.push(Poison { index, reason: reason::of(&trace) });
-                set(&seat, base + offset((index + 1) * self.copies)).await?;
+                set(&seat, base + offset((index + 1) * self.copies), STEP).await?;
             }
             suspected = Some(index);
             self.again().await?;
@@ -191,8 +191,9 @@ impl Run<'_> {
     }
 }
 
-/// Sets where it reads on; its task has ended, but the broker may not know yet.
-async fn set(seat: &Arc<Seat>, at: i64) -> Result<(), IsolateError> {
+/// Sets where it reads on; its task has ended, but the broker may not know yet. What takes longer than `limit` is left to
+/// its thread, and the client with it, which does not close before.
+async fn set(seat: &Arc<Seat>, at: i64, limit: Duration) -> Result<(), IsolateError> {
     let seat = Arc::clone(seat);
     let set = blocking(move || {
         let until = std::time::Instant::now() + EMPTY;
@@ -203,7 +204,8 @@ async fn set(seat: &Arc<Seat>, at: i64) -> Result<(), IsolateError> {
             }
         }
     });
-    Ok(set.await?)
+    let late = |_| IsolateError::Late { what: "the place of the temporary connector in its topic".to_owned(), limit };
+    Ok(tokio::time::timeout(limit, set).await.map_err(late)??)
 }
 
 async fn position(seat: &Arc<Seat>) -> Result<i64, IsolateError> {
@@ -230,4 +232,31 @@ pub(super) async fn wait(
         tokio::time::sleep(LOOK).await;
     }
     Err(IsolateError::Late { what: what.to_owned(), limit: STEP })
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_that_no_broker_confirms_is_given_up_and_no_worker_waits_for_its_client() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let seat = Arc::new(Seat::new(&cluster.bootstrap_servers().into(), "g", "t").unwrap());
+        // So it knows the way.
+        set(&seat, 0, STEP).await.unwrap();
+        cluster.broker_round_trip_time(1, Duration::from_secs(3)).unwrap();
+        let (client, begun, limit) = (Arc::downgrade(&seat), Instant::now(), Duration::from_millis(500));
+        let late = set(&seat, 1, limit).await.unwrap_err();
+        assert!(matches!(late, IsolateError::Late { limit: told, .. } if told == limit), "{late}");
+        drop(seat);
+        assert!(begun.elapsed() < limit * 4, "{:?}", begun.elapsed());
+        // It goes with the answer.
+        while 0 < client.strong_count() {
+            assert!(begun.elapsed() < STEP, "it is there for ever");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
 }

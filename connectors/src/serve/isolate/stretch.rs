@@ -162,7 +162,8 @@ impl Seat {
         Ok(Self { consumer: outsider(brokers, group)?, brokers: brokers.clone(), topic: topic.to_owned() })
     }
 
-    /// Sets where the trial reads on. Kafka takes that only while its task is not there.
+    /// Sets where the trial reads on. Kafka takes that only while its task is not there. Where a broker hangs, this has no
+    /// end: librdkafka gives it none.
     ///
     /// # Errors
     /// [`KafkaError`].
@@ -298,7 +299,7 @@ fn outsider(brokers: &Brokers, group: &str) -> Result<Consumer, KafkaError> {
         .set("enable.auto.commit", "false")
         .set("reconnect.backoff.max.ms", "2000")
         // It joins no group, but a commit waits so long for a coordinator, 45 s by default.
-        .set("session.timeout.ms", "6000");
+        .set("session.timeout.ms", client::SESSION);
     client::consumer(&config, brokers)
 }
 

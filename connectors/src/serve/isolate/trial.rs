@@ -3,7 +3,7 @@
 //! pace differ. What makes a sink depend on the record's place makes a trial worthless, and is refused here.
 
 use crate::check::target;
-use crate::connect::Settings;
+use crate::connect::{self, Settings};
 use crate::names::{CAMEL_CLASS, JDBC_CLASS};
 
 /// On the trial: the sink that it stands for. Whoever finds it knows that the sink is held by a healer.
@@ -39,6 +39,12 @@ pub enum Untriable {
     /// Nobody has looked at what this plugin does.
     #[error("{0} is no sink whose records can be tried one by one")]
     Class(String),
+    /// What waits before it cannot be found.
+    #[error(
+        "its topics are not named, only a pattern or a placeholder of them, so nobody knows what it reads; name them in \
+         `topics`"
+    )]
+    Topics,
     /// Where the record lies decides what is written.
     #[error("{key} makes what is written depend on the record's topic, partition or offset; {way_out}")]
     Place {
@@ -55,6 +61,10 @@ pub enum Untriable {
 /// [`Untriable`].
 pub fn settings(sink: &str, settings: &Settings, healer: &str) -> Result<Settings, Untriable> {
     let mut trial = alone(settings, &topic(sink))?;
+    let topics = connect::topics(settings);
+    if topics.is_empty() || topics.iter().any(|topic| topic.contains("${")) {
+        return Err(Untriable::Topics);
+    }
     trial.extend([(HEALS, sink), (HEALER, healer)].map(|(key, value)| (key.to_owned(), value.to_owned())));
     Ok(trial)
 }
@@ -165,11 +175,22 @@ mod tests {
             let Untriable::Place { key: named, .. } = refused(&[(key, value)]) else { panic!("{key}") };
             assert_eq!(named, key);
         }
-        let camel = |url| settings("s", &given(&[("connector.class", CAMEL_CLASS), ("camel.sink.url", url)]), "h");
+        let camel = |url| {
+            let pairs = [("connector.class", CAMEL_CLASS), ("camel.sink.url", url), ("topics", "order_placed")];
+            settings("s", &given(&pairs), "h")
+        };
         assert!(camel("elasticsearch:o?operation=Index&indexName=i").is_ok());
         assert!(camel("elasticsearch:o?operation=Index").is_err());
         assert!(camel("http://h/i/_doc/${header.docId}?httpMethod=PUT").is_ok());
         assert!(camel("http://h/${header.i}/_doc/${header.docId}?httpMethod=PUT").is_err());
         assert_eq!(refused(&[("connector.class", "x.Y")]), Untriable::Class("x.Y".to_owned()));
+    }
+
+    #[test]
+    fn a_sink_whose_topics_nobody_can_name_is_not_tried() {
+        for topics in [("topics.regex", "order.*"), ("topics", "order_placed,${env:MORE}"), ("topics", " ")] {
+            let sink = given(&[JDBC[0], JDBC[1], topics]);
+            assert_eq!(settings("s", &sink, "h"), Err(Untriable::Topics), "{topics:?}");
+        }
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::facts::Dropped;
+use super::super::facts::{Dropped, Ends};
 use super::*;
+use crate::connect::Settings;
 use crate::dead_letters::letter::Said;
 
 const RETRY: &str = "order_placed.postgres.retry";
@@ -139,6 +140,53 @@ fn what_was_read_and_left_no_trace_is_missing_and_what_nobody_can_tell_is_not_kn
     assert_eq!(away, Verdict::Unknown { reason: "away".to_owned() });
     let older = judge(&facts, &store(row(4)));
     assert!(matches!(older, Verdict::Missing { instead: Some(instead), .. } if instead == version(4)));
+}
+
+#[test]
+fn what_a_module_sent_to_another_output_went_there_once_the_pipeline_is_past_it() {
+    let output = |offset, of: Option<i64>, request: Option<&str>| {
+        let (version, request_id) = (of.map(version), request.map(str::to_owned));
+        Output { at: at("orders.vip", offset), version, request_id }
+    };
+    let went = |offset| Verdict::WentTo { topic: "orders.vip".to_owned(), at: at("orders.vip", offset) };
+    let mut facts = Facts { posts: vec![post(10, 10)], outputs: vec![output(3, Some(10), None)], ..facts() };
+    assert_eq!(judge(&facts, &store(Held::Nothing)), went(3));
+    assert!(went(3).is_settled());
+    facts.deliveries = vec![delivery(topics::ORDER_PLACED, 30, 10)];
+    assert!(matches!(judge(&facts, &store(Held::Nothing)), Verdict::Waiting { .. }), "the sinks get it as well");
+    facts.deliveries.clear();
+
+    // Of another version, of another request, and of nobody knows which.
+    facts.posts[0].request_id = Some("r".to_owned());
+    facts.outputs = vec![output(3, Some(9), Some("r")), output(4, None, Some("q")), output(5, None, None)];
+    assert!(matches!(judge(&facts, &store(Held::Nothing)), Verdict::Missing { .. }));
+    facts.outputs.push(output(6, None, Some("r")));
+    assert_eq!(judge(&facts, &store(Held::Nothing)), went(6));
+
+    (facts.posts, facts.outputs) = (vec![post(25, 25)], vec![output(7, Some(25), None)]);
+    assert!(matches!(judge(&facts, &store(Held::Nothing)), Verdict::Waiting { .. }), "it is being read");
+    facts.posts.clear();
+    assert_eq!(judge(&facts, &store(Held::Nothing)), went(7), "the record of its POST is gone");
+}
+
+#[test]
+fn a_pipelines_own_topics_are_ends_as_the_houses_and_what_is_not_known_of_them_is_not_missing() {
+    let settings = [("errors.deadletterqueue.topic.name", "bad"), ("dropped.topic.name", "gone")];
+    let settings: Settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let mut facts = Facts { posts: vec![post(10, 10)], ends: Ends::of(&settings), ..facts() };
+    let told = |facts: &Facts| judge(facts, &store(Held::Nothing));
+    for topic in ["bad", topics::ORDERS_DEAD_LETTER] {
+        facts.letters = vec![letter(topic, 7, at(topics::ORDERS_RECEIVED, 10))];
+        let command = format!("transforms replay {topic}/3/7 --send");
+        assert!(matches!(told(&facts), Verdict::DeadLetter { replay, .. } if replay == command), "{topic}");
+    }
+    facts.letters = vec![letter("another", 7, at(topics::ORDERS_RECEIVED, 10))];
+    assert!(matches!(told(&facts), Verdict::Missing { .. }), "no end of this pipeline");
+    facts.unsearched = BTreeMap::from([("gone".to_owned(), "back to offset 5".to_owned())]);
+    assert!(matches!(told(&facts), Verdict::Unknown { reason } if reason.starts_with("gone was searched back to")));
+    facts.unsearched.clear();
+    facts.ends.unheard = true;
+    assert_eq!(told(&facts), Verdict::Unknown { reason: UNHEARD.to_owned() });
 }
 
 #[test]

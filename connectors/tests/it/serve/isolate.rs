@@ -10,6 +10,7 @@ use connectors::connect::{Connect, Settings};
 use connectors::elastic::Elastic;
 use connectors::names::CAMEL_CLASS;
 use connectors::postgres::Postgres;
+use connectors::serve::isolate::trial::Untriable;
 use connectors::serve::isolate::{Change, Found, IsolateError, Isolator};
 use connectors::serve::probes::Probes;
 use rdkafka::ClientConfig;
@@ -280,6 +281,18 @@ async fn what_somebody_did_before_the_trial_is_left_alone() {
         assert!(matches!(given_up, IsolateError::GivenUp { change, .. } if change == expected), "{given_up:?}");
         assert!(scene.connect.asked("").iter().all(|line| line.starts_with("GET ")), "{:?}", scene.connect.asked(""));
     }
+}
+
+#[tokio::test]
+async fn a_sink_that_reads_topics_by_a_pattern_is_not_touched() {
+    let mut scene = Scene::new(Moment::Never, |_| ()).await;
+    scene.settings.remove("topics");
+    scene.settings.insert("topics.regex".to_owned(), "order_.*".to_owned());
+    scene.world.lock().unwrap().settings = Some(scene.settings.clone());
+    let refused = scene.isolate().await.unwrap_err();
+    assert!(matches!(refused, IsolateError::Untriable(Untriable::Topics)), "{refused:?}");
+    assert!(refused.to_string().contains("name them in `topics`"), "{refused}");
+    assert_eq!(scene.connect.asked(""), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,6 +26,8 @@ pub(crate) struct Shelves {
     pub(crate) rows: BTreeMap<String, Value>,
     pub(crate) documents: BTreeMap<String, Value>,
     pub(crate) asked: Vec<String>,
+    /// A document whose shard is away.
+    pub(crate) away: Option<&'static str>,
     /// What a sink makes of a record's value.
     made: BTreeMap<Vec<u8>, Value>,
 }
@@ -203,7 +205,10 @@ fn index(shelves: &mut Shelves, line: &str, body: &[u8]) -> (u16, Value) {
     match line {
         "POST /order_placed/_mget" => {
             let ids = asked["ids"].as_array().unwrap();
+            let error =
+                json!({ "type": "no_shard_available_action_exception", "reason": "No shard available for [get]" });
             let found = ids.iter().map(|id| match shelves.documents.get_key_value(id.as_str().unwrap()) {
+                _ if id.as_str() == shelves.away => json!({ "_index": "order_placed", "_id": id, "error": error }),
                 Some(found) => document(found),
                 None => json!({ "_id": id, "found": false }),
             });

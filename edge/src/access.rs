@@ -123,7 +123,8 @@ struct Told {
 
 impl Warnings {
     fn refused(&self, refusal: &Refusal, id: &str) {
-        if !refusal.status().is_server_error() {
+        // An old client is answered 505 and has the fault all the same.
+        if !refusal.status().is_server_error() || matches!(refusal, Refusal::HttpVersion) {
             return;
         }
         let reason = refusal.slug();

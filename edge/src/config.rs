@@ -43,7 +43,12 @@ pub struct Args {
     #[command(flatten)]
     pub kafka_security: SecurityArgs,
     /// The schema registry's Confluent API
-    #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
+    #[arg(
+        long,
+        env = "SCHEMA_REGISTRY_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8085/apis/ccompat/v7"
+    )]
     pub registry: Address,
     /// JSON Schema of an order; the one that is built in if absent
     #[arg(long, env = "ORDER_SCHEMA")]

@@ -26,7 +26,7 @@ use crate::{
     keys::{Client, Exceeded, Keys},
     metrics::{Metrics, Stage},
     openapi::{self, Description},
-    publish::{InFlight, Placed, Publisher, Record, Unavailable, settings},
+    publish::{InFlight, Permit, Placed, Publisher, Record, Unavailable, settings},
     receipt::Receipt,
     refusal::Refusal,
     request_id,
@@ -168,7 +168,7 @@ impl Orders {
                     id: id.to_owned(),
                     client: client.clone(),
                 };
-                return self.begin_batch(begun, body).await.map(Taken::Batch);
+                return self.begin_batch(begun, body, head.version).await.map(Taken::Batch);
             }
         };
         let whole = Instant::now();
@@ -218,13 +218,16 @@ impl Orders {
     }
 
     /// Works on a batch in a task of its own, unless nothing could be taken from it now.
-    async fn begin_batch<B>(self: &Arc<Self>, mut begun: Begun, mut body: Decoded<B>) -> Result<Receipts, Refused>
+    async fn begin_batch<B>(
+        self: &Arc<Self>,
+        mut begun: Begun,
+        mut body: Decoded<B>,
+        version: Version,
+    ) -> Result<Receipts, Refused>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
     {
-        let admitted = self.publisher.broker().admits().map_err(|away| Refusal::from(Unavailable::Broker(away)));
-        let share = admitted.and_then(|()| Ok((self.schema_id()?, self.batches.share(&begun.client)?)));
-        match share {
+        match self.admit_batch(&begun, version) {
             Ok((schema_id, share)) => {
                 let (batch, receipts) = Batch::new(Arc::clone(self), begun, body, schema_id, share);
                 self.batches.tasks.spawn(batch.run());
@@ -237,6 +240,15 @@ impl Orders {
                 Err(Refused { refusal, is_open: !is_whole })
             }
         }
+    }
+
+    /// Whether anything can be taken from a batch now: the schema's id, and a share of the memory for receipts.
+    fn admit_batch(&self, begun: &Begun, version: Version) -> Result<(u32, Permit), Refusal> {
+        if version < Version::HTTP_11 {
+            return Err(Refusal::HttpVersion);
+        }
+        self.publisher.broker().admits().map_err(Unavailable::Broker)?;
+        Ok((self.schema_id()?, self.batches.share(&begun.client)?))
     }
 
     fn schema_id(&self) -> Result<u32, Refusal> {
@@ -293,9 +305,15 @@ pub fn encode_in_full(
 
 /// How long the client wants to wait for the broker.
 fn deadline(headers: &HeaderMap) -> Result<Duration, Refusal> {
-    let Some(value) = headers.get(DEADLINE_HEADER) else { return Ok(settings::DEADLINE) };
+    let mut values = headers.get_all(DEADLINE_HEADER).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Ok(settings::DEADLINE),
+        (value, None) => value,
+        (Some(_), Some(_)) => None,
+    };
     let (min, max) = (settings::MIN_DEADLINE, settings::DEADLINE);
-    let asked = value.to_str().ok().and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    let text = value.and_then(|value| value.to_str().ok());
+    let asked = text.and_then(|text| text.parse().ok()).map(Duration::from_millis);
     asked.filter(|asked| (min..=max).contains(asked)).ok_or(Refusal::Deadline {
         name: DEADLINE_HEADER,
         min: min.as_millis(),

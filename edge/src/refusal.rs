@@ -46,7 +46,7 @@ pub enum Refusal {
     #[error("the quota of this API key is {} {} a second, and it is used up", .0.a_second, .0.limit)]
     OverQuota(Exceeded),
     /// A deadline that is no deadline.
-    #[error("{name} must be a whole number of milliseconds from {min} to {max}")]
+    #[error("{name} must stand once, as a whole number of milliseconds from {min} to {max}")]
     Deadline {
         /// The header's name.
         name: &'static str,
@@ -81,6 +81,11 @@ pub enum Refusal {
     /// A batch whose orders cannot be told apart any more.
     #[error(transparent)]
     BatchForm(#[from] Form),
+    /// A batch whose client could not tell the end of its receipts from a break: below HTTP/1.1 both close the connection.
+    #[error(
+        "receipts have an end that shows only from HTTP/1.1 on; post the batch over that, or its orders one by one"
+    )]
+    HttpVersion,
     /// More than a batch may have; what lies beyond was not taken.
     #[error(
         "a batch has at most {limit} {unit}, this one has {}{size}; send what is beyond in another batch",
@@ -185,6 +190,7 @@ impl Refusal {
             | Self::DecodedTooLarge { .. }
             | Self::BatchTooLarge { .. }
             | Self::BatchForm(Form::Trailing)
+            | Self::HttpVersion
             | Self::Crowded
             | Self::CrowdedByKey => true,
             // It had its time, or nothing more comes.
@@ -208,7 +214,7 @@ impl Refusal {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::NotFound | Self::Method(_) | Self::ReadOnly(_) => Outcome::NotServed,
-            Self::MediaType | Self::Encoding => Outcome::Unsupported,
+            Self::MediaType | Self::Encoding | Self::HttpVersion => Outcome::Unsupported,
             Self::Body(BodyError::TooLarge { .. })
             | Self::DecodedTooLarge { .. }
             | Self::BatchTooLarge { .. }

@@ -38,11 +38,13 @@ thread_local! {
     static END: Cell<Option<Timespec>> = const { Cell::new(None) };
 }
 
-/// Makes a call of librdkafka's that takes a time-out and does not keep it; after `time` it is answered as if the time were
-/// over. `send_offsets_to_transaction` is such a call (its issue 5456): a broker that begins anew answers three questions
-/// for the group's coordinator with "not available" within milliseconds, then nobody asks again, and it waits for ever.
+/// Makes a call of librdkafka's that takes a time-out and does not keep it, or takes none; after `time` it is answered as if
+/// the time were over. `send_offsets_to_transaction` is such a call (its issue 5456): a broker that begins anew answers three
+/// questions for the group's coordinator with "not available" within milliseconds, then nobody asks again, and it waits for
+/// ever. A consumer's commit is another, where a broker hangs.
 ///
-/// What was begun goes on behind it: whoever uses the client again may meet it, and must close it instead.
+/// What was begun goes on behind it: whoever uses the client again may meet it, and must close it instead. A consumer with
+/// a commit under way does not close before that has ended.
 pub fn at_most<T>(time: Duration, call: impl FnOnce() -> T) -> T {
     /// Also where the call panics.
     struct Ends;

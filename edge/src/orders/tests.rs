@@ -61,6 +61,7 @@ fn whatever_deadline_is_asked_for_it_lies_within_the_limits_or_is_refused() {
         match deadline(&headers) {
             Ok(deadline) => {
                 assert!((settings::MIN_DEADLINE..=settings::DEADLINE).contains(&deadline), "seed {seed}");
+                assert!(headers.get_all(&name).iter().count() <= 1, "seed {seed}");
                 taken += usize::from(headers.contains_key(&name));
             }
             Err(refusal) => {

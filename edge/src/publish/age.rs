@@ -6,6 +6,11 @@
 //! paused). So no message times out there: a producer with an order that is too old is replaced, and what it was given
 //! it finishes under the epoch that it has. What it has not sent by then is taken back, all at once, since librdkafka
 //! cannot be told which: so not while it still stores some, or a queue that is merely long would be lost with its oldest.
+//!
+//! It would do the same for two other reasons, which `settings` rules out: a request is refused because one of its
+//! partition before it failed, so there is one at a time; and an order is refused for good, by whichever partition, or
+//! taken back out of a request. That breaks the producer instead. It sends nothing more; the supervisor replaces it, and
+//! what it still has is taken back at once.
 
 use std::{
     sync::{
@@ -139,15 +144,17 @@ pub(super) fn retire(old: Arc<Kafka>) {
 }
 
 /// In two steps: what can be stored is, until the time of the oldest is over and nothing moves any more, or that of all is
-/// over; then what is not on its way is taken back, and so is what comes back because no answer came. Each report says
-/// whether the message was ever sent.
+/// over, or the producer is broken; then what is not on its way is taken back, and so is what comes back because no answer
+/// came. Each report says whether the message was ever sent. (librdkafka itself takes back what is queued in the moment in
+/// which it breaks, and nothing later.)
 fn settle(old: &Kafka) {
     let (ages, retired) = (old.context().ages(), Instant::now());
     let end = retired + settings::MESSAGE_TIMEOUT + settings::REQUEST_TIMEOUT + SLOT;
     let mut is_over = false;
     while 0 < old.in_flight_count() && Instant::now() < end {
         let now = Instant::now();
-        is_over |= retired + settings::MESSAGE_TIMEOUT <= now
+        is_over |= old.client().fatal_error().is_some()
+            || retired + settings::MESSAGE_TIMEOUT <= now
             || ages.has_older_than(settings::MESSAGE_TIMEOUT, now) && ages.is_still(STILL, now);
         if is_over {
             old.purge(PurgeConfig::default().queue());

@@ -164,8 +164,9 @@ impl ClientContext for Context {
                 tracing::debug!(kafka.error = %error, kafka.reason = reason, "a broker does not take us");
                 self.witness.refused(refusal::cause(reason));
             }
+            // Told by the supervisor if the producer is in use: one that was replaced breaks when its rest is taken back.
             Some(RDKafkaErrorCode::Fatal) => {
-                tracing::error!(kafka.reason = reason, "producer broke");
+                tracing::debug!(kafka.reason = reason, "producer broke");
                 self.witness.ask_for_supervisor();
             }
             _ => tracing::debug!(kafka.error = %error, kafka.reason = reason, "kafka client error"),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
-use super::{InDoubt, Persistence, Placed, PublishError, Report, Unavailable};
+use super::{InDoubt, Persistence, Placed, PublishError, Report, Unavailable, settings};
 
 /// A record that was handed over and is not settled yet.
 #[derive(Debug)]
@@ -68,11 +68,14 @@ fn no_report() -> PublishError {
     PublishError::InDoubt(InDoubt::Unconfirmed("the producer ended".to_owned()))
 }
 
-/// What a delivery report means for the client.
+/// What a delivery report means for the client. All orders that went together are told that they are too large, so it is
+/// believed of one that went alone.
 pub(super) fn settle(report: Report, size: usize) -> Result<Placed, PublishError> {
     match (report.persistence, report.error) {
         (Persistence::Stored(placed), _) => Ok(placed),
-        (Persistence::NotStored, Some(RDKafkaErrorCode::MessageSizeTooLarge)) => Err(PublishError::TooLarge(size)),
+        (Persistence::NotStored, Some(RDKafkaErrorCode::MessageSizeTooLarge)) if settings::BATCH_BYTES < size => {
+            Err(PublishError::TooLarge(size))
+        }
         (Persistence::NotStored, error) => Err(Unavailable::NotSent(describe(error)).into()),
         (Persistence::InDoubt, None) => Err(PublishError::InDoubt(InDoubt::Unconfirmed(LATER.to_owned()))),
         (Persistence::InDoubt, error) => Err(PublishError::InDoubt(InDoubt::Unconfirmed(describe(error)))),
@@ -82,6 +85,7 @@ pub(super) fn settle(report: Report, size: usize) -> Result<Placed, PublishError
 pub(super) fn describe(code: Option<RDKafkaErrorCode>) -> String {
     match code {
         Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => "it was given up".to_owned(),
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => "alone or with others it was too large for the topic".to_owned(),
         Some(code) => format!("{code:?}"),
         None => "no error code".to_owned(),
     }

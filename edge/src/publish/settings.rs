@@ -24,12 +24,21 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 pub const MAX_ORDERS: usize = 8192;
 /// Bytes that wait for the broker; below librdkafka's own limit.
 pub const MAX_BYTES: usize = 48 * 1024 * 1024;
+/// The most bytes that several orders make together on their way to a partition. The broker holds all of them against the
+/// topic's `max.message.bytes` as if they were one, so they are fewer than those of our largest record: whatever topic takes
+/// that takes them. What is larger goes alone.
+pub(super) const BATCH_BYTES: usize = 128 * 1024;
 
-const SETTINGS: [(&str, &str); 24] = [
+const SETTINGS: [(&str, &str); 26] = [
     // Acknowledged means: in the log of every replica that is in sync, once, in order.
     ("acks", "all"),
     ("enable.idempotence", "true"),
-    ("max.in.flight.requests.per.connection", "5"),
+    // A broker works on one request of a connection at a time, so this costs the way there and back. With several, one
+    // that follows another of its partition that failed is refused, and librdkafka numbers anew: see `age`.
+    ("max.in.flight.requests.per.connection", "1"),
+    // Nor may it number anew because an order is refused for good, which leaves a gap in its numbers: it breaks instead,
+    // and `supervisor` replaces it.
+    ("enable.gapless.guarantee", "true"),
     ("message.send.max.retries", "2147483647"),
     // As Java's default, so that others who write or join by key agree with us on partitions.
     ("partitioner", "murmur2_random"),
@@ -37,6 +46,7 @@ const SETTINGS: [(&str, &str); 24] = [
     // A floor under the latency of every answer.
     ("linger.ms", "1"),
     ("message.max.bytes", "1000000"),
+    ("batch.size", "131072"),
     ("queue.buffering.max.messages", "16384"),
     ("queue.buffering.max.kbytes", "65536"),
     ("queue.buffering.backpressure.threshold", "1"),
@@ -88,19 +98,36 @@ pub(super) fn create(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::orders::MAX_RECORD;
+
+    fn text(name: &str) -> &'static str {
+        SETTINGS.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).unwrap()
+    }
 
     fn value(name: &str) -> u64 {
-        let (_, value) = SETTINGS.iter().find(|(known, _)| *known == name).unwrap();
-        value.parse().unwrap()
+        text(name).parse().unwrap()
     }
 
     #[test]
     fn our_limits_decide_before_librdkafka_s() {
-        assert_eq!(value("message.timeout.ms"), 0, "a message that times out makes others be stored twice");
         assert_eq!(DEADLINE.checked_sub(MESSAGE_TIMEOUT), Some(Duration::from_millis(500)));
         assert!(MAX_ORDERS as u64 <= value("queue.buffering.max.messages") / 2);
         assert!((MAX_BYTES as u64) < value("queue.buffering.max.kbytes") * 1024);
         assert_eq!(u128::from(value("request.timeout.ms")), REQUEST_TIMEOUT.as_millis());
         assert!(REQUEST_TIMEOUT < MESSAGE_TIMEOUT);
+    }
+
+    #[test]
+    fn nothing_makes_librdkafka_number_anew_and_store_twice_what_it_has_sent() {
+        assert_eq!(value("message.timeout.ms"), 0, "as it does when a message times out");
+        assert_eq!(value("max.in.flight.requests.per.connection"), 1, "when a request follows one that failed");
+        assert_eq!(text("enable.gapless.guarantee"), "true", "when an order is refused for good");
+    }
+
+    #[test]
+    fn orders_that_go_together_fit_a_topic_that_takes_our_largest_record() {
+        assert_eq!(value("batch.size"), BATCH_BYTES as u64);
+        assert!(value("batch.size") <= MAX_RECORD as u64);
+        assert!((MAX_RECORD as u64) < value("message.max.bytes"));
     }
 }

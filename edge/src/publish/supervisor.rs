@@ -35,7 +35,10 @@ pub async fn supervise(publisher: Arc<Publisher>, tasks: Tasks) {
         }
         if look_at_producer(&publisher, &mut replacing) {
             let kafka = publisher.kafka();
-            let asked = probe(&publisher, &kafka, &tasks, probe_time).await;
+            let asked = tokio::select! {
+                asked = probe(&publisher, &kafka, &tasks, probe_time) => asked,
+                () = until_broken(&kafka) => continue, // its answer may take seconds and says nothing any more
+            };
             probe_time = if matches!(asked, Err(Unseen::Silent(_))) { PATIENT_PROBE_TIME } else { PROBE_TIME };
             let goes_on = take(&publisher, kafka.context().witness(), asked, &mut leaderless);
             if !goes_on && replacing.may(Instant::now()) {
@@ -197,6 +200,12 @@ impl Replacing {
     }
 }
 
+async fn until_broken(kafka: &Kafka) {
+    while kafka.client().fatal_error().is_none() {
+        tokio::time::sleep(ROUND_WHILE_DOWN).await;
+    }
+}
+
 /// Replaces the producer if it is broken and its time has come; whether there is one that can be asked.
 fn look_at_producer(publisher: &Publisher, replacing: &mut Replacing) -> bool {
     let kafka = publisher.kafka();
@@ -204,7 +213,8 @@ fn look_at_producer(publisher: &Publisher, replacing: &mut Replacing) -> bool {
     let witness = kafka.context().witness();
     if permission::is_refusal(code) {
         witness.forgotten(permission::FORBIDDEN);
-    } else {
+    } else if !publisher.broker.is_topic_lost() {
+        // It breaks of a refusal of the topic as well, and why that came is known better.
         witness.forgotten(&format!("the producer broke ({code:?}: {reason}) and is being replaced"));
     }
     if !replacing.may(Instant::now()) {

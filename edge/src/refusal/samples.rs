@@ -26,6 +26,7 @@ pub fn samples() -> Vec<Refusal> {
         Refusal::Body(BodyError::TooLarge { limit: 1_048_576, announced }),
         Refusal::BatchTooLarge { unit: Unit::Orders, limit: 10_000, size: 10_007, is_whole: true },
         Refusal::BatchForm(Form::Unfinished),
+        Refusal::HttpVersion,
         Refusal::MediaType,
         Refusal::Encoding,
         Refusal::Undecodable(Undecodable::Truncated(Coding::Gzip)),

@@ -85,6 +85,9 @@ impl Refusal {
             Self::Body(BodyError::Slow { .. }) => (StatusCode::BAD_REQUEST, "body-slow", "body came too slowly"),
             Self::Body(BodyError::Broken(_)) => (StatusCode::BAD_REQUEST, "body-broken", "body broke off"),
             Self::BatchForm(_) => (StatusCode::BAD_REQUEST, "batch-form", "batch is not well formed"),
+            Self::HttpVersion => {
+                (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "http-version", "batch needs HTTP/1.1 or newer")
+            }
             Self::BatchTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "batch-too-large", "batch is too large"),
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "body is not JSON that is taken here"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "order breaks its rules"),
@@ -138,6 +141,7 @@ impl Refusal {
             | Self::Body(BodyError::TooLarge { .. })
             | Self::DecodedTooLarge { .. }
             | Self::BatchForm(_)
+            | Self::HttpVersion
             | Self::BatchTooLarge { .. }
             | Self::Malformed(_)
             | Self::Invalid(_)

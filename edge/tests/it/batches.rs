@@ -139,11 +139,28 @@ async fn each_name_of_lines_is_known_and_no_lines_are_no_receipts() {
     assert_eq!((answer.status, answer.text.as_str()), (207, ""));
 }
 
+/// Its receipts would end as they break off: with the connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_over_http_1_0_is_refused_before_anything_is_taken() {
+    let world = World::ready().await;
+    let old = |body: &str, headers: &[(&str, &str)]| request(body, headers).replacen("HTTP/1.1", "HTTP/1.0", 1);
+    for (body, headers) in [(order("a") + "\n", &[NDJSON][..]), (format!("[{}]", order("b")), &[])] {
+        let answer = talk(world.app.address, old(&body, headers).as_bytes()).await.unwrap();
+        assert_eq!(answer.verdict(), (505, "no".to_owned(), "pointless".to_owned()), "{answer:?}");
+        assert_eq!(answer.json()["type"], "urn:orderflow:problem:http-version");
+    }
+    let single = talk(world.app.address, old(&order("single"), &[]).as_bytes()).await.unwrap();
+    assert_eq!(single.status, 202, "{single:?}");
+    let keys: Vec<String> = world.stored().into_iter().map(|stored| stored.key).collect();
+    assert_eq!(keys, ["single"]);
+}
+
 /// The order of the lines is the order in the topic, and never are more in flight than may be.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_thousand_lines_keep_their_order_and_are_never_in_flight_all_at_once() {
     let world = World::ready().await;
-    world.kafka.broker_round_trip_time(-1, std::time::Duration::from_millis(100)).unwrap();
+    // There are four partitions, and one request is under way at a time.
+    world.kafka.broker_round_trip_time(-1, std::time::Duration::from_millis(25)).unwrap();
     let lines: Vec<String> = (0..5000).map(|line| order(&format!("id-{}", line % 50))).collect();
     let (address, lines) = (world.app.address, lines.join("\n"));
     let posted = world.tasks.spawn(async move { post_lines(address, &lines).await });

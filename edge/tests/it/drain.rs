@@ -18,7 +18,7 @@ const IN_FLIGHT: u32 = 10;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_loses_nothing_that_was_acknowledged() {
     let world = World::ready().await;
-    world.kafka.broker_round_trip_time(-1, Duration::from_millis(300)).unwrap();
+    world.kafka.broker_round_trip_time(-1, Duration::from_millis(100)).unwrap();
     let address = world.app.address;
     let clients = service_kit::Tasks::new();
     let posts: Vec<_> = (0..20)

@@ -148,7 +148,7 @@ async fn what_is_over_a_quota_is_told_with_the_time_and_each_order_of_a_batch_co
 async fn a_key_that_floods_is_refused_and_another_s_orders_are_taken_as_fast_as_before() {
     let file = File::new(&[("noisy", json!({})), ("quiet", json!({}))]);
     let world = file.world().await;
-    world.kafka.broker_round_trip_time(-1, Duration::from_millis(100)).unwrap();
+    world.kafka.broker_round_trip_time(-1, Duration::from_millis(50)).unwrap();
     let quiet = async |prefix: &str| {
         let mut took = Vec::new();
         for number in 0..7 {

@@ -370,6 +370,10 @@ async fn provoke(world: &World, described: &mut Described) {
         let answer = described.post(world, body, headers).await;
         assert_eq!(answer.status, status, "{body:.40}: {answer:?}");
     }
+    let old = request(&order("a"), &[NDJSON]).replacen("HTTP/1.1", "HTTP/1.0", 1);
+    let answer = talk(world.app.address, old.as_bytes()).await.unwrap();
+    assert_eq!(answer.status, 505, "{answer:?}");
+    described.holds(PATH, "post", &answer);
     for path in [PATH, "/openapi.json"] {
         for method in ["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"] {
             if described.document["paths"][path].get(method.to_lowercase()).is_none() {

@@ -15,7 +15,7 @@ async fn what_is_wrong_is_refused_and_nothing_is_stored() {
     let large = format!(r#"{{"orderId":"a","amount":1,"customer":"{}"}}"#, "c".repeat(1 << 20));
     let deep = format!("{{\"a\":{}", "[".repeat(500_000));
     type Headers = &'static [(&'static str, &'static str)];
-    let cases: [(&str, Headers, u16, &str); 14] = [
+    let cases: [(&str, Headers, u16, &str); 15] = [
         ("{", &[], 400, "malformed"),
         ("", &[], 400, "malformed"),
         (&deep, &[], 400, "malformed"),
@@ -24,6 +24,7 @@ async fn what_is_wrong_is_refused_and_nothing_is_stored() {
         (r#"{"orderId":"a","amount":01,"customer":"c"}"#, &[], 400, "malformed"),
         (&order("a"), &[("x-deadline-ms", "199")], 400, "deadline"),
         (&order("a"), &[("x-deadline-ms", "soon")], 400, "deadline"),
+        (&order("a"), &[("x-deadline-ms", "300"), ("x-deadline-ms", "4000")], 400, "deadline"),
         (&large, &[], 413, "body-too-large"),
         (&order("a"), &[("content-type", "text/plain")], 415, "media-type"),
         (&order("a"), &[("content-type", "application/json; charset=latin1")], 415, "media-type"),

@@ -22,6 +22,7 @@ use rdkafka::{
     message::Headers,
     mocking::MockCluster,
     producer::DefaultProducerContext,
+    types::RDKafkaApiKey,
 };
 use schemas::{Order, codec, framing, names::topics};
 use serde_json::{Value, json};
@@ -85,8 +86,26 @@ impl World {
         Self::start(true, registry, |_| {}).await
     }
 
-    async fn start(topic: bool, registry: StubRegistry, change: impl FnOnce(&mut Config)) -> Self {
+    /// An edge that is ready, with partitions that may be without a leader.
+    pub(crate) async fn that_loses_leaders() -> Self {
         let kafka = MockCluster::new(1).unwrap();
+        // The mock (2.12) dies of answering version 10 for a partition without a leader.
+        kafka.apiversion(RDKafkaApiKey::Produce, Some(3), Some(9)).unwrap();
+        let world = Self::start_on(kafka, true, StubRegistry::start().await, |_| {}).await;
+        world.until_ready().await;
+        world
+    }
+
+    async fn start(topic: bool, registry: StubRegistry, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(MockCluster::new(1).unwrap(), topic, registry, change).await
+    }
+
+    async fn start_on(
+        kafka: MockCluster<'static, DefaultProducerContext>,
+        topic: bool,
+        registry: StubRegistry,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         if topic {
             kafka.create_topic(topics::ORDERS_RECEIVED, PARTITIONS, 1).unwrap();
         }

@@ -24,7 +24,8 @@ use crate::{
 
 /// More than the edge lets wait, so that some are refused.
 const CLIENTS: usize = edge::publish::settings::MAX_ORDERS + 2500;
-const ROUND_TRIP: Duration = Duration::from_millis(400);
+/// Of one request; the edge has one of a partition under way, so an order may wait for those of all others.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
 const CAPACITY: Duration = Duration::from_secs(9);
 const RUN: Duration = Duration::from_secs(15);
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use promise::check::{check, check_answers};
-use promise::generator::{Generator, Mix};
+use promise::generator::{Generator, Mix, Post};
 use promise::ledger::{self, Ledger};
 use promise::load::{self, Gauge, Plan};
 use promise::oracle::Oracle;
@@ -34,12 +34,12 @@ enum Command {
         #[command(flatten)]
         stream: Stream,
         /// Where the edge listens.
-        #[arg(long, env = "EDGE_URL", default_value = "http://127.0.0.1:8080")]
+        #[arg(long, env = "EDGE_URL", hide_env_values = true, default_value = "http://127.0.0.1:8080")]
         edge: String,
         /// Orders a second.
         #[arg(long, default_value_t = 300)]
         rate: u32,
-        /// The file that is appended to.
+        /// The file that is appended to; the requests are numbered on from those that it has.
         #[arg(long)]
         ledger: PathBuf,
     },
@@ -83,8 +83,12 @@ struct Stream {
 }
 
 impl Stream {
-    fn posts(&self) -> impl Iterator<Item = promise::generator::Post> + use<> {
-        Generator::new(&self.run, self.seed, Mix::default()).take(self.count)
+    /// Numbered from `first` on.
+    fn posts(&self, first: u64) -> impl Iterator<Item = Post> + use<> {
+        Generator::new(&self.run, self.seed, Mix::default()).take(self.count).map(move |mut post| {
+            post.seq += first;
+            post
+        })
     }
 }
 
@@ -93,11 +97,16 @@ impl Stream {
 struct PlaceArgs {
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092")]
     kafka: String,
-    #[arg(long, env = "SCHEMA_REGISTRY_URL", default_value = "http://127.0.0.1:8085/apis/ccompat/v7")]
+    #[arg(
+        long,
+        env = "SCHEMA_REGISTRY_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8085/apis/ccompat/v7"
+    )]
     registry: String,
-    #[arg(long, env = "TRANSFORMS_URL", default_value = "http://127.0.0.1:8084")]
+    #[arg(long, env = "TRANSFORMS_URL", hide_env_values = true, default_value = "http://127.0.0.1:8084")]
     transforms: String,
-    #[arg(long, env = "ELASTICSEARCH_URL", default_value = "http://127.0.0.1:9200")]
+    #[arg(long, env = "ELASTICSEARCH_URL", hide_env_values = true, default_value = "http://127.0.0.1:9200")]
     elasticsearch: String,
     #[arg(long, env = "POSTGRES_HOST", default_value = "127.0.0.1")]
     postgres_host: String,
@@ -147,8 +156,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<bool> {
         Command::Generate(stream) => generate(&stream),
         Command::Load { stream, edge, rate, ledger } => {
             let ledger = Arc::new(Ledger::open(&ledger)?);
-            let plan = Plan::new(&edge, rate);
-            runtime.block_on(load::run(&plan, stream.posts(), ledger, &Gauge::default(), &CancellationToken::new()))?;
+            let (plan, posts) = (Plan::new(&edge, rate), stream.posts(ledger.next_seq()?));
+            runtime.block_on(load::run(&plan, posts, ledger, &Gauge::default(), &CancellationToken::new()))?;
             Ok(true)
         }
         Command::Answers { ledger, root } => {
@@ -175,10 +184,33 @@ pub(crate) fn run(args: Args) -> anyhow::Result<bool> {
 
 fn generate(stream: &Stream) -> anyhow::Result<bool> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    for post in stream.posts() {
+    for post in stream.posts(0) {
         let body = String::from_utf8_lossy(&post.body).replace(['\n', '\r'], " ");
         writeln!(out, "{}\t{}\t{:?}\t{body}", post.seq, post.id, post.class).context("cannot write")?;
     }
     out.flush()?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody listens at this edge, and the ledger has each order all the same.
+    #[test]
+    fn a_second_load_goes_on_in_the_ledger_of_the_first() {
+        let path = std::env::temp_dir().join(format!("promise-loads-{}.ndjson", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        for name in ["first", "second"] {
+            let ledger = path.to_str().unwrap();
+            let load = ["promise", "load", "--edge", "http://127.0.0.1:1", "--rate", "1000", "--count", "30"];
+            let words = load.into_iter().chain(["--run", name, "--ledger", ledger]);
+            assert!(run(Args::parse_from(words)).unwrap());
+        }
+        let entries = ledger::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let of = |run: &str| entries.iter().filter(|entry| entry.id.starts_with(run)).count();
+        assert_eq!((of("first"), of("second")), (30, 30));
+        assert!(entries.iter().zip(0..).all(|(entry, seq)| entry.seq == seq));
+    }
 }

@@ -57,11 +57,28 @@ enum Line {
         partition: Option<i32>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         offset: Option<i64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order_id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schema_id: Option<u32>,
         #[serde(default, skip_serializing_if = "String::is_empty")]
         persisted: String,
         #[serde(default, skip_serializing_if = "String::is_empty")]
         note: String,
     },
+}
+
+/// What a receipt says beside the place. Older ledgers have none of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Whose order it is.
+    pub order_id: Option<String>,
+    /// The request's id, which the record has in a header.
+    pub request_id: Option<String>,
+    /// The id of the schema that the record was written with.
+    pub schema_id: Option<u32>,
 }
 
 /// How a request ended.
@@ -73,9 +90,11 @@ pub struct Answer {
     pub status: Option<u16>,
     /// The receipt of a 202.
     pub receipt: Option<Version>,
+    /// What else that says.
+    pub told: Told,
     /// Whether the order may be stored, as a refusal says it; empty when it does not, and for a 202.
     pub persisted: String,
-    /// The problem's title, or the error in words.
+    /// The problem's title, the error in words, or what is wrong with a receipt.
     pub note: String,
 }
 
@@ -84,7 +103,7 @@ impl Answer {
     #[must_use]
     pub fn unknown(status: Option<u16>, note: &str) -> Self {
         let (persisted, note) = (String::new(), note.to_owned());
-        Self { outcome: Outcome::Info, status, receipt: None, persisted, note }
+        Self { outcome: Outcome::Info, status, receipt: None, told: Told::default(), persisted, note }
     }
 }
 
@@ -151,6 +170,14 @@ impl Ledger {
         Ok(Self { path: path.to_owned(), file: Mutex::new(file) })
     }
 
+    /// The number for the next request: behind those of all loads that it has already.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn next_seq(&self) -> Result<u64, LedgerError> {
+        Ok(read(&self.path)?.last().map_or(0, |entry| entry.seq + 1))
+    }
+
     /// Writes down that `post` is about to be sent.
     ///
     /// # Errors
@@ -176,6 +203,9 @@ impl Ledger {
             status: answer.status,
             partition: answer.receipt.map(|receipt| receipt.partition),
             offset: answer.receipt.map(|receipt| receipt.offset),
+            order_id: answer.told.order_id.clone(),
+            request_id: answer.told.request_id.clone(),
+            schema_id: answer.told.schema_id,
             persisted: answer.persisted.clone(),
             note: answer.note.clone(),
         })
@@ -194,7 +224,8 @@ impl Ledger {
 /// writer was killed, counts as not written.
 ///
 /// # Errors
-/// When the file cannot be read or a line is no ledger line.
+/// When the file cannot be read, a line is no ledger line, or a request was sent under the number of another one: then one
+/// of the two would not be counted.
 pub fn read(path: &Path) -> Result<Vec<Entry>, LedgerError> {
     let fail = |source| LedgerError::File { path: path.to_owned(), source };
     let mut entries: BTreeMap<u64, Entry> = BTreeMap::new();
@@ -218,13 +249,28 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, LedgerError> {
                 };
                 let answer = Answer::unknown(None, "no answer");
                 let entry = Entry { seq, id, class, content_type, body, intended_ms, sent_ms, done_ms: None, answer };
-                entries.insert(seq, entry);
+                if entries.insert(seq, entry).is_some() {
+                    return Err(bad(format!("request {seq} was sent before")));
+                }
             }
-            Line::Done { seq, outcome, done_ms, status, partition, offset, persisted, note } => {
+            Line::Done {
+                seq,
+                outcome,
+                done_ms,
+                status,
+                partition,
+                offset,
+                order_id,
+                request_id,
+                schema_id,
+                persisted,
+                note,
+            } => {
                 let entry =
                     entries.get_mut(&seq).ok_or_else(|| bad(format!("request {seq} ended before it was sent")))?;
                 let receipt = partition.zip(offset).map(|(partition, offset)| Version { partition, offset });
-                entry.answer = Answer { outcome, status, receipt, persisted, note };
+                let told = Told { order_id, request_id, schema_id };
+                entry.answer = Answer { outcome, status, receipt, told, persisted, note };
                 entry.done_ms = Some(done_ms);
             }
         }

@@ -1,6 +1,9 @@
 //! Open-loop load: each POST has the time at which it should be sent, and a slow server does not slow the clock.
 //!
-//! Nothing is sent twice: what a client makes of an unknown end is not this file's business, the ledger knows it.
+//! One request of nine is a batch of a few orders, which is due when its last one is. Nothing is sent twice: what a client
+//! makes of an unknown end is not this file's business, the ledger knows it.
+
+mod batch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,9 +16,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::batch::Request;
 use crate::generator::Post;
-use crate::ledger::{Answer, Ledger, LedgerError, Outcome};
+use crate::ledger::{Answer, Ledger, LedgerError, Outcome, Told};
 use crate::row::Version;
+
+/// Of so many requests the last one is a batch, if its order can be a line. Odd: so each of two edges has some.
+const BATCH_EVERY: usize = 9;
 
 /// How to send.
 #[derive(Debug, Clone)]
@@ -26,6 +33,8 @@ pub struct Plan {
     pub rate: u32,
     /// Most requests under way at once; beyond it the clock does wait, and the ledger shows how late.
     pub in_flight: usize,
+    /// Whether there are batches: who stands in the place of an edge may know single orders only.
+    pub batches: bool,
     /// When the client gives up; above the edge's own deadline, so that its 504 is heard.
     pub patience: Duration,
 }
@@ -34,7 +43,8 @@ impl Plan {
     /// `rate` orders a second to `edge`.
     #[must_use]
     pub fn new(edge: &str, rate: u32) -> Self {
-        Self { edges: vec![edge.to_owned()], rate, in_flight: 4_096, patience: Duration::from_secs(10) }
+        let (edges, patience) = (vec![edge.to_owned()], Duration::from_secs(10));
+        Self { edges, rate, in_flight: 4_096, batches: true, patience }
     }
 }
 
@@ -64,19 +74,19 @@ struct Counters {
 }
 
 impl Gauge {
-    /// Requests sent and not yet answered.
+    /// Orders sent and not yet answered.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.0.in_flight.load(Ordering::SeqCst)
     }
 
-    /// Requests sent so far.
+    /// Orders sent so far.
     #[must_use]
     pub fn sent(&self) -> usize {
         self.0.sent.load(Ordering::SeqCst)
     }
 
-    /// Requests answered 202 so far.
+    /// Orders answered 202 so far.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.0.taken.load(Ordering::SeqCst)
@@ -106,8 +116,11 @@ pub async fn run(
     let room = Arc::new(Semaphore::new(plan.in_flight));
     let (start, start_ms) = (Instant::now(), now_ms());
     let mut requests = JoinSet::new();
-    for ((at, post), edge) in posts.enumerate().zip(plan.edges.iter().cycle()) {
-        let due = Duration::from_secs(1).mul_f64(at as f64 / f64::from(plan.rate.max(1)));
+    let mut posts = posts.enumerate().peekable();
+    for (number, edge) in plan.edges.iter().cycle().enumerate() {
+        let may_be_batch = plan.batches && (number + 1).is_multiple_of(BATCH_EVERY);
+        let Some((last, request)) = Request::next(&mut posts, may_be_batch) else { break };
+        let due = Duration::from_secs(1).mul_f64(last as f64 / f64::from(plan.rate.max(1)));
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
@@ -118,7 +131,7 @@ pub async fn run(
         let (client, url) = (client.clone(), format!("{edge}/api/orders"));
         let (ledger, gauge) = (Arc::clone(&ledger), gauge.clone());
         requests.spawn(async move {
-            let end = send(&client, &url, &post, intended, &ledger, &gauge).await;
+            let end = send(&client, &url, &request, intended, &ledger, &gauge).await;
             drop(permit);
             end
         });
@@ -135,33 +148,52 @@ pub async fn run(
 async fn send(
     client: &reqwest::Client,
     url: &str,
-    post: &Post,
+    request: &Request,
     intended_ms: i64,
     ledger: &Ledger,
     gauge: &Gauge,
 ) -> Result<(), LoadError> {
-    ledger.sending(post, intended_ms, now_ms())?;
-    gauge.0.sent.fetch_add(1, Ordering::SeqCst);
-    gauge.0.in_flight.fetch_add(1, Ordering::SeqCst);
-    let request = client.post(url).header(CONTENT_TYPE, post.content_type).body(post.body.clone());
-    let answer = match request.send().await {
-        Ok(response) => read(response).await,
-        Err(error) => unanswered(&error),
-    };
-    gauge.0.in_flight.fetch_sub(1, Ordering::SeqCst);
-    if answer.outcome == Outcome::Ok {
-        gauge.0.taken.fetch_add(1, Ordering::SeqCst);
+    let posts = request.posts();
+    for post in posts {
+        ledger.sending(post, intended_ms, now_ms())?;
     }
-    ledger.done(post.seq, now_ms(), &answer)?;
+    gauge.0.sent.fetch_add(posts.len(), Ordering::SeqCst);
+    gauge.0.in_flight.fetch_add(posts.len(), Ordering::SeqCst);
+    let sent = client.post(url).header(CONTENT_TYPE, request.content_type()).body(request.body()).send().await;
+    let answers = match sent {
+        Ok(response) => read(response, request).await,
+        Err(error) => vec![unanswered(&error); posts.len()],
+    };
+    gauge.0.in_flight.fetch_sub(posts.len(), Ordering::SeqCst);
+    let taken = answers.iter().filter(|answer| answer.outcome == Outcome::Ok).count();
+    gauge.0.taken.fetch_add(taken, Ordering::SeqCst);
+    for (post, answer) in posts.iter().zip(&answers) {
+        ledger.done(post.seq, now_ms(), answer)?;
+    }
     Ok(())
 }
 
 /// The parts of a receipt that prove something. One that does not say where the record is makes a promise all the same:
 /// then it is found by its content.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Receipt {
     partition: i32,
     offset: Option<i64>,
+    order_id: Option<String>,
+    request_id: Option<String>,
+    schema_id: Option<u32>,
+}
+
+impl Receipt {
+    /// Where the record is, all else, and what is wrong with it in words.
+    fn parts(self) -> (Option<Version>, Told, String) {
+        let Self { partition, offset, order_id, request_id, schema_id } = self;
+        let lacks = offset.is_some() && (order_id.is_none() || request_id.is_none() || schema_id.is_none());
+        let note = if lacks { "the receipt has no orderId, no requestId or no schemaId" } else { "" };
+        let receipt = offset.map(|offset| Version { partition, offset });
+        (receipt, Told { order_id, request_id, schema_id }, note.to_owned())
+    }
 }
 
 /// The parts of a problem that the ledger needs.
@@ -172,21 +204,27 @@ struct Problem {
     persisted: String,
 }
 
-async fn read(response: reqwest::Response) -> Answer {
+async fn read(mut response: reqwest::Response, request: &Request) -> Vec<Answer> {
     let status = response.status().as_u16();
-    let body = response.bytes().await.unwrap_or_default();
-    judge(status, &body)
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            Ok(None) => return request.answers(status, &body, None),
+            Err(error) => return request.answers(status, &body, Some(unanswered(&error))),
+        }
+    }
 }
 
 /// What an answer says about the order's fate.
 fn judge(status: u16, body: &[u8]) -> Answer {
     let unknown = Answer::unknown(Some(status), "");
     if status == 202 {
-        let (receipt, note) = match serde_json::from_slice::<Receipt>(body) {
-            Ok(Receipt { partition, offset }) => (offset.map(|offset| Version { partition, offset }), String::new()),
-            Err(error) => (None, format!("the receipt cannot be read: {error}")),
-        };
-        return Answer { outcome: Outcome::Ok, receipt, note, ..unknown };
+        let (receipt, told, note) = serde_json::from_slice(body).map_or_else(
+            |error| (None, Told::default(), format!("the receipt cannot be read: {error}")),
+            Receipt::parts,
+        );
+        return Answer { outcome: Outcome::Ok, receipt, told, note, ..unknown };
     }
     let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     let outcome = match problem.persisted.as_str() {
@@ -217,7 +255,8 @@ mod tests {
 
     #[test]
     fn an_unknown_end_is_never_a_fail() {
-        let receipt = br#"{"orderId":"a","topic":"orders.received","partition":4,"offset":9}"#;
+        let receipt =
+            br#"{"orderId":"a","topic":"orders.received","partition":4,"offset":9,"requestId":"r","schemaId":7}"#;
         for (status, body, outcome) in [
             (202, receipt.as_slice(), Outcome::Ok),
             (202, b"".as_slice(), Outcome::Ok),
@@ -231,7 +270,12 @@ mod tests {
         ] {
             assert_eq!(judge(status, body).outcome, outcome, "{status}");
         }
-        assert_eq!(judge(202, receipt).receipt, Some(Version { partition: 4, offset: 9 }));
+        let answer = judge(202, receipt);
+        assert_eq!(answer.receipt, Some(Version { partition: 4, offset: 9 }));
+        let (order_id, request_id) = (Some("a".to_owned()), Some("r".to_owned()));
+        assert_eq!(answer.told, Told { order_id, request_id, schema_id: Some(7) });
+        let lacking = judge(202, br#"{"orderId":"a","partition":4,"offset":9,"requestId":"r"}"#);
+        assert_eq!((answer.note.is_empty(), lacking.note.is_empty()), (true, false));
         assert_eq!(judge(503, br#"{"title":"x","persisted":"no"}"#).persisted, "no");
     }
 }

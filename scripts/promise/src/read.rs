@@ -118,6 +118,7 @@ impl Places {
         }
         let transforms = Positions::new(&kafka, TRANSFORMS_GROUP, topics::ORDERS_RECEIVED, Isolation::Committed)?;
         world.committed = transforms.committed()?;
+        world.partitions = transforms.partitions();
         world.stores.insert(Store::Postgres, Postgres::connect(&self.postgres).await?.all().await?);
         world.stores.insert(Store::Elasticsearch, Elasticsearch::new(&self.elasticsearch)?.all().await?);
         Ok(world)
@@ -130,7 +131,8 @@ fn received_of(decoder: &Decoder, record: Record) -> Received {
 }
 
 fn placed_of(decoder: &Decoder, record: Record) -> Placed {
-    Placed { at: record.at, row: decoder.row(&record), key: record.key, headers: record.headers }
+    let row = decoder.row(&record);
+    Placed { at: record.at, key: record.key, value: record.value, row, headers: record.headers }
 }
 
 /// Dead letters, or markers of what was dropped.

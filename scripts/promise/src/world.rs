@@ -37,6 +37,12 @@ impl fmt::Display for Store {
 /// A record's headers, in order.
 pub type Headers = Vec<(String, Option<Vec<u8>>)>;
 
+/// The last header of this name, as text.
+fn last(headers: &Headers, name: &str) -> Option<String> {
+    let (_, value) = headers.iter().rev().find(|(header, _)| header == name)?;
+    Some(String::from_utf8_lossy(value.as_deref()?).into_owned())
+}
+
 /// A record of `orders.received`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
@@ -52,6 +58,21 @@ pub struct Received {
     pub row: Result<Row, String>,
 }
 
+impl Received {
+    /// The id of the request that made it, as its header says.
+    #[must_use]
+    pub fn request_id(&self) -> Option<String> {
+        last(&self.headers, headers::REQUEST_ID)
+    }
+
+    /// The id of the schema that it was written with, as its frame says.
+    #[must_use]
+    pub fn schema_id(&self) -> Option<u32> {
+        let id = self.value.as_deref()?.get(1..5)?;
+        Some(u32::from_be_bytes(id.try_into().ok()?))
+    }
+}
+
 /// A record of `order_placed`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
@@ -59,6 +80,8 @@ pub struct Placed {
     pub at: Version,
     /// Its key.
     pub key: Option<Vec<u8>>,
+    /// Its bytes.
+    pub value: Option<Vec<u8>>,
     /// What it says, or why that cannot be read.
     pub row: Result<Row, String>,
     /// Its headers; the last one names the modules.
@@ -69,8 +92,7 @@ impl Placed {
     /// The modules that its header names.
     #[must_use]
     pub fn modules(&self) -> Option<String> {
-        let (_, value) = self.headers.iter().rev().find(|(name, _)| name == headers::MODULES)?;
-        Some(String::from_utf8_lossy(value.as_deref()?).into_owned())
+        last(&self.headers, headers::MODULES)
     }
 }
 
@@ -138,8 +160,13 @@ pub struct World {
     pub verdicts: HashMap<u64, Verdict>,
     /// Records that a test wrote past the edge.
     pub planted: BTreeMap<Version, Fate>,
+    /// What a store is to refuse, by its place in `order_placed`, with words of the reason, whatever the case of their
+    /// letters. Only a test knows of such.
+    pub refused: BTreeMap<Store, BTreeMap<Version, String>>,
     /// When a test set an edge's clock wrong.
     pub clocks: Vec<WrongClock>,
+    /// How many partitions `orders.received` has; 0 where nobody asked.
+    pub partitions: i32,
     /// `orders.received`.
     pub received: Vec<Received>,
     /// `order_placed`, committed records only.

@@ -1,12 +1,15 @@
 //! The input topic against the ledger: which POST made which record of `orders.received`.
 //!
-//! A receipt names its record. A POST with an unknown end may have made one, and a 202 without an offset has made one:
-//! the content tells, and each may claim one record at most. A record that no POST claims is a phantom.
+//! A receipt names its record, and says nothing that is not so. A POST with an unknown end may have made one, and a 202
+//! without an offset has made one: the content tells, and each may claim one record at most. A record that no POST claims
+//! is a phantom.
 
 use std::collections::{BTreeMap, HashMap};
 
+use schemas::partition;
+
 use super::{Counter, Findings};
-use crate::ledger::{Entry, Outcome};
+use crate::ledger::{Entry, Outcome, Told};
 use crate::oracle::Verdict;
 use crate::row::{Row, Version};
 use crate::world::{Fate, Received, World};
@@ -33,15 +36,12 @@ pub(super) fn check(world: &World, findings: &mut Findings) -> Claims {
     planted(world, findings, &mut claims);
     let mut open: HashMap<&str, Vec<&Entry>> = HashMap::new();
     for post in &world.posts {
+        if post.answer.outcome == Outcome::Ok && !post.answer.note.is_empty() {
+            findings.add(Counter::Wrong, format!("request {} ({}): {}", post.seq, post.id, post.answer.note));
+        }
         match (post.answer.outcome, post.answer.receipt) {
             (Outcome::Ok, Some(receipt)) => claim_receipt(world, post, receipt, &records, &mut claims, findings),
-            (Outcome::Ok, None) => {
-                if !post.answer.note.is_empty() {
-                    findings.add(Counter::Wrong, format!("request {} ({}): {}", post.seq, post.id, post.answer.note));
-                }
-                open.entry(&post.id).or_default().push(post);
-            }
-            (Outcome::Info, _) => open.entry(&post.id).or_default().push(post),
+            (Outcome::Ok, None) | (Outcome::Info, _) => open.entry(&post.id).or_default().push(post),
             (Outcome::Fail, _) => {}
         }
     }
@@ -87,9 +87,10 @@ fn claim_receipt(
         findings.add(Counter::Wrong, format!("{name}: receipt {receipt} was given to another order too"));
         return;
     }
-    let differences = differences(world, post, record);
-    if !differences.is_empty() {
-        findings.add(Counter::Wrong, format!("{name} in orders.received at {receipt}: {}", differences.join("; ")));
+    let mut wrong = differences(world, post, record);
+    wrong.extend(untrue(post, record));
+    if !wrong.is_empty() {
+        findings.add(Counter::Wrong, format!("{name} in orders.received at {receipt}: {}", wrong.join("; ")));
     }
     claims.insert(receipt, must(world, post, record));
 }
@@ -110,6 +111,11 @@ fn claim_by_content(
     });
     match found {
         Some(post) => {
+            let untrue = untrue(post, record);
+            if !untrue.is_empty() {
+                let text = format!("request {} ({}) at {}: {}", post.seq, post.id, record.at, untrue.join("; "));
+                findings.add(Counter::Wrong, text);
+            }
             claims.insert(record.at, must(world, post, record));
         }
         None => {
@@ -137,6 +143,8 @@ fn differences(world: &World, post: &Entry, record: &Received) -> Vec<String> {
     if record.key.as_deref() != Some(post.id.as_bytes()) {
         found.push(format!("key: {:?}", record.key.as_deref().map(String::from_utf8_lossy)));
     }
+    let of_id = partition::of(post.id.as_bytes(), world.partitions).filter(|of_id| *of_id != record.at.partition);
+    found.extend(of_id.map(|of_id| format!("partition {} instead of {of_id}", record.at.partition)));
     // An order whose client gave up may lie in a socket and be read later: only an answer ends the time of receipt.
     let ended = post.done_ms.filter(|_| post.answer.outcome == Outcome::Ok);
     let (low, high) = (post.sent_ms - CLOCK_MS, ended.map_or(i64::MAX, |done| done + CLOCK_MS));
@@ -144,6 +152,22 @@ fn differences(world: &World, post: &Entry, record: &Received) -> Vec<String> {
     let mut ahead = wrong.map(|clock| clock.ahead_ms).chain([0]);
     if !received_at.is_some_and(|at| ahead.any(|ahead| (low..=high).contains(&(at - ahead)))) {
         found.push(format!("received_at: {received_at:?}, and it was under way from {low} to {high}"));
+    }
+    found
+}
+
+/// What the receipt says beside the place, and is not so.
+fn untrue(post: &Entry, record: &Received) -> Vec<String> {
+    let Told { order_id, request_id, schema_id } = &post.answer.told;
+    let mut found = Vec::new();
+    if order_id.as_ref().is_some_and(|told| *told != post.id) {
+        found.push(format!("the receipt is of order {order_id:?}"));
+    }
+    if request_id.is_some() && *request_id != record.request_id() {
+        found.push(format!("the receipt is of request {request_id:?}, the record of {:?}", record.request_id()));
+    }
+    if schema_id.is_some() && *schema_id != record.schema_id() {
+        found.push(format!("the receipt is of schema {schema_id:?}, the record of {:?}", record.schema_id()));
     }
     found
 }

@@ -35,7 +35,7 @@ pub(super) fn check(world: &World, claims: &Claims, findings: &mut Findings) -> 
     let mut flow = Flow::default();
     let inputs: Inputs<'_> = world.received.iter().map(|record| (record.at, record)).collect();
     let mut fates: BTreeMap<Version, Vec<&'static str>> = BTreeMap::new();
-    for record in &world.placed {
+    for record in world.placed.iter().filter(|record| !is_poison(world, record)) {
         if let Some(version) = placed((world, &inputs), record, claims, &mut flow, findings) {
             fates.entry(version).or_default().push("placed");
         }
@@ -55,6 +55,12 @@ pub(super) fn check(world: &World, claims: &Claims, findings: &mut Findings) -> 
     inversions(world, findings);
     sums(world, &fates, findings);
     flow
+}
+
+/// Written past the transforms, for a store to refuse: the caller said so, and it has no version, as all of theirs have.
+fn is_poison(world: &World, record: &Placed) -> bool {
+    let is_refused = world.refused.values().any(|places| places.contains_key(&record.at));
+    is_refused && record.row.as_ref().ok().and_then(Row::version).is_none()
 }
 
 /// One record of the output; its version when it belongs to the input.

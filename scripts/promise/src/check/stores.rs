@@ -7,23 +7,26 @@ use schemas::names::topics;
 use super::flow::{Flow, Truth};
 use super::{Counter, Findings};
 use crate::row::{Row, Version};
-use crate::world::{Store, Stored, World};
+use crate::world::{Letter, Placed, Store, Stored, World};
 
 /// Checks both stores.
 pub(super) fn check(world: &World, flow: &Flow, findings: &mut Findings) {
+    let placed: Outputs<'_> = world.placed.iter().map(|record| (record.at, record)).collect();
     let mut dead = BTreeMap::new();
     for store in Store::ALL {
-        let letters = dead_letters(world, store, flow, findings);
+        let letters = dead_letters(world, store, &placed, findings);
         one(world, store, flow, &letters, findings);
         dead.insert(store, letters);
     }
     mismatches(world, flow, &dead, findings);
 }
 
-/// The places in `order_placed` that lie in this store's dead letters.
-fn dead_letters(world: &World, store: Store, flow: &Flow, findings: &mut Findings) -> HashSet<Version> {
-    let known: HashSet<Version> =
-        flow.orders.values().flat_map(|versions| versions.values().map(|truth| truth.at)).collect();
+/// The output topic, by place.
+type Outputs<'a> = HashMap<Version, &'a Placed>;
+
+/// The places in `order_placed` that lie in this store's dead letters: those that were to lie there, each whole.
+fn dead_letters(world: &World, store: Store, placed: &Outputs<'_>, findings: &mut Findings) -> HashSet<Version> {
+    let refused = world.refused.get(&store);
     let mut places = HashSet::new();
     for letter in world.sink_dead.get(&store).map_or(&[][..], Vec::as_slice) {
         let Some(origin) = letter.origin.as_ref().filter(|origin| origin.topic == topics::ORDER_PLACED) else {
@@ -31,14 +34,45 @@ fn dead_letters(world: &World, store: Store, flow: &Flow, findings: &mut Finding
             findings.add(Counter::Wrong, text);
             continue;
         };
-        if !known.contains(&origin.at) {
-            findings.add(Counter::Phantom, format!("dead letter of {store}: {} is not in order_placed", origin.at));
+        match placed.get(&origin.at) {
+            None => {
+                findings.add(Counter::Phantom, format!("dead letter of {store}: {} is not in order_placed", origin.at));
+            }
+            Some(record) => {
+                let words = refused.and_then(|refused| refused.get(&origin.at));
+                for wrong in strange(letter, record, words.map(String::as_str)) {
+                    findings.add(Counter::Wrong, format!("dead letter of {store} at {}: {wrong}", letter.at));
+                }
+            }
         }
         if !places.insert(origin.at) {
             findings.add(Counter::Duplicate, format!("dead letter of {store}: {} lies there twice", origin.at));
         }
     }
+    for at in refused.into_iter().flat_map(BTreeMap::keys).filter(|at| !places.contains(*at)) {
+        findings.add(Counter::Lost, format!("order_placed at {at}: {store} was to refuse it, and has no letter of it"));
+    }
     places
+}
+
+/// Where the letter is no copy of its record, and where its reason is not the one that was to be. A record that nobody
+/// announced is good.
+fn strange(letter: &Letter, record: &Placed, words: Option<&str>) -> Vec<String> {
+    let mut found = Vec::new();
+    if letter.key != record.key || letter.value != record.value {
+        found.push(format!("key or value differ from order_placed at {}", record.at));
+    }
+    if !letter.headers.starts_with(&record.headers) {
+        found.push(format!("the headers of order_placed at {} do not stand in front", record.at));
+    }
+    // It is the kind of the failure, and the failure in words.
+    let is_named = !letter.reason.starts_with(": ");
+    match words {
+        None => found.push(format!("a good order (order_placed at {}): {}", record.at, letter.reason)),
+        Some(words) if is_named && letter.reason.to_lowercase().contains(&words.to_lowercase()) => {}
+        Some(words) => found.push(format!("the reason {:?} is not named, or has no {words:?} in it", letter.reason)),
+    }
+    found
 }
 
 /// The stored version of every order is its newest that this store took, field for field.

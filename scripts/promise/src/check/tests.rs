@@ -2,15 +2,16 @@
 
 use super::*;
 use crate::decimal::Cents;
-use crate::ledger::{Answer, Entry};
+use crate::ledger::{Answer, Entry, Told};
 use crate::row::{Row, Value, Version};
 use crate::world::{Fate, Letter, Origin, Placed, Received, Store, Stored, WrongClock};
 
 const MODULES: &str = "clean@1.0.0+sha256:0123456789ab,enrich@1.0.0+sha256:ba9876543210";
 const OTHERS: &str = "mine@6.6.6+sha256:666666666666";
 
+/// There is one partition.
 fn version(offset: i64) -> Version {
-    Version { partition: 1, offset }
+    Version { partition: 0, offset }
 }
 
 fn text(text: &str) -> Value {
@@ -50,7 +51,9 @@ fn post(world: &mut World, id: &str, cents: i128, outcome: Outcome, offset: i64,
     let seq = world.posts.len() as u64;
     let ok = outcome == Outcome::Ok;
     let receipt = ok.then_some(version(offset));
-    let answer = Answer { outcome, receipt, ..Answer::unknown(ok.then_some(202), "") };
+    let told = Told { order_id: Some(id.to_owned()), request_id: Some(id.to_owned()), schema_id: Some(7) };
+    let told = if ok { told } else { Told::default() };
+    let answer = Answer { outcome, receipt, told, ..Answer::unknown(ok.then_some(202), "") };
     let (id_text, body) = (id.to_owned(), Vec::new());
     world.posts.push(Entry {
         seq,
@@ -72,7 +75,7 @@ fn post(world: &mut World, id: &str, cents: i128, outcome: Outcome, offset: i64,
     let mut row = received_row(id, cents);
     row.set("created_at", Value::Whole(1_000));
     row.set("received_at", Value::Whole(1_000));
-    let value = Some(format!("{id}{offset}").into_bytes());
+    let value = Some([&[0, 0, 0, 0, 7][..], id.as_bytes()].concat());
     let headers = vec![header(headers::REQUEST_ID, id), header("CamelHeader.operation", "Delete")];
     let received = Received { at: version(offset), key: key(id), value: value.clone(), headers, row: Ok(row) };
     world.received.push(received);
@@ -83,9 +86,10 @@ fn post(world: &mut World, id: &str, cents: i128, outcome: Outcome, offset: i64,
         world.dead.push(dead);
     } else {
         let row = Ok(stored_row(id, cents, version(offset)));
-        let at = Version { partition: 1, offset: offset + 100 };
+        let at = version(offset + 100);
         let headers = vec![header(headers::REQUEST_ID, id), header(headers::MODULES, MODULES)];
-        world.placed.push(Placed { at, key: key(id), row, headers });
+        let value = Some(format!("{id} as it is placed").into_bytes());
+        world.placed.push(Placed { at, key: key(id), value, row, headers });
         world.uncommitted.insert(version(offset));
         for store in Store::ALL {
             let mut row = stored_row(id, cents, version(offset));
@@ -95,7 +99,7 @@ fn post(world: &mut World, id: &str, cents: i128, outcome: Outcome, offset: i64,
             stored.push(Stored { key: id.to_owned(), row });
         }
     }
-    world.committed.insert(1, offset + 1);
+    world.committed.insert(0, offset + 1);
 }
 
 use schemas::names::{headers, topics};
@@ -112,7 +116,7 @@ fn letter(topic: &str, offset: i64, id: &str, value: Option<Vec<u8>>, reason: &s
 
 /// `a` once, `b` twice, `c` rejected, `d` with an unknown end and there, `e` with an unknown end and not there.
 fn good() -> World {
-    let mut world = World { modules: MODULES.to_owned(), ..World::default() };
+    let mut world = World { modules: MODULES.to_owned(), partitions: 1, ..World::default() };
     post(&mut world, "a", 1_250, Outcome::Ok, 0, None);
     post(&mut world, "b", 100, Outcome::Ok, 1, None);
     post(&mut world, "b", 200, Outcome::Ok, 2, None);
@@ -214,7 +218,7 @@ fn what_nobody_was_promised_is_a_phantom() {
     let twice = |world: &mut World| {
         post(world, "d", 400, Outcome::Info, 9, None);
         world.posts.pop();
-        world.committed.insert(1, 10);
+        world.committed.insert(0, 10);
     };
     check_broken("a POST with an unknown end, there twice", twice, &[Counter::Phantom]);
 }
@@ -243,7 +247,7 @@ fn the_output_topic_is_counted() {
     }
     let rekeyed = |world: &mut World| world.placed[1].key = key("a");
     check_broken("an output under another key", rekeyed, &[Counter::Wrong]);
-    let behind = |world: &mut World| assert!(world.committed.insert(1, 4).is_some());
+    let behind = |world: &mut World| assert!(world.committed.insert(0, 4).is_some());
     check_broken("an offset that was not committed", behind, &[Counter::Integrity]);
 }
 
@@ -272,28 +276,124 @@ fn dead_letters_are_counted_by_where_they_come_from() {
     check_broken("a marker in its place", dropped, &[]);
 }
 
+/// This store was to refuse what lies there in `order_placed`, and has a copy in its dead letters.
+fn refuse(world: &mut World, which: Store, offset: i64) {
+    let placed = world.placed.iter().find(|placed| placed.at == version(offset)).cloned().unwrap();
+    let mut letter = letter(topics::ORDER_PLACED, offset, "", placed.value, "refused by the store");
+    letter.key = placed.key;
+    letter.headers = [placed.headers, letter.headers].concat();
+    world.sink_dead.entry(which).or_default().push(letter);
+    world.refused.entry(which).or_default().insert(version(offset), "By the store".to_owned());
+}
+
+/// PostgreSQL has a letter in the place of order `a`.
+fn refused_a(world: &mut World) {
+    store(world, Store::Postgres).retain(|stored| stored.key != "a");
+    refuse(world, Store::Postgres, 100);
+}
+
 #[test]
 fn a_sinks_dead_letter_explains_what_its_store_lacks() {
-    let dead = |world: &mut World| {
-        store(world, Store::Postgres).retain(|stored| stored.key != "a");
-        let letters = vec![letter(topics::ORDER_PLACED, 100, "a", None, "refused by the table")];
-        world.sink_dead.insert(Store::Postgres, letters);
-    };
-    check_broken("once", dead, &[]);
+    check_broken("once", refused_a, &[]);
     let twice = |world: &mut World| {
-        dead(world);
-        let again = letter(topics::ORDER_PLACED, 100, "a", None, "refused by the table");
-        world.sink_dead.get_mut(&Store::Postgres).unwrap().push(again);
+        refused_a(world);
+        refuse(world, Store::Postgres, 100);
     };
     check_broken("twice", twice, &[Counter::Duplicate]);
     let older = |world: &mut World| {
         let mut row = stored_row("b", 100, version(1));
         row.set("transformed_by", text(MODULES));
         store(world, Store::Elasticsearch)[1].row = row;
-        let letters = vec![letter(topics::ORDER_PLACED, 102, "b", None, "refused by the index")];
-        world.sink_dead.insert(Store::Elasticsearch, letters);
+        refuse(world, Store::Elasticsearch, 102);
     };
     check_broken("the newest version is dead, the older one stays", older, &[]);
+    let missing = |world: &mut World| {
+        refuse(world, Store::Postgres, 100);
+        world.sink_dead.clear();
+    };
+    check_broken("it is stored, and was to be refused", missing, &[Counter::Lost]);
+}
+
+#[test]
+fn a_sinks_dead_letter_is_a_copy_of_what_was_to_be_refused() {
+    type Change = fn(&mut Letter);
+    let changes: [(&str, Change); 6] = [
+        ("nothing in it", |letter| letter.value = None),
+        ("another value", |letter| letter.value = Some(b"another".to_vec())),
+        ("another key", |letter| letter.key = key("b")),
+        ("a header lost", |letter| drop(letter.headers.remove(0))),
+        ("another reason", |letter| letter.reason = "another".to_owned()),
+        ("no kind of failure", |letter| letter.reason = ": refused by the store".to_owned()),
+    ];
+    for (name, change) in changes {
+        let changed = |world: &mut World| {
+            refused_a(world);
+            world.sink_dead.values_mut().flatten().for_each(change);
+        };
+        check_broken(name, changed, &[Counter::Wrong]);
+    }
+    let good = |world: &mut World| {
+        refused_a(world);
+        world.refused.clear();
+    };
+    check_broken("a good order", good, &[Counter::Wrong]);
+    let all_good = |world: &mut World| {
+        for which in Store::ALL {
+            store(world, which).clear();
+            for offset in [100, 101, 102, 104] {
+                refuse(world, which, offset);
+            }
+        }
+        world.sink_dead.values_mut().flatten().for_each(|letter| letter.value = None);
+        world.refused.clear();
+    };
+    check_broken("empty letters of all good orders", all_good, &[Counter::Wrong]);
+}
+
+#[test]
+fn what_a_store_is_to_refuse_is_nobodys_order() {
+    let poison = |world: &mut World| {
+        let (at, value) = (version(300), Some(b"no Avro".to_vec()));
+        world.placed.push(Placed { at, key: key("p"), value, row: Err("no frame".to_owned()), headers: Vec::new() });
+        for which in Store::ALL {
+            refuse(world, which, 300);
+        }
+    };
+    check_broken("a letter in each store", poison, &[]);
+    let unannounced = |world: &mut World| {
+        poison(world);
+        world.refused.clear();
+    };
+    check_broken("nobody planted it", unannounced, &[Counter::Wrong]);
+    let skipped = |world: &mut World| {
+        poison(world);
+        world.sink_dead.remove(&Store::Postgres);
+    };
+    check_broken("passed over without a copy", skipped, &[Counter::Lost]);
+}
+
+#[test]
+fn a_receipt_says_nothing_that_is_not_so() {
+    type Change = fn(&mut Told);
+    let changes: [(&str, Change, &[Counter]); 4] = [
+        ("another order", |told| told.order_id = Some("b".to_owned()), &[Counter::Wrong]),
+        ("another request", |told| told.request_id = Some("b".to_owned()), &[Counter::Wrong]),
+        ("another schema", |told| told.schema_id = Some(8), &[Counter::Wrong]),
+        ("the place alone, as in older ledgers", |told| *told = Told::default(), &[]),
+    ];
+    for (name, change, counters) in changes {
+        check_broken(name, |world| change(&mut world.posts[0].answer.told), counters);
+        let by_content = |world: &mut World| {
+            world.posts[0].answer.receipt = None;
+            change(&mut world.posts[0].answer.told);
+        };
+        check_broken(&format!("{name}, without a place"), by_content, counters);
+    }
+    let noted = |world: &mut World| world.posts[0].answer.note = "the receipt has no orderId".to_owned();
+    check_broken("something is missing", noted, &[Counter::Wrong]);
+    // Of twelve partitions none of these ids belongs into the first.
+    let elsewhere = |world: &mut World| world.partitions = 12;
+    check_broken("another partition than that of the id", elsewhere, &[Counter::Phantom, Counter::Wrong]);
 }
 
 #[test]
@@ -346,7 +446,7 @@ fn what_a_test_plants_has_its_fate() {
         let mut dead = letter(topics::ORDERS_RECEIVED, 5, "", value, "Not framed for the registry");
         dead.key = None;
         world.dead.push(dead);
-        world.committed.insert(1, 6);
+        world.committed.insert(0, 6);
         world.planted.insert(version(5), Fate::DeadLetter(reason.to_owned()));
     };
     check_broken("poison", |world| plant(world, "not framed"), &[]);

@@ -25,7 +25,9 @@ fn what_is_written_comes_back() {
     let path = scratch("round");
     let ledger = Ledger::open(&path).unwrap();
     let receipt = Version { partition: 3, offset: 7 };
-    let ok = Answer { outcome: Outcome::Ok, receipt: Some(receipt), ..Answer::unknown(Some(202), "") };
+    let (order_id, request_id) = (Some("o-0".to_owned()), Some("r-0".to_owned()));
+    let told = Told { order_id, request_id, schema_id: Some(3) };
+    let ok = Answer { outcome: Outcome::Ok, receipt: Some(receipt), told, ..Answer::unknown(Some(202), "") };
     ledger.sending(&post(0, br#"{"a":"\u0000"}"#), 10, 11).unwrap();
     ledger.sending(&post(1, b"\xff\x00{"), 10, 12).unwrap();
     ledger.done(0, 20, &ok).unwrap();
@@ -67,4 +69,32 @@ fn a_line_that_is_none_is_named() {
     let error = read(&path).unwrap_err().to_string();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(error, "line 1 of the ledger cannot be read: request 1 ended before it was sent");
+}
+
+#[test]
+fn what_comes_later_has_numbers_of_its_own() {
+    let path = scratch("later");
+    let ledger = Ledger::open(&path).unwrap();
+    let before = ledger.next_seq().unwrap();
+    ledger.sending(&post(7, b"{}"), 1, 1).unwrap();
+    let behind = Ledger::open(&path).unwrap().next_seq().unwrap();
+    ledger.sending(&post(7, b"{}"), 1, 1).unwrap();
+    let error = read(&path).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((before, behind), (0, 8));
+    assert_eq!(error, "line 2 of the ledger cannot be read: request 7 was sent before");
+}
+
+#[test]
+fn a_ledger_from_before_receipts_were_kept_is_read() {
+    let path = scratch("old");
+    Ledger::open(&path).unwrap().sending(&post(1, b"{}"), 1, 1).unwrap();
+    let done = r#"{"line":"done","seq":1,"outcome":"ok","done_ms":2,"status":202,"partition":3,"offset":7}"#;
+    let sent = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{sent}{done}\n")).unwrap();
+    let entries = read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let receipt = Some(Version { partition: 3, offset: 7 });
+    let ok = Answer { outcome: Outcome::Ok, receipt, ..Answer::unknown(Some(202), "") };
+    assert_eq!(entries.first().map(|entry| &entry.answer), Some(&ok));
 }

@@ -53,6 +53,12 @@ impl Positions {
         &self.group
     }
 
+    /// How many partitions the topic has.
+    #[must_use]
+    pub fn partitions(&self) -> i32 {
+        i32::try_from(self.partitions.count()).unwrap_or(i32::MAX)
+    }
+
     /// The offsets that the group has committed; a partition without one is not there.
     ///
     /// # Errors
@@ -85,7 +91,15 @@ impl Positions {
         if look_at < offsets {
             return Ok(offsets);
         }
-        Ok(self.kafka.between(self.topic, &committed, &ends, self.isolation)?.len())
+        self.records(&committed, &ends)
+    }
+
+    /// Records between these offsets, without the markers of transactions.
+    ///
+    /// # Errors
+    /// When Kafka cannot be asked.
+    pub fn records(&self, from: &Offsets, to: &Offsets) -> Result<usize, ReadError> {
+        Ok(self.kafka.between(self.topic, from, to, self.isolation)?.len())
     }
 }
 

@@ -141,7 +141,7 @@ fn world() -> World {
         headers: Vec::new(),
         row: Ok(order(id, None)),
     };
-    let placed = Placed { at: at(70), key: None, row: Ok(order("a-1", Some(at(7)))), headers: Vec::new() };
+    let placed = Placed { at: at(70), key: None, value: None, row: Ok(order("a-1", Some(at(7)))), headers: Vec::new() };
     let letter = Letter {
         at: at(5),
         origin: None,
@@ -193,9 +193,21 @@ fn a_finding_that_names_a_place_alone_is_followed_too() {
         headers: Vec::new(),
         reason: "too long".to_owned(),
     };
-    let placed = Placed { at: at(81), key: Some("b-1".into()), row: Err("no Avro".to_owned()), headers: Vec::new() };
+    let placed = Placed {
+        at: at(81),
+        key: Some("b-1".into()),
+        value: None,
+        row: Err("no Avro".to_owned()),
+        headers: Vec::new(),
+    };
     world.placed.push(placed);
-    world.placed.push(Placed { at: at(82), key: None, row: Ok(order("b-2", Some(at(99)))), headers: Vec::new() });
+    world.placed.push(Placed {
+        at: at(82),
+        key: None,
+        value: None,
+        row: Ok(order("b-2", Some(at(99)))),
+        headers: Vec::new(),
+    });
     world.dead.push(letter("b-3", 20, 0));
     world.sink_dead = [(Store::Elasticsearch, vec![letter("b-4", 30, 83), letter("b-5", 31, 84)])].into();
     for (text, told) in [

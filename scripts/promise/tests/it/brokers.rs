@@ -126,7 +126,9 @@ fn coordinators_killed(site: &mut Site<'_>) -> String {
             Some(id) => site.replicas.coordinator_of_transactions(id),
         };
         let what = what.map_or("the group", String::as_str);
-        let Torn { frozen, from, to } = Torn::new(site.house);
+        let torn = Torn::new(site.house);
+        let open = torn.expect_unread(site.house);
+        let Torn { frozen, from, to } = torn;
         site.cluster.kill(coordinator).unwrap();
         drop(frozen);
         site.others_lead(coordinator, now_ms());
@@ -134,7 +136,8 @@ fn coordinators_killed(site: &mut Site<'_>) -> String {
         site.cluster.start_again(coordinator).unwrap();
         site.replicas.wait_for_all();
         let aborted = aborted(site.house, &from, &to);
-        struck.push(format!("{what}: broker {coordinator}, {aborted} records aborted"));
+        struck
+            .push(format!("{what}: broker {coordinator}, no store had its {open} open records, {aborted} are aborted"));
     }
     struck.join("; ")
 }

@@ -2,7 +2,7 @@
 //! a door before the edge. Each must be found, by its counter or by the watch for what is not committed. Afterwards the
 //! promise is broken for good: this comes last.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -21,6 +21,7 @@ use crate::faults::{ASK, BACK, LOOK, Load, until_known, wait_for};
 use crate::house::House;
 use crate::sink::Sink;
 use crate::strikes::{Torn, stored_of_open};
+use crate::stub::{Request, heard};
 
 const INDEX_SINK: &str = "orders-elasticsearch";
 const PIPELINE: &str = "orders-transforms";
@@ -94,7 +95,7 @@ fn hasty_answers(house: &mut House) -> usize {
         for (number, caller) in listener.incoming().flatten().enumerate() {
             let (edge, runtime, hasty) = (edge.clone(), runtime.clone(), hasty.clone());
             std::thread::spawn(move || {
-                let (kind, body) = heard(&caller);
+                let Request { kind, body, .. } = heard(&caller).unwrap();
                 let receipt = if number % HASTY == 0 {
                     hasty.send(()).unwrap();
                     // It cannot know the place.
@@ -113,29 +114,11 @@ fn hasty_answers(house: &mut House) -> usize {
     });
     let posts: Vec<Post> =
         house.stream("hasty", 91, ORDERS).filter(|post| matches!(post.class, Class::Valid) && !post.repost).collect();
-    let (plan, ledger) = (Plan::new(&door, 100), Arc::clone(&house.ledger));
+    let plan = Plan { batches: false, ..Plan::new(&door, 100) };
+    let ledger = Arc::clone(&house.ledger);
     let (gauge, stop) = (Gauge::default(), CancellationToken::new());
     house.runtime.block_on(load::run(&plan, posts.into_iter(), ledger, &gauge, &stop)).unwrap();
     told.try_iter().count()
-}
-
-/// A request's content type and body.
-fn heard(caller: &TcpStream) -> (String, Vec<u8>) {
-    let mut reader = BufReader::new(caller);
-    let (mut length, mut kind, mut line) = (0, String::new(), String::new());
-    while reader.read_line(&mut line).unwrap() > 2 {
-        if let Some((name, value)) = line.trim().split_once(": ") {
-            match name.to_ascii_lowercase().as_str() {
-                "content-length" => length = value.parse().unwrap(),
-                "content-type" => value.clone_into(&mut kind),
-                _ => {}
-            }
-        }
-        line.clear();
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    (kind, body)
 }
 
 fn answer(mut caller: &TcpStream, receipt: &str) {

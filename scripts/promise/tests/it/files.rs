@@ -1,13 +1,15 @@
 //! A connector's file is edited, applied, changed past itself and broken: `plan`, `apply`, `drift` and `prune` say what is
-//! so, and what the plugin refuses leaves the old sink running.
+//! so, and what the plugin refuses leaves the old sink running. What past lint would lead a sink's clients elsewhere, the
+//! worker itself refuses.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::house::{House, root, scratch};
-use crate::sink::{Answer, Sink, connectors};
+use crate::sink::{Answer, SINKS, Sink, connectors};
 
 const SINK: &str = "orders-postgres";
 const KEY: &str = "consumer.override.max.poll.records";
@@ -76,6 +78,35 @@ pub(crate) fn edited(house: &mut House) {
     let room = Room { files: root().join("connectors"), ..room };
     assert_eq!(room.run("apply", &[]).code, 0);
     assert_eq!((room.run("plan", &[]).code, room.run("drift", &[]).code), (0, 0));
+    for name in SINKS {
+        overridden(Sink { house, name });
+    }
+}
+
+/// Of its clients' settings a sink may have those two that the shipped files and a healer need, and the worker names each
+/// other one that it refuses.
+fn overridden(sink: Sink<'_>) {
+    let faults = |more: &[(&str, &str)]| {
+        sink.faults(|config| {
+            for (key, value) in [("max.poll.records", "7"), ("isolation.level", "read_committed")].iter().chain(more) {
+                config[format!("consumer.override.{key}")] = json!(value);
+            }
+        })
+    };
+    assert_eq!(faults(&[]), BTreeMap::new(), "{}: a healer needs these", sink.name);
+    for (key, value) in [
+        ("sasl.jaas.config", "no.such.Login required;"),
+        ("bootstrap.servers", "127.0.0.1:1"),
+        ("group.id", "another"),
+        ("max.poll.interval.ms", "600000"),
+    ] {
+        let faults = faults(&[(key, value)]);
+        let [(named, words)] = Vec::from_iter(&faults)[..] else {
+            panic!("{}: {key} alone, not {faults:?}", sink.name)
+        };
+        assert!(*named == format!("consumer.override.{key}") && words.contains("does not allow"), "{faults:?}");
+        println!("{}: {words}", sink.name);
+    }
 }
 
 struct Room<'h> {

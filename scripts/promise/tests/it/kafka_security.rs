@@ -2,10 +2,9 @@
 //! lets each do what it must and nothing else.
 
 mod files;
+mod healer;
 mod served;
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use tokio::runtime::Runtime;
 use self::files::Files;
 use self::served::{Served, program};
 use crate::house::{root, scratch};
+use crate::stub;
 
 const TOPIC: &str = "orders.received";
 const PARTITIONS: i32 = 3;
@@ -35,7 +35,7 @@ fn kafka_security() {
     let identity = Identity {
         keystore: &files.broker,
         clients: &files.authority,
-        users: &["edge", "transforms", "operator", "stranger"].map(|user| (user, PASSWORD)),
+        users: &["edge", "transforms", "operator", "healer", "stranger"].map(|user| (user, PASSWORD)),
     };
     let broker = SecuredKafka::start(&scratch("kafka-security"), &identity).unwrap_or_else(|error| panic!("{error}"));
     said("the broker is there");
@@ -129,6 +129,8 @@ fn kafka_security() {
     said("transforms is there");
     dead_letters_are_counted_with_an_operator_s_rights(&broker, &files);
     said("connectors has looked");
+    healer::acts_with_its_rights(&broker, &files, &registry, &runtime);
+    said("a healer has acted");
 }
 
 fn transforms_come_up_with_their_rights(broker: &SecuredKafka, files: &Files, registry: &str, runtime: &Runtime) {
@@ -215,22 +217,10 @@ fn records(servers: &str) -> i64 {
 
 // === the registry ===
 
-/// Knows the one schema that an edge asks for, until the test ends.
+/// Knows the one schema that an edge asks for. Whoever asks it for an index hears nothing bad of that either.
 fn stub_registry() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut request = [0; 64 * 1024];
-            let _ = stream.read(&mut request);
-            let known = json!({
-                "subject": "orders.received-value", "version": 1, "id": 7,
-                "schema": schemas::contracts::ORDERS_RECEIVED_AVSC,
-            });
-            let body = known.to_string();
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
-            let _ = stream.write_all(format!("{head}\r\nconnection: close\r\n\r\n{body}").as_bytes());
-        }
-    });
-    format!("http://{address}")
+    stub::start(|_| {
+        let schema = schemas::contracts::ORDERS_RECEIVED_AVSC;
+        (200, json!({ "subject": "orders.received-value", "version": 1, "id": 7, "schema": schema }))
+    })
 }

@@ -127,14 +127,14 @@ pub(crate) fn in_turn(house: &mut House) {
         for kill in kills {
             load.go_on(STEADY);
             announce(points::ID, &kill.name(), None);
-            detour.process(|link, process| kill.strike(house, &path[0], link, process));
+            detour.process(|link, process| kill.strike(house, link, process));
         }
         detour.end(house);
         moves(&load, &path[..1]);
     }
     for kill in &elsewhere {
         announce(points::ID, &kill.name(), None);
-        kill.elsewhere(house, &load, &path[0]);
+        kill.elsewhere(house, &load);
     }
     load.go_on(STEADY);
     load.end();

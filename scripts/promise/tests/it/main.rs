@@ -40,7 +40,9 @@ mod replicas;
 mod sink;
 mod small_disk;
 mod strikes;
+mod stub;
 mod targets;
+mod trace;
 mod verify;
 mod worker;
 

@@ -1,5 +1,6 @@
 //! What several stages do with a sink: the `connectors` command as a user types it, and Connect's own door.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -7,6 +8,13 @@ use serde_json::Value;
 
 use crate::faults::wait_for;
 use crate::house::House;
+
+/// Those that are shipped, by name: the table's and the index's.
+pub(crate) const SINKS: [&str; 2] = ["orders-postgres", "orders-elasticsearch"];
+
+/// Until Connect has done what it was asked for, and between two looks.
+const LIMIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a command answered.
 pub(crate) struct Answer {
@@ -64,11 +72,33 @@ impl Sink<'_> {
 
     /// The connector and all of its tasks are RUNNING.
     pub(crate) fn runs(self) -> bool {
-        let Some(status) = self.status() else { return false };
-        let tasks = status["tasks"].as_array().map_or(&[][..], Vec::as_slice);
-        status["connector"]["state"] == "RUNNING"
-            && !tasks.is_empty()
-            && tasks.iter().all(|task| task["state"] == "RUNNING")
+        self.is("RUNNING")
+    }
+
+    /// Its tasks rest until they are resumed, and keep what they are assigned.
+    pub(crate) fn pause(self) {
+        self.ask("pause", None);
+        wait_for("its tasks to rest", LIMIT, PAUSE, || self.is("PAUSED"));
+    }
+
+    pub(crate) fn resume(self) {
+        self.ask("resume", None);
+        wait_for("its tasks", LIMIT, PAUSE, || self.runs());
+    }
+
+    /// What Connect has against its settings with a change, by their keys. Nothing is put.
+    pub(crate) fn faults(self, change: impl Fn(&mut Value)) -> BTreeMap<String, String> {
+        let mut config = self.config();
+        change(&mut config);
+        let (connect, class) = (&self.house.stack.endpoints().connect, config["connector.class"].as_str().unwrap());
+        let ask =
+            reqwest::Client::new().put(format!("{connect}/connector-plugins/{class}/config/validate")).json(&config);
+        let told: reqwest::Result<Value> =
+            self.house.runtime.block_on(async { ask.send().await?.error_for_status()?.json().await });
+        let told = told.unwrap();
+        let values = told["configs"].as_array().unwrap().iter().map(|config| &config["value"]);
+        let faulty = values.filter(|value| value["errors"].as_array().is_some_and(|errors| !errors.is_empty()));
+        faulty.map(|value| (value["name"].as_str().unwrap().to_owned(), value["errors"].to_string())).collect()
     }
 
     /// As somebody does with curl, who knows nothing of the files.
@@ -80,14 +110,19 @@ impl Sink<'_> {
 
     /// The same, by a stop: else its tasks go on with what they have, and say RUNNING, until Connect gets to them.
     pub(crate) fn put_and_run(self, change: impl Fn(&mut Value)) {
-        let (limit, pause) = (Duration::from_secs(60), Duration::from_millis(200));
         self.ask("stop", None);
-        wait_for("no task of it", limit, pause, || {
+        wait_for("no task of it", LIMIT, PAUSE, || {
             self.get("status").is_ok_and(|status| status["tasks"].as_array().is_some_and(Vec::is_empty))
         });
         self.put(change);
-        self.ask("resume", None);
-        wait_for("its tasks", limit, pause, || self.runs());
+        self.resume();
+    }
+
+    /// The connector and all of its tasks are in this state.
+    fn is(self, state: &str) -> bool {
+        let Some(status) = self.status() else { return false };
+        let tasks = status["tasks"].as_array().map_or(&[][..], Vec::as_slice);
+        status["connector"]["state"] == state && !tasks.is_empty() && tasks.iter().all(|task| task["state"] == state)
     }
 
     /// A PUT, until it is taken: Connect may be rebalancing.
@@ -98,7 +133,7 @@ impl Sink<'_> {
             let sent = self.house.runtime.block_on(request.try_clone().unwrap().send());
             sent.is_ok_and(|answer| answer.status().is_success())
         };
-        wait_for(&format!("the PUT of {what}"), Duration::from_secs(30), Duration::from_millis(200), taken);
+        wait_for(&format!("the PUT of {what}"), Duration::from_secs(30), PAUSE, taken);
     }
 
     fn get(self, rest: &str) -> reqwest::Result<Value> {

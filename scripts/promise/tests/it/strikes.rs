@@ -1,13 +1,14 @@
 //! kill -9 in the thick of it, and the proof that it was: what is to be hit is frozen (SIGSTOP) or kept waiting, looked
 //! at, and killed as it is. No kill is tried twice, and none hits nothing.
 
+use std::collections::HashSet;
 use std::process::Command;
 use std::time::Duration;
 
 use promise::ledger;
 use promise::load::now_ms;
 use promise::read::{Decoder, Elasticsearch, Isolation, Kafka, Offsets, Positions, Postgres, SINK_GROUPS};
-use promise::row::Row;
+use promise::row::{Row, Version};
 use promise::world::Store;
 use schemas::names::topics;
 use stack::Service;
@@ -147,9 +148,9 @@ fn sinks(house: &House, victim: Service, stores: &[Store]) -> Blow {
 
 /// Killed with records written and not decided. While it is frozen no store may have them; afterwards they are aborted.
 fn transforms(house: &House) -> Blow {
-    let Torn { frozen, from, to } = Torn::new(house);
-    let (open, seen) = stored_of_open(house, &from, &to);
-    assert_eq!(seen, Vec::<String>::new());
+    let torn = Torn::new(house);
+    let open = torn.expect_unread(house);
+    let Torn { frozen, from, to } = torn;
     let from_ms = kill(house, Service::Transforms);
     drop(frozen);
     let proof = move |house: &House| {
@@ -188,16 +189,24 @@ impl Torn {
         });
         Self { frozen: frozen.unwrap(), from, to }
     }
+
+    /// That no store has any of these records, while nobody has decided them; how many they are.
+    pub(crate) fn expect_unread(&self, house: &House) -> usize {
+        let (open, seen) = stored_of_open(house, &self.from, &self.to);
+        assert_eq!(seen, Vec::<String>::new());
+        open
+    }
 }
 
 /// What the stores have of an open transaction, a sink's turn later: nothing, if all is well. And how many records it has.
+/// What another process has committed meanwhile was open no more.
 pub(crate) fn stored_of_open(house: &House, from: &Offsets, to: &Offsets) -> (usize, Vec<String>) {
     let kafka = Kafka::new(&house.places.kafka);
     let open = kafka.between(topics::ORDER_PLACED, from, to, Isolation::Uncommitted).unwrap();
     std::thread::sleep(SINK_TURN);
+    let mut decoder = Decoder::new(&house.places.registry).unwrap();
     let mut seen = Vec::new();
     house.runtime.block_on(async {
-        let mut decoder = Decoder::new(&house.places.registry).unwrap();
         decoder.learn(open.iter()).await.unwrap();
         let postgres = Postgres::connect(&house.places.postgres).await.unwrap();
         let elasticsearch = Elasticsearch::new(&house.places.elasticsearch).unwrap();
@@ -205,16 +214,28 @@ pub(crate) fn stored_of_open(house: &House, from: &Offsets, to: &Offsets) -> (us
             let row = decoder.row(record).unwrap();
             let (id, version) = (row.id().unwrap(), row.version().unwrap());
             if !postgres.by_receipt(version.partition, version.offset).await.unwrap().is_empty() {
-                seen.push(format!("PostgreSQL has {id} at {version} of a transaction that is still open"));
+                seen.push((version, format!("PostgreSQL has {id} at {version} of a transaction that is still open")));
             }
             let document = elasticsearch.document(id).await.unwrap();
             let stored = document.as_ref().map(|document| &document.row).and_then(Row::version);
             if stored == Some(version) {
-                seen.push(format!("Elasticsearch has {id} at {version} of a transaction that is still open"));
+                seen.push((
+                    version,
+                    format!("Elasticsearch has {id} at {version} of a transaction that is still open"),
+                ));
             }
         }
     });
-    (open.len(), seen)
+    if !seen.is_empty() {
+        let decided = Positions::new(&kafka, "promise-checker", topics::ORDER_PLACED, Isolation::Committed).unwrap();
+        let ends = decided.ends().unwrap();
+        let committed = kafka.between(topics::ORDER_PLACED, from, &ends, Isolation::Committed).unwrap();
+        house.runtime.block_on(decoder.learn(committed.iter())).unwrap();
+        let committed: HashSet<Version> =
+            committed.iter().filter_map(|record| decoder.row(record).ok()?.version()).collect();
+        seen.retain(|(version, _)| !committed.contains(version));
+    }
+    (open.len(), seen.into_iter().map(|(_, text)| text).collect())
 }
 
 /// Records of `order_placed` between these ends that were produced and never committed.

@@ -11,10 +11,8 @@ use stack::Service;
 use crate::beside::{Beside, free_address};
 use crate::faults::{ASK, BACK, LOOK, wait_for};
 use crate::house::{House, scratch};
-use crate::sink::Sink;
+use crate::sink::{SINKS, Sink};
 
-/// The sinks, by name.
-const SINKS: [&str; 2] = ["orders-postgres", "orders-elasticsearch"];
 /// A JVM's end in order, and its tasks'; on a busy machine.
 const ENDS: Duration = Duration::from_secs(60);
 /// A word of the JVM's that names its folder of passing files.

@@ -4,11 +4,13 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::PATIENCE;
+use crate::beside::free_address;
 
 /// Where a program lies: beside the tests, in the folder above.
 pub(super) fn program(name: &str) -> PathBuf {
@@ -25,6 +27,8 @@ pub(super) struct Served {
     address: SocketAddr,
     admin: SocketAddr,
     http: reqwest::Client,
+    /// The lines of its log.
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Drop for Served {
@@ -48,24 +52,47 @@ impl Served {
         Self::start(name, command, kafka, flags, "listen")
     }
 
+    /// A healer of this Connect. It does not tell which port it took itself, so it gets one. What it asks for an index is
+    /// asked of the registry.
+    pub(super) fn healer(name: &str, kafka: &str, connect: &str, registry: &str, flags: &[String]) -> Self {
+        let mut command = Command::new(program("connectors"));
+        command.args(["serve", "--listen", &free_address(), "--log=error,connectors::app=info,connectors::serve=info"]);
+        command.args(["--connect", connect, "--registry", registry, "--elasticsearch", registry, "--postgres-port=1"]);
+        Self::start(name, command, kafka, flags, "listen")
+    }
+
     /// It takes free ports itself and tells which: a port that was found for it might be another's when it comes.
     fn start(name: &str, mut command: Command, kafka: &str, flags: &[String], admin: &str) -> Self {
         command.args(["--instance", name, "--kafka", kafka, "--log-format=json"]).args(flags);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let (tell, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let _ = tell.send(lines.next().unwrap_or_default());
-            lines.for_each(|line| eprintln!("{line}"));
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&said);
+        let ear = std::thread::spawn(move || {
+            for line in lines {
+                eprintln!("{line}");
+                hears.lock().unwrap().push(line);
+            }
         });
-        let first = told.recv_timeout(PATIENCE).unwrap_or_default();
-        let first: Value = serde_json::from_str(&first).unwrap_or(Value::String(first));
-        let at = |what: &str| first[what].as_str().and_then(|address| address.parse().ok());
-        let (Some(address), Some(admin)) = (at("listen"), at(admin)) else {
-            let _ = child.kill();
-            panic!("{name}: does not listen, but says: {first}");
+        let listens = |line: &String| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            let at = |what: &str| line[what].as_str()?.parse::<SocketAddr>().ok();
+            Some((at("listen")?, at(admin)?))
         };
-        Self { name: name.to_owned(), child, address, admin, http: reqwest::Client::new() }
+        let begun = Instant::now();
+        let (address, admin) = loop {
+            let is_over = ear.is_finished() || PATIENCE < begun.elapsed();
+            let found = said.lock().unwrap().iter().find_map(listens);
+            match found {
+                Some(found) => break found,
+                None if is_over => {
+                    let _ = child.kill();
+                    panic!("{name}: does not listen, but says: {:?}", said.lock().unwrap());
+                }
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        Self { name: name.to_owned(), child, address, admin, http: reqwest::Client::new(), said }
     }
 
     pub(super) fn signal(&self, signal: &str) {
@@ -90,23 +117,37 @@ impl Served {
         unmet.map(|condition| condition["reason"].as_str().unwrap()).collect::<Vec<_>>().join("; ")
     }
 
-    async fn until(&self, what: &str, holds: impl Fn(&str) -> bool) {
+    /// What a healer tells of its sinks, and whether it is the one that acts.
+    pub(super) async fn healing(&self) -> Value {
+        let answer = self.http.get(format!("http://{}/healing", self.admin)).send().await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    }
+
+    async fn until(&self, what: &str, look: impl AsyncFn() -> String, holds: impl Fn(&str) -> bool) {
         let begun = Instant::now();
         loop {
-            let reason = self.reason().await;
-            if holds(&reason) {
+            let seen = look().await;
+            if holds(&seen) {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "{}: waited in vain until {what}; it says {reason:?}", self.name);
+            assert!(begun.elapsed() < PATIENCE, "{}: waited in vain until {what}; it says {seen:?}", self.name);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     pub(super) async fn until_ready(&self) {
-        self.until("it is ready", str::is_empty).await;
+        self.until("it is ready", async || self.reason().await, str::is_empty).await;
     }
 
     pub(super) async fn until_not_ready_because(&self, cause: &str) {
-        self.until(&format!("it names {cause:?}"), |reason| reason.contains(cause)).await;
+        let what = format!("it names {cause:?}");
+        self.until(&what, async || self.reason().await, |reason| reason.contains(cause)).await;
+    }
+
+    /// Until one line of its log has all of these words.
+    pub(super) async fn until_it_logs(&self, words: &[&str]) {
+        let what = format!("one line says {words:?}");
+        let log = async || self.said.lock().unwrap().join("\n");
+        self.until(&what, log, |log| log.lines().any(|line| words.iter().all(|word| line.contains(word)))).await;
     }
 }

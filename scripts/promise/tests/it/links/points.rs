@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use promise::link::{Link, Mode, Point, Stop};
 use promise::load::now_ms;
-use promise::read::{Isolation, Kafka, Offsets, Positions};
+use promise::read::{Isolation, Kafka, Offsets, Positions, TRANSFORMS_GROUP};
 use promise::report::Struck;
 use schemas::names::topics;
 use stack::Service;
@@ -96,36 +96,40 @@ impl Kill {
     }
 
     /// The process has a share of the partitions, and the stack's own has the rest.
-    pub(super) fn elsewhere(self, house: &House, load: &Load, group: &Positions) {
+    pub(super) fn elsewhere(self, house: &House, load: &Load) {
         let [_, link] = &house.doors;
         let mut process = Aside::new(house, Service::Transforms).kafka(&link.address()).at("127.0.0.1:0").start();
         load.go_on(SHARED);
-        self.strike(house, group, link, &mut process);
+        self.strike(house, link, &mut process);
     }
 
     /// The process goes over the link. Alone, it is at the address of the stack's own.
-    pub(super) fn strike(self, house: &House, group: &Positions, link: &Link, process: &mut Beside) {
+    ///
+    /// Between the kill and the start Kafka is asked nothing, as an answer may take its time; and who reads committed
+    /// records only is not told of offsets while a transaction holds some back, and asks again up to a second later.
+    pub(super) fn strike(self, house: &House, link: &Link, process: &mut Beside) {
+        let kafka = Kafka::new(&house.places.kafka);
+        let uncommitted = Isolation::Uncommitted;
+        let group = Positions::new(&kafka, TRANSFORMS_GROUP, topics::ORDERS_RECEIVED, uncommitted).unwrap();
         let outputs = OUTPUTS.map(|topic| Output::new(house, topic));
         let stop = self.reach(link);
         let (killed, from_ms) = (Instant::now(), now_ms());
         process.kill();
-        // Before anybody goes on: what comes then is not the killed one's.
-        let left = outputs.map(Output::left);
-        let before = until_known(group.group(), || group.ends());
         link.set(Mode::Through);
         if self.heir == Heir::Itself {
             let again = Aside::new(house, Service::Transforms).kafka(&link.address()).at_its_address();
             *process = again.start();
         }
         let until_ms = now_ms();
-        let [first, all] = flows(group, &before, killed);
+        let before = until_known(group.group(), || group.ends());
+        let [first, all] = flows(&group, &before, killed);
         let moved_ms = now_ms();
         let said = format!(
             "{} was killed {} ms after the point; {}; an order that came later was through after {:.2} s, one of each \
              partition after {:.2} s (goal {} s)",
             stop.producer,
             (killed - stop.at).as_millis(),
-            self.aborted(house, &left),
+            self.aborted(house, &outputs),
             first.as_secs_f32(),
             all.as_secs_f32(),
             self.heir.goal().as_secs()
@@ -146,37 +150,31 @@ impl Kill {
     }
 
     /// What became of what was written and not decided at the kill.
-    fn aborted(self, house: &House, left: &[Left]) -> String {
-        let aborted: usize = left.iter().map(|left| aborted_in(house, left.topic, &left.from, &left.to)).sum();
+    fn aborted(self, house: &House, outputs: &[Output]) -> String {
+        let aborted: usize = outputs.iter().map(|output| output.aborted(house)).sum();
         let must = matches!(self.point, Point::Produced | Point::OffsetsSent);
         assert!(!must || 0 < aborted, "{}: nothing was aborted, so nothing was open", self.name());
         format!("{aborted} records of it are aborted")
     }
 }
 
-/// A topic that transactions write to, as far as it is decided and as far as it is written.
+/// A topic that transactions write to, from what was decided before one of them is held.
 struct Output {
     topic: &'static str,
-    decided: Positions,
     written: Positions,
-}
-
-/// What of it is written and not decided: between these ends.
-struct Left {
-    topic: &'static str,
     from: Offsets,
-    to: Offsets,
 }
 
 impl Output {
     fn new(house: &House, topic: &'static str) -> Self {
         let kafka = Kafka::new(&house.places.kafka);
         let of = |isolation| Positions::new(&kafka, "promise-checker", topic, isolation).unwrap();
-        Self { topic, decided: of(Isolation::Committed), written: of(Isolation::Uncommitted) }
+        Self { topic, written: of(Isolation::Uncommitted), from: of(Isolation::Committed).ends().unwrap() }
     }
 
-    fn left(self) -> Left {
-        Left { topic: self.topic, from: self.decided.ends().unwrap(), to: self.written.ends().unwrap() }
+    /// Nobody else aborts anything: those who go on have no trouble.
+    fn aborted(&self, house: &House) -> usize {
+        aborted_in(house, self.topic, &self.from, &self.written.ends().unwrap())
     }
 }
 

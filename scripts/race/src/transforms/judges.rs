@@ -28,6 +28,11 @@ pub(super) fn sandboxed(modules: &Path) -> anyhow::Result<Chain> {
 
 /// So many steps in a sandbox: `clean` and `enrich` in turn.
 pub(super) fn chain(modules: &Path, count: usize) -> anyhow::Result<Chain> {
+    chains(modules, count, 1)?.pop().context("no chain")
+}
+
+/// So many such chains of one engine, as the tasks of a pipeline have them.
+pub(super) fn chains(modules: &Path, count: usize, times: usize) -> anyhow::Result<Vec<Chain>> {
     let engine = Engine::new(Limits::default())?;
     let load = |name: &str| {
         let path = modules.join(format!("{name}.wasm"));
@@ -40,9 +45,11 @@ pub(super) fn chain(modules: &Path, count: usize) -> anyhow::Result<Chain> {
         0 => Step::new(alias("clean", at), Arc::clone(&clean), BTreeMap::new()),
         _ => Step::new(alias("enrich", at), Arc::clone(&enrich), parameters()),
     };
-    let steps = (0..count).map(step).collect();
-    let options = Options { single_output: true, ..Options::default() };
-    Ok(Chain::with_options(&engine, steps, contracts::ORDER_PLACED_AVSC, options)?)
+    let chain = |_| {
+        let options = Options { single_output: true, ..Options::default() };
+        Ok(Chain::with_options(&engine, (0..count).map(step).collect(), contracts::ORDER_PLACED_AVSC, options)?)
+    };
+    (0..times).map(chain).collect()
 }
 
 /// The same code without a sandbox.

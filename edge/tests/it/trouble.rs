@@ -168,7 +168,8 @@ async fn an_order_that_was_sent_without_an_answer_is_not_sent_again_when_another
     let stored = world.stored();
     is_told_truly(&unanswered, "unanswered", &stored);
     assert!(stored.iter().all(|stored| stored.order.customer != "unsent"), "no means no");
-    assert_eq!(world.metric(REPLACED).await, 1.0);
+    // Twice where all of that took so long that an order grew old.
+    assert!(1.0 <= world.metric(REPLACED).await);
 }
 
 /// As a broker does that has just started: it does not lead the partition when the first request comes and does a moment

@@ -11,6 +11,7 @@ use crate::ledger::{Answer, Outcome};
 
 /// Orders of a batch, at most.
 const MOST: usize = 4;
+const ACCEPTED: u16 = 202;
 const MULTI_STATUS: u16 = 207;
 
 /// A request.
@@ -76,6 +77,8 @@ impl Request {
     pub(super) fn answers(&self, status: u16, body: &[u8], lost: Option<Answer>) -> Vec<Answer> {
         match self {
             Self::Batch(posts) if status == MULTI_STATUS => lines(posts.len(), body, lost),
+            // It was taken, and its receipt broke off: where it lies nobody was told.
+            Self::Order(_) if status == ACCEPTED && lost.is_some() => lost.into_iter().collect(),
             _ => vec![judge(status, body); self.posts().len()],
         }
     }

@@ -48,8 +48,12 @@ pub fn again(site: &Site, (at, letter): (&Address, &Letter), most: u32, by: &str
     if written.is_err() {
         // The cause is what is told; what an abort that fails leaves open is undone by the next sender.
         let _ = sender.abort();
-    } else {
-        sender.commit().context("whether it was sent again is not known; run it again, it looks first")?;
+        return written;
+    }
+    if let Err(error) = sender.commit() {
+        // Open, it would hold back all who read the topic until it has timed out.
+        let _ = sender.abort();
+        return Err(error).context("whether it was sent again is not known; run it again, it looks first");
     }
     written
 }

@@ -155,8 +155,9 @@ pub(super) async fn one(
         }
         ("PUT", ["pause"]) => aim(api, name, Target::Paused, StatusCode::ACCEPTED).await,
         ("PUT", ["resume"]) => {
+            let resumed = aim(api, name, Target::Started, StatusCode::ACCEPTED).await?;
             swap::unpark(api, name).await?;
-            aim(api, name, Target::Started, StatusCode::ACCEPTED).await
+            Ok(resumed)
         }
         ("PUT", ["stop"]) => aim(api, name, Target::Stopped, StatusCode::NO_CONTENT).await,
         ("POST", ["offsets", "accept"]) => {

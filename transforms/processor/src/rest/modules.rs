@@ -311,7 +311,8 @@ pub(super) fn complete(api: &Api) -> Result<(), Problem> {
     Err(reply::refusal(StatusCode::SERVICE_UNAVAILABLE, message).header(header::RETRY_AFTER, 1))
 }
 
-/// The turn to change what is stored of a pipeline: it begins with what is stored by then, and nothing long is done in it.
+/// The turn to change what is stored of a pipeline: it begins with what is stored by then, and
+/// nothing is checked in it: it is as long as Kafka takes for what is written.
 pub(super) async fn turn(api: &Api) -> Result<Turn<'_>, Problem> {
     let busy = |_| {
         let message = "other changes are being written, which takes long; try again";

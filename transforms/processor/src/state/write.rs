@@ -6,19 +6,18 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{Header, Message, OwnedHeaders, ToBytes};
+use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use service_kit::kafka::Brokers;
 use service_kit::kafka::refusal::with_way_out;
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
-use crate::kafka::Outgoing;
 use crate::kafka::client;
 
 /// Longer than the client's own time-out, so that its answer is heard.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// Writes state, and what is sent again.
+/// Writes state.
 pub struct Writer {
     producer: ThreadedProducer<Reports>,
     turn: Mutex<()>,
@@ -91,37 +90,7 @@ impl Writer {
         let mut record: BaseRecord<'_, str, [u8], _> =
             BaseRecord::with_opaque_to(topic, Box::new(told)).key(key).partition(0);
         record.payload = value;
-        self.written(record, delivered).await
-    }
-
-    /// Writes a record into this partition; gives its offset.
-    ///
-    /// # Errors
-    /// As [`Writer::put`]; also when a header's name is no text.
-    pub async fn send(&self, record: &Outgoing, partition: i32) -> Result<i64, NotWritten> {
-        let (told, delivered) = oneshot::channel();
-        let mut headers = OwnedHeaders::new();
-        for (name, value) in &record.headers {
-            let key = std::str::from_utf8(name).map_err(|_| NotWritten {
-                topic: record.topic.to_string(),
-                cause: "a header's name is no text".to_owned(),
-            })?;
-            headers = headers.insert(Header { key, value: value.as_deref() });
-        }
-        let mut written: BaseRecord<'_, [u8], [u8], _> =
-            BaseRecord::with_opaque_to(&record.topic, Box::new(told)).partition(partition).headers(headers);
-        (written.key, written.payload, written.timestamp) =
-            (record.key.as_deref(), record.value.as_deref(), record.timestamp_ms);
-        self.written(written, delivered).await
-    }
-
-    async fn written<K: ToBytes + ?Sized>(
-        &self,
-        record: BaseRecord<'_, K, [u8], Waiting>,
-        delivered: oneshot::Receiver<Result<i64, String>>,
-    ) -> Result<i64, NotWritten> {
-        let topic = record.topic.to_owned();
-        let failed = |cause: String| NotWritten { topic, cause };
+        let failed = |cause: String| NotWritten { topic: topic.to_owned(), cause };
         if let Err((error, _)) = self.producer.send(record) {
             return Err(failed(error.to_string()));
         }
